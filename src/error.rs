@@ -1,0 +1,95 @@
+//! Errors, split by consequence.
+//!
+//! [`Fatal`] ends the command, or refuses a request, and is shown to a person: what failed, on which object, why, and
+//! what to do next. [`Transient`] ends one attempt and is tried again by whoever made it; it becomes `Fatal` only
+//! where there is nothing left to try.
+
+use std::fmt;
+
+/// Ends a command. Rendered by miette, once, in `main`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fatal {
+    code: &'static str,
+    what: String,
+    why: Option<Box<Why>>,
+    help: Option<String>,
+}
+
+/// One link of the chain of causes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Why {
+    text: String,
+    next: Option<Box<Self>>,
+}
+
+impl Fatal {
+    /// `code` is stable and searchable, `fwd::AREA::WORD`; `what` says what failed and on which object.
+    pub fn new(code: &'static str, what: impl Into<String>) -> Self {
+        Self { code, what: what.into(), why: None, help: None }
+    }
+
+    /// Adds why it failed, most immediate cause first.
+    #[must_use]
+    pub fn because(mut self, why: impl fmt::Display) -> Self {
+        let mut end = &mut self.why;
+        while let Some(link) = end {
+            end = &mut link.next;
+        }
+        *end = Some(Box::new(Why { text: why.to_string(), next: None }));
+        self
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Why {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.next.as_ref().map(|next| next.as_ref() as _)
+    }
+}
+
+impl std::error::Error for Fatal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.why.as_ref().map(|why| why.as_ref() as _)
+    }
+}
+
+impl miette::Diagnostic for Fatal {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.code))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as _)
+    }
+}
+
+/// Ends one attempt to reach a pod. The next attempt may do better, on the same pod or another.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Transient {
+    /// What went wrong, for a person.
+    pub why: String,
+}

@@ -1,0 +1,4 @@
+//! kubectl fwd: forwards local ports to ready pods, and keeps forwarding them.
+
+pub mod error;
+pub mod model;

@@ -1,0 +1,118 @@
+//! What happens to forwards, as it is told to people and to programs.
+//!
+//! Every event is about one target, and says enough to be understood alone: floors above only word it.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{endpoint::PodId, forward::ForwardId};
+
+/// A local end that was bound.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Bound {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// A local end accepts connections that reach the pod: kubectl's `Forwarding from` line. Once an end.
+    Forwarding {
+        /// The local end.
+        local: Bound,
+        /// The pod's port, translated (PROTOCOL §6).
+        pod_port: u16,
+        /// The pod reached first.
+        pod: PodId,
+    },
+    /// A wanted local port was taken and another was bound (`--auto-port`).
+    OtherPort {
+        /// What was asked for.
+        wanted: u16,
+        /// What was bound.
+        bound: u16,
+    },
+    /// New connections go to another pod now.
+    Retargeted {
+        /// The pod until now, with what became of it.
+        from: PodId,
+        /// What became of it.
+        why: Gone,
+        /// The pod from now on.
+        to: PodId,
+    },
+    /// No pod is ready; connections are held.
+    Waiting {
+        /// Why, as far as the cluster says: `pod api-1 is Pending (ImagePullBackOff)`.
+        why: String,
+        /// For how long a connection is held.
+        hold: Duration,
+    },
+    /// The session to the pod is gone, or could not be made; attempt `attempt` of `of` follows after `delay`.
+    Reconnecting {
+        /// Which pod.
+        pod: PodId,
+        /// Which attempt of the round, from 1; 0 is the one at once, before any round.
+        attempt: u32,
+        /// Attempts in a round.
+        of: u32,
+        /// How long until it is made.
+        delay: Duration,
+        /// What went wrong.
+        why: String,
+    },
+    /// The pod is reached again, after `Waiting`, `Reconnecting` or `Lost`.
+    Recovered {
+        /// Which pod.
+        pod: PodId,
+    },
+    /// A round of attempts failed; the next one starts after `next` or at a sign of life.
+    Lost {
+        /// The last thing that went wrong.
+        why: String,
+        /// When the next round starts.
+        next: Duration,
+    },
+    /// One connection failed. Others go on.
+    ConnectionFailed {
+        /// The pod it was meant for, where one was chosen.
+        pod: Option<PodId>,
+        /// The pod's port.
+        pod_port: Option<u16>,
+        /// Why: `connection refused`.
+        why: String,
+    },
+    /// Something a person should know that changes nothing: `watch is forbidden, polling every 2 s`.
+    Notice {
+        /// The text.
+        text: String,
+    },
+}
+
+/// What became of a pod that is no longer the one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// It is being deleted.
+    Terminating,
+    /// It is no more.
+    Deleted,
+    /// It lives and is not ready.
+    NotReady,
+    /// It ended, well or badly.
+    Ended,
+    /// It could not be reached.
+    Unreachable,
+}
+
+/// Something that happened to a forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Which forward. All of a target's ports share what happens to its pods; then it is the first one's.
+    pub forward: ForwardId,
+    /// The target as the user typed it: `svc/api`.
+    pub target: String,
+    /// What.
+    pub what: Happening,
+}

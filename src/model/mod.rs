@@ -1,0 +1,7 @@
+//! F0, the vocabulary: the nouns every floor above speaks in. Nothing here does anything.
+
+pub mod endpoint;
+pub mod event;
+pub mod forward;
+pub mod ports;
+pub mod target;

@@ -1,0 +1,233 @@
+//! Ports as a user writes them, `[[ADDRESS:]LOCAL:]REMOTE`, and as they are once a pod is chosen.
+//!
+//! The grammar is kubectl's (PROTOCOL §6), with two additions: an address in front, and `unix:PATH` for LOCAL. Where
+//! kubectl reads surprising things silently (`1:2:3` means 1), this refuses them.
+
+use std::{fmt, net::IpAddr, path::PathBuf};
+
+/// The local end: where connections are accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Local {
+    /// The number of the remote port, as `80` means `80:80`: for a service its own port, not the target port.
+    Same,
+    /// Any free port: `:80` and `0:80`.
+    Any,
+    /// This port.
+    Number(u16),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+}
+
+/// The remote end, as typed: a port of the pod, or of the service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Remote {
+    /// A number, 1 to 65535.
+    Number(u16),
+    /// A port's name, looked up anew in each pod.
+    Name(String),
+}
+
+/// One port argument.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PortSpec {
+    /// `ADDRESS:` in front; `None` means the addresses of the command.
+    pub address: Option<Address>,
+    /// Where to listen.
+    pub local: Local,
+    /// Where to forward.
+    pub remote: Remote,
+}
+
+/// An address to listen on, as `--address` takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// `localhost`: 127.0.0.1 and ::1, of which one may fail.
+    Localhost,
+    /// An address that must be bound.
+    Ip(IpAddr),
+}
+
+/// Why a word is not a port. The words are meant for a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PortError {
+    /// More colons than the grammar has.
+    #[error("'{0}' has too many parts: a port is [[ADDRESS:]LOCAL:]REMOTE")]
+    TooManyParts(String),
+    /// The part behind the last colon is missing.
+    #[error("'{0}' has no remote port")]
+    NoRemote(String),
+    /// A number outside 1 to 65535, or 0 where a port is needed.
+    #[error("{} is not a port: ports are 1 to 65535", inside(part, text))]
+    OutOfRange {
+        /// The whole argument.
+        text: String,
+        /// The offending part.
+        part: String,
+    },
+    /// The local part is neither a number nor `unix:PATH`.
+    #[error(
+        "'{part}' in '{text}' is not a local port: it has to be a number, empty for any free port, or unix:PATH"
+    )]
+    BadLocal {
+        /// The whole argument.
+        text: String,
+        /// The offending part.
+        part: String,
+    },
+    /// The remote part is neither a number nor a name that a port can have.
+    #[error("'{part}' in '{text}' is neither a port number nor a port name")]
+    BadRemote {
+        /// The whole argument.
+        text: String,
+        /// The offending part.
+        part: String,
+    },
+    /// The address part is not `localhost` and not an IP.
+    #[error("'{0}' is not a valid IP")]
+    BadAddress(String),
+}
+
+impl Address {
+    /// Reads `localhost` or an IP, with or without brackets.
+    pub fn parse(text: &str) -> Result<Self, PortError> {
+        if text == "localhost" {
+            return Ok(Self::Localhost);
+        }
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        bare.parse().map(Self::Ip).map_err(|_| PortError::BadAddress(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Localhost => f.write_str("localhost"),
+            Self::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl PortSpec {
+    /// Reads one port argument.
+    pub fn parse(text: &str) -> Result<Self, PortError> {
+        // A Unix path may hold colons itself; the remote is what stands behind the last one.
+        if let Some(rest) = text.strip_prefix("unix:") {
+            let (path, remote) = rest.rsplit_once(':').ok_or_else(|| PortError::NoRemote(text.to_owned()))?;
+            if path.is_empty() {
+                return Err(PortError::BadLocal { text: text.to_owned(), part: "unix:".to_owned() });
+            }
+            return Ok(Self {
+                address: None,
+                local: Local::Unix(path.into()),
+                remote: remote_part(text, remote)?,
+            });
+        }
+        let mut parts = text.rsplitn(3, ':');
+        let remote = remote_part(text, parts.next().unwrap_or_default())?;
+        let local = match parts.next() {
+            None => Local::Same,
+            Some("" | "0") => Local::Any,
+            Some(part) => Local::Number(
+                number(text, part)?
+                    .ok_or_else(|| PortError::BadLocal { text: text.to_owned(), part: part.to_owned() })?,
+            ),
+        };
+        let address = match parts.next() {
+            None => None,
+            // A bare IPv6 address has colons as well: `1:2:3:4` is a port with too many parts, `[::1]:80:80` is not.
+            Some(part) if part.contains(':') && !part.starts_with('[') => {
+                return Err(PortError::TooManyParts(text.to_owned()));
+            }
+            Some(part) => Some(Address::parse(part)?),
+        };
+        Ok(Self { address, local, remote })
+    }
+}
+
+/// A part that is a port number; `None` where it is no number at all.
+fn number(text: &str, part: &str) -> Result<Option<u16>, PortError> {
+    let digits = part.strip_prefix('-').unwrap_or(part);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(None);
+    }
+    match part.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(Some(port)),
+        _ => Err(PortError::OutOfRange { text: text.to_owned(), part: part.to_owned() }),
+    }
+}
+
+/// The part and, where it is but a part, the whole.
+fn inside(part: &str, text: &str) -> String {
+    if part == text { format!("'{part}'") } else { format!("'{part}' in '{text}'") }
+}
+
+fn remote_part(text: &str, part: &str) -> Result<Remote, PortError> {
+    if part.is_empty() {
+        return Err(PortError::NoRemote(text.to_owned()));
+    }
+    if let Some(port) = number(text, part)? {
+        return Ok(Remote::Number(port));
+    }
+    // Kubernetes' rule for port names (IANA_SVC_NAME) without its length, which old objects may exceed.
+    if part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !part.starts_with('-') {
+        Ok(Remote::Name(part.to_owned()))
+    } else {
+        Err(PortError::BadRemote { text: text.to_owned(), part: part.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(local: Local, remote: Remote) -> PortSpec {
+        PortSpec { address: None, local, remote }
+    }
+
+    #[test]
+    fn grammar() {
+        let http = || Remote::Name("http".into());
+        for (text, expected) in [
+            ("80", spec(Local::Same, Remote::Number(80))),
+            ("8080:80", spec(Local::Number(8080), Remote::Number(80))),
+            (":80", spec(Local::Any, Remote::Number(80))),
+            ("0:80", spec(Local::Any, Remote::Number(80))),
+            ("http", spec(Local::Same, http())),
+            ("9090:http", spec(Local::Number(9090), http())),
+            ("unix:/tmp/a:b.sock:80", spec(Local::Unix("/tmp/a:b.sock".into()), Remote::Number(80))),
+        ] {
+            assert_eq!(PortSpec::parse(text), Ok(expected), "{text}");
+        }
+        let with_address = PortSpec::parse("127.0.0.2:8080:80").map(|s| s.address);
+        assert_eq!(with_address, Ok(Some(Address::Ip([127, 0, 0, 2].into()))));
+        let v6 = PortSpec::parse("[::1]:8080:80").map(|s| s.address);
+        assert_eq!(v6, Ok(Some(Address::Ip(std::net::Ipv6Addr::LOCALHOST.into()))));
+        assert_eq!(PortSpec::parse("localhost::80").map(|s| s.address), Ok(Some(Address::Localhost)));
+    }
+
+    #[test]
+    fn refusals() {
+        use PortError::{BadAddress, BadLocal, BadRemote, NoRemote, OutOfRange, TooManyParts};
+        for text in ["", "8080:", ":", "unix:/tmp/x"] {
+            assert!(matches!(PortSpec::parse(text), Err(NoRemote(_))), "{text}");
+        }
+        for text in ["0", "65536", "-1", "8080:0", "70000:80", "-5:80"] {
+            assert!(matches!(PortSpec::parse(text), Err(OutOfRange { .. })), "{text}");
+        }
+        assert!(matches!(PortSpec::parse("abc:80"), Err(BadLocal { .. })));
+        assert!(matches!(PortSpec::parse("80:a_b"), Err(BadRemote { .. })));
+        assert!(matches!(PortSpec::parse("80:-a"), Err(BadRemote { .. })));
+        assert!(matches!(PortSpec::parse("1:2:3"), Err(BadAddress(_))));
+        assert!(matches!(PortSpec::parse("1:2:3:4"), Err(TooManyParts(_))));
+        assert!(matches!(PortSpec::parse("example.com:1:2"), Err(BadAddress(_))));
+    }
+}
