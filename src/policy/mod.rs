@@ -1,0 +1,8 @@
+//! F1, decisions: pure functions from what is known to what to do. No clock, no socket, no cluster, no printing.
+
+pub mod backoff;
+pub mod liveness;
+pub mod nearest;
+pub mod retry;
+pub mod select;
+pub mod translate;

@@ -1,0 +1,239 @@
+//! From the port that was typed to the port of one pod, as kubectl translates it (PROTOCOL §6).
+//!
+//! For a pod or a workload a number is the pod's port, declared or not, and a name is looked up in the pod. For a
+//! service both mean the *service* port, which leads through `targetPort` to the pod's. Names are looked up in each
+//! pod anew: a rollout may move `http` from 8080 to 9090.
+//!
+//! Two things differ from kubectl, on purpose. Where a number or a name stands for both a UDP and a TCP port, kubectl
+//! takes the first of them, whatever its protocol; here the TCP one is meant, since no other can be forwarded. And
+//! `8080:` does not silently match an unnamed service port: the grammar refuses it (`model::ports`).
+
+use crate::model::{
+    endpoint::{Endpoint, NamedPort},
+    ports::Remote,
+};
+
+/// What a service says about its ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePorts {
+    /// The service's name, for messages.
+    pub service: String,
+    /// `clusterIP: None`: DNS gives out the pods themselves, so clients use the service port's number on the pod.
+    pub headless: bool,
+    /// The ports, in the service's order.
+    pub ports: Vec<ServicePort>,
+}
+
+/// One port of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its name; a service with one port may leave it out.
+    pub name: Option<String>,
+    /// The number that clients of the service use.
+    pub number: u16,
+    /// Where it leads.
+    pub target: TargetPort,
+    /// Whether it is TCP, the only protocol that can be forwarded.
+    pub tcp: bool,
+}
+
+/// `targetPort`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetPort {
+    /// Absent or 0: the service port's own number.
+    Same,
+    /// This number.
+    Number(u16),
+    /// The pod's port of this name.
+    Name(String),
+}
+
+impl ServicePorts {
+    /// The service port that `remote` means.
+    pub fn find(&self, remote: &Remote) -> Result<&ServicePort, String> {
+        let means = |port: &&ServicePort| match remote {
+            Remote::Number(number) => port.number == *number,
+            Remote::Name(name) => port.name.as_ref() == Some(name),
+        };
+        let mut matching = self.ports.iter().filter(means);
+        match matching.clone().find(|port| port.tcp) {
+            Some(port) => Ok(port),
+            None if matching.next().is_some() => Err(not_tcp(&format!("service {}", self.service), remote)),
+            None => Err(format!(
+                "service {} has no port {}; {}",
+                self.service,
+                quoted(remote),
+                listed(self.ports.iter().map(|port| (port.name.as_deref(), port.number, port.tcp)))
+            )),
+        }
+    }
+
+    /// The pod's port behind the service port that `remote` means.
+    pub fn pod_port(&self, remote: &Remote, pod: &Endpoint) -> Result<u16, String> {
+        let port = self.find(remote)?;
+        match &port.target {
+            _ if self.headless => Ok(port.number),
+            TargetPort::Same | TargetPort::Number(0) => Ok(port.number),
+            TargetPort::Number(number) => Ok(*number),
+            TargetPort::Name(name) => named(name, pod),
+        }
+    }
+}
+
+/// The port of a pod or of a workload's pod.
+pub fn pod_port(remote: &Remote, pod: &Endpoint) -> Result<u16, String> {
+    match remote {
+        Remote::Name(name) => named(name, pod),
+        // A number needs no declaration, but one that is declared for UDP alone cannot work.
+        Remote::Number(number) => {
+            let mut declared = pod.ports.iter().filter(|port| port.number == *number).peekable();
+            if declared.peek().is_some() && declared.all(|port| !port.tcp) {
+                return Err(not_tcp(&format!("pod {}", pod.id.name), remote));
+            }
+            Ok(*number)
+        }
+    }
+}
+
+fn named(name: &str, pod: &Endpoint) -> Result<u16, String> {
+    let mut matching = pod.ports.iter().filter(|port| port.name.as_deref() == Some(name));
+    let remote = || Remote::Name(name.to_owned());
+    match matching.clone().find(|port| port.tcp) {
+        Some(NamedPort { number, .. }) => Ok(*number),
+        None if matching.next().is_some() => Err(not_tcp(&format!("pod {}", pod.id.name), &remote())),
+        None => Err(format!(
+            "pod {} has no port {}; {}",
+            pod.id.name,
+            quoted(&remote()),
+            listed(pod.ports.iter().map(|port| (port.name.as_deref(), port.number, port.tcp)))
+        )),
+    }
+}
+
+fn not_tcp(whose: &str, remote: &Remote) -> String {
+    format!("port {} of {whose} is not TCP, and only TCP can be forwarded", quoted(remote))
+}
+
+fn quoted(remote: &Remote) -> String {
+    match remote {
+        Remote::Number(number) => number.to_string(),
+        Remote::Name(name) => format!("named '{name}'"),
+    }
+}
+
+fn listed<'a>(ports: impl Iterator<Item = (Option<&'a str>, u16, bool)>) -> String {
+    let ports: Vec<String> = ports
+        .map(|(name, number, tcp)| {
+            let protocol = if tcp { "" } else { "/non-TCP" };
+            name.map_or_else(|| format!("{number}{protocol}"), |name| format!("{name} ({number}{protocol})"))
+        })
+        .collect();
+    if ports.is_empty() { "it declares none".to_owned() } else { format!("it has {}", ports.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::endpoint::{Phase, PodId};
+
+    fn pod(ports: &[(&str, u16, bool)]) -> Endpoint {
+        let ports = ports.iter().map(|&(name, number, tcp)| NamedPort {
+            name: (!name.is_empty()).then(|| name.to_owned()),
+            number,
+            tcp,
+        });
+        Endpoint {
+            id: PodId { namespace: "n".into(), name: "p".into(), uid: "u".into() },
+            phase: Phase::Running,
+            ready: true,
+            terminating: false,
+            ready_since: 0,
+            restarts: 0,
+            containers: String::new(),
+            created: 0,
+            ports: ports.collect(),
+            reason: None,
+        }
+    }
+
+    fn port(name: &str, number: u16, target: TargetPort, tcp: bool) -> ServicePort {
+        ServicePort { name: (!name.is_empty()).then(|| name.to_owned()), number, target, tcp }
+    }
+
+    fn name(text: &str) -> Remote {
+        Remote::Name(text.into())
+    }
+
+    #[test]
+    fn pods_and_workloads() {
+        let pod = pod(&[("http", 8080, true), ("dns", 53, false), ("dns", 5353, true), ("udp", 99, false)]);
+        for (remote, expected) in [
+            (Remote::Number(8080), Ok(8080)),
+            // Undeclared ports are forwarded all the same.
+            (Remote::Number(1234), Ok(1234)),
+            (name("http"), Ok(8080)),
+            // kubectl would take 53 and then refuse it.
+            (name("dns"), Ok(5353)),
+        ] {
+            assert_eq!(pod_port(&remote, &pod), expected, "{remote}");
+        }
+        assert!(pod_port(&Remote::Number(99), &pod).is_err_and(|why| why.contains("not TCP")));
+        assert!(pod_port(&name("udp"), &pod).is_err_and(|why| why.contains("not TCP")));
+        let missing = pod_port(&name("web"), &pod);
+        assert!(missing.is_err_and(|why| why.contains("no port named 'web'") && why.contains("http (8080)")));
+    }
+
+    #[test]
+    fn a_port_declared_for_both_protocols_is_tcp() {
+        let pod = pod(&[("", 53, false), ("", 53, true)]);
+        assert_eq!(pod_port(&Remote::Number(53), &pod), Ok(53));
+    }
+
+    #[test]
+    fn services() {
+        let service = ServicePorts {
+            service: "s".into(),
+            headless: false,
+            ports: vec![
+                port("http", 80, TargetPort::Number(8080), true),
+                port("web", 81, TargetPort::Name("http".into()), true),
+                port("same", 82, TargetPort::Same, true),
+                port("zero", 83, TargetPort::Number(0), true),
+                port("dns", 53, TargetPort::Number(1053), false),
+                port("dns-tcp", 53, TargetPort::Number(2053), true),
+                port("gone", 84, TargetPort::Name("nope".into()), true),
+                port("udp", 85, TargetPort::Same, false),
+            ],
+        };
+        let pod = pod(&[("http", 9090, true)]);
+        for (remote, expected) in [
+            (Remote::Number(80), 8080),
+            (name("http"), 8080),
+            (Remote::Number(81), 9090),
+            (Remote::Number(82), 82),
+            (Remote::Number(83), 83),
+            // The first entry of this number is UDP; kubectl would take its target.
+            (Remote::Number(53), 2053),
+        ] {
+            assert_eq!(service.pod_port(&remote, &pod), Ok(expected), "{remote}");
+        }
+        // The pod's own port is not a port of the service.
+        let unknown = service.pod_port(&Remote::Number(8080), &pod);
+        assert!(unknown.is_err_and(|why| why.starts_with("service s has no port 8080; it has http (80)")));
+        assert!(service.find(&name("udp")).is_err_and(|why| why.contains("not TCP")));
+        assert!(service.find(&Remote::Number(85)).is_err_and(|why| why.contains("not TCP")));
+        assert!(service.pod_port(&name("gone"), &pod).is_err_and(|why| why.contains("pod p has no port")));
+    }
+
+    #[test]
+    fn a_headless_service_is_not_translated() {
+        let service = ServicePorts {
+            service: "s".into(),
+            headless: true,
+            ports: vec![port("a", 80, TargetPort::Number(8080), true)],
+        };
+        assert_eq!(service.pod_port(&name("a"), &pod(&[])), Ok(80));
+        assert_eq!(service.pod_port(&Remote::Number(80), &pod(&[])), Ok(80));
+        assert!(service.pod_port(&Remote::Number(8080), &pod(&[])).is_err());
+    }
+}
