@@ -1,5 +1,6 @@
 //! kubectl fwd: forwards local ports to ready pods, and keeps forwarding them.
 
+pub mod cluster;
 pub mod error;
 pub mod model;
 pub mod policy;

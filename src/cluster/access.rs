@@ -1,0 +1,310 @@
+//! Errors of the cluster, in words.
+//!
+//! kube's errors are chains of wrappers ("ServiceError: client error (Connect)") around one fact. [`reason`] finds
+//! the fact; [`fatal`] adds which server, which context and what to do.
+
+use std::{borrow::Borrow, error::Error, io};
+
+use kube::core::Status;
+use rustls::{CertificateError, InvalidMessage};
+
+pub use super::denied::Denied;
+use super::{
+    client::Cluster,
+    connect::{DialError, Stage},
+    transport::NoAnswer,
+};
+use crate::error::Fatal;
+
+/// What to do about a 401.
+pub const LOG_IN: &str = "the credentials are missing, wrong or expired: log in to the cluster again";
+
+/// The server and the context that a message names.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub server: String,
+    pub context: Option<String>,
+}
+
+/// The one fact of an error.
+enum Fact<'a> {
+    /// The server answered, and says no.
+    Status(&'a Status),
+    /// A rustls error.
+    Tls(&'a rustls::Error),
+    /// No answer in time, while this.
+    Late(String),
+    /// The host's name leads nowhere.
+    UnknownHost,
+    /// The system refused.
+    Io(&'a io::Error),
+    /// The proxy did not lead to the server; its words are next.
+    Proxy(String),
+    /// What answers does not speak HTTP.
+    NotHttp,
+    /// An error of ours, already worded.
+    Ours(&'a Fatal),
+    /// Anything else: the innermost words.
+    Other(String),
+}
+
+/// A short reason of one failed attempt: `connection refused`, `certificate expired`, `403: User "dev" cannot …`.
+pub fn reason(error: &(dyn Error + 'static)) -> String {
+    match fact(error) {
+        Fact::Status(status) => status_reason(status),
+        Fact::Tls(error) => tls_reason(error),
+        Fact::Late(words) | Fact::Proxy(words) | Fact::Other(words) => words,
+        Fact::UnknownHost => "unknown host".to_owned(),
+        Fact::NotHttp => "what answers there does not speak HTTP".to_owned(),
+        Fact::Io(error) => io_reason(error),
+        Fact::Ours(fatal) => match fatal.source() {
+            Some(why) => format!("{fatal}: {why}"),
+            None => fatal.to_string(),
+        },
+    }
+}
+
+/// The same as an error that ends the command, with what to do next. `doing` completes "cannot".
+pub fn fatal(doing: &str, cluster: &Cluster, error: impl Borrow<kube::Error>) -> Fatal {
+    explain(doing, &cluster.place(), error.borrow())
+}
+
+/// What the server said no to, with what to do next.
+pub fn refused(doing: &str, cluster: &Cluster, status: &Status) -> Fatal {
+    explain_status(doing, &cluster.place(), status)
+}
+
+pub(super) fn explain(doing: &str, place: &Place, error: &(dyn Error + 'static)) -> Fatal {
+    let server = &place.server;
+    let context = place.context.as_ref().map(|name| format!(" (context '{name}')")).unwrap_or_default();
+    let reach = |code, why: String| {
+        Fatal::new(code, format!("cannot {doing}")).because(format!("{server}{context}: {why}"))
+    };
+    let why = reason(error);
+    match fact(error) {
+        Fact::Ours(fatal) => fatal.clone(),
+        Fact::Status(status) => explain_status(doing, place, status),
+        Fact::UnknownHost => reach("fwd::cluster::unknown-host", why).help(
+            "check the server's name and the network; behind a VPN or a proxy, connect it or set HTTPS_PROXY",
+        ),
+        Fact::Late(_) => reach("fwd::cluster::timeout", why)
+            .help("is the network, or the VPN to the cluster, connected? `kubectl version` takes the same way"),
+        Fact::Proxy(_) => reach("fwd::cluster::proxy", why).help(
+            "the proxy comes from proxy-url in the kubeconfig, else HTTPS_PROXY; NO_PROXY lists hosts to reach directly",
+        ),
+        Fact::Tls(error) => reach("fwd::cluster::tls", why).help(tls_help(error)),
+        Fact::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            reach("fwd::cluster::refused", why)
+                .help("is the cluster running, and is this its address? `kubectl config view --minify` shows it")
+        }
+        Fact::Io(_) => reach("fwd::cluster::unreachable", why).help("try again; `kubectl version` takes the same way"),
+        Fact::NotHttp if server.starts_with("http://") => reach("fwd::cluster::needs-tls", why)
+            .help("if it is an API server, its URL has to begin with https://"),
+        Fact::NotHttp => reach("fwd::cluster::not-http", why)
+            .help("is this the API server's address and port? `kubectl config view --minify` shows it"),
+        Fact::Other(_) => reach("fwd::cluster::failed", why).help("`kubectl version` takes the same way"),
+    }
+}
+
+fn explain_status(doing: &str, place: &Place, status: &Status) -> Fatal {
+    let context = place.context.as_ref().map(|name| format!("context '{name}', ")).unwrap_or_default();
+    let what = format!("cannot {doing}");
+    let why = format!("{} ({context}{})", status_reason(status), place.server);
+    match status.code {
+        401 => Fatal::new("fwd::access::unauthorized", what).because(why).help(LOG_IN),
+        403 => {
+            let error = Fatal::new("fwd::access::forbidden", what).because(why);
+            match Denied::parse(&status.message) {
+                Some(denied) => error.help(denied.help()),
+                None => error.help("ask the cluster's administrator for this right"),
+            }
+        }
+        404 => Fatal::new("fwd::access::not-found", what)
+            .because(why)
+            .help("is this the URL of an API server? `kubectl config view --minify` shows it"),
+        429 | 500..=599 => Fatal::new("fwd::cluster::overloaded", what)
+            .because(why)
+            .help("the server has trouble; try again"),
+        400 if status.message.contains("HTTP request to an HTTPS server") => {
+            Fatal::new("fwd::cluster::needs-tls", what)
+                .because(why)
+                .help("the server's URL has to begin with https://")
+        }
+        _ => Fatal::new("fwd::access::refused", what)
+            .because(why)
+            .help("`kubectl version` takes the same way; a proxy in between may have answered"),
+    }
+}
+
+/// Walks down to the fact.
+fn fact<'a>(error: &'a (dyn Error + 'static)) -> Fact<'a> {
+    let mut next = Some(error);
+    let mut last = error;
+    let mut stage = None;
+    while let Some(error) = next {
+        last = error;
+        if let Some(ours) = error.downcast_ref::<Fatal>() {
+            return Fact::Ours(ours);
+        }
+        if let Some(kube::Error::Api(status)) = error.downcast_ref() {
+            return Fact::Status(status);
+        }
+        if let Some(status) = error.downcast_ref::<Status>() {
+            return Fact::Status(status);
+        }
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Fact::Tls(tls);
+        }
+        if let Some(late) = error.downcast_ref::<NoAnswer>() {
+            return Fact::Late(late.to_string());
+        }
+        if let Some(dial) = error.downcast_ref::<DialError>() {
+            if dial.cause.is_none() {
+                return Fact::Late(dial.to_string());
+            }
+            stage = Some(dial.stage);
+        }
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return Fact::NotHttp;
+        }
+        // hyper-util says only in words that the name was not found.
+        if error.to_string() == "dns error" {
+            return if stage == Some(Stage::Proxy) {
+                Fact::Proxy("the proxy's host is unknown".to_owned())
+            } else {
+                Fact::UnknownHost
+            };
+        }
+        // The proxies' errors are told apart by their words alone; the socks one keeps its cause to itself.
+        let tunnel = error.to_string();
+        let words = tunnel.strip_prefix("tunnel error: ").or_else(|| tunnel.strip_prefix("SOCKS error: "));
+        if let Some(words) = words.filter(|_| error.source().is_none()) {
+            return Fact::Proxy(proxy_words(words));
+        }
+        // An io::Error that carries another error hands out that one's source, not the error itself.
+        next = match error.downcast_ref::<io::Error>() {
+            Some(io) => match io.get_ref() {
+                Some(inner) => Some(inner as _),
+                None => {
+                    return match stage {
+                        Some(Stage::Proxy) => Fact::Proxy(format!("the proxy: {}", io_reason(io))),
+                        _ => Fact::Io(io),
+                    };
+                }
+            },
+            None => error.source(),
+        };
+    }
+    if stage == Some(Stage::Proxy) {
+        Fact::Proxy(format!("the proxy: {last}"))
+    } else {
+        Fact::Other(last.to_string())
+    }
+}
+
+fn proxy_words(words: &str) -> String {
+    match words {
+        "proxy authorization required" => "the proxy wants a user and a password (407)".to_owned(),
+        "unsuccessful" => "the proxy refuses to lead there".to_owned(),
+        "unexpected end of file" => "the proxy closed the connection".to_owned(),
+        // The cause (a refused connection, a timeout) was lost on the way.
+        "failed to create underlying connection" => "the proxy cannot be reached".to_owned(),
+        other => format!("the proxy: {other}"),
+    }
+}
+
+fn io_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        io::ErrorKind::TimedOut => "connection timed out".to_owned(),
+        io::ErrorKind::UnexpectedEof => "connection closed".to_owned(),
+        io::ErrorKind::BrokenPipe => "connection broken".to_owned(),
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        // `No route to host (os error 113)` without the number.
+        _ => {
+            let words = error.to_string();
+            let words = words.split(" (os error").next().unwrap_or_default();
+            let mut letters = words.chars();
+            letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+        }
+    }
+}
+
+fn tls_reason(error: &rustls::Error) -> String {
+    use CertificateError as C;
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            C::Expired | C::ExpiredContext { .. } => "the server's certificate has expired".to_owned(),
+            C::NotValidYet | C::NotValidYetContext { .. } => {
+                "the server's certificate is not valid yet".to_owned()
+            }
+            C::UnknownIssuer | C::BadSignature => {
+                "the server's certificate is signed by an unknown authority".to_owned()
+            }
+            C::NotValidForName => "the server's certificate is for another name".to_owned(),
+            C::NotValidForNameContext { expected, presented } => format!(
+                "the server's certificate is not for {}, but for {}",
+                expected.to_str(),
+                certified(presented)
+            ),
+            other => format!("the server's certificate is not accepted: {other}"),
+        },
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the server does not speak TLS".to_owned()
+        }
+        rustls::Error::AlertReceived(alert) => format!("the server ended the TLS handshake: {alert:?}"),
+        other => format!("TLS: {other}"),
+    }
+}
+
+/// The names of a certificate, which rustls writes as `DnsName("localhost")`.
+fn certified(names: &[String]) -> String {
+    let inner = |name: &String| {
+        let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+        inside.map_or_else(|| name.clone(), |inside| inside.trim_matches('"').to_owned())
+    };
+    let names: Vec<String> = names.iter().map(inner).collect();
+    if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
+}
+
+fn tls_help(error: &rustls::Error) -> &'static str {
+    use CertificateError as C;
+    match error {
+        // By name it is the right authority: that of the cluster which was there before.
+        rustls::Error::InvalidCertificate(C::BadSignature) => {
+            "if the cluster was made anew, get its new kubeconfig; else give its CA with --certificate-authority FILE"
+        }
+        rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
+            "give the cluster's CA with certificate-authority in the kubeconfig or --certificate-authority FILE"
+        }
+        rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
+            "use a name of the certificate in the server's URL, or give --tls-server-name NAME"
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            "if this machine's clock is right, the cluster's administrator has to replace the certificate"
+        }
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the server's URL probably has to begin with http://, or its port is another one"
+        }
+        rustls::Error::AlertReceived(_) => "the client certificate is missing, expired or of another cluster",
+        _ => "`kubectl version` takes the same way",
+    }
+}
+
+fn status_reason(status: &Status) -> String {
+    if let Some(denied) = Denied::parse(&status.message) {
+        return format!("{}: {denied}", status.code);
+    }
+    let words = if status.message.is_empty() { &status.reason } else { &status.message };
+    match words.trim() {
+        "" => format!("status {}", status.code),
+        // A proxy's or another server's; its markup tells a person nothing.
+        page if page.starts_with('<') => format!("{}: the answer is a web page", status.code),
+        words => format!("{}: {words}", status.code),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,392 @@
+//! One cluster, one user and one namespace out of the kubeconfig, with the command line's words on top.
+
+use http::Uri;
+use kube::config::{AuthInfo, Cluster, Context, Kubeconfig};
+
+use super::{flags::Flags, kubeconfig::Files};
+use crate::{error::Fatal, policy::nearest::suggestion};
+
+/// The namespace where neither the command line nor the context says one.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// What will be reached, as whom.
+pub(super) struct Choice {
+    /// The context's name, where one is used.
+    pub context: Option<String>,
+    /// The namespace of targets that name none.
+    pub namespace: String,
+    /// The API server's URL.
+    pub server: Uri,
+    /// The cluster, flags applied.
+    pub cluster: Cluster,
+    /// The user, flags applied.
+    pub user: AuthInfo,
+}
+
+/// Chooses; `None` where there is nothing to choose from, so that only the pod's own service account remains.
+pub(super) fn choose(files: &Files, flags: &Flags) -> Result<Option<Choice>, Fatal> {
+    let config = &files.config;
+    let named = flags.context.as_ref().or(config.current_context.as_ref()).filter(|name| !name.is_empty());
+    if named.is_none() && flags.server.is_none() && flags.cluster.is_none() {
+        if config.contexts.is_empty() && config.clusters.is_empty() {
+            return Ok(None);
+        }
+        return Err(no_context(files));
+    }
+    let context = named.map(|name| context(files, name)).transpose()?.unwrap_or_default();
+
+    let cluster_name = flags.cluster.as_ref().or(Some(&context.cluster)).filter(|name| !name.is_empty());
+    let mut cluster = cluster_name.map(|name| cluster(files, name, flags)).transpose()?.unwrap_or_default();
+    apply_to_cluster(&mut cluster, flags);
+
+    let user_name = flags.user.as_ref().or(context.user.as_ref()).filter(|name| !name.is_empty());
+    let mut user = user_name.map(|name| user(files, name, flags)).transpose()?.unwrap_or_default();
+    apply_to_user(&mut user, flags)?;
+
+    let server = server(&cluster, &user, cluster_name)?;
+    let namespace = flags.namespace.clone().or(context.namespace).filter(|name| !name.is_empty());
+    Ok(Some(Choice {
+        context: named.cloned(),
+        namespace: namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
+        server,
+        cluster,
+        user,
+    }))
+}
+
+fn no_context(files: &Files) -> Fatal {
+    let names: Vec<&str> = context_names(&files.config);
+    Fatal::new("fwd::kubeconfig::no-context", "no context is chosen")
+        .because(format!("{} has no current-context", files.names()))
+        .help(format!(
+            "choose one with --context or `kubectl config use-context`; {}",
+            suggestion("", "contexts", &names)
+        ))
+}
+
+fn context_names(config: &Kubeconfig) -> Vec<&str> {
+    config.contexts.iter().map(|named| named.name.as_str()).collect()
+}
+
+fn context(files: &Files, name: &str) -> Result<Context, Fatal> {
+    let found = files.config.contexts.iter().find(|named| named.name == name);
+    found
+        .and_then(|named| named.context.clone())
+        .ok_or_else(|| unknown("context", name, files, &context_names(&files.config)))
+}
+
+fn cluster(files: &Files, name: &str, flags: &Flags) -> Result<Cluster, Fatal> {
+    let clusters = &files.config.clusters;
+    match clusters.iter().find(|named| named.name == name).and_then(|named| named.cluster.clone()) {
+        Some(cluster) => Ok(cluster),
+        // With a server of its own, a cluster that the context only mentions is not needed.
+        None if flags.server.is_some() && flags.cluster.is_none() => Ok(Cluster::default()),
+        None => {
+            let names: Vec<&str> = clusters.iter().map(|named| named.name.as_str()).collect();
+            Err(unknown("cluster", name, files, &names))
+        }
+    }
+}
+
+fn user(files: &Files, name: &str, flags: &Flags) -> Result<AuthInfo, Fatal> {
+    let users = &files.config.auth_infos;
+    let own = flags.token.is_some() || flags.username.is_some() || flags.client_certificate.is_some();
+    match users.iter().find(|named| named.name == name) {
+        // `- name: x` without a `user` is a user without credentials, as kubectl has it.
+        Some(named) => Ok(named.auth_info.clone().unwrap_or_default()),
+        None if own && flags.user.is_none() => Ok(AuthInfo::default()),
+        None => {
+            let names: Vec<&str> = users.iter().map(|named| named.name.as_str()).collect();
+            Err(unknown("user", name, files, &names))
+        }
+    }
+}
+
+fn unknown(kind: &'static str, name: &str, files: &Files, names: &[&str]) -> Fatal {
+    let code = match kind {
+        "context" => "fwd::kubeconfig::unknown-context",
+        "cluster" => "fwd::kubeconfig::unknown-cluster",
+        _ => "fwd::kubeconfig::unknown-user",
+    };
+    Fatal::new(code, format!("there is no {kind} '{name}'"))
+        .because(if files.any() {
+            format!("{} does not name it", files.names())
+        } else {
+            format!("no kubeconfig is there (looked at {})", files.names())
+        })
+        .help(if files.any() {
+            suggestion(name, &format!("{kind}s"), names)
+        } else {
+            "set KUBECONFIG, or give --kubeconfig FILE".to_owned()
+        })
+}
+
+fn text(path: &std::path::Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn apply_to_cluster(cluster: &mut Cluster, flags: &Flags) {
+    if let Some(server) = &flags.server {
+        cluster.server = Some(server.clone());
+        // The name belonged to the other server.
+        cluster.tls_server_name = None;
+    }
+    if flags.tls_server_name.is_some() {
+        cluster.tls_server_name.clone_from(&flags.tls_server_name);
+    }
+    if let Some(path) = &flags.certificate_authority {
+        cluster.certificate_authority = Some(text(path));
+        cluster.certificate_authority_data = None;
+        cluster.insecure_skip_tls_verify = None;
+    }
+    if flags.insecure_skip_tls_verify.is_some() {
+        cluster.insecure_skip_tls_verify = flags.insecure_skip_tls_verify;
+    }
+    if flags.disable_compression {
+        cluster.disable_compression = Some(true);
+    }
+}
+
+fn apply_to_user(user: &mut AuthInfo, flags: &Flags) -> Result<(), Fatal> {
+    let forget = |user: &mut AuthInfo| {
+        (user.exec, user.auth_provider) = (None, None);
+        (user.token, user.token_file) = (None, None);
+        (user.username, user.password) = (None, None);
+    };
+    if let Some(token) = &flags.token {
+        forget(user);
+        user.token = Some(token.clone());
+    }
+    if flags.username.is_some() || flags.password.is_some() {
+        let (username, password) = (user.username.take(), user.password.take());
+        forget(user);
+        user.username = flags.username.clone().or(username);
+        user.password = flags.password.clone().or(password);
+    }
+    // kube prefers a token to a token file; client-go the file, which is what rotates.
+    if user.token_file.is_some() {
+        user.token = None;
+    }
+    if let Some(path) = &flags.client_certificate {
+        (user.client_certificate, user.client_certificate_data) = (Some(text(path)), None);
+    }
+    if let Some(path) = &flags.client_key {
+        (user.client_key, user.client_key_data) = (Some(text(path)), None);
+    }
+    if flags.as_user.is_some() {
+        user.impersonate.clone_from(&flags.as_user);
+    }
+    if flags.as_uid.is_some() {
+        user.impersonate_uid.clone_from(&flags.as_uid);
+    }
+    if !flags.as_groups.is_empty() {
+        user.impersonate_groups = Some(flags.as_groups.clone());
+    }
+    if !flags.as_user_extra.is_empty() {
+        let extra = user.impersonate_user_extra.insert(std::collections::HashMap::new());
+        for word in &flags.as_user_extra {
+            let (key, value) = word.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
+                Fatal::new("fwd::usage::as-user-extra", format!("'{word}' is not KEY=VALUE"))
+                    .help("write --as-user-extra KEY=VALUE, once for each value")
+            })?;
+            extra.entry(key.to_owned()).or_default().push(value.to_owned());
+        }
+    }
+    let others = user.impersonate_uid.is_some()
+        || user.impersonate_groups.is_some()
+        || user.impersonate_user_extra.is_some();
+    if others && user.impersonate.is_none() {
+        return Err(Fatal::new(
+            "fwd::usage::impersonation",
+            "--as-group, --as-uid and --as-user-extra need --as",
+        )
+        .because("the API server impersonates a user, and no user is named")
+        .help("add --as USER"));
+    }
+    Ok(())
+}
+
+/// The server's URL. Without a scheme it is HTTPS where anything about certificates is said, else HTTP, as client-go
+/// has it.
+fn server(cluster: &Cluster, user: &AuthInfo, name: Option<&String>) -> Result<Uri, Fatal> {
+    let called = name.map(|name| format!(" of cluster '{name}'")).unwrap_or_default();
+    let Some(given) = cluster.server.as_deref().map(str::trim).filter(|text| !text.is_empty()) else {
+        return Err(Fatal::new("fwd::kubeconfig::no-server", format!("the server{called} is not known"))
+            .help("set it with `kubectl config set-cluster NAME --server URL`, or give --server"));
+    };
+    let secure = cluster.certificate_authority.is_some()
+        || cluster.certificate_authority_data.is_some()
+        || user.client_certificate.is_some()
+        || user.client_certificate_data.is_some()
+        || cluster.insecure_skip_tls_verify == Some(true);
+    let full = match given.split_once("://") {
+        Some(_) => given.to_owned(),
+        None if secure => format!("https://{given}"),
+        None => format!("http://{given}"),
+    };
+    let uri = full.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+    match uri {
+        Some(uri) if matches!(uri.scheme_str(), Some("http" | "https")) => Ok(uri),
+        _ => Err(Fatal::new("fwd::kubeconfig::bad-server", format!("'{given}' is not the URL of a server"))
+            .because(format!("the server{called} has to be http:// or https:// with a host"))
+            .help("for example https://10.0.0.5:6443; `kubectl config view --minify` shows the one in use")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    const CONFIG: &str = "
+current-context: dev
+contexts:
+- {name: dev, context: {cluster: c1, user: u1, namespace: team}}
+- {name: prod, context: {cluster: c2, user: u2}}
+- {name: lost, context: {cluster: nowhere, user: u1}}
+clusters:
+- {name: c1, cluster: {server: 'https://one:6443/prefix', certificate-authority-data: AAAA, tls-server-name: inner}}
+- {name: c2, cluster: {server: 'https://two', insecure-skip-tls-verify: true}}
+users:
+- {name: u1, user: {token: t1}}
+- {name: u2, user: {exec: {command: plugin}}}
+";
+
+    fn files() -> Files {
+        Files {
+            config: Kubeconfig::from_yaml(CONFIG).unwrap(),
+            read: vec!["/k".into()],
+            looked: vec!["/k".into()],
+        }
+    }
+
+    fn chosen(flags: &Flags) -> Choice {
+        choose(&files(), flags).unwrap().unwrap()
+    }
+
+    fn refused(flags: &Flags) -> Fatal {
+        choose(&files(), flags).err().unwrap()
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "short for the flags' type")]
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn contexts() {
+        let dev = chosen(&Flags::default());
+        assert_eq!((dev.context.as_deref(), dev.namespace.as_str()), (Some("dev"), "team"));
+        assert_eq!(dev.server, "https://one:6443/prefix");
+        assert_eq!(dev.user.token.as_ref().map(|t| t.expose_secret().to_owned()), some("t1"));
+        let prod = chosen(&Flags { context: some("prod"), ..Flags::default() });
+        assert_eq!((prod.namespace.as_str(), prod.user.exec.is_some()), ("default", true));
+        let mixed = chosen(&Flags {
+            cluster: some("c2"),
+            user: some("u2"),
+            namespace: some("other"),
+            ..Flags::default()
+        });
+        assert_eq!(mixed.server, "https://two/");
+        assert_eq!((mixed.namespace.as_str(), mixed.user.exec.is_some()), ("other", true));
+    }
+
+    #[test]
+    fn unknown_names() {
+        use miette::Diagnostic;
+        for (flags, code, help) in [
+            (
+                Flags { context: some("pord"), ..Flags::default() },
+                "fwd::kubeconfig::unknown-context",
+                "did you mean 'prod'? contexts: dev, lost, prod",
+            ),
+            (
+                Flags { cluster: some("c3"), ..Flags::default() },
+                "fwd::kubeconfig::unknown-cluster",
+                "clusters: c1, c2",
+            ),
+            (
+                Flags { user: some("u3"), ..Flags::default() },
+                "fwd::kubeconfig::unknown-user",
+                "users: u1, u2",
+            ),
+            (
+                Flags { context: some("lost"), ..Flags::default() },
+                "fwd::kubeconfig::unknown-cluster",
+                "clusters: c1, c2",
+            ),
+        ] {
+            let error = refused(&flags);
+            assert_eq!(error.code(), code);
+            let text = Diagnostic::help(&error).unwrap().to_string();
+            assert!(text.contains(help), "{text}");
+        }
+    }
+
+    #[test]
+    fn flags_win() {
+        let choice = chosen(&Flags {
+            server: some("https://three"),
+            token: Some("t9".into()),
+            certificate_authority: Some("/ca".into()),
+            as_user: some("jane"),
+            as_groups: vec!["a".into(), "b".into()],
+            as_uid: some("7"),
+            as_user_extra: vec!["k=1".into(), "k=2=3".into()],
+            ..Flags::default()
+        });
+        assert_eq!(choice.server, "https://three/");
+        assert_eq!(choice.cluster.certificate_authority.as_deref(), Some("/ca"));
+        assert_eq!(choice.cluster.certificate_authority_data, None);
+        assert_eq!(choice.cluster.tls_server_name, None);
+        assert_eq!(choice.user.token.as_ref().map(|t| t.expose_secret().to_owned()), some("t9"));
+        assert_eq!(choice.user.impersonate.as_deref(), Some("jane"));
+        assert_eq!(choice.user.impersonate_groups.as_ref().map(Vec::len), Some(2));
+        let extra = choice.user.impersonate_user_extra.unwrap();
+        assert_eq!(extra["k"], ["1", "2=3"]);
+        // A password replaces the plugin.
+        let basic = chosen(&Flags {
+            context: some("prod"),
+            username: some("u"),
+            password: Some("p".into()),
+            ..Flags::default()
+        });
+        assert!(basic.user.exec.is_none() && basic.user.username.is_some());
+    }
+
+    #[test]
+    fn impersonation_needs_a_user() {
+        assert_eq!(
+            refused(&Flags { as_groups: vec!["a".into()], ..Flags::default() }).code(),
+            "fwd::usage::impersonation"
+        );
+        let bad = Flags { as_user: some("j"), as_user_extra: vec!["k".into()], ..Flags::default() };
+        assert_eq!(refused(&bad).code(), "fwd::usage::as-user-extra");
+    }
+
+    #[test]
+    fn nothing_to_choose_from() {
+        let empty = Files { config: Kubeconfig::default(), read: vec![], looked: vec![] };
+        assert!(choose(&empty, &Flags::default()).unwrap().is_none());
+        let bare = choose(&empty, &Flags { server: some("localhost:8080"), ..Flags::default() });
+        assert_eq!(bare.unwrap().unwrap().server, "http://localhost:8080/");
+        let mut without = files();
+        without.config.current_context = None;
+        let error = choose(&without, &Flags::default()).err().unwrap();
+        assert_eq!(error.code(), "fwd::kubeconfig::no-context");
+    }
+
+    #[test]
+    fn servers_without_a_scheme() {
+        let server = |text: &str, insecure: Option<bool>| {
+            let cluster =
+                Cluster { server: some(text), insecure_skip_tls_verify: insecure, ..Cluster::default() };
+            server(&cluster, &AuthInfo::default(), None).map(|uri| uri.to_string()).ok()
+        };
+        assert_eq!(server("a:6443", Some(true)).as_deref(), Some("https://a:6443/"));
+        assert_eq!(server("a:6443", None).as_deref(), Some("http://a:6443/"));
+        assert_eq!(server("ftp://a", None), None);
+        assert_eq!(server("https://", None), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! The two clients of one cluster.
+//!
+//! `api` reads and watches objects: pooled connections, compressed answers, a deadline for every answer. `data`
+//! upgrades connections into tunnels: each request dials anew, nothing is retried, nothing is wrapped around the
+//! socket. Both ask the same credentials and share one TLS configuration.
+//!
+//! They are built from kube's layers rather than by kube's builder, whose defaults stand in the way of long tunnels
+//! (Nagle on, a write timeout on the upgraded socket, up to 15 retries inside one call: PROTOCOL §7).
+
+use std::sync::Arc;
+
+use kube::{
+    Client, Config,
+    client::ConfigExt as _,
+    config::{AuthInfo, Kubeconfig},
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use secrecy::ExposeSecret as _;
+use tower::{Layer as _, util::option_layer};
+use tower_http::decompression::DecompressionLayer;
+
+use super::{
+    choice::{self, Choice},
+    connect::Dialer,
+    credentials::{Credentials, UseCertificate},
+    exec::{Credential, Plugin},
+    flags::{Environment, Flags},
+    kubeconfig::{self, Files},
+    proxy::{self, Wishes},
+    transport::{Authorize, Deadline, OneShot, Pooled, Transport},
+};
+use crate::error::Fatal;
+
+/// A cluster that can be talked to. Clones share everything.
+#[derive(Clone)]
+pub struct Cluster {
+    /// For objects.
+    pub api: Client,
+    /// For tunnels: one connection a request, which can be upgraded and taken.
+    pub data: Client,
+    /// The API server's URL.
+    pub server: String,
+    /// The kubeconfig's context, where one is used.
+    pub context: Option<String>,
+    /// The namespace of targets that name none.
+    pub namespace: String,
+}
+
+impl Cluster {
+    /// Finds the cluster and gets ready to talk to it. Nothing is sent to the server yet, but a credential plugin
+    /// runs.
+    pub async fn connect(flags: &Flags, environment: &Environment) -> Result<Self, Fatal> {
+        // rustls takes no provider for granted; whoever was first has chosen the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let files = kubeconfig::load(flags, environment)?;
+        match choice::choose(&files, flags)? {
+            Some(choice) => from_choice(choice, flags, environment).await,
+            None => from_pod(&files, flags, environment).await,
+        }
+    }
+
+    /// The server and the context, as messages name them.
+    pub(super) fn place(&self) -> super::access::Place {
+        super::access::Place { server: self.server.clone(), context: self.context.clone() }
+    }
+}
+
+/// The cluster that a kubeconfig, or the command line alone, describes.
+async fn from_choice(choice: Choice, flags: &Flags, environment: &Environment) -> Result<Cluster, Fatal> {
+    let Choice { context, namespace, server, cluster, mut user } = choice;
+    let wishes = Wishes {
+        explicit: cluster.proxy_url.as_deref(),
+        https: environment.https_proxy.as_deref(),
+        http: environment.http_proxy.as_deref(),
+        bypass: environment.no_proxy.as_deref(),
+    };
+    let mut config = Config::new(server);
+    config.proxy_url = proxy::choose(&config.cluster_url, &wishes).map_err(|bad| bad_proxy(&bad))?;
+    config.root_cert = certificate_authority(&cluster)?;
+    config.accept_invalid_certs = cluster.insecure_skip_tls_verify == Some(true);
+    config.tls_server_name.clone_from(&cluster.tls_server_name);
+    config.disable_compression = cluster.disable_compression == Some(true);
+    config.default_namespace.clone_from(&namespace);
+
+    let mut plugin = None;
+    if config.cluster_url.scheme_str() == Some("http") {
+        // As client-go: credentials are not sent where anyone can read them.
+        user = AuthInfo {
+            impersonate: user.impersonate,
+            impersonate_uid: user.impersonate_uid,
+            impersonate_groups: user.impersonate_groups,
+            impersonate_user_extra: user.impersonate_user_extra,
+            ..AuthInfo::default()
+        };
+    }
+    let own = user.token.is_some() || user.token_file.is_some() || user.username.is_some();
+    if let Some(exec) = user.exec.take().filter(|_| !own) {
+        let ready = Plugin::new(exec, &cluster, environment.stdin_is_terminal)?;
+        let first = ready.run().await?;
+        if let Some((certificate, key)) = &first.certificate {
+            set_identity(&mut user, certificate, key.expose_secret());
+        }
+        plugin = Some((ready, first));
+    }
+    readable(&user)?;
+    config.auth_info = user;
+    build(config, context, namespace, flags, plugin).await
+}
+
+/// Refuses files of the user that are not there; kube's own error does not say which one it is.
+fn readable(user: &AuthInfo) -> Result<(), Fatal> {
+    let unless = |path: &Option<String>, data: bool| path.clone().filter(|path| !path.is_empty() && !data);
+    for (field, path) in [
+        ("client-certificate", unless(&user.client_certificate, user.client_certificate_data.is_some())),
+        ("client-key", unless(&user.client_key, user.client_key_data.is_some())),
+        ("tokenFile", unless(&user.token_file, false)),
+    ] {
+        if let Some(path) = path
+            && let Err(error) = std::fs::File::open(&path)
+        {
+            return Err(Fatal::new("fwd::auth::unusable", format!("cannot read the user's {field} {path}"))
+                .because(super::access::reason(&error))
+                .help("logging in to the cluster again usually writes it anew"));
+        }
+    }
+    Ok(())
+}
+
+/// The cluster that this process runs in.
+async fn from_pod(files: &Files, flags: &Flags, environment: &Environment) -> Result<Cluster, Fatal> {
+    let Ok(mut config) = Config::incluster() else {
+        let why = if files.any() {
+            format!("{} names no cluster", files.names())
+        } else if files.looked.is_empty() {
+            "no kubeconfig is there, nor a home directory to look for one".to_owned()
+        } else {
+            format!("no kubeconfig is there (looked at {})", files.names())
+        };
+        return Err(Fatal::new("fwd::kubeconfig::none", "there is no cluster to talk to")
+            .because(format!("{why}, and this is no pod of a cluster"))
+            .help(
+                "set KUBECONFIG, give --kubeconfig FILE, or get a kubeconfig from your cluster's provider",
+            ));
+    };
+    let namespace = flags.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    // The flags that kubectl lets a pod override too.
+    let none = Files { config: Kubeconfig::default(), read: Vec::new(), looked: Vec::new() };
+    let server = Flags { server: Some(config.cluster_url.to_string()), ..flags.clone() };
+    if let Some(choice) = choice::choose(&none, &server)? {
+        let own = choice.user.token.is_some() || choice.user.username.is_some();
+        let token_file = config.auth_info.token_file.take().filter(|_| !own);
+        config.auth_info = AuthInfo { token_file, ..choice.user };
+        if let Some(insecure) = choice.cluster.insecure_skip_tls_verify {
+            config.accept_invalid_certs = insecure;
+        }
+    }
+    let wishes = Wishes {
+        explicit: None,
+        https: environment.https_proxy.as_deref(),
+        http: environment.http_proxy.as_deref(),
+        bypass: environment.no_proxy.as_deref(),
+    };
+    config.proxy_url = proxy::choose(&config.cluster_url, &wishes).map_err(|bad| bad_proxy(&bad))?;
+    build(config, None, namespace, flags, None).await
+}
+
+async fn build(
+    mut config: Config,
+    context: Option<String>,
+    namespace: String,
+    flags: &Flags,
+    plugin: Option<(Plugin, Credential)>,
+) -> Result<Cluster, Fatal> {
+    let unusable = |error: kube::Error| {
+        Fatal::new("fwd::auth::unusable", "the kubeconfig's credentials cannot be used")
+            .because(super::access::reason(&error))
+            .help("check the user's certificate, key and token; `kubectl auth whoami` uses the same")
+    };
+    let agent = concat!("kubectl-fwd/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
+    let tls = tls(&config).map_err(unusable)?;
+    let dialer =
+        Dialer::new(&config.cluster_url, config.tls_server_name.as_deref(), config.proxy_url.as_ref(), tls)
+            .map_err(|why| {
+            Fatal::new("fwd::kubeconfig::bad-server", format!("cannot reach {}", config.cluster_url))
+                .because(why)
+        })?;
+    let transport = Transport::new(dialer);
+    let credentials = plugin
+        .map(|(plugin, first)| Credentials::new(plugin, &first, certificate_user(&config, &transport)))
+        .transpose()?;
+
+    // A legacy auth-provider may run a command right here.
+    let from = config.clone();
+    let auth = tokio::task::spawn_blocking(move || from.auth_layer()).await.ok();
+    let auth = auth.transpose().map_err(unusable)?.flatten();
+    let headers = config.extra_headers_layer().map_err(unusable)?;
+    let base = config.base_uri_layer();
+
+    let wanted = flags.request_timeout.filter(|limit| !limit.is_zero());
+    let data = Authorize { credentials: credentials.clone(), inner: OneShot(Arc::clone(&transport)) };
+    let data = base.layer(option_layer(auth.as_ref()).layer(headers.layer(data)));
+    let api = Authorize { credentials, inner: Deadline { inner: Pooled(transport), wanted } };
+    let api = base.layer(option_layer(auth.as_ref()).layer(headers.layer(api)));
+    let gzip = DecompressionLayer::new().no_br().no_deflate().no_zstd().gzip(!config.disable_compression);
+    let (api, data) = (Client::new(gzip.layer(api), &*namespace), Client::new(data, &*namespace));
+    let server = config.cluster_url.to_string();
+    Ok(Cluster { api, data, server: server.trim_end_matches('/').to_owned(), context, namespace })
+}
+
+/// The TLS configuration, the same for both clients.
+fn tls(config: &Config) -> Result<rustls::ClientConfig, kube::Error> {
+    // kube asks every source of credentials for a certificate, and would run a legacy provider's command for it.
+    let mut config = config.clone();
+    config.auth_info.auth_provider = None;
+    config.rustls_client_config()
+}
+
+fn set_identity(user: &mut AuthInfo, certificate: &str, key: &str) {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    user.client_certificate_data = Some(STANDARD.encode(certificate));
+    user.client_key_data = Some(STANDARD.encode(key).into());
+}
+
+/// Takes the certificates of later runs of a plugin into use.
+fn certificate_user(config: &Config, transport: &Arc<Transport>) -> UseCertificate {
+    let (config, transport) = (config.clone(), Arc::clone(transport));
+    Box::new(move |certificate, key| {
+        let mut config = config.clone();
+        set_identity(&mut config.auth_info, certificate, key);
+        let tls = tls(&config).map_err(|error| {
+            Fatal::new("fwd::auth::plugin", "the credential plugin's certificate cannot be used")
+                .because(super::access::reason(&error))
+        })?;
+        transport.set_tls(tls);
+        Ok(())
+    })
+}
+
+/// The cluster's CA certificates; `None` leaves the choice to the system.
+fn certificate_authority(cluster: &kube::config::Cluster) -> Result<Option<Vec<Vec<u8>>>, Fatal> {
+    let bad = |place: &str, why: String| {
+        Fatal::new(
+            "fwd::kubeconfig::certificate-authority",
+            format!("cannot use the cluster's CA from {place}"),
+        )
+        .because(why)
+        .help("it has to be a PEM file (-----BEGIN CERTIFICATE-----), or one in base64 for the -data")
+    };
+    let (place, pem) =
+        if let Some(data) = cluster.certificate_authority_data.as_deref().filter(|d| !d.is_empty()) {
+            use base64::{Engine as _, engine::general_purpose::STANDARD};
+            let place = "certificate-authority-data".to_owned();
+            let pem = STANDARD.decode(data.trim()).map_err(|_| bad(&place, "it is not base64".to_owned()))?;
+            (place, pem)
+        } else if let Some(path) = cluster.certificate_authority.as_deref().filter(|path| !path.is_empty()) {
+            let pem = std::fs::read(path).map_err(|error| bad(path, super::access::reason(&error)))?;
+            (path.to_owned(), pem)
+        } else {
+            return Ok(None);
+        };
+    let certificates: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(&pem).map(|der| der.map(|der| der.to_vec())).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(Some(certificates)),
+        Ok(_) => Err(bad(&place, "it holds no certificate".to_owned())),
+        Err(error) => Err(bad(&place, error.to_string())),
+    }
+}
+
+fn bad_proxy(bad: &proxy::BadProxy) -> Fatal {
+    Fatal::new("fwd::kubeconfig::proxy", format!("the proxy from {} cannot be used", bad.source))
+        .because(&bad.why)
+        .help("write it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! From the API's pod to this tool's [`Endpoint`]: pure, and the only place that reads a pod's status.
+
+use k8s_openapi::{
+    api::core::v1::{Container, ContainerStatus, Pod, PodCondition},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+
+use crate::model::endpoint::{Endpoint, NamedPort, Phase, PodId};
+
+/// What matters of a pod.
+pub(super) fn from_pod(pod: &Pod) -> Endpoint {
+    let metadata = &pod.metadata;
+    let status = pod.status.as_ref();
+    let ready = condition(pod, "Ready");
+    let statuses = || status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let mut running: Vec<&str> = statuses()
+        .filter(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()))
+        .filter_map(|container| container.container_id.as_deref())
+        .collect();
+    running.sort_unstable();
+    Endpoint {
+        id: PodId {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
+        },
+        phase: match status.and_then(|status| status.phase.as_deref()) {
+            Some("Pending") => Phase::Pending,
+            Some("Running") => Phase::Running,
+            Some("Succeeded") => Phase::Succeeded,
+            Some("Failed") => Phase::Failed,
+            _ => Phase::Unknown,
+        },
+        ready: ready.is_some_and(|ready| ready.status == "True"),
+        terminating: metadata.deletion_timestamp.is_some(),
+        ready_since: seconds(ready.and_then(|ready| ready.last_transition_time.as_ref())),
+        restarts: statuses().map(|c| u32::try_from(c.restart_count).unwrap_or(0)).max().unwrap_or(0),
+        containers: running.join(","),
+        created: seconds(metadata.creation_timestamp.as_ref()),
+        ports: ports(pod),
+        reason: reason(pod),
+    }
+}
+
+fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+}
+
+fn seconds(time: Option<&Time>) -> i64 {
+    time.map_or(0, |time| time.0.as_second())
+}
+
+/// All containers' ports, then all init containers', in their order: the order in which kubectl looks names up.
+fn ports(pod: &Pod) -> Vec<NamedPort> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let containers: Vec<&Container> =
+        spec.containers.iter().chain(spec.init_containers.iter().flatten()).collect();
+    containers
+        .into_iter()
+        .flat_map(|container| container.ports.iter().flatten())
+        .filter_map(|port| {
+            Some(NamedPort {
+                name: port.name.clone().filter(|name| !name.is_empty()),
+                number: u16::try_from(port.container_port).ok()?,
+                tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),
+            })
+        })
+        .collect()
+}
+
+/// Why it is not ready, as far as it says: what a container waits for beats why it ended beats why no node took the
+/// pod beats why the whole pod ended.
+fn reason(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let all: Vec<&ContainerStatus> = status
+        .init_container_statuses
+        .iter()
+        .flatten()
+        .chain(status.container_statuses.iter().flatten())
+        .filter(|container| !container.ready)
+        .collect();
+    let state = |pick: fn(&ContainerStatus) -> Option<&String>, of: &str| {
+        all.iter().filter_map(|container| pick(container)).find(|reason| *reason != of).cloned()
+    };
+    let waiting = |of| state(|container| container.state.as_ref()?.waiting.as_ref()?.reason.as_ref(), of);
+    let ended =
+        state(|container| container.state.as_ref()?.terminated.as_ref()?.reason.as_ref(), "Completed");
+    // PodInitializing only says that an init container, earlier in the list, has the reason.
+    waiting("PodInitializing")
+        .or(ended)
+        .or_else(|| status.reason.clone())
+        .or_else(|| {
+            let scheduled = condition(pod, "PodScheduled")?;
+            scheduled.reason.clone().filter(|_| scheduled.status == "False")
+        })
+        .or_else(|| waiting(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(json: &serde_json::Value) -> Endpoint {
+        from_pod(&serde_json::from_value(json.clone()).unwrap())
+    }
+
+    #[test]
+    fn everything_is_read() {
+        let endpoint = pod(&serde_json::json!({
+            "metadata": {"name": "p", "namespace": "n", "uid": "u", "creationTimestamp": "1970-01-01T00:01:00Z"},
+            "spec": {
+                "containers": [
+                    {"name": "a", "ports": [{"containerPort": 80, "name": "http"}, {"containerPort": 53, "protocol": "UDP"}]},
+                    {"name": "b", "ports": [{"containerPort": 90, "protocol": "TCP"}]},
+                ],
+                "initContainers": [{"name": "i", "ports": [{"containerPort": 70, "name": "init"}]}],
+            },
+            "status": {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "1970-01-01T00:02:00Z"}],
+                "containerStatuses": [
+                    {"name": "b", "containerID": "c://2", "image": "", "imageID": "", "ready": true, "restartCount": 3,
+                     "state": {"running": {}}},
+                    {"name": "a", "containerID": "c://1", "image": "", "imageID": "", "ready": true, "restartCount": 1,
+                     "state": {"running": {}}},
+                    {"name": "c", "containerID": "c://0", "image": "", "imageID": "", "ready": true, "restartCount": 1,
+                     "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}},
+                ],
+            },
+        }));
+        let port = |name: &str, number, tcp| NamedPort {
+            name: Some(name.to_owned()).filter(|name| !name.is_empty()),
+            number,
+            tcp,
+        };
+        let expected = Endpoint {
+            id: PodId { namespace: "n".into(), name: "p".into(), uid: "u".into() },
+            phase: Phase::Running,
+            ready: true,
+            terminating: false,
+            ready_since: 120,
+            restarts: 3,
+            containers: "c://1,c://2".into(),
+            created: 60,
+            ports: vec![
+                port("http", 80, true),
+                port("", 53, false),
+                port("", 90, true),
+                port("init", 70, true),
+            ],
+            reason: None,
+        };
+        assert_eq!(endpoint, expected);
+    }
+
+    #[test]
+    fn reasons() {
+        let waiting = |reason: &str| serde_json::json!({"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": reason}}});
+        for (status, expected) in [
+            (
+                serde_json::json!({"containerStatuses": [waiting("ImagePullBackOff")]}),
+                Some("ImagePullBackOff"),
+            ),
+            (
+                serde_json::json!({"initContainerStatuses": [waiting("CrashLoopBackOff")], "containerStatuses": [waiting("PodInitializing")]}),
+                Some("CrashLoopBackOff"),
+            ),
+            (serde_json::json!({"containerStatuses": [waiting("PodInitializing")]}), Some("PodInitializing")),
+            (
+                serde_json::json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}),
+                Some("Unschedulable"),
+            ),
+            (serde_json::json!({"phase": "Failed", "reason": "Evicted"}), Some("Evicted")),
+            (serde_json::json!({}), None),
+        ] {
+            let endpoint = pod(&serde_json::json!({"metadata": {}, "status": status}));
+            assert_eq!(endpoint.reason.as_deref(), expected, "{status}");
+        }
+        assert_eq!(pod(&serde_json::json!({"metadata": {}})).phase, Phase::Unknown);
+    }
+}

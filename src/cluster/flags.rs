@@ -1,0 +1,113 @@
+//! What decides which cluster is reached: the command line's words and the environment's, both read elsewhere.
+
+use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+
+/// What the command line says about reaching a cluster, as typed.
+#[derive(Clone, Default)]
+pub struct Flags {
+    /// `--kubeconfig`: the one file to read; it must exist.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--context`.
+    pub context: Option<String>,
+    /// `--cluster`.
+    pub cluster: Option<String>,
+    /// `--user`.
+    pub user: Option<String>,
+    /// `-n`, `--namespace`.
+    pub namespace: Option<String>,
+    /// `-s`, `--server`.
+    pub server: Option<String>,
+    /// `--token`.
+    pub token: Option<SecretString>,
+    /// `--as`.
+    pub as_user: Option<String>,
+    /// `--as-group`, each of them.
+    pub as_groups: Vec<String>,
+    /// `--as-uid`.
+    pub as_uid: Option<String>,
+    /// `--as-user-extra`, each `KEY=VALUE`.
+    pub as_user_extra: Vec<String>,
+    /// `--certificate-authority`.
+    pub certificate_authority: Option<PathBuf>,
+    /// `--client-certificate`.
+    pub client_certificate: Option<PathBuf>,
+    /// `--client-key`.
+    pub client_key: Option<PathBuf>,
+    /// `--insecure-skip-tls-verify`.
+    pub insecure_skip_tls_verify: Option<bool>,
+    /// `--tls-server-name`.
+    pub tls_server_name: Option<String>,
+    /// `--username`.
+    pub username: Option<String>,
+    /// `--password`.
+    pub password: Option<SecretString>,
+    /// `--request-timeout`; `None` and zero mean none.
+    pub request_timeout: Option<Duration>,
+    /// `--disable-compression`.
+    pub disable_compression: bool,
+}
+
+// Written by hand so that a new secret has to be thought about: names and places are shown, credentials are not.
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flags")
+            .field("kubeconfig", &self.kubeconfig)
+            .field("context", &self.context)
+            .field("cluster", &self.cluster)
+            .field("user", &self.user)
+            .field("namespace", &self.namespace)
+            .field("server", &self.server)
+            .field("as_user", &self.as_user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the environment says; read once, by `cli/resolve`.
+#[derive(Clone, Default)]
+pub struct Environment {
+    /// `KUBECONFIG`: a list in the system's path-list form.
+    pub kubeconfig: Option<OsString>,
+    /// The home directory, for `~/.kube/config`.
+    pub home: Option<PathBuf>,
+    /// `HTTPS_PROXY` or `https_proxy`.
+    pub https_proxy: Option<String>,
+    /// `HTTP_PROXY` or `http_proxy`.
+    pub http_proxy: Option<String>,
+    /// `NO_PROXY` or `no_proxy`.
+    pub no_proxy: Option<String>,
+    /// Whether a person can answer a credential plugin's questions.
+    pub stdin_is_terminal: bool,
+}
+
+// Proxy URLs carry passwords.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment")
+            .field("kubeconfig", &self.kubeconfig)
+            .field("home", &self.home)
+            .field("no_proxy", &self.no_proxy)
+            .field("stdin_is_terminal", &self.stdin_is_terminal)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let flags = Flags {
+            token: Some("s3cret".into()),
+            username: Some("u".into()),
+            password: Some("s3cret".into()),
+            ..Flags::default()
+        };
+        assert!(!format!("{flags:?}").contains("s3cret"));
+        let environment =
+            Environment { https_proxy: Some("http://u:s3cret@p".into()), ..Environment::default() };
+        assert!(!format!("{environment:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,41 @@
+//! F2, the cluster: which one, as whom, what a target means there, and which pods it has now.
+//!
+//! Top down:
+//!
+//! - [`flags`]: what the command line and the environment say.
+//! - `kubeconfig`, `choice`, `proxy`: from those to one server, one user, one namespace and one proxy.
+//! - `exec`, `credentials`: credential plugins, and the `Authorization` header that they give.
+//! - [`connect`]: one TCP connection with TLS on it, through a proxy where there is one.
+//! - [`client`]: the two clients of a [`client::Cluster`]: `api` for objects, `data` for tunnels.
+//! - [`target`]: what a target stands for: a query for pods, and the way from its ports to theirs.
+//! - [`watch`]: the pods of that query, as snapshots that change.
+//! - [`access`]: every error in words, with what to do about it.
+//!
+//! Tokens and keys stay in `SecretString`s and in header values marked sensitive, and nothing here logs a request's
+//! headers. kube itself logs answers that it cannot read (at `warn`), and those may hold what they hold: a subscriber
+//! has to be filtered to `kubectl_fwd` alone ([`LOG_FILTER`]).
+
+pub mod access;
+mod choice;
+pub mod client;
+pub mod connect;
+mod credentials;
+mod denied;
+mod endpoint;
+pub mod examine;
+mod exec;
+#[cfg(test)]
+mod fake;
+pub mod flags;
+mod kubeconfig;
+mod proxy;
+mod selector;
+mod slices;
+pub mod target;
+mod transport;
+pub mod watch;
+mod watcher;
+
+/// The tracing filter that shows everything of this program and nothing of the libraries below it, `LEVEL` being one
+/// of tracing's: `off,kubectl_fwd=LEVEL`. Libraries log bodies and URLs that may hold secrets.
+pub const LOG_FILTER: &str = "off,kubectl_fwd=";

@@ -1,0 +1,59 @@
+//! Label selectors as the API's query strings write them.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+/// A plain map (a service's, a replication controller's): every label has to match.
+pub(super) fn from_map(labels: &BTreeMap<String, String>) -> String {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// `matchLabels` and `matchExpressions`; `None` where an operator is not known, or nothing at all is selected.
+///
+/// An empty selector selects every pod of the namespace in the API's eyes; no workload means that.
+pub(super) fn from_selector(selector: &LabelSelector) -> Option<String> {
+    let labels = selector.match_labels.iter().flatten().map(|(key, value)| Some(format!("{key}={value}")));
+    let expressions = selector.match_expressions.iter().flatten().map(|expression| {
+        let key = &expression.key;
+        let values = expression.values.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(",");
+        match expression.operator.as_str() {
+            "In" => Some(format!("{key} in ({values})")),
+            "NotIn" => Some(format!("{key} notin ({values})")),
+            "Exists" => Some(key.clone()),
+            "DoesNotExist" => Some(format!("!{key}")),
+            _ => None,
+        }
+    });
+    let parts: Vec<String> = labels.chain(expressions).collect::<Option<_>>()?;
+    (!parts.is_empty()).then(|| parts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors() {
+        for (json, expected) in [
+            (r#"{"matchLabels": {"b": "2", "a": "1"}}"#, Some("a=1,b=2")),
+            (
+                r#"{"matchLabels": {"a": "1"}, "matchExpressions": [
+                    {"key": "tier", "operator": "In", "values": ["x", "y"]},
+                    {"key": "env", "operator": "NotIn", "values": ["dev"]},
+                    {"key": "live", "operator": "Exists"},
+                    {"key": "old", "operator": "DoesNotExist"}]}"#,
+                Some("a=1,tier in (x,y),env notin (dev),live,!old"),
+            ),
+            (r#"{"matchExpressions": [{"key": "a", "operator": "Near"}]}"#, None),
+            ("{}", None),
+        ] {
+            let selector: LabelSelector = serde_json::from_str(json).unwrap();
+            assert_eq!(from_selector(&selector).as_deref(), expected, "{json}");
+        }
+        assert_eq!(
+            from_map(&BTreeMap::from([("b".into(), "2".into()), ("a".into(), "1".into())])),
+            "a=1,b=2"
+        );
+    }
+}

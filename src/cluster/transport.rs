@@ -1,0 +1,284 @@
+//! From a request to an answer: the bottom of both clients' stacks.
+//!
+//! [`OneShot`] is the data plane's: every request gets a connection of its own, which becomes the tunnel. [`Pooled`]
+//! is the API's: hyper's pool over the same dialler. [`Authorize`] and [`Deadline`] go around them.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode, Uri, header};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::{
+    client::legacy,
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use kube::client::Body;
+use rustls::ClientConfig;
+use tower::{BoxError, Service};
+
+use super::{
+    connect::{Dialer, Io},
+    credentials::Credentials,
+};
+
+/// Idle API connections are closed after this: most servers and proxies close theirs soon after.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How long an answer may take to begin where the user set no `--request-timeout`, and for watches in any case.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The dialler and the pool over it.
+pub(super) struct Transport {
+    dialer: Arc<Dialer>,
+    pool: RwLock<Pool>,
+}
+
+type Pool = legacy::Client<Dial, Body>;
+
+impl Transport {
+    pub(super) fn new(dialer: Dialer) -> Arc<Self> {
+        let dialer = Arc::new(dialer);
+        Arc::new(Self { pool: RwLock::new(pool(&dialer)), dialer })
+    }
+
+    /// Takes another client certificate into use. Pooled connections have shown the old one, so they are left behind.
+    pub(super) fn set_tls(&self, tls: ClientConfig) {
+        self.dialer.set_tls(tls);
+        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = pool(&self.dialer);
+    }
+}
+
+fn pool(dialer: &Arc<Dialer>) -> Pool {
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .build(Dial(Arc::clone(dialer)))
+}
+
+/// hyper's pool asks for a connection by URL; there is one server, so it is not looked at.
+#[derive(Clone)]
+pub(super) struct Dial(Arc<Dialer>);
+
+impl Service<Uri> for Dial {
+    type Response = TokioIo<Io>;
+    type Error = super::connect::DialError;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let dialer = Arc::clone(&self.0);
+        Box::pin(async move { dialer.dial().await.map(TokioIo::new) })
+    }
+}
+
+/// The API's bottom.
+#[derive(Clone)]
+pub(super) struct Pooled(pub Arc<Transport>);
+
+impl Service<Request<Body>> for Pooled {
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let pool = self.0.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(async move { pool.request(request).await.map_err(Into::into) })
+    }
+}
+
+/// The data plane's bottom: one dial and one HTTP/1.1 conversation a request.
+///
+/// hyper's pool would wrap the connection in layers of its own; this way `Upgraded::downcast` gives the [`Io`] back.
+#[derive(Clone)]
+pub(super) struct OneShot(pub Arc<Transport>);
+
+impl Service<Request<Body>> for OneShot {
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let dialer = Arc::clone(&self.0.dialer);
+        Box::pin(async move {
+            let io = dialer.dial().await?;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
+            // Ends with the conversation, or hands the socket to whoever upgrades it.
+            tokio::spawn(async move {
+                if let Err(error) = connection.with_upgrades().await {
+                    tracing::debug!(%error, "a connection to the API server ended badly");
+                }
+            });
+            address(&mut request)?;
+            Ok(sender.send_request(request).await?)
+        })
+    }
+}
+
+/// What hyper's pool does for its requests: the host goes into a header, the path alone into the request line.
+fn address(request: &mut Request<Body>) -> Result<(), BoxError> {
+    if let Some(authority) = request.uri().authority() {
+        let host = match request.uri().port_u16() {
+            Some(port) => format!("{}:{port}", request.uri().host().unwrap_or_default()),
+            None => authority.host().to_owned(),
+        };
+        let host = host.parse()?;
+        request.headers_mut().entry(header::HOST).or_insert(host);
+    }
+    let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    *request.uri_mut() = path.parse()?;
+    Ok(())
+}
+
+/// Puts a plugin's credential on every request, and once more where the server refuses it.
+#[derive(Clone)]
+pub(super) struct Authorize<S> {
+    pub credentials: Option<Arc<Credentials>>,
+    pub inner: S,
+}
+
+impl<S, B> Service<Request<Body>> for Authorize<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let Some(credentials) = self.credentials.clone() else {
+            let answer = inner.call(request);
+            return Box::pin(async move { answer.await.map_err(Into::into) });
+        };
+        Box::pin(async move {
+            let ticket = credentials.current().await?;
+            let again = copy(&request);
+            if let Some(header) = ticket.header.clone() {
+                request.headers_mut().insert(header::AUTHORIZATION, header);
+            }
+            let answer = inner.call(request).await.map_err(Into::into)?;
+            if answer.status() != StatusCode::UNAUTHORIZED {
+                return Ok(answer);
+            }
+            match (again, credentials.after_refusal(&ticket).await?) {
+                (Some(mut request), Some(ticket)) => {
+                    if let Some(header) = ticket.header {
+                        request.headers_mut().insert(header::AUTHORIZATION, header);
+                    }
+                    inner.call(request).await.map_err(Into::into)
+                }
+                _ => Ok(answer),
+            }
+        })
+    }
+}
+
+fn copy(request: &Request<Body>) -> Option<Request<Body>> {
+    let mut copy = Request::new(request.body().try_clone()?);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
+}
+
+/// Ends requests whose answer does not begin in time. A watch's answer begins at once and then lasts.
+#[derive(Clone)]
+pub(super) struct Deadline<S> {
+    pub inner: S,
+    pub wanted: Option<Duration>,
+}
+
+/// The answer did not begin in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} s", .0.as_secs_f32())]
+pub(super) struct NoAnswer(pub Duration);
+
+impl<S> Service<Request<Body>> for Deadline<S>
+where
+    S: Service<Request<Body>>,
+    S::Response: Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let watch =
+            request.uri().query().is_some_and(|query| query.split('&').any(|word| word == "watch=true"));
+        let limit = self.wanted.filter(|_| !watch).unwrap_or(ANSWER_TIMEOUT);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            match tokio::time::timeout(limit, answer).await {
+                Ok(answer) => answer.map_err(Into::into),
+                Err(_) => Err(NoAnswer(limit).into()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_do_not_begin_are_given_up() {
+        let never = service_fn(|_: Request<Body>| std::future::pending::<Result<(), BoxError>>());
+        for (path, wanted, limit) in [
+            ("/x", None, ANSWER_TIMEOUT),
+            ("/x", Some(Duration::from_secs(3)), Duration::from_secs(3)),
+            // A watch has its own time, whatever the user wants of requests.
+            ("/x?a=b&watch=true", Some(Duration::from_secs(3)), ANSWER_TIMEOUT),
+        ] {
+            let start = tokio::time::Instant::now();
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let error = Deadline { inner: never, wanted }.oneshot(request).await.err().unwrap();
+            assert!(error.is::<NoAnswer>());
+            assert_eq!(start.elapsed().as_secs(), limit.as_secs(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_request_line_holds_the_path_alone() {
+        for (uri, host, path) in [
+            ("https://a:6443/p/x?y=z", "a:6443", "/p/x?y=z"),
+            ("https://a", "a", "/"),
+            ("https://[::1]:1/x", "[::1]:1", "/x"),
+        ] {
+            let mut request = Request::get(uri).body(Body::empty()).unwrap();
+            address(&mut request).unwrap();
+            assert_eq!(request.uri(), path);
+            assert_eq!(request.headers()[header::HOST], host);
+        }
+    }
+}
