@@ -5,3 +5,4 @@ pub mod error;
 pub mod model;
 pub mod policy;
 pub mod spdy;
+pub mod tunnel;

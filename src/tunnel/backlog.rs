@@ -1,0 +1,267 @@
+//! What streams want to send and the peer has no room for yet (PROTOCOL §2.8).
+//!
+//! All DATA goes through here: what has credit leaves at once, the rest waits for its queue at the peer, where streams
+//! take turns, a frame each. A stream that waits costs its two buffers, for it gets no more permits meanwhile (see
+//! [`super::stream`]); a finish waits behind them.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{
+    outbox::Outbox,
+    stream::{Chunk, Shared},
+};
+use crate::spdy::{
+    frame,
+    session::{PairId, Session, Turn},
+};
+
+/// One stream's part.
+struct Waiting {
+    shared: Arc<Shared>,
+    chunks: VecDeque<Chunk>,
+    /// Nothing comes behind the chunks.
+    finish: bool,
+    /// Where its turn comes, while it has something to send.
+    turns: Option<usize>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && !self.finish
+    }
+}
+
+/// The waiting DATA of a session's streams.
+#[derive(Default)]
+pub(super) struct Backlog {
+    streams: HashMap<PairId, Waiting>,
+    /// Who is next, for each of the peer's queues.
+    turns: [VecDeque<PairId>; Session::QUEUES],
+}
+
+impl Backlog {
+    pub(super) fn add(&mut self, pair: PairId, shared: Arc<Shared>) {
+        let waiting = Waiting { shared, chunks: VecDeque::new(), finish: false, turns: None };
+        self.streams.insert(pair, waiting);
+    }
+
+    /// Drops what the stream still wanted to send.
+    pub(super) fn remove(&mut self, pair: PairId) {
+        if let Some(queue) = self.streams.remove(&pair).and_then(|waiting| waiting.turns) {
+            self.turns[queue].retain(|other| *other != pair);
+        }
+    }
+
+    /// Sends `chunk`, now or later. A stream that is gone sends no more.
+    pub(super) fn send(&mut self, pair: PairId, chunk: Chunk, spdy: &mut Session, outbox: &mut Outbox) {
+        self.put(pair, spdy, outbox, |waiting| waiting.chunks.push_back(chunk));
+    }
+
+    /// Sends the stream's FIN behind all else.
+    pub(super) fn finish(&mut self, pair: PairId, spdy: &mut Session, outbox: &mut Outbox) {
+        self.put(pair, spdy, outbox, |waiting| waiting.finish = true);
+    }
+
+    fn put(&mut self, pair: PairId, spdy: &mut Session, outbox: &mut Outbox, put: impl FnOnce(&mut Waiting)) {
+        let Some(waiting) = self.streams.get_mut(&pair) else { return };
+        put(waiting);
+        let queue = *waiting.turns.get_or_insert_with(|| {
+            let queue = spdy.queue(pair);
+            self.turns[queue].push_back(pair);
+            queue
+        });
+        self.drain(queue, spdy, outbox);
+    }
+
+    /// Sends what may be sent, and what the session itself had waiting.
+    pub(super) fn pump(&mut self, spdy: &mut Session, outbox: &mut Outbox) {
+        outbox.control(|out| spdy.flush(out));
+        // Pairs are opened in the order in which they came.
+        while let Some(&pair) = self.turns[Session::UNOPENED].front()
+            && spdy.queue(pair) != Session::UNOPENED
+        {
+            self.turns[Session::UNOPENED].pop_front();
+            if let Some(waiting) = self.streams.get_mut(&pair) {
+                waiting.turns = Some(spdy.queue(pair));
+                self.turns[spdy.queue(pair)].push_back(pair);
+            }
+        }
+        for queue in 0..Session::QUEUES {
+            self.drain(queue, spdy, outbox);
+        }
+    }
+
+    /// Sends a queue's frames, one of each stream in turn, until it is full or nothing is left.
+    fn drain(&mut self, queue: usize, spdy: &mut Session, outbox: &mut Outbox) {
+        while let Some(pair) = self.turns[queue].pop_front() {
+            let Some(waiting) = self.streams.get_mut(&pair) else { continue };
+            let length = waiting.chunks.front().map_or(0, |chunk| chunk.payload().len());
+            let last = waiting.chunks.is_empty();
+            match spdy.send(pair, length, last) {
+                Turn::Wait => return self.turns[queue].push_front(pair),
+                Turn::Never => {
+                    waiting.chunks.clear();
+                    waiting.finish = false;
+                }
+                Turn::Now(head) => {
+                    if let Some(mut chunk) = waiting.chunks.pop_front() {
+                        chunk.bytes[..frame::HEAD].copy_from_slice(&head);
+                        outbox.data(chunk, Arc::clone(&waiting.shared));
+                    } else {
+                        waiting.finish = false;
+                        outbox.control(|out| out.extend_from_slice(&head));
+                    }
+                }
+            }
+            if waiting.is_empty() {
+                waiting.turns = None;
+            } else {
+                self.turns[queue].push_back(pair);
+            }
+            // A ping that is due goes right behind the frame that made it so.
+            outbox.control(|out| spdy.flush(out));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::atomic::Ordering};
+
+    use bytes::{BufMut, Bytes};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        spdy::frame::{Decoder, Frame},
+        tunnel::{
+            outbox::Framing,
+            stream::{Command, Stream},
+        },
+    };
+
+    /// A session whose peer answers nothing.
+    struct End {
+        backlog: Backlog,
+        spdy: Session,
+        outbox: Outbox,
+        wire: Vec<u8>,
+        decoder: Decoder,
+    }
+
+    impl End {
+        fn new() -> Self {
+            let (backlog, spdy) = (Backlog::default(), Session::new(true));
+            let outbox = Outbox::new(Framing::Plain);
+            Self { backlog, spdy, outbox, wire: Vec::new(), decoder: Decoder::default() }
+        }
+
+        fn open(&mut self) -> (PairId, Arc<Shared>, Stream) {
+            let (commands, mut receiver) = mpsc::unbounded_channel();
+            let stream = Stream::open(commands, Arc::default(), 80, Arc::default());
+            let Ok(Command::Open { stream: shared, .. }) = receiver.try_recv() else { panic!("not opened") };
+            let spdy = &mut self.spdy;
+            let pair = self.outbox.control(|out| spdy.open(80, out)).unwrap();
+            self.backlog.add(pair, Arc::clone(&shared));
+            (pair, shared, stream)
+        }
+
+        async fn send(&mut self, pair: PairId, stream: &Stream, byte: u8) {
+            let mut chunk = Chunk::new(stream.outgoing.permit().await);
+            chunk.buffer().put_u8(byte);
+            self.backlog.send(pair, chunk, &mut self.spdy, &mut self.outbox);
+        }
+
+        /// What was sent: a byte for DATA, `.` for FIN, `!` for RST; pings come back in order.
+        async fn sent(&mut self) -> (String, Vec<u32>) {
+            poll_fn(|cx| self.outbox.poll_write(cx, &mut self.wire)).await.unwrap();
+            let mut bytes = Bytes::from(std::mem::take(&mut self.wire));
+            let (mut sent, mut pings) = (String::new(), Vec::new());
+            while let Some(frame) = self.decoder.decode(&mut bytes).unwrap() {
+                match frame {
+                    Frame::Data { payload, .. } => {
+                        sent.push(payload.first().map_or('.', |byte| *byte as char));
+                    }
+                    Frame::Reset { .. } => sent.push('!'),
+                    Frame::Ping { id } => pings.push(id),
+                    _ => {}
+                }
+            }
+            (sent, pings)
+        }
+
+        fn answer(&mut self, pings: &[u32]) {
+            let mut bytes = bytes::BytesMut::new();
+            for id in pings {
+                frame::put_ping(&mut bytes, *id);
+            }
+            let mut bytes = bytes.freeze();
+            while self.spdy.receive(&mut bytes).unwrap().is_some() {}
+            self.backlog.pump(&mut self.spdy, &mut self.outbox);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_takes_turns_and_a_finish_is_last() {
+        let mut end = End::new();
+        let (bulk, _, bulk_stream) = end.open();
+        let others: Vec<_> = (0..3).map(|_| end.open()).collect();
+        let (a, a_shared, a_stream) = end.open();
+        (0..3).for_each(|_| drop(end.open()));
+        let (b, _, b_stream) = end.open();
+        assert!([a, b].iter().all(|pair| end.spdy.queue(*pair) == end.spdy.queue(bulk)));
+        let mut window = String::new();
+        let mut pings = Vec::new();
+        loop {
+            end.send(bulk, &bulk_stream, b'x').await;
+            let (sent, new) = end.sent().await;
+            pings.extend(new);
+            if sent.is_empty() {
+                break;
+            }
+            window += &sent;
+        }
+        assert!(window.len() > 8 && window.chars().all(|sent| sent == 'x'), "{window}");
+        // The queue is full, with one x more to come.
+        for (pair, stream, byte) in [(a, &a_stream, b'a'), (b, &b_stream, b'b')] {
+            end.send(pair, stream, byte).await;
+            end.send(pair, stream, byte).await;
+        }
+        end.backlog.finish(a, &mut end.spdy, &mut end.outbox);
+        assert_eq!(end.sent().await.0, "");
+        assert!(!a_shared.data_written.load(Ordering::Relaxed));
+        // A stream of another queue does not wait.
+        let (other, _, other_stream) = &others[0];
+        end.send(*other, other_stream, b'o').await;
+        assert_eq!(end.sent().await.0, "o");
+        end.answer(&pings);
+        assert_eq!(end.sent().await.0, "xabab.");
+        assert!(a_shared.data_written.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn what_a_stream_left_behind_is_dropped() {
+        let mut end = End::new();
+        let (pair, shared, stream) = end.open();
+        let mut pings = Vec::new();
+        loop {
+            end.send(pair, &stream, b'x').await;
+            let (sent, new) = end.sent().await;
+            pings.extend(new);
+            if sent.is_empty() {
+                break;
+            }
+        }
+        drop(shared);
+        end.backlog.remove(pair);
+        let (spdy, outbox) = (&mut end.spdy, &mut end.outbox);
+        outbox.control(|out| spdy.reset(pair, out));
+        end.answer(&pings);
+        assert_eq!(end.sent().await.0, "!");
+        // Its permits are free: nothing of it is kept.
+        let _both = (stream.outgoing.permit().await, stream.outgoing.permit().await);
+    }
+}

@@ -1,0 +1,164 @@
+//! The last resort: `v4.channel.k8s.io`, one upgrade a forwarded connection (PROTOCOL §5).
+//!
+//! Each binary message begins with a channel: 0 is data, 1 is error text, and the first message on each is the port,
+//! which says nothing new. There is no half-close and no multiplexing; the server ends all by closing. What a session
+//! does for many streams this does for one, behind the same [`Stream`].
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, split},
+    sync::{Notify, mpsc},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    stream::{Command, INBOUND_LIMIT, Inbound, Shared, Stream},
+    upgrade::Upgraded,
+    websocket::{self, Piece},
+};
+use crate::spdy::{frame::HEAD, session::End};
+
+/// What is read at once.
+const READ: usize = 64 * 1024;
+
+/// What of an error text is kept.
+const MAX_ERROR_TEXT: usize = 4 * 1024;
+
+const CHANNEL_DATA: u8 = 0;
+
+/// Bytes of the port that opens each channel.
+const PORT_LENGTH: usize = 2;
+
+/// Drives one upgraded connection as one stream.
+pub(super) fn stream(upgraded: Upgraded, port: u16, tracker: &TaskTracker) -> Stream {
+    let (commands, receiver) = mpsc::unbounded_channel();
+    let drained = Arc::new(Notify::new());
+    tracker.spawn(run(upgraded, receiver, Arc::clone(&drained)));
+    Stream::open(commands, drained, port, Arc::new(()))
+}
+
+async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>, drained: Arc<Notify>) {
+    let Some(Command::Open { stream, inbound, .. }) = commands.recv().await else { return };
+    let (mut reader, mut writer) = split(upgraded.io);
+    let write = async {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Data(stream, mut chunk) => {
+                    // The frame's head is one byte here: the channel, in the last of the eight kept free for it.
+                    chunk.bytes.advance(HEAD - 1);
+                    chunk.bytes[0] = CHANNEL_DATA;
+                    let key = fastrand::u32(..).to_ne_bytes();
+                    let mut head = BytesMut::with_capacity(websocket::MAX_HEAD);
+                    websocket::put_binary_head(&mut head, chunk.bytes.len(), key);
+                    websocket::mask(&mut chunk.bytes, key, 0);
+                    stream.data_written.store(true, std::sync::atomic::Ordering::Relaxed);
+                    writer.write_all(&head).await?;
+                    writer.write_all(&chunk.bytes).await?;
+                    writer.flush().await?;
+                }
+                // There is no half-close: the connection lives on until either side is done with it.
+                Command::Finish(_) | Command::Open { .. } => {}
+                Command::Reset(_) => break,
+            }
+        }
+        writer.write_all(&websocket::close(fastrand::u32(..).to_ne_bytes())).await?;
+        writer.shutdown().await
+    };
+    let read = async {
+        let mut inbox = Inbox::new(inbound, stream);
+        let mut bytes = upgraded.early;
+        let mut buffer = BytesMut::new();
+        while inbox.take(bytes) {
+            inbox.wait_for_room(&drained).await;
+            buffer.reserve(READ);
+            match reader.read_buf(&mut buffer).await {
+                Ok(n) if n > 0 => bytes = buffer.split().freeze(),
+                _ => return,
+            }
+        }
+    };
+    tokio::select! {
+        // A server that has closed takes no more bytes, and why it did is still to be read.
+        Ok(()) = write => {}
+        () = read => {}
+    }
+}
+
+/// The inbound half: messages into what the stream is told.
+struct Inbox {
+    inbound: mpsc::UnboundedSender<Inbound>,
+    shared: Arc<Shared>,
+    decoder: websocket::Decoder,
+    /// The channel of the message being read.
+    channel: Option<u8>,
+    /// Bytes of the port still to be skipped, on the data and on the error channel.
+    skip: [usize; 2],
+    error_text: Vec<u8>,
+}
+
+impl Inbox {
+    fn new(inbound: mpsc::UnboundedSender<Inbound>, shared: Arc<Shared>) -> Self {
+        let (decoder, skip) = (websocket::Decoder::default(), [PORT_LENGTH; 2]);
+        Self { inbound, shared, decoder, channel: None, skip, error_text: Vec::new() }
+    }
+
+    /// Takes in what was read; false once the stream is over.
+    fn take(&mut self, mut bytes: Bytes) -> bool {
+        loop {
+            match self.decoder.decode(&mut bytes) {
+                Ok(None) => return true,
+                Ok(Some(Piece::Payload { bytes, starts, .. })) => self.payload(bytes, starts),
+                // No pings are known to come (PROTOCOL §5).
+                Ok(Some(Piece::Ping(_))) => {}
+                Ok(Some(Piece::Close(_))) => {
+                    let end = if self.error_text.is_empty() {
+                        End::Clean
+                    } else {
+                        End::Failed(String::from_utf8_lossy(&self.error_text).into_owned())
+                    };
+                    let _ = self.inbound.send(Inbound::DataEnd);
+                    let _ = self.inbound.send(Inbound::Ended(end));
+                    return false;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "legacy connection ended");
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn payload(&mut self, mut bytes: Bytes, starts: bool) {
+        if starts {
+            self.channel = None;
+        }
+        let channel = match self.channel {
+            Some(channel) => channel,
+            None if bytes.is_empty() => return,
+            None => *self.channel.insert(bytes.get_u8()),
+        };
+        let Some(skip) = self.skip.get_mut(usize::from(channel)) else { return };
+        let port = (*skip).min(bytes.len());
+        bytes.advance(port);
+        *skip -= port;
+        if bytes.is_empty() {
+            return;
+        }
+        if channel == CHANNEL_DATA {
+            self.shared.buffered.fetch_add(bytes.len(), std::sync::atomic::Ordering::AcqRel);
+            let _ = self.inbound.send(Inbound::Data(bytes));
+        } else {
+            let room = MAX_ERROR_TEXT.saturating_sub(self.error_text.len());
+            self.error_text.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        }
+    }
+
+    /// Waits while the local client has too much to take.
+    async fn wait_for_room(&self, drained: &Notify) {
+        while self.shared.buffered.load(std::sync::atomic::Ordering::Acquire) > INBOUND_LIMIT {
+            drained.notified().await;
+        }
+    }
+}

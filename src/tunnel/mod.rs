@@ -1,0 +1,17 @@
+//! F2, the tunnel to one pod.
+//!
+//! [`upgrade`] makes a connection, [`session`] drives it, [`stream`] is one forwarded connection inside it; `backlog` holds
+//! what the peer has no room for, [`outbox`] what the transport has not taken yet. [`pool`] keeps the sessions to a pod.
+//! `legacy` does without sessions, one upgrade a connection, where nothing better passes; [`dial`] picks among the
+//! protocols and remembers the choice.
+
+mod backlog;
+pub mod dial;
+mod legacy;
+pub mod outbox;
+pub mod pool;
+pub mod protocol;
+pub mod session;
+pub mod stream;
+pub mod upgrade;
+pub mod websocket;

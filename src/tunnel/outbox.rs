@@ -1,0 +1,202 @@
+//! What a session still has to write, in order, and the writing of it.
+//!
+//! Frames are queued whole, each in the buffer it was built in. When the transport takes bytes, all that is queued, up
+//! to `BATCH`, becomes one burst: over a WebSocket one message, its frames masked in place; then vectored writes. So
+//! a new connection's SYN_STREAMs and first bytes leave together, and nothing is copied on the way to TLS.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::AsyncWrite;
+
+use super::{
+    stream::{Chunk, Shared},
+    websocket,
+};
+
+/// Bytes of a burst at most. Four full DATA frames: enough that heads cost nothing, little enough that a burst of
+/// one stream keeps no other waiting for long.
+const BATCH: usize = 256 * 1024;
+
+/// Slices of one vectored write. Linux takes up to 1024; a burst rarely has more than a few.
+const SLICES: usize = 16;
+
+/// How bytes travel on the upgraded connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// SPDY frames as they are.
+    Plain,
+    /// SPDY frames inside binary WebSocket messages.
+    WebSocket,
+}
+
+/// One frame, or several small ones, in one buffer.
+enum Item {
+    /// Written by the session itself.
+    Control(BytesMut),
+    /// A DATA frame of a stream.
+    Data(Chunk, Arc<Shared>),
+}
+
+impl Item {
+    fn bytes(&mut self) -> &mut BytesMut {
+        match self {
+            Self::Control(bytes) | Self::Data(Chunk { bytes, .. }, _) => bytes,
+        }
+    }
+
+    fn remaining(&self) -> &[u8] {
+        match self {
+            Self::Control(bytes) | Self::Data(Chunk { bytes, .. }, _) => bytes,
+        }
+    }
+}
+
+/// The queue of one session.
+pub(super) struct Outbox {
+    framing: Framing,
+    /// Not yet part of a burst.
+    waiting: VecDeque<Item>,
+    /// The burst being written.
+    burst: VecDeque<Item>,
+    /// Bytes in both.
+    queued: usize,
+    /// The transport may hold bytes that it has not passed on.
+    flushing: bool,
+}
+
+impl Outbox {
+    pub(super) fn new(framing: Framing) -> Self {
+        Self { framing, waiting: VecDeque::new(), burst: VecDeque::new(), queued: 0, flushing: false }
+    }
+
+    /// Bytes not yet taken by the transport.
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// The transport has not yet taken or passed on all there is.
+    pub(super) fn is_busy(&self) -> bool {
+        self.queued > 0 || self.flushing
+    }
+
+    /// Queues frames that `write` appends. Small frames in a row share a buffer.
+    pub(super) fn control<T>(&mut self, write: impl FnOnce(&mut BytesMut) -> T) -> T {
+        let mut buffer = match self.waiting.pop_back() {
+            Some(Item::Control(buffer)) => buffer,
+            Some(data) => {
+                self.waiting.push_back(data);
+                BytesMut::new()
+            }
+            None => BytesMut::new(),
+        };
+        let before = buffer.len();
+        let result = write(&mut buffer);
+        self.queued += buffer.len() - before;
+        if !buffer.is_empty() {
+            self.waiting.push_back(Item::Control(buffer));
+        }
+        result
+    }
+
+    /// Queues a DATA frame, head and payload.
+    pub(super) fn data(&mut self, chunk: Chunk, stream: Arc<Shared>) {
+        self.queued += chunk.bytes.len();
+        self.waiting.push_back(Item::Data(chunk, stream));
+    }
+
+    /// Queues bytes that are a WebSocket frame of their own, behind the burst being written.
+    pub(super) fn raw(&mut self, frame: BytesMut) {
+        self.queued += frame.len();
+        self.burst.push_back(Item::Control(frame));
+    }
+
+    /// Makes a burst of what waits.
+    fn seal(&mut self) {
+        let mut length = 0;
+        let mut count = 0;
+        for item in &self.waiting {
+            if count > 0 && length + item.remaining().len() > BATCH {
+                break;
+            }
+            length += item.remaining().len();
+            count += 1;
+        }
+        if count == 0 {
+            return;
+        }
+        if self.framing == Framing::WebSocket {
+            let key = fastrand::u32(..).to_ne_bytes();
+            let mut head = BytesMut::with_capacity(websocket::MAX_HEAD);
+            websocket::put_binary_head(&mut head, length, key);
+            self.queued += head.len();
+            self.burst.push_back(Item::Control(head));
+            let mut offset = 0;
+            for item in self.waiting.iter_mut().take(count) {
+                let bytes = item.bytes();
+                websocket::mask(bytes, key, offset);
+                offset += bytes.len();
+            }
+        }
+        self.burst.extend(self.waiting.drain(..count));
+    }
+
+    /// Writes until all is written and flushed, or the transport takes no more. `Ready(true)` tells that something was
+    /// written, `Ready(false)` that there was nothing to do.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<bool>> {
+        let mut wrote = false;
+        loop {
+            if self.burst.is_empty() {
+                self.seal();
+            }
+            if self.burst.is_empty() {
+                if self.flushing {
+                    ready!(Pin::new(&mut *io).poll_flush(cx))?;
+                    self.flushing = false;
+                }
+                return Poll::Ready(Ok(wrote));
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut count = 0;
+            for (slice, item) in slices.iter_mut().zip(&self.burst) {
+                *slice = IoSlice::new(item.remaining());
+                count += 1;
+            }
+            let n = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count]))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            wrote = true;
+            self.flushing = true;
+            self.advance(n);
+        }
+    }
+
+    /// Forgets `n` written bytes, and notes whose they were.
+    fn advance(&mut self, mut n: usize) {
+        self.queued -= n;
+        while n > 0 {
+            let Some(item) = self.burst.front_mut() else { return };
+            if let Item::Data(_, stream) = item {
+                stream.data_written.store(true, Ordering::Relaxed);
+            }
+            let bytes = item.bytes();
+            let take = n.min(bytes.len());
+            bytes.advance(take);
+            n -= take;
+            if bytes.is_empty() {
+                self.burst.pop_front();
+            }
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! The driver of one upgraded connection: one task that owns the transport, and the handle to it.
+//!
+//! The driver is a loop over four things, each bounded in one turn: take commands of streams, write what is queued,
+//! read what came and hand it to its stream, ping. It never waits for a stream: what a slow local client has not taken
+//! is counted, and past a limit the driver stops reading (see [`super::stream`]). Nor does it wait for an application
+//! that stops reading: what the peer has no room for stays behind (see `backlog`). It ends when the peer closes, when it
+//! hears nothing for too long ([`crate::policy::liveness`]), or when the last handle and the last stream are gone: a
+//! pod that is being deleted drains exactly as long as somebody still has a stream to it.
+//!
+//! Whatever ends it, a panic included, the streams learn that they are lost and the handle that it is closed.
+
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{Notify, futures::OwnedNotified, mpsc},
+    time::{Instant, Interval, MissedTickBehavior, interval_at},
+};
+use tokio_util::{io::poll_read_buf, sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    backlog::Backlog,
+    outbox::{Framing, Outbox},
+    stream::{Command, INBOUND_LIMIT, Inbound, Shared, Stream},
+    websocket,
+};
+use crate::{
+    policy::liveness,
+    spdy::{
+        frame,
+        session::{self, Event, PairId},
+    },
+};
+
+/// What is read at once. Two frames of Go's 32 KiB, so that a full pipe costs few turns.
+const READ: usize = 64 * 1024;
+
+/// Payload shorter than this is copied out of the read buffer: a stalled stream would keep 64 KiB alive for each of
+/// its few bytes otherwise, past every count of them.
+const COPY_BELOW: usize = READ / 8;
+
+/// Turns of the loop before other tasks of the runtime get theirs.
+const TURNS: usize = 32;
+
+/// Commands taken in one turn: enough that a burst of new connections leaves as one.
+const COMMANDS: usize = 64;
+
+/// With this much queued, no more commands are taken: what streams have under way is bounded by their permits, and new
+/// connections do not grow the queue of a transport that takes nothing.
+const QUEUE_LIMIT: usize = 1024 * 1024;
+
+/// A stream that moved more than this is a bulk one. Pages, queries and API answers are smaller; what is larger fills the
+/// pipe for long enough to be felt by others.
+const BULK: usize = 1024 * 1024;
+
+/// How long a closing session has to write its last frames.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// The handle to a session. Cheap to clone; the session ends with its last handle and stream.
+#[derive(Debug, Clone)]
+pub struct Session {
+    commands: mpsc::UnboundedSender<Command>,
+    status: Arc<Status>,
+}
+
+/// What the handles see of the driver.
+#[derive(Debug)]
+struct Status {
+    closed: CancellationToken,
+    why: OnceLock<SessionEnd>,
+    /// Streams that somebody holds.
+    streams: Arc<()>,
+    /// See [`Session::is_busy`].
+    busy: AtomicBool,
+    drained: Arc<Notify>,
+}
+
+impl Session {
+    /// Drives `io`, whose first inbound bytes are `early`, on a task of `tracker`. Without `credit` the peer is sent
+    /// whatever comes, and one application that stops reading stops all (PROTOCOL §2.8).
+    pub fn spawn<IO>(io: IO, early: Bytes, framing: Framing, credit: bool, tracker: &TaskTracker) -> Self
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let status = Arc::new(Status {
+            closed: CancellationToken::new(),
+            why: OnceLock::new(),
+            streams: Arc::new(()),
+            busy: AtomicBool::new(false),
+            drained: Arc::new(Notify::new()),
+        });
+        let mut driver = Driver::new(io, framing, credit, receiver, Arc::clone(&status));
+        tracker.spawn(async move {
+            // Cancels on every way out, a panic included.
+            let closed = driver.status.closed.clone().drop_guard();
+            let end = driver.run(early).await;
+            tracing::debug!(%end, "session ended");
+            if end == SessionEnd::Unneeded {
+                driver.say_goodbye().await;
+            }
+            let _ = driver.status.why.set(end);
+            // Nothing may be written any more once the streams learn that they are lost: what they did not see leave
+            // they may send again elsewhere. The driver's fields go in order, the transport first.
+            drop(driver);
+            drop(closed);
+        });
+        Self { commands, status }
+    }
+
+    /// Opens a pair to `port` of the pod. Fails nowhere but in what the stream then tells.
+    pub fn open(&self, port: u16) -> Stream {
+        let (drained, counted) = (Arc::clone(&self.status.drained), Arc::clone(&self.status.streams));
+        Stream::open(self.commands.clone(), drained, port, counted)
+    }
+
+    /// Whether it takes no more streams.
+    pub fn is_closed(&self) -> bool {
+        self.status.closed.is_cancelled()
+    }
+
+    /// Its end, to be waited for without keeping it alive.
+    pub fn end(&self) -> SessionWatch {
+        SessionWatch(Arc::clone(&self.status))
+    }
+
+    /// How many streams are open.
+    pub fn streams(&self) -> usize {
+        Arc::strong_count(&self.status.streams) - 1
+    }
+
+    /// Whether a stream has it to itself: one that moved much, or one whose client takes nothing. A new stream would
+    /// wait behind it.
+    pub fn is_busy(&self) -> bool {
+        self.status.busy.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits for a session's end.
+#[derive(Debug)]
+pub struct SessionWatch(Arc<Status>);
+
+impl SessionWatch {
+    /// Waits for the end and tells why.
+    pub async fn wait(&self) -> SessionEnd {
+        self.0.closed.cancelled().await;
+        self.0.why.get().cloned().unwrap_or(SessionEnd::Panicked)
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionEnd {
+    /// Its last handle and stream are gone.
+    #[error("no longer needed")]
+    Unneeded,
+    /// A bulk stream was given up that had the session to itself. The runtime would go on sending it for a second
+    /// (PROTOCOL §0.6); dialling anew costs less.
+    #[error("a transfer was given up")]
+    Abandoned,
+    /// The connection ended, in order or not.
+    #[error("the server closed the connection")]
+    Eof,
+    /// GOAWAY.
+    #[error("the server ended the session")]
+    GoAway,
+    /// A WebSocket Close with this status.
+    #[error("the server closed the tunnel (WebSocket status {0})")]
+    WebSocketClose(u16),
+    /// No byte came for this many seconds, pings notwithstanding.
+    #[error("nothing was heard from the server for {0} s")]
+    Silence(u64),
+    /// The transport failed.
+    #[error("{0}")]
+    Io(String),
+    /// What came is not SPDY.
+    #[error("the server broke the protocol: {0}")]
+    Frame(#[from] frame::FrameError),
+    /// What came is not WebSocket.
+    #[error("the server broke the protocol: {0}")]
+    WebSocket(#[from] websocket::WebSocketError),
+    /// The driver's task panicked.
+    #[error("the session's task failed")]
+    Panicked,
+}
+
+impl From<io::Error> for SessionEnd {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // TLS without a close_notify, as an API server leaves when it restarts.
+            io::ErrorKind::UnexpectedEof => Self::Eof,
+            io::ErrorKind::ConnectionReset => Self::Io("the connection was reset".to_owned()),
+            io::ErrorKind::TimedOut => Self::Io("the connection timed out".to_owned()),
+            _ => Self::Io(error.to_string()),
+        }
+    }
+}
+
+/// One open stream, on the driver's side.
+struct Entry {
+    inbound: mpsc::UnboundedSender<Inbound>,
+    shared: Arc<Shared>,
+    /// Bytes moved, both ways.
+    moved: usize,
+}
+
+impl Entry {
+    fn is_bulk(&self) -> bool {
+        self.moved > BULK
+    }
+
+    /// Counts bytes moved; true when they make the stream a bulk one.
+    fn moves(&mut self, bytes: usize) -> bool {
+        let before = self.is_bulk();
+        self.moved = self.moved.saturating_add(bytes);
+        !before && self.is_bulk()
+    }
+}
+
+struct Driver<IO> {
+    io: IO,
+    spdy: session::Session,
+    /// `None` for plain SPDY.
+    websocket: Option<websocket::Decoder>,
+    outbox: Outbox,
+    backlog: Backlog,
+    commands: mpsc::UnboundedReceiver<Command>,
+    streams: HashMap<PairId, Entry>,
+    /// Streams whose clients take nothing: while there are any, nothing is read.
+    full: Vec<Arc<Shared>>,
+    /// How many of `streams` are bulk ones.
+    bulk: usize,
+    /// Wakes when one of `full` has room.
+    drained: Pin<Box<OwnedNotified>>,
+    read: BytesMut,
+    ping: Interval,
+    heard: Instant,
+    status: Arc<Status>,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
+    fn new(
+        io: IO,
+        framing: Framing,
+        credit: bool,
+        commands: mpsc::UnboundedReceiver<Command>,
+        status: Arc<Status>,
+    ) -> Self {
+        let mut ping = interval_at(Instant::now() + liveness::PING_EVERY, liveness::PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            io,
+            spdy: session::Session::new(credit),
+            websocket: (framing == Framing::WebSocket).then(websocket::Decoder::default),
+            outbox: Outbox::new(framing),
+            backlog: Backlog::default(),
+            commands,
+            streams: HashMap::new(),
+            full: Vec::new(),
+            bulk: 0,
+            drained: Box::pin(Arc::clone(&status.drained).notified_owned()),
+            read: BytesMut::new(),
+            ping,
+            heard: Instant::now(),
+            status,
+        }
+    }
+
+    /// Runs until the session ends, and tells why.
+    async fn run(&mut self, early: Bytes) -> SessionEnd {
+        if let Err(why) = self.receive(early) {
+            return why;
+        }
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SessionEnd> {
+        for _ in 0..TURNS {
+            let mut progress = match self.poll_commands(cx) {
+                Ok(progress) => progress,
+                Err(why) => return Poll::Ready(why),
+            };
+            match self.outbox.poll_write(cx, &mut self.io) {
+                Poll::Ready(Ok(wrote)) => progress |= wrote,
+                Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
+                Poll::Pending => {}
+            }
+            match self.poll_read(cx) {
+                Ok(read) => progress |= read,
+                Err(why) => return Poll::Ready(why),
+            }
+            match self.poll_ping(cx) {
+                Ok(pinged) => progress |= pinged,
+                Err(why) => return Poll::Ready(why),
+            }
+            self.status.busy.store(self.bulk > 0 || !self.full.is_empty(), Ordering::Relaxed);
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_commands(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
+        let mut progress = false;
+        for _ in 0..COMMANDS {
+            if self.outbox.queued() >= QUEUE_LIMIT {
+                break;
+            }
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => self.on_command(command)?,
+                Poll::Ready(None) => return Err(SessionEnd::Unneeded),
+                Poll::Pending => break,
+            }
+            progress = true;
+        }
+        Ok(progress)
+    }
+
+    fn on_command(&mut self, command: Command) -> Result<(), SessionEnd> {
+        match command {
+            Command::Open { port, stream, inbound } => {
+                let spdy = &mut self.spdy;
+                if let Some(pair) = self.outbox.control(|out| spdy.open(port, out)) {
+                    let _ = stream.pair.set(pair);
+                    self.backlog.add(pair, Arc::clone(&stream));
+                    self.streams.insert(pair, Entry { inbound, shared: stream, moved: 0 });
+                } else {
+                    let _ = inbound.send(Inbound::Lost);
+                }
+            }
+            Command::Data(stream, chunk) => {
+                if let Some(pair) = stream.pair.get() {
+                    if let Some(entry) = self.streams.get_mut(pair) {
+                        self.bulk += usize::from(entry.moves(chunk.payload().len()));
+                    }
+                    self.backlog.send(*pair, chunk, &mut self.spdy, &mut self.outbox);
+                }
+            }
+            Command::Finish(stream) => {
+                if let Some(pair) = stream.pair.get() {
+                    self.backlog.finish(*pair, &mut self.spdy, &mut self.outbox);
+                }
+            }
+            Command::Reset(stream) => {
+                self.full.retain(|full| !Arc::ptr_eq(full, &stream));
+                if let Some(pair) = stream.pair.get()
+                    && let Some(entry) = self.forget(*pair)
+                {
+                    if entry.is_bulk() && self.streams.is_empty() {
+                        return Err(SessionEnd::Abandoned);
+                    }
+                    let spdy = &mut self.spdy;
+                    self.outbox.control(|out| spdy.reset(*pair, out));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, pair: PairId) -> Option<Entry> {
+        let entry = self.streams.remove(&pair)?;
+        self.backlog.remove(pair);
+        if entry.is_bulk() {
+            self.bulk -= 1;
+        }
+        Some(entry)
+    }
+
+    /// Whether a client's backlog forbids reading.
+    fn is_full(&mut self, cx: &mut Context<'_>) -> bool {
+        let over = |stream: &Arc<Shared>| stream.buffered.load(Ordering::Acquire) > INBOUND_LIMIT;
+        loop {
+            self.full.retain(over);
+            if self.full.is_empty() {
+                return false;
+            }
+            // Registered before the counts are looked at again, so that no wake-up falls between.
+            if self.drained.as_mut().poll(cx).is_pending() {
+                self.full.retain(over);
+                return !self.full.is_empty();
+            }
+            self.drained = Box::pin(Arc::clone(&self.status.drained).notified_owned());
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
+        if self.is_full(cx) {
+            // Not reading is not silence.
+            self.heard = Instant::now();
+            return Ok(false);
+        }
+        if self.read.capacity() < COPY_BELOW {
+            self.read.reserve(READ);
+        }
+        let polled = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read);
+        match polled {
+            Poll::Ready(Ok(0)) => Err(SessionEnd::Eof),
+            Poll::Ready(Ok(_)) => {
+                self.heard = Instant::now();
+                let bytes = self.read.split().freeze();
+                self.receive(bytes)?;
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => Err(error.into()),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    /// Takes in what was read.
+    fn receive(&mut self, mut bytes: Bytes) -> Result<(), SessionEnd> {
+        if self.websocket.is_none() {
+            return self.receive_spdy(bytes);
+        }
+        while let Some(decoder) = &mut self.websocket {
+            match decoder.decode(&mut bytes)? {
+                None => break,
+                Some(websocket::Piece::Payload { bytes, .. }) => self.receive_spdy(bytes)?,
+                Some(websocket::Piece::Ping(payload)) => {
+                    self.outbox.raw(websocket::pong(&payload, fastrand::u32(..).to_ne_bytes()));
+                }
+                Some(websocket::Piece::Close(status)) => return Err(SessionEnd::WebSocketClose(status)),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive_spdy(&mut self, mut bytes: Bytes) -> Result<(), SessionEnd> {
+        while let Some(event) = self.spdy.receive(&mut bytes)? {
+            match event {
+                Event::Data(pair, payload) => self.deliver(pair, payload),
+                Event::DataEnd(pair) => {
+                    if let Some(entry) = self.streams.get(&pair) {
+                        let _ = entry.inbound.send(Inbound::DataEnd);
+                    }
+                }
+                Event::Ended(pair, end) => {
+                    if let Some(entry) = self.forget(pair) {
+                        let _ = entry.inbound.send(Inbound::Ended(end));
+                    }
+                }
+                Event::Pong(_) => {}
+                Event::GoAway => return Err(SessionEnd::GoAway),
+            }
+        }
+        self.backlog.pump(&mut self.spdy, &mut self.outbox);
+        Ok(())
+    }
+
+    fn deliver(&mut self, pair: PairId, payload: Bytes) {
+        let Some(entry) = self.streams.get_mut(&pair) else { return };
+        let payload = if payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload };
+        let length = payload.len();
+        self.bulk += usize::from(entry.moves(length));
+        let before = entry.shared.buffered.fetch_add(length, Ordering::AcqRel);
+        let _ = entry.inbound.send(Inbound::Data(payload));
+        if before <= INBOUND_LIMIT && before + length > INBOUND_LIMIT {
+            self.full.push(Arc::clone(&entry.shared));
+        }
+    }
+
+    fn poll_ping(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
+        if self.ping.poll_tick(cx).is_pending() {
+            return Ok(false);
+        }
+        let silence = self.heard.elapsed();
+        if liveness::is_dead(silence, self.outbox.is_busy()) {
+            return Err(SessionEnd::Silence(silence.as_secs()));
+        }
+        let spdy = &mut self.spdy;
+        self.outbox.control(|out| spdy.keep_alive(out));
+        Ok(true)
+    }
+
+    /// Closes in order: what is queued first, it may be a stream's last FIN.
+    async fn say_goodbye(&mut self) {
+        let farewell = async {
+            poll_fn(|cx| self.outbox.poll_write(cx, &mut self.io)).await?;
+            if self.websocket.is_some() {
+                self.outbox.raw(websocket::close(fastrand::u32(..).to_ne_bytes()));
+                poll_fn(|cx| self.outbox.poll_write(cx, &mut self.io)).await?;
+            }
+            poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await
+        };
+        let _ = tokio::time::timeout(CLOSE_WITHIN, farewell).await;
+    }
+}

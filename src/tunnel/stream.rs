@@ -1,0 +1,202 @@
+//! One forwarded connection inside a tunnel, as the connection's own task sees it.
+//!
+//! The task and the session's driver share no lock. Outbound, the task takes a permit, fills a buffer and sends it; the
+//! permit comes back once the bytes are written, so a stream has at most `OUTBOUND_FRAMES` buffers under way.
+//! Inbound, the driver sends what arrives without waiting; what the task has not yet taken is counted, and a count over
+//! `INBOUND_LIMIT` stops the driver's reading, for SPDY as spoken here has no other way to stop a peer (PROTOCOL
+//! §0.7).
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::spdy::{
+    frame::{HEAD, MAX_DATA},
+    session::{End, PairId},
+};
+
+/// Buffers a stream has under way: one being written, one queued behind it. More would only be memory.
+pub(super) const OUTBOUND_FRAMES: usize = 2;
+
+/// Bytes from the pod that wait for a slow local client. Beyond it the whole session stops reading until the client
+/// has taken some: 4 MiB rides out a client's pause of some milliseconds at full speed.
+pub(super) const INBOUND_LIMIT: usize = 4 * 1024 * 1024;
+
+/// A buffer for bytes on their way to the pod: room for a frame's head in front, the payload behind it, and the permit
+/// to have it.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Head and payload.
+    pub(super) bytes: BytesMut,
+    /// Held for its drop: once the bytes are written, or dropped, the stream may have another buffer.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Chunk {
+    /// An empty buffer.
+    pub fn new(permit: OwnedSemaphorePermit) -> Self {
+        let mut bytes = BytesMut::with_capacity(HEAD + MAX_DATA);
+        bytes.extend_from_slice(&[0; HEAD]);
+        Self { bytes, _permit: permit }
+    }
+
+    /// The payload so far.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[HEAD..]
+    }
+
+    /// Where payload is read into: at most [`MAX_DATA`] bytes.
+    pub fn buffer(&mut self) -> bytes::buf::Limit<&mut BytesMut> {
+        let room = HEAD + MAX_DATA - self.bytes.len();
+        bytes::BufMut::limit(&mut self.bytes, room)
+    }
+}
+
+/// What arrives for a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Inbound {
+    /// The application's bytes.
+    Data(Bytes),
+    /// The application writes no more; how it ended follows.
+    DataEnd,
+    /// It is over.
+    Ended(End),
+    /// The session is gone, and with it the connection.
+    Lost,
+}
+
+/// What a stream's task asks of the driver.
+pub(super) enum Command {
+    /// Open a pair, and send what arrives to `inbound`.
+    Open { port: u16, stream: Arc<Shared>, inbound: mpsc::UnboundedSender<Inbound> },
+    /// Send these bytes.
+    Data(Arc<Shared>, Chunk),
+    /// Nothing more will be sent.
+    Finish(Arc<Shared>),
+    /// End it now; nobody listens any more.
+    Reset(Arc<Shared>),
+}
+
+/// What the task and the driver both know of a stream.
+#[derive(Debug)]
+pub struct Shared {
+    /// Which pair it is, once the driver opened it.
+    pub(super) pair: OnceLock<PairId>,
+    /// The transport took at least a part of a DATA frame (PROTOCOL §3.7).
+    pub(super) data_written: AtomicBool,
+    /// Inbound bytes the task has not taken yet.
+    pub(super) buffered: AtomicUsize,
+    /// Permits for outbound buffers.
+    permits: Arc<Semaphore>,
+}
+
+/// A stream's end in the connection's task. Dropping it resets the stream unless it ended.
+#[derive(Debug)]
+pub struct Stream {
+    /// Towards the pod.
+    pub outgoing: Outgoing,
+    /// From the pod.
+    pub incoming: Incoming,
+    /// Held for its drop: a session's streams are counted by who holds this.
+    _counted: Arc<()>,
+}
+
+/// The half of a stream that sends.
+#[derive(Debug)]
+pub struct Outgoing {
+    commands: mpsc::UnboundedSender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// The half of a stream that receives.
+#[derive(Debug)]
+pub struct Incoming {
+    events: mpsc::UnboundedReceiver<Inbound>,
+    shared: Arc<Shared>,
+    /// Wakes the driver when a full stream has room again.
+    drained: Arc<Notify>,
+    over: bool,
+}
+
+impl Stream {
+    /// Asks the driver behind `commands` for a pair to `port`. It may be gone: then the stream is lost at once.
+    pub(super) fn open(
+        commands: mpsc::UnboundedSender<Command>,
+        drained: Arc<Notify>,
+        port: u16,
+        counted: Arc<()>,
+    ) -> Self {
+        let (inbound, events) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            pair: OnceLock::new(),
+            data_written: AtomicBool::new(false),
+            buffered: AtomicUsize::new(0),
+            permits: Arc::new(Semaphore::new(OUTBOUND_FRAMES)),
+        });
+        // Where the driver is gone the sender is dropped with the command, and `recv` tells `Lost`.
+        let _ = commands.send(Command::Open { port, stream: Arc::clone(&shared), inbound });
+        Self {
+            outgoing: Outgoing { commands, shared: Arc::clone(&shared) },
+            incoming: Incoming { events, shared, drained, over: false },
+            _counted: counted,
+        }
+    }
+}
+
+impl Outgoing {
+    /// Waits until a buffer may be had. Cancel-safe.
+    pub async fn permit(&self) -> OwnedSemaphorePermit {
+        match Arc::clone(&self.shared.permits).acquire_owned().await {
+            Ok(permit) => permit,
+            // The semaphore is never closed.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Sends a buffer's payload.
+    pub fn send(&self, chunk: Chunk) {
+        let _ = self.commands.send(Command::Data(Arc::clone(&self.shared), chunk));
+    }
+
+    /// Tells the pod that nothing more comes. The runtime then closes the application's connection within a second
+    /// (PROTOCOL §0.5).
+    pub fn finish(&self) {
+        let _ = self.commands.send(Command::Finish(Arc::clone(&self.shared)));
+    }
+
+    /// Whether the transport took any of the bytes sent (PROTOCOL §3.7).
+    pub fn data_written(&self) -> bool {
+        self.shared.data_written.load(Ordering::Relaxed)
+    }
+}
+
+impl Incoming {
+    /// The next thing that arrives. Cancel-safe. After `Ended` or `Lost` there is nothing more.
+    pub async fn recv(&mut self) -> Inbound {
+        let next = self.events.recv().await.unwrap_or(Inbound::Lost);
+        match &next {
+            Inbound::Data(bytes) => {
+                let before = self.shared.buffered.fetch_sub(bytes.len(), Ordering::AcqRel);
+                if before > INBOUND_LIMIT && before - bytes.len() <= INBOUND_LIMIT {
+                    self.drained.notify_one();
+                }
+            }
+            Inbound::DataEnd => {}
+            Inbound::Ended(_) | Inbound::Lost => self.over = true,
+        }
+        next
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if !self.incoming.over {
+            // Should this stream's backlog be what stops the driver, the reset frees it.
+            let _ = self.outgoing.commands.send(Command::Reset(Arc::clone(&self.outgoing.shared)));
+        }
+    }
+}
