@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod error;
+pub mod forward;
 pub mod model;
 pub mod policy;
 pub mod spdy;

@@ -1,0 +1,224 @@
+//! Why a local port could not be bound, in words that help.
+//!
+//! Whoever reads this wants to know three things: who has the port, which one is free, and what to type.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, TcpListener},
+    path::Path,
+    process,
+};
+
+use listeners::{Listener, Protocol, SocketState};
+
+use crate::error::Fatal;
+
+/// How many ports above the wanted one are tried. A hundred taken ones in a row are no accident that one more would end.
+const PROBES: u16 = 100;
+/// Below it a port may need privileges.
+const PRIVILEGED: u16 = 1024;
+/// What is added to a privileged port to propose another: 80 becomes 8080, 443 becomes 8443.
+const INSTEAD_OF_PRIVILEGED: u16 = 8000;
+
+/// The error for a local address that could not be bound. Looks at the system's sockets; blocks for milliseconds.
+pub(super) fn explain(address: SocketAddr, error: &io::Error) -> Fatal {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => in_use(address, holder(address).as_ref()),
+        io::ErrorKind::PermissionDenied if port < PRIVILEGED => {
+            let free = nearest_free(address.ip(), INSTEAD_OF_PRIVILEGED + port - 1);
+            Fatal::new("fwd::port::privileged", format!("local port {port} cannot be listened on"))
+                .because(format!("ports below {PRIVILEGED} need privileges that this process does not have"))
+                .help(suggestions(port, free, false))
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            Fatal::new("fwd::port::not_local", format!("{} is not an address of this machine", address.ip()))
+                .help("--address takes this machine's own addresses, 0.0.0.0 for all of them, or localhost")
+        }
+        _ => Fatal::new("fwd::port::bind", format!("{address} cannot be listened on"))
+            .because(plain(error))
+            .help("try another address with --address, or another local port"),
+    }
+}
+
+/// The error for a Unix socket that could not be bound.
+#[cfg(unix)]
+pub(super) fn explain_unix(path: &Path, error: &io::Error) -> Fatal {
+    let path = path.display();
+    if error.kind() == io::ErrorKind::AddrInUse {
+        return Fatal::new("fwd::socket::in_use", format!("{path} exists already"))
+            .because("a process listens on it, or one that did was killed before it could remove it")
+            .help(format!("remove {path} if nothing uses it, or choose another path"));
+    }
+    Fatal::new("fwd::socket::bind", format!("{path} cannot be listened on"))
+        .because(plain(error))
+        .help("its directory has to exist, and you need the right to write there")
+}
+
+fn in_use(address: SocketAddr, holder: Option<&Holder>) -> Fatal {
+    let port = address.port();
+    let fatal = Fatal::new("fwd::port::in_use", format!("local port {port} is taken ({address})"));
+    let fatal = match holder {
+        Some(holder) if holder.pid == process::id() => fatal.because("this command listens on it already"),
+        Some(Holder { pid, name, socket }) => {
+            fatal.because(format!("{name} (process {pid}) listens on {socket}"))
+        }
+        None => fatal.because("another process listens on it; the system does not tell which"),
+    };
+    fatal.help(suggestions(port, nearest_free(address.ip(), port), true))
+}
+
+fn suggestions(port: u16, free: Option<u16>, auto_port: bool) -> String {
+    let any = "leave the local port empty for any free one, as in :80";
+    match free {
+        Some(free) if auto_port => {
+            format!("{free} is free: use it in place of {port}; or add --auto-port; or {any}")
+        }
+        Some(free) => format!("use {free} in place of {port}; or {any}"),
+        None => any.to_owned(),
+    }
+}
+
+/// The first free port above this one on the same address, found by trying a bounded number of them.
+pub(super) fn nearest_free(address: IpAddr, port: u16) -> Option<u16> {
+    (port.checked_add(1)?..=port.saturating_add(PROBES))
+        .find(|candidate| TcpListener::bind((address, *candidate)).is_ok())
+}
+
+/// Who listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Holder {
+    pid: u32,
+    name: String,
+    socket: SocketAddr,
+}
+
+/// The process that listens where `wanted` would. `None` where the system does not tell: another user's process is
+/// often invisible.
+fn holder(wanted: SocketAddr) -> Option<Holder> {
+    let all = listeners::get_all().ok()?;
+    pick(all, wanted)
+}
+
+fn pick(all: impl IntoIterator<Item = Listener>, wanted: SocketAddr) -> Option<Holder> {
+    all.into_iter()
+        .filter(|one| one.protocol == Protocol::TCP && one.state == SocketState::Listen)
+        .filter(|one| one.socket.port() == wanted.port() && in_the_way(one.socket.ip(), wanted.ip()))
+        // The exact address before one that covers it, then the oldest process: the same answer each time.
+        .min_by_key(|one| (one.socket.ip() != wanted.ip(), one.process.pid))
+        .map(|one| Holder { pid: one.process.pid, name: one.process.name, socket: one.socket })
+}
+
+fn in_the_way(theirs: IpAddr, ours: IpAddr) -> bool {
+    let (theirs, ours) = (theirs.to_canonical(), ours.to_canonical());
+    // A listener on every IPv6 address usually takes IPv4 as well.
+    theirs == ours
+        || ours.is_unspecified() && (ours.is_ipv6() || theirs.is_ipv4())
+        || theirs.is_unspecified() && (theirs.is_ipv6() || ours.is_ipv4())
+}
+
+/// The system's words without Rust's `(os error 98)`.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{error::Error, net::Ipv4Addr};
+
+    use listeners::Process;
+    use miette::Diagnostic;
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn listener(pid: u32, socket: &str, state: SocketState) -> Listener {
+        let process = Process { pid, name: format!("p{pid}"), path: String::new() };
+        Listener { process, socket: socket.parse().unwrap(), protocol: Protocol::TCP, state }
+    }
+
+    #[test]
+    fn the_holder_is_the_one_that_listens_there() {
+        use SocketState::{Established, Listen};
+        let all = || {
+            vec![
+                listener(1, "127.0.0.1:8080", Established),
+                listener(2, "0.0.0.0:8080", Listen),
+                listener(3, "127.0.0.1:8080", Listen),
+                listener(4, "127.0.0.2:8080", Listen),
+                listener(5, "127.0.0.1:9090", Listen),
+                listener(6, "[::]:7070", Listen),
+                listener(7, "[::1]:6060", Listen),
+            ]
+        };
+        for (wanted, pid) in [
+            ("127.0.0.1:8080", Some(3)),
+            ("127.0.0.3:8080", Some(2)),
+            ("0.0.0.0:8080", Some(2)),
+            ("[::1]:8080", None),
+            ("127.0.0.1:7070", Some(6)),
+            ("127.0.0.1:6060", None),
+            ("127.0.0.1:1", None),
+        ] {
+            let found = pick(all(), wanted.parse().unwrap()).map(|holder| holder.pid);
+            assert_eq!(found, pid, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_taken_port() {
+        let taken = TcpListener::bind((HERE, 0)).unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = TcpListener::bind(address).unwrap_err();
+        let fatal = explain(address, &error);
+        assert_eq!(fatal.code(), "fwd::port::in_use");
+        assert!(fatal.to_string().contains(&address.to_string()));
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            fatal.source().map(ToString::to_string).as_deref(),
+            Some("this command listens on it already")
+        );
+        let help = Diagnostic::help(&fatal).map(|help| help.to_string()).unwrap_or_default();
+        assert!(help.contains("--auto-port") && help.contains(":80"), "{help}");
+    }
+
+    #[test]
+    fn another_process_is_named() {
+        let holder = Holder { pid: 7, name: "nginx".into(), socket: "0.0.0.0:80".parse().unwrap() };
+        let fatal = in_use("127.0.0.1:80".parse().unwrap(), Some(&holder));
+        let why = fatal.source().map(ToString::to_string);
+        assert_eq!(why.as_deref(), Some("nginx (process 7) listens on 0.0.0.0:80"));
+        let unknown = in_use("127.0.0.1:80".parse().unwrap(), None);
+        assert!(unknown.source().is_some_and(|why| why.to_string().contains("does not tell")));
+    }
+
+    #[test]
+    fn other_reasons() {
+        for (address, kind, code) in [
+            ("127.0.0.1:80", io::ErrorKind::PermissionDenied, "fwd::port::privileged"),
+            ("127.0.0.1:8080", io::ErrorKind::PermissionDenied, "fwd::port::bind"),
+            ("10.255.255.1:80", io::ErrorKind::AddrNotAvailable, "fwd::port::not_local"),
+            ("127.0.0.1:80", io::ErrorKind::Unsupported, "fwd::port::bind"),
+        ] {
+            assert_eq!(explain(address.parse().unwrap(), &kind.into()).code(), code, "{address} {kind}");
+        }
+        let path = Path::new("/tmp/x.sock");
+        assert_eq!(explain_unix(path, &io::ErrorKind::AddrInUse.into()).code(), "fwd::socket::in_use");
+        assert_eq!(explain_unix(path, &io::ErrorKind::NotFound.into()).code(), "fwd::socket::bind");
+        assert_eq!(plain(&io::Error::from_raw_os_error(13)), "Permission denied");
+    }
+
+    #[test]
+    fn the_nearest_free_port() {
+        let taken = TcpListener::bind((HERE, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        if let Some(free) = port.checked_sub(1).and_then(|below| nearest_free(HERE, below)) {
+            assert!(free > port, "{free} is taken");
+        }
+        assert_eq!(nearest_free(HERE, u16::MAX), None);
+        // Not an address of this machine: nothing is free there, and nothing fails.
+        assert_eq!(nearest_free(Ipv4Addr::new(192, 0, 2, 1).into(), 8080), None);
+    }
+}

@@ -1,0 +1,370 @@
+//! One accepted connection, from its accept to its end (DESIGN §2).
+//!
+//! It is *held*, unread, until there is a way; then its bytes are pumped both ways in one loop. If the attempt fails
+//! so that no application can have seen a byte of it (PROTOCOL §3.7), it is opened again on the next way, with what was
+//! kept of the bytes sent, and its client notices nothing. Otherwise it ends as the pod ended it: FIN for FIN, reset for
+//! reset.
+//!
+//! A local FIN is not passed on while the pod still sends: the runtime would give the application one second and then
+//! cut it off, answer or no answer (§3.4). It is passed on once the pod has been silent for [`LINGER`].
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    local::Local,
+    report::Reporter,
+    route::{NoWay, Router, Way},
+};
+use crate::{
+    cluster::target::Resolved,
+    model::{event::Happening, ports::Remote},
+    policy::retry::{self, Evidence, Failure, Verdict},
+    spdy::session::End,
+    tunnel::stream::{Chunk, Inbound, Outgoing, Stream},
+};
+
+/// Bytes sent that are kept until the first answer, for a replay (DESIGN §2). More is a bulk upload, which is not
+/// replayed.
+const REPLAY_LIMIT: usize = 64 * 1024;
+
+/// Silence of the pod after which a local FIN is passed on (PROTOCOL §3.4, its default suggestion).
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Connections of a target that may linger at once. Clients that merely close look the same as those that wait for an
+/// answer; past this many the FIN is passed on at once, so that a busy client's closed connections do not pile up.
+const LINGERING: usize = 256;
+
+/// How long a port that worked before may refuse before its client learns of it: a container that restarts in place
+/// refuses until the watch says so (api/watch-container-restarted: half a second).
+const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Ways that one connection is tried on.
+const MAX_WAYS: u32 = 8;
+
+/// How long the verdict on a connection may come after the application's last byte. It follows at once (§3.4); a
+/// peer that never gives it is not waited for.
+const VERDICT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long what a client still sends is read and dropped once its connection is over, lest unread bytes turn our FIN
+/// into a reset that takes the end of the answer with it.
+const DISCARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// A connection without traffic for this long is idle, unless its client waits for an answer. While the process ends it
+/// is over then.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// What the connections of one port share.
+pub(super) struct Context {
+    pub router: Router,
+    pub resolved: Arc<Resolved>,
+    pub remote: Remote,
+    pub hold: Duration,
+    pub reporter: Reporter,
+    /// The process ends: finish what is under way.
+    pub stop: CancellationToken,
+    /// The port has answered before.
+    pub answered: AtomicBool,
+    lingering: Arc<Semaphore>,
+}
+
+impl Context {
+    pub(super) fn new(
+        router: Router,
+        resolved: Arc<Resolved>,
+        remote: Remote,
+        hold: Duration,
+        reporter: Reporter,
+        stop: CancellationToken,
+    ) -> Self {
+        let lingering = Arc::new(Semaphore::new(LINGERING));
+        Self { router, resolved, remote, hold, reporter, stop, answered: AtomicBool::new(false), lingering }
+    }
+}
+
+/// How the pumping of one attempt ended.
+enum Pumped {
+    /// The pod's side is over.
+    Over(End),
+    /// The session went from under it, `idle` if nothing was on its way in either direction, as far as can be told.
+    Lost { idle: bool },
+    /// The client is gone.
+    ClientGone,
+    /// The process ends and nothing was under way.
+    Quiet,
+}
+
+/// One connection's state over all its attempts.
+struct Connection {
+    context: Arc<Context>,
+    local: Local,
+    /// What was read from the client and may have to be sent again; `None` once it must not or cannot be.
+    kept: Option<Vec<u8>>,
+    /// Bytes of the application reached the client.
+    answered: bool,
+    /// When the client said it sends no more.
+    local_eof: Option<Instant>,
+}
+
+/// Carries one connection.
+pub(super) async fn run(context: Arc<Context>, local: Local) {
+    // However this task ends, cut off or by a panic too: nothing but the application's end looks like one.
+    local.reset_when_dropped(true);
+    let connection = Connection { context, local, kept: Some(Vec::new()), answered: false, local_eof: None };
+    connection.run().await;
+}
+
+impl Connection {
+    async fn run(mut self) {
+        let context = Arc::clone(&self.context);
+        let mut router = context.router.clone();
+        let deadline = Instant::now() + context.hold;
+        let mut after = 0;
+        for _ in 0..MAX_WAYS {
+            let way = match router.acquire(after, deadline).await {
+                Ok(way) => way,
+                Err(no_way) => return self.refuse(&no_way),
+            };
+            after = way.generation;
+            let port = match context.resolved.pod_port(&context.remote, &way.pod) {
+                Ok(port) => port,
+                Err(why) => return self.fail(Some(&way), None, why),
+            };
+            let (failure, data_written) = match way.tunnel.open(port).await {
+                Err(error) => (Failure::NotOpened, Some(error.why.to_string())),
+                Ok(mut stream) => {
+                    let pumped = self.pump(&mut stream).await;
+                    let written = stream.outgoing.data_written();
+                    match pumped {
+                        Pumped::Over(End::Clean) => return self.finish().await,
+                        Pumped::ClientGone => return,
+                        Pumped::Quiet => return self.local.reset_when_dropped(false),
+                        // It was used, and is over to all appearances: no news to anybody but its client.
+                        Pumped::Lost { idle: true } if written => return,
+                        Pumped::Lost { .. } => (Failure::SessionLost, written.then(String::new)),
+                        Pumped::Over(End::Rejected) => (Failure::Rejected, written.then(String::new)),
+                        Pumped::Over(End::Failed(text)) => (Failure::Text(text), written.then(String::new)),
+                    }
+                }
+            };
+            let evidence = Evidence {
+                answered: self.answered,
+                data_written: data_written.is_some(),
+                kept: self.kept.is_some(),
+            };
+            let replays =
+                retry::may_replay(&failure, evidence) && self.gets_another(&mut router, &way, &failure).await;
+            if !replays {
+                let why = match (&failure, data_written) {
+                    (Failure::NotOpened, Some(why)) => why,
+                    (failure, _) => retry::explain(failure, port),
+                };
+                return self.fail(Some(&way), Some(port), why);
+            }
+            tracing::debug!(pod = %way.pod.id.name, port, ?failure, "trying again elsewhere");
+        }
+        self.fail(None, None, format!("no pod answered on {MAX_WAYS} attempts"));
+    }
+
+    /// Whether another way is to be expected after `failure`, and asks for one where it is due.
+    async fn gets_another(&self, router: &mut Router, way: &Way, failure: &Failure) -> bool {
+        if let Failure::Text(text) = failure
+            && retry::verdict(text) == Verdict::Refused
+        {
+            // An application that is down is no other pod's matter, unless it went down just now.
+            return self.context.answered.load(Ordering::Relaxed)
+                && router.left(way.generation, REFUSED_PATIENCE).await;
+        }
+        router.suspect(way.generation);
+        true
+    }
+
+    /// Pumps both ways until either side is done.
+    async fn pump(&mut self, stream: &mut Stream) -> Pumped {
+        let mut outbound = Outbound { permit: None, resend: self.kept.clone().unwrap_or_default().into() };
+        let mut pending = Bytes::new();
+        let mut finished = false;
+        let mut lingers: Option<OwnedSemaphorePermit> = None;
+        let mut verdict_by: Option<Instant> = None;
+        let mut active = Instant::now();
+        let mut unanswered = !outbound.resend.is_empty();
+        let stop = self.context.stop.clone();
+        loop {
+            let may_send = !outbound.resend.is_empty() || self.local_eof.is_none();
+            let linger_until =
+                self.local_eof.filter(|_| !finished && !may_send).map(|eof| eof.max(active) + LINGER);
+            if linger_until.is_some() && lingers.is_none() {
+                lingers = Arc::clone(&self.context.lingering).try_acquire_owned().ok();
+                if lingers.is_none() {
+                    stream.outgoing.finish();
+                    finished = true;
+                    continue;
+                }
+            }
+            tokio::select! {
+                permit = stream.outgoing.permit(), if may_send && outbound.permit.is_none() => {
+                    outbound.permit = Some(permit);
+                }
+                readable = self.local.readable(), if may_send && outbound.permit.is_some() && outbound.resend.is_empty() => {
+                    if readable.is_err() || self.read(&mut outbound, &stream.outgoing).is_err() {
+                        return Pumped::ClientGone;
+                    }
+                    active = Instant::now();
+                    unanswered |= self.local_eof.is_none();
+                }
+                () = std::future::ready(()), if outbound.permit.is_some() && !outbound.resend.is_empty() => {
+                    outbound.resend(&stream.outgoing);
+                }
+                writable = self.local.writable(), if !pending.is_empty() => {
+                    if writable.is_err() || self.write(&mut pending).is_err() {
+                        return Pumped::ClientGone;
+                    }
+                    active = Instant::now();
+                }
+                inbound = stream.incoming.recv(), if pending.is_empty() => match inbound {
+                    Inbound::Data(bytes) => {
+                        self.answered = true;
+                        self.kept = None;
+                        self.context.answered.store(true, Ordering::Relaxed);
+                        active = Instant::now();
+                        unanswered = false;
+                        pending = bytes;
+                        if self.write(&mut pending).is_err() {
+                            return Pumped::ClientGone;
+                        }
+                    }
+                    Inbound::DataEnd => {
+                        verdict_by = Some(Instant::now() + VERDICT_WITHIN);
+                        // FIN for FIN: the runtime need not wait for ours.
+                        if !finished {
+                            stream.outgoing.finish();
+                            finished = true;
+                        }
+                    }
+                    Inbound::Ended(end) => return Pumped::Over(end),
+                    Inbound::Lost => {
+                        let over = self.local_eof.is_some() || active.elapsed() >= QUIET;
+                        return Pumped::Lost { idle: over && !unanswered };
+                    }
+                },
+                () = sleep_until(linger_until.unwrap_or(active)), if linger_until.is_some() => {
+                    stream.outgoing.finish();
+                    finished = true;
+                }
+                () = sleep_until(verdict_by.unwrap_or(active)), if verdict_by.is_some() => {
+                    return Pumped::Over(End::Clean);
+                }
+                () = quiet(&stop, active), if !unanswered => return Pumped::Quiet,
+            }
+        }
+    }
+
+    /// Reads what the client sent, keeps it while it may be needed again, and sends it.
+    fn read(&mut self, outbound: &mut Outbound, outgoing: &Outgoing) -> io::Result<()> {
+        let Some(permit) = outbound.permit.take() else { return Ok(()) };
+        let mut chunk = Chunk::new(permit);
+        match self.local.try_read(&mut chunk.buffer()) {
+            Ok(0) => self.local_eof = Some(Instant::now()),
+            Ok(_) => {
+                self.keep(chunk.payload());
+                outgoing.send(chunk);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            if kept.len() + bytes.len() <= REPLAY_LIMIT {
+                kept.extend_from_slice(bytes);
+            } else {
+                self.kept = None;
+            }
+        }
+    }
+
+    /// Writes what the client takes.
+    fn write(&self, pending: &mut Bytes) -> io::Result<()> {
+        while !pending.is_empty() {
+            match self.local.try_write(pending) {
+                Ok(n) => pending.advance(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The application closed: so do we, once the client has all of it.
+    async fn finish(self) {
+        self.local.reset_when_dropped(false);
+        if self.local.shutdown_write().is_err() || self.local_eof.is_some() {
+            return;
+        }
+        let discard = async {
+            let mut scrap = Vec::with_capacity(4096);
+            while self.local.readable().await.is_ok() {
+                scrap.clear();
+                match self.local.try_read(&mut scrap) {
+                    Ok(0) => return,
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                    _ => {}
+                }
+            }
+        };
+        let _ = timeout(DISCARD_WITHIN, discard).await;
+    }
+
+    /// Tells why the client's connection is reset.
+    fn fail(self, way: Option<&Way>, pod_port: Option<u16>, why: String) {
+        let pod = way.map(|way| way.pod.id.clone());
+        self.context.reporter.tell(Happening::ConnectionFailed { pod, pod_port, why });
+    }
+
+    fn refuse(self, no_way: &NoWay) {
+        let why = match no_way {
+            NoWay::Stopped => return,
+            NoWay::HeldTooLong => format!("no pod was ready within {:?}", self.context.hold),
+            NoWay::Refused(why) => why.to_string(),
+        };
+        self.fail(None, None, why);
+    }
+}
+
+/// What is to be sent.
+struct Outbound {
+    permit: Option<OwnedSemaphorePermit>,
+    /// Bytes read in an earlier attempt, to be sent before any others. At most [`REPLAY_LIMIT`]: one buffer takes them.
+    resend: Bytes,
+}
+
+impl Outbound {
+    fn resend(&mut self, outgoing: &Outgoing) {
+        let Some(permit) = self.permit.take() else { return };
+        let mut chunk = Chunk::new(permit);
+        let part = self.resend.split_to(self.resend.len().min(bytes::BufMut::remaining_mut(&chunk.buffer())));
+        bytes::BufMut::put(&mut chunk.buffer(), part);
+        outgoing.send(chunk);
+    }
+}
+
+/// Ready once the process ends and the connection had no traffic since `active` for [`QUIET`].
+async fn quiet(stop: &CancellationToken, active: Instant) {
+    stop.cancelled().await;
+    sleep_until(active + QUIET).await;
+}

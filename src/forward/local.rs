@@ -1,0 +1,125 @@
+//! The local side: listeners and the connections they accept, TCP or Unix, behind one shape.
+
+use std::{io, net::SocketAddr};
+
+use bytes::BufMut;
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
+
+/// A bound local end.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    /// And the path, which is removed with it.
+    #[cfg(unix)]
+    Unix(UnixListener, #[expect(dead_code, reason = "held for its drop")] SocketFile),
+}
+
+/// An accepted connection.
+pub(super) enum Local {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+/// A Unix socket's file, removed when its listener goes.
+#[cfg(unix)]
+pub(super) struct SocketFile(std::path::PathBuf);
+
+#[cfg(unix)]
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    /// Binds a TCP address.
+    pub(super) async fn tcp(address: SocketAddr) -> io::Result<Self> {
+        TcpListener::bind(address).await.map(Self::Tcp)
+    }
+
+    /// Binds a Unix socket. A file that is there is an error, as a taken port is, unless it is a socket that nobody
+    /// listens on: what a killed process left behind.
+    #[cfg(unix)]
+    pub(super) async fn unix(path: &std::path::Path) -> io::Result<Self> {
+        use std::os::unix::fs::FileTypeExt as _;
+        let bound = match UnixListener::bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let is_socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
+                if !is_socket || UnixStream::connect(path).await.is_ok() {
+                    return Err(error);
+                }
+                std::fs::remove_file(path)?;
+                UnixListener::bind(path)?
+            }
+            bound => bound?,
+        };
+        Ok(Self::Unix(bound, SocketFile(path.to_owned())))
+    }
+
+    /// The address it is bound to, for TCP.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            #[cfg(unix)]
+            Self::Unix(..) => None,
+        }
+    }
+
+    /// Accepts the next connection.
+    pub(super) async fn accept(&self) -> io::Result<Local> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Local::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener, _) => Ok(Local::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// Calls the same method on either kind of stream.
+macro_rules! on_stream {
+    ($local:expr, $stream:ident => $call:expr) => {
+        match $local {
+            Local::Tcp($stream) => $call,
+            #[cfg(unix)]
+            Local::Unix($stream) => $call,
+        }
+    };
+}
+
+impl Local {
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        on_stream!(self, stream => stream.readable().await)
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        on_stream!(self, stream => stream.writable().await)
+    }
+
+    pub(super) fn try_read(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
+        on_stream!(self, stream => stream.try_read_buf(buffer))
+    }
+
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        on_stream!(self, stream => stream.try_write(bytes))
+    }
+
+    /// Says that nothing more comes.
+    pub(super) fn shutdown_write(&self) -> io::Result<()> {
+        on_stream!(self, stream => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write))
+    }
+
+    /// Chooses how it looks to the client once this is dropped: reset, which cannot be taken for the end of an answer,
+    /// or closed in order.
+    pub(super) fn reset_when_dropped(&self, reset: bool) {
+        if let Self::Tcp(stream) = self {
+            let linger = reset.then_some(std::time::Duration::ZERO);
+            let _ = socket2::SockRef::from(stream).set_linger(linger);
+        }
+    }
+}

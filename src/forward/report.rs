@@ -1,0 +1,38 @@
+//! Telling what happens to one target.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use crate::model::{
+    event::{Event, Happening},
+    forward::ForwardId,
+};
+
+/// Where events go. Slow readers lose the oldest and learn how many; forwards never wait for them.
+pub type Events = broadcast::Sender<Arc<Event>>;
+
+/// Tells events of one target.
+#[derive(Clone)]
+pub(super) struct Reporter {
+    events: Events,
+    forward: ForwardId,
+    target: String,
+}
+
+impl Reporter {
+    pub(super) fn new(events: Events, forward: ForwardId, target: String) -> Self {
+        Self { events, forward, target }
+    }
+
+    /// The target as typed.
+    pub(super) fn target(&self) -> &str {
+        &self.target
+    }
+
+    pub(super) fn tell(&self, what: Happening) {
+        let event = Event { forward: self.forward, target: self.target.clone(), what };
+        // Nobody listening is no trouble.
+        let _ = self.events.send(Arc::new(event));
+    }
+}

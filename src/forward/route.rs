@@ -1,0 +1,96 @@
+//! The way new connections take, as one target's supervisor publishes it and its connections read it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout_at},
+};
+
+use crate::{model::endpoint::Endpoint, tunnel::dial::Tunnel};
+
+/// A pod and the tunnel to it.
+pub(super) struct Way {
+    /// Grows with each way of a target: a connection that failed on one waits for another.
+    pub generation: u64,
+    /// The pod.
+    pub pod: Endpoint,
+    /// The tunnel to it.
+    pub tunnel: Tunnel,
+    /// When it was opened.
+    pub since: Instant,
+}
+
+/// What the supervisor says.
+#[derive(Clone)]
+pub(super) enum Route {
+    /// No way at the moment: connections are held.
+    Closed,
+    /// This way.
+    Open(Arc<Way>),
+    /// No way, and waiting is of no use: connections are refused (DESIGN §2, `lost`).
+    Refused(Arc<str>),
+}
+
+/// Why a connection has no way.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoWay {
+    /// It was held for as long as it may be.
+    HeldTooLong,
+    /// The target is lost.
+    Refused(Arc<str>),
+    /// The forward ends.
+    Stopped,
+}
+
+/// A connection's view of the route.
+#[derive(Clone)]
+pub(super) struct Router {
+    route: watch::Receiver<Route>,
+    suspects: mpsc::Sender<u64>,
+}
+
+/// Reports of suspect ways under way. More than one says nothing new.
+const SUSPECTS: usize = 4;
+
+/// Both ends of a target's route.
+pub(super) fn channel() -> (watch::Sender<Route>, mpsc::Receiver<u64>, Router) {
+    let (publish, route) = watch::channel(Route::Closed);
+    let (suspects, reports) = mpsc::channel(SUSPECTS);
+    (publish, reports, Router { route, suspects })
+}
+
+impl Router {
+    /// Waits until there is a way newer than `after` (0 for any), until `deadline`.
+    pub(super) async fn acquire(&mut self, after: u64, deadline: Instant) -> Result<Arc<Way>, NoWay> {
+        let settled = self.route.wait_for(|route| match route {
+            Route::Closed => false,
+            Route::Open(way) => way.generation > after,
+            Route::Refused(_) => true,
+        });
+        match timeout_at(deadline, settled).await {
+            Err(_) => Err(NoWay::HeldTooLong),
+            Ok(Err(_)) => Err(NoWay::Stopped),
+            Ok(Ok(route)) => match &*route {
+                Route::Open(way) => Ok(Arc::clone(way)),
+                Route::Refused(why) => Err(NoWay::Refused(Arc::clone(why))),
+                Route::Closed => Err(NoWay::Stopped),
+            },
+        }
+    }
+
+    /// Waits until the way `generation` is no longer the one, at most `patience`; false where it still is.
+    pub(super) async fn left(&mut self, generation: u64, patience: Duration) -> bool {
+        let left = self.route.wait_for(|route| match route {
+            Route::Open(way) => way.generation != generation,
+            Route::Closed | Route::Refused(_) => true,
+        });
+        tokio::time::timeout(patience, left).await.is_ok()
+    }
+
+    /// Tells the supervisor that the way `generation` leads nowhere: its sandbox is gone.
+    pub(super) fn suspect(&self, generation: u64) {
+        // A full queue holds the same report already.
+        let _ = self.suspects.try_send(generation);
+    }
+}
