@@ -1,5 +1,44 @@
-//! kubectl fwd: forwards local ports to ready pods, and keeps forwarding them.
+//! `kubectl fwd` forwards local ports to the ready pods behind a service, a workload or a pod, and keeps doing so while
+//! pods restart, roll and vanish, while connections break and while the API server is away. This crate is all of it;
+//! the binary only hands over the command line.
+//!
+//! # The floors
+//!
+//! Imports go down only. A floor knows nothing of those above it.
+//!
+//! ```text
+//! F5  app                  wiring, and the order of shutdown
+//! F4  cli  ui              what is typed; what is told
+//! F3  forward              local ends, the connections they accept, one supervisor a target
+//! F2  tunnel  cluster      the way into one pod; the API server: kubeconfig, targets, pods watched
+//! F1  spdy  policy         the protocol, sans-IO; decisions, as pure functions
+//! F0  model  error         the vocabulary; what goes wrong, by consequence
+//! ```
+//!
+//! F0 and F1 know no runtime, no cluster, no clock and no environment: bytes and values in, bytes and values out.
+//!
+//! # The life of one connection
+//!
+//! 1. A [`forward`] listener accepts. All local ends were bound before anything started: all or none.
+//! 2. The connection takes the route that the target's supervisor publishes: a pod chosen by [`policy::select`] from
+//!    the set that [`cluster::watch`] follows, and a session to it. Where no pod is ready the connection is *held*,
+//!    unread, up to `--hold`.
+//! 3. The [`tunnel::pool`] picks one of the sessions to that pod, of which one is always ahead of need; the session
+//!    opens a pair of streams ([`spdy::session`]). Both `SYN_STREAM`s and the first bytes leave in one write: one round
+//!    trip to the first answer.
+//! 4. Bytes flow both ways, with credit for each of the peer's queues, so that an application that stops reading holds
+//!    up nobody else. What was sent is kept, up to 64 KiB, until the first answer.
+//! 5. A pod that is being deleted gets no new connections from its first watch event on; those it has *drain*. An
+//!    attempt that provably reached no application ([`policy::retry`]) is made again elsewhere, and its client notices
+//!    nothing.
+//! 6. It ends as the application ended it: FIN for FIN, reset for reset. A local FIN is held back while the pod still
+//!    sends, since the container runtime would cut the answer short.
+//!
+//! A session that is lost is dialled again at once, then in rounds of three attempts ([`policy::backoff`]); after a
+//! failed round the target is *lost* and its connections are refused until the next round.
 
+pub mod app;
+pub mod cli;
 pub mod cluster;
 pub mod error;
 pub mod forward;
@@ -7,3 +46,4 @@ pub mod model;
 pub mod policy;
 pub mod spdy;
 pub mod tunnel;
+pub mod ui;

@@ -1,0 +1,202 @@
+//! The command line as typed: every flag, its spelling, its help. No environment, no IO, no decisions.
+//!
+//! These structs are the only list of flags. `normalise` reads their table to rewrite what people type into what argh
+//! takes, `help` reads it to print. Two conventions live in the table because argh has no word for them: an option
+//! whose value is named [`SWITCH_WITH_VALUE`] may stand without one, and the first flag of the second group in the
+//! help is [`FIRST_CLUSTER_FLAG`].
+
+use argh::{ArgsInfo, FromArgs};
+
+/// The value name of a switch that tells "off" from "not given": `--flag`, `--flag=true` and `--flag=false`.
+pub const SWITCH_WITH_VALUE: &str = "true|false";
+
+/// Flags from here on reach the cluster, and mean what they mean to kubectl.
+pub const FIRST_CLUSTER_FLAG: &str = "--namespace";
+
+/// Forward local ports to the ready pods behind a service, a workload or a pod, and keep them forwarded while pods
+/// restart, roll, move and vanish.
+// Not `Debug`: it holds a token and a password.
+#[derive(FromArgs, ArgsInfo, Default, PartialEq, Eq)]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd svc/api 8080:80                    # one port of a service",
+    example = "kubectl fwd svc/api 8080:80 9090:metrics       # two, one of them by name",
+    example = "kubectl fwd svc/api 8080:80 svc/db 5432        # two targets at once",
+    example = "kubectl fwd deploy/web :3000                   # any free local port",
+    example = "kubectl fwd web-0 3000                         # one pod",
+    example = "kubectl fwd -l app=web 8080                    # whichever pods match",
+    example = "kubectl fwd -n prod svc/api unix:/tmp/api.sock:80",
+    error_code(0, "interrupted or told to stop, after the forwards worked"),
+    error_code(1, "something failed; the message says what"),
+    error_code(130, "interrupted before the forwards worked")
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub struct Args {
+    /// targets and their ports
+    #[argh(positional)]
+    pub words: Vec<String>,
+
+    /// forward this port of the target before it; may be repeated
+    #[argh(option, short = 'p', arg_name = "PORT")]
+    pub port: Vec<String>,
+
+    /// forward to the pods with these labels: app=web,tier!=cache
+    #[argh(option, short = 'l', arg_name = "SELECTOR")]
+    pub selector: Option<String>,
+
+    /// listen on these addresses, separated by commas; localhost is 127.0.0.1 and ::1 (default: localhost)
+    #[argh(option, arg_name = "ADDRESSES")]
+    pub address: Vec<String>,
+
+    /// wait this long for a first pod to run (default: 1m)
+    #[argh(option, arg_name = "DURATION")]
+    pub pod_running_timeout: Option<String>,
+
+    /// hold a connection this long while no pod is ready (default: 30s)
+    #[argh(option, arg_name = "DURATION")]
+    pub hold: Option<String>,
+
+    /// use the next free local port where the wanted one is taken
+    #[argh(switch)]
+    pub auto_port: bool,
+
+    /// exit with an error once reconnecting has failed, instead of trying for as long as it takes
+    #[argh(switch)]
+    pub give_up: bool,
+
+    /// print errors only
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
+
+    /// colour the output: auto, always or never (default: auto)
+    #[argh(option, arg_name = "WHEN")]
+    pub color: Option<String>,
+
+    /// log what happens inside, from 0 (warnings) to 9 (default: 0)
+    #[argh(option, short = 'v', long = "v", arg_name = "NUMBER")]
+    pub verbosity: Option<String>,
+
+    /// print the version
+    #[argh(switch, short = 'V')]
+    pub version: bool,
+
+    /// look for the targets in this namespace
+    #[argh(option, short = 'n', arg_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// use this kubeconfig file
+    #[argh(option, arg_name = "FILE")]
+    pub kubeconfig: Option<String>,
+
+    /// use this context of the kubeconfig
+    #[argh(option, arg_name = "NAME")]
+    pub context: Option<String>,
+
+    /// use this cluster of the kubeconfig
+    #[argh(option, arg_name = "NAME")]
+    pub cluster: Option<String>,
+
+    /// use this user of the kubeconfig
+    #[argh(option, arg_name = "NAME")]
+    pub user: Option<String>,
+
+    /// the address of the API server
+    #[argh(option, short = 's', arg_name = "URL")]
+    pub server: Option<String>,
+
+    /// bearer token for the API server
+    #[argh(option, arg_name = "TOKEN")]
+    pub token: Option<String>,
+
+    /// act as this user
+    #[argh(option, long = "as", arg_name = "USER")]
+    pub as_user: Option<String>,
+
+    /// act as a member of this group; may be repeated
+    #[argh(option, arg_name = "GROUP")]
+    pub as_group: Vec<String>,
+
+    /// act as the user with this UID
+    #[argh(option, arg_name = "UID")]
+    pub as_uid: Option<String>,
+
+    /// act with this extra property of a user; may be repeated
+    #[argh(option, arg_name = "KEY=VALUE")]
+    pub as_user_extra: Vec<String>,
+
+    /// trust the certificates in this file
+    #[argh(option, arg_name = "FILE")]
+    pub certificate_authority: Option<String>,
+
+    /// present this certificate to the API server
+    #[argh(option, arg_name = "FILE")]
+    pub client_certificate: Option<String>,
+
+    /// the key of that certificate
+    #[argh(option, arg_name = "FILE")]
+    pub client_key: Option<String>,
+
+    /// do not check the certificate of the API server; this makes the connection insecure
+    #[argh(option, arg_name = "true|false")]
+    pub insecure_skip_tls_verify: Option<String>,
+
+    /// expect this name in the certificate of the API server
+    #[argh(option, arg_name = "NAME")]
+    pub tls_server_name: Option<String>,
+
+    /// user name for basic authentication
+    #[argh(option, arg_name = "NAME")]
+    pub username: Option<String>,
+
+    /// password for basic authentication
+    #[argh(option, arg_name = "PASSWORD")]
+    pub password: Option<String>,
+
+    /// give up on one request to the API server after this long; 0 is never (default: 0)
+    #[argh(option, arg_name = "DURATION")]
+    pub request_timeout: Option<String>,
+
+    /// ask the API server for uncompressed answers
+    #[argh(switch)]
+    pub disable_compression: bool,
+
+    /// accepted as kubectl accepts it; nothing is cached
+    #[argh(option, arg_name = "DIRECTORY", hidden_help)]
+    pub cache_dir: Option<String>,
+
+    /// accepted as kubectl accepts it; every version is served
+    #[argh(switch, hidden_help)]
+    pub match_server_version: bool,
+
+    /// accepted as kubectl accepts it; warnings are never errors
+    #[argh(switch, hidden_help)]
+    pub warnings_as_errors: bool,
+}
+
+/// The subcommands: words that count as such only in the first place.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, PartialEq, Eq)]
+#[argh(subcommand)]
+pub enum Command {
+    /// `version`.
+    Version(Version),
+}
+
+/// Print the version.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, PartialEq, Eq)]
+#[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
+pub struct Version {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_conventions_hold() {
+        let flags = Args::get_args_info().flags;
+        assert!(flags.iter().any(|flag| flag.long == FIRST_CLUSTER_FLAG));
+        let valued = flags.iter().filter(
+            |flag| matches!(flag.kind, argh::FlagInfoKind::Option { arg_name } if arg_name == SWITCH_WITH_VALUE),
+        );
+        assert_eq!(valued.map(|flag| flag.long).collect::<Vec<_>>(), ["--insecure-skip-tls-verify"]);
+    }
+}

@@ -1,0 +1,290 @@
+//! Which words are targets and which are ports.
+//!
+//! ```text
+//! TARGET PORT... [TARGET PORT...]...
+//! ```
+//!
+//! A word is read by its looks, then by its place, and never by asking the cluster:
+//!
+//! 1. One with a `/`, unless it begins with `unix:`, is a target.
+//! 2. One with a `:`, and one that is a number, is a port.
+//! 3. Any other is a bare name. Where no target was named yet, it is a pod; behind a target it is the name of a port.
+//!
+//! So a second pod is written `pod/NAME`, and `svc/api http` forwards the port named `http`. A port belongs to the
+//! target before it; one typed before any target (`--port 80 svc/api`, `8080 -l app=web`) belongs to the only one.
+//! `-l SELECTOR` is a target and `--port PORT` is a port, wherever they stand.
+
+use crate::{
+    error::Fatal,
+    forward::Request,
+    model::{
+        ports::{PortError, PortSpec},
+        target::{Kind, Subject, Target, TargetError},
+    },
+    policy::nearest::nearest,
+};
+
+/// One thing that was typed, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// A word that is no flag.
+    Word(&'a str),
+    /// The value of `--port`.
+    Port(&'a str),
+    /// The value of `--selector`.
+    Selector(&'a str),
+}
+
+const EXAMPLE: &str = "for example: kubectl fwd svc/api 8080:80";
+
+/// Reads targets and their ports.
+pub fn requests(tokens: &[Token<'_>]) -> Result<Vec<Request>, Fatal> {
+    let mut requests: Vec<Request> = Vec::new();
+    let mut early: Vec<PortSpec> = Vec::new();
+    for token in tokens {
+        let named = !requests.is_empty();
+        match *token {
+            Token::Selector(text) => requests.push(Request { target: selector(text)?, ports: Vec::new() }),
+            Token::Word(text) if is_target(text, named) => {
+                requests.push(Request { target: target(text)?, ports: Vec::new() });
+            }
+            Token::Word(text) | Token::Port(text) => {
+                let port = port(text)?;
+                requests.last_mut().map_or(&mut early, |request| &mut request.ports).push(port);
+            }
+        }
+    }
+    match requests.as_mut_slice() {
+        [] if early.is_empty() => {
+            return Err(Fatal::new(
+                "fwd::usage::missing_arguments",
+                "TYPE/NAME and list of ports are required for forwarding",
+            )
+            .help(format!("{EXAMPLE}\n'kubectl fwd --help' shows more")));
+        }
+        [] => {
+            return Err(Fatal::new(
+                "fwd::usage::no_target",
+                "there are ports, but no target to forward them to",
+            )
+            .help(format!("name the target first, {EXAMPLE}")));
+        }
+        [only] => only.ports.splice(0..0, early).for_each(drop),
+        _ if early.is_empty() => {}
+        [first, ..] => {
+            let first = &first.target;
+            return Err(Fatal::new(
+                "fwd::usage::no_target",
+                "there is a port before the first of several targets",
+            )
+            .help(format!("write each port behind its target: {first} 8080:80")));
+        }
+    }
+    match requests.iter().find(|request| request.ports.is_empty()) {
+        None => Ok(requests),
+        Some(Request { target, .. }) => {
+            Err(Fatal::new("fwd::usage::no_ports", format!("no port is given for {target}"))
+                .help(format!("write its ports behind it: kubectl fwd {target} 8080:80")))
+        }
+    }
+}
+
+/// The rules of the module's doc.
+fn is_target(word: &str, named: bool) -> bool {
+    if word.starts_with("unix:") {
+        false
+    } else if word.contains('/') {
+        true
+    } else {
+        let number = word.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit());
+        !named && !number && !word.contains(':')
+    }
+}
+
+fn target(text: &str) -> Result<Target, Fatal> {
+    let target = Target::parse(text).map_err(|error| {
+        let fatal = Fatal::new("fwd::usage::bad_target", error.to_string());
+        match &error {
+            TargetError::UnknownKind { word } => unknown_kind(word),
+            TargetError::Empty(_) | TargetError::TooManyParts(_) => {
+                fatal.help("a target is NAME (a pod), TYPE/NAME or NAMESPACE/TYPE/NAME")
+            }
+        }
+    })?;
+    if let Subject::Object(_, name) = &target.subject {
+        object_name("name", name, text)?;
+    }
+    if let Some(namespace) = &target.namespace {
+        object_name("namespace", namespace, text)?;
+    }
+    Ok(target)
+}
+
+/// Refuses what cannot name an object, before it becomes part of a URL.
+pub(super) fn object_name(noun: &str, name: &str, typed: &str) -> Result<(), Fatal> {
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    let inside = bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
+    if inside && alphanumeric(bytes.first()) && alphanumeric(bytes.last()) {
+        return Ok(());
+    }
+    let fatal = Fatal::new("fwd::usage::bad_name", format!("'{name}' cannot be a {noun} in Kubernetes"));
+    Err(match typed.split_once(':') {
+        Some((target, port)) if typed.contains('/') => {
+            fatal.help(format!("ports are words of their own: {target} {port}"))
+        }
+        _ => fatal.help("names are letters, digits, '-' and '.'"),
+    })
+}
+
+fn unknown_kind(word: &str) -> Fatal {
+    let fatal = Fatal::new(
+        "fwd::usage::unknown_kind",
+        format!("'{word}' is not a kind of object that can be forwarded to"),
+    );
+    let lower = word.to_ascii_lowercase();
+    let spellings = Kind::all().flat_map(|kind| [kind.short(), kind.singular(), kind.plural()]);
+    if let Some(near) = nearest(&lower, spellings) {
+        return fatal.help(format!("did you mean '{near}'?"));
+    }
+    let all: Vec<_> = Kind::all().map(Kind::short).collect();
+    fatal.help(format!("the kinds are {}; a label selector (-l) reaches any pod", all.join(", ")))
+}
+
+fn selector(text: &str) -> Result<Target, Fatal> {
+    if text.trim().is_empty() {
+        return Err(Fatal::new("fwd::usage::bad_selector", "the label selector is empty")
+            .because("it would match every pod of the namespace")
+            .help("for example: kubectl fwd -l app=web 8080"));
+    }
+    Ok(Target { namespace: None, subject: Subject::Selector(text.to_owned()) })
+}
+
+fn port(text: &str) -> Result<PortSpec, Fatal> {
+    PortSpec::parse(text).map_err(|error| {
+        let what = if text.is_empty() { "a port is empty".to_owned() } else { error.to_string() };
+        let fatal = Fatal::new("fwd::usage::bad_port", what);
+        match &error {
+            PortError::BadRemote { .. } if !text.contains(':') => fatal.help(format!(
+                "behind a target a word is a port, or its name; a second pod is written pod/{text}"
+            )),
+            PortError::BadAddress(_) => fatal.help(
+                "the address in front of a port is an IP or localhost: 127.0.0.1:8080:80, [::1]:8080:80",
+            ),
+            PortError::OutOfRange { part, .. } if part == "0" => {
+                fatal.help("for any free local port write :PORT, for example :80")
+            }
+            _ => fatal.help("a port is written REMOTE, LOCAL:REMOTE or :REMOTE, for example 8080:80"),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use miette::Diagnostic;
+
+    use super::*;
+
+    /// Words of a command line with `-l` and `--port`, which take the next word.
+    fn read(line: &str) -> Result<Vec<Request>, Fatal> {
+        let mut words = line.split(' ').filter(|word| !word.is_empty());
+        let mut tokens = Vec::new();
+        while let Some(word) = words.next() {
+            tokens.push(match word {
+                "-l" => Token::Selector(words.next().unwrap_or_default()),
+                "--port" => Token::Port(words.next().unwrap_or_default()),
+                "''" => Token::Word(""),
+                word => Token::Word(word),
+            });
+        }
+        requests(&tokens)
+    }
+
+    #[test]
+    fn targets_and_ports() {
+        for (line, expected) in [
+            ("svc/api 8080:80", &[("svc/api", 1)][..]),
+            ("svc/api 8080:80 9090:metrics", &[("svc/api", 2)]),
+            ("svc/api 8080:80 svc/db 5432 pod/x :6379", &[("svc/api", 1), ("svc/db", 1), ("pod/x", 1)]),
+            ("web-0 8080", &[("pod/web-0", 1)]),
+            ("web-0 http", &[("pod/web-0", 1)]),
+            ("svc/api http", &[("svc/api", 1)]),
+            ("svc/api version", &[("svc/api", 1)]),
+            ("prod/deploy/web 3000", &[("prod/deploy/web", 1)]),
+            ("-l app=web 8080", &[("-l app=web", 1)]),
+            ("-l app=web http", &[("-l app=web", 1)]),
+            ("8080 -l app=web", &[("-l app=web", 1)]),
+            ("-l app=web 8080 svc/db 5432", &[("-l app=web", 1), ("svc/db", 1)]),
+            ("svc/db 5432 -l app=web 8080 8081", &[("svc/db", 1), ("-l app=web", 2)]),
+            ("svc/api --port 8080:80 --port 9090:metrics", &[("svc/api", 2)]),
+            ("--port 8080:80 svc/api --port 81", &[("svc/api", 2)]),
+            ("svc/api --port 80 svc/db --port 5432", &[("svc/api", 1), ("svc/db", 1)]),
+            ("svc/api unix:/tmp/x.sock:80", &[("svc/api", 1)]),
+            ("svc/api [::1]:8080:80 127.0.0.1:8081:81", &[("svc/api", 2)]),
+        ] {
+            let read = read(line).map(|requests| {
+                requests.iter().map(|r| (r.target.to_string(), r.ports.len())).collect::<Vec<_>>()
+            });
+            let expected = expected.iter().map(|(target, ports)| ((*target).to_owned(), *ports)).collect();
+            assert_eq!(read, Ok(expected), "{line}");
+        }
+        let ports =
+            read("--port 1 svc/a 2 3").map(|r| r[0].ports.iter().map(|p| p.remote.to_string()).collect());
+        assert_eq!(ports, Ok(vec!["1".to_owned(), "2".to_owned(), "3".to_owned()]));
+    }
+
+    #[test]
+    fn refusals() {
+        for (line, code, says) in [
+            ("", "missing_arguments", "TYPE/NAME and list of ports are required"),
+            ("svc/api", "no_ports", "svc/api"),
+            ("web-0", "no_ports", "pod/web-0"),
+            ("svc/api svc/db 5432", "no_ports", "svc/api"),
+            ("-l app=web", "no_ports", "-l app=web"),
+            ("8080:80", "no_target", "no target"),
+            ("--port 80", "no_target", "no target"),
+            ("80 svc/a 81 svc/b 82", "no_target", "before the first of several"),
+            ("svc/api 0", "bad_port", "'0'"),
+            ("svc/api 65536", "bad_port", "65536"),
+            ("svc/api -1", "bad_port", "-1"),
+            ("svc/api 80:0", "bad_port", "'0' in '80:0'"),
+            ("svc/api abc:80", "bad_port", "'abc'"),
+            ("svc/api 1:2:3:4", "bad_port", "too many parts"),
+            ("svc/api ''", "bad_port", "empty"),
+            ("svc/api 8080:", "bad_port", "no remote port"),
+            ("svc/api my_pod", "bad_port", "my_pod"),
+            ("svc/api example.com:80:80", "bad_port", "not a valid IP"),
+            ("cronjob/x 80", "unknown_kind", "cronjob"),
+            ("scv/x 80", "unknown_kind", "scv"),
+            ("svc/ 80", "bad_target", "empty"),
+            ("a/svc/b/c 80", "bad_target", "more than three"),
+            ("svc/api:80", "bad_name", "api:80"),
+            ("svc/.. 80", "bad_name", ".."),
+            ("a%2f/svc/b 80", "bad_name", "namespace"),
+            ("a_b 80", "bad_name", "a_b"),
+        ] {
+            let fatal = read(line).expect_err(line);
+            assert_eq!(fatal.code(), format!("fwd::usage::{code}"), "{line}");
+            assert!(fatal.to_string().contains(says), "{line}: {fatal}");
+            assert!(Diagnostic::help(&fatal).is_some(), "{line}");
+        }
+        let empty = requests(&[Token::Selector(" ")]).map_err(|fatal| fatal.code());
+        assert_eq!(empty, Err("fwd::usage::bad_selector"));
+    }
+
+    #[test]
+    fn hints() {
+        for (line, hint) in [
+            ("scv/x 80", "did you mean 'svc'?"),
+            ("Deploymnt/x 80", "did you mean 'deployment'?"),
+            ("svc/api:80", "ports are words of their own: svc/api 80"),
+            ("svc/api 80 other_pod", "pod/other_pod"),
+            ("svc/api 0", ":80"),
+            ("cronjob/x 80", "the kinds are pod, svc,"),
+        ] {
+            let help =
+                read(line).err().and_then(|fatal| Diagnostic::help(&fatal).map(|help| help.to_string()));
+            assert!(help.as_deref().is_some_and(|help| help.contains(hint)), "{line}: {help:?}");
+        }
+    }
+}

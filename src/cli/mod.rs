@@ -1,0 +1,110 @@
+//! F4: the command line. Words in, a [`resolve::Config`] out.
+//!
+//! Three steps, each on its own: [`normalise`] rewrites the words (pure), argh reads them into [`args::Args`] (as
+//! typed), [`resolve`] makes them mean something, with the environment read once into a [`resolve::Surroundings`].
+//! Help and version leave before anything can fail.
+
+pub mod args;
+pub mod duration;
+pub mod grammar;
+pub mod help;
+pub mod normalise;
+pub mod resolve;
+pub use std::ffi::OsString;
+
+use argh::{ArgsInfo, FromArgs};
+
+use self::{
+    args::{Args, Command},
+    normalise::{Asked, Slot},
+};
+use crate::error::Fatal;
+
+/// How the tool calls itself: what is typed to start it.
+pub const NAME: &str = "kubectl fwd";
+
+/// What the command line asks for.
+pub enum Invocation {
+    /// To print this, the help.
+    Help(String),
+    /// To print the version.
+    Version,
+    /// To forward.
+    Forward(Box<Typed>),
+}
+
+/// The flags as typed, and what argh cannot tell about them.
+#[derive(Default)]
+pub struct Typed {
+    /// The flags.
+    pub args: Args,
+    /// In which order words and flags were typed.
+    pub order: Vec<Slot>,
+    /// What stood behind `--`.
+    pub rest: Vec<String>,
+}
+
+/// Reads the command line, the program's name left out.
+pub fn parse(argv: &[OsString]) -> Result<Invocation, Fatal> {
+    let commands = Command::get_subcommands();
+    let normal = match normalise::normalise(argv, &Args::get_args_info(), &commands)? {
+        Asked::Help(None) => return Ok(Invocation::Help(help::top(&Args::get_args_info(), &commands))),
+        Asked::Help(Some(name)) => {
+            let text = commands.iter().find(|command| command.name == name).map(help::of_command);
+            return Ok(Invocation::Help(text.unwrap_or_default()));
+        }
+        Asked::Version => return Ok(Invocation::Version),
+        Asked::Run(normal) => normal,
+    };
+    let args: Args = with_argh(&normal.argv)?;
+    match normal.command.as_deref().map(with_argh::<OneCommand>).transpose()? {
+        Some(OneCommand { command: Command::Version(_) }) => Ok(Invocation::Version),
+        None => Ok(Invocation::Forward(Box::new(Typed { args, order: normal.order, rest: normal.rest }))),
+    }
+}
+
+/// The top level of a subcommand's words. The forward's own flags are read apart from it, because argh takes any word
+/// equal to a subcommand's name for the subcommand, wherever it stands.
+#[derive(FromArgs)]
+#[argh(help_triggers("-h", "--help"))]
+/// one subcommand
+struct OneCommand {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+fn with_argh<T: FromArgs>(argv: &[String]) -> Result<T, Fatal> {
+    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+    // What argh finds wrong here is rare: the normaliser has seen to flags and their values.
+    T::from_args(&[NAME], &argv).map_err(|exit| {
+        Fatal::new("fwd::usage::arguments", exit.output.trim().to_owned())
+            .help(format!("'{NAME} --help' shows how it is used"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Invocation, Fatal> {
+        parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_is_asked_for() {
+        let Ok(Invocation::Forward(typed)) = parse_line("svc/api -nx version --port 80 -n y -- a b") else {
+            panic!()
+        };
+        assert_eq!(typed.args.words, ["svc/api", "version"]);
+        assert_eq!(typed.args.namespace.as_deref(), Some("y"));
+        assert_eq!(typed.args.port, ["80"]);
+        assert_eq!(typed.rest, ["a", "b"]);
+        assert!(matches!(parse_line("version -n x"), Ok(Invocation::Version)));
+        assert!(matches!(parse_line("-V"), Ok(Invocation::Version)));
+        assert!(
+            matches!(parse_line("help version"), Ok(Invocation::Help(text)) if text.contains("fwd version"))
+        );
+        let extra = parse_line("version extra").err().map(|fatal| fatal.to_string());
+        assert_eq!(extra.as_deref(), Some("Unrecognized argument: extra"));
+    }
+}

@@ -1,0 +1,329 @@
+//! Rewrites what people type into what argh takes. Pure.
+//!
+//! kubectl's users write `--context=x`, `-nx`, `-n=x`, `-qn x`, `--auto-port=false`, repeat a flag to overrule it and
+//! put flags wherever they come to mind. argh takes `--context x` once, in its place. So the words are read here once,
+//! against the table of flags that argh itself derives ([`ArgsInfo`]), and written anew: long flags with their value
+//! in a word of its own, scalars once, then `--`, then everything else.
+//!
+//! What a flag stands behind can matter (`svc/api --port 80 svc/db --port 5432`), so the order is kept aside in
+//! [`Normal::order`].
+//!
+//! [`ArgsInfo`]: argh::ArgsInfo
+
+use std::ffi::OsString;
+
+use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, SubCommandInfo};
+
+use super::args::SWITCH_WITH_VALUE;
+use crate::{error::Fatal, policy::nearest::nearest};
+
+const HELP: &str = "--help";
+/// argh's table gives `--help` no short form.
+const HELP_SHORT: char = 'h';
+/// As a first word it asks for help as well; a pod of that name is `pod/help`.
+const HELP_WORD: &str = "help";
+const VERSION: &str = "--version";
+
+/// What was asked for.
+// Not `Debug`, as little as what it holds: a token may be among the words.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// Help, of a subcommand where one is named.
+    Help(Option<&'static str>),
+    /// The version.
+    Version,
+    /// To do something.
+    Run(Normal),
+}
+
+/// Words that argh takes.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Normal {
+    /// For the top level: flags, and behind `--` the other words (none where there is a subcommand).
+    pub argv: Vec<String>,
+    /// For the subcommand: its name, its own flags, and behind `--` the other words.
+    pub command: Option<Vec<String>>,
+    /// Everything in the order in which it was typed.
+    pub order: Vec<Slot>,
+    /// What stood behind `--`.
+    pub rest: Vec<String>,
+}
+
+/// One thing that was typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The next word that is no flag.
+    Word,
+    /// The next value of this flag, by its long spelling.
+    Flag(&'static str),
+}
+
+/// Reads the words of the command line, the program's name left out.
+pub fn normalise(
+    argv: &[OsString],
+    top: &CommandInfoWithArgs,
+    commands: &[SubCommandInfo],
+) -> Result<Asked, Fatal> {
+    let words = argv.iter().map(utf8).collect::<Result<Vec<_>, _>>()?;
+    let mut reader = Reader { top, commands, typed: Vec::new(), command: None, help: false, error: None };
+    let rest = reader.read(&words);
+    reader.finish(rest)
+}
+
+fn utf8(word: &OsString) -> Result<&str, Fatal> {
+    word.to_str().ok_or_else(|| {
+        Fatal::new(
+            "fwd::usage::not_utf8",
+            format!("an argument is not valid UTF-8: '{}'", word.to_string_lossy()),
+        )
+        .help("names, ports and flags of Kubernetes are plain text; check the quoting of this argument")
+    })
+}
+
+/// A word that is no flag, or a flag with its value.
+enum Typed {
+    Word(String),
+    Flag(&'static FlagInfo<'static>, Value),
+}
+
+enum Value {
+    Text(String),
+    Switch(bool),
+}
+
+struct Reader<'a> {
+    top: &'a CommandInfoWithArgs,
+    commands: &'a [SubCommandInfo],
+    typed: Vec<Typed>,
+    command: Option<&'a SubCommandInfo>,
+    help: bool,
+    /// The first one; kept until the end because `--help` anywhere beats it.
+    error: Option<Fatal>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads up to `--`, and returns what stands behind it.
+    fn read(&mut self, words: &[&str]) -> Vec<String> {
+        let mut words = words.iter();
+        let mut first_word = true;
+        while let Some(&word) = words.next() {
+            if word == "--" {
+                break;
+            }
+            if let Some(long) = word.strip_prefix("--") {
+                self.long(long, &mut words);
+            } else if is_flag(word) {
+                self.shorts(word, &mut words);
+            } else {
+                let named = self.commands.iter().find(|command| command.name == word);
+                match named {
+                    // `kubectl fwd help version`: the word behind `help` is still a first word.
+                    _ if first_word && word == HELP_WORD && !self.help => {
+                        self.help = true;
+                        continue;
+                    }
+                    Some(command) if first_word => self.command = Some(command),
+                    _ => self.typed.push(Typed::Word(word.to_owned())),
+                }
+                first_word = false;
+            }
+        }
+        words.map(|&word| word.to_owned()).collect()
+    }
+
+    /// `name` or `name=value`.
+    fn long(&mut self, text: &str, words: &mut std::slice::Iter<'_, &str>) {
+        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+        // kubectl takes `--request_timeout` as well.
+        let name = name.replace('_', "-");
+        match self.flags().find(|flag| flag.long.strip_prefix("--") == Some(&name)) {
+            Some(flag) => self.take(flag, value, words),
+            None => self.fail(self.unknown(&format!("--{name}"))),
+        }
+    }
+
+    /// `-q`, `-qn x`, `-qnx`, `-n=x`.
+    fn shorts(&mut self, word: &str, words: &mut std::slice::Iter<'_, &str>) {
+        let mut rest = word[1..].chars();
+        while let Some(letter) = rest.next() {
+            let Some(flag) = self.flags().find(|flag| flag.short == Some(letter)).or_else(|| {
+                (letter == HELP_SHORT).then(|| self.flags().find(|flag| flag.long == HELP)).flatten()
+            }) else {
+                self.fail(self.unknown(word));
+                return;
+            };
+            let tail = rest.as_str();
+            if let Some(value) = tail.strip_prefix('=') {
+                self.take(flag, Some(value), words);
+                return;
+            }
+            if takes_value(flag) && !tail.is_empty() {
+                self.take(flag, Some(tail), words);
+                return;
+            }
+            self.take(flag, None, words);
+        }
+    }
+
+    /// Notes a flag; its value is `attached`, or the next word where it needs one.
+    fn take(
+        &mut self,
+        flag: &'static FlagInfo<'static>,
+        attached: Option<&str>,
+        words: &mut std::slice::Iter<'_, &str>,
+    ) {
+        let value = if takes_value(flag) {
+            let next = words.as_slice().first().filter(|next| !self.looks_like_flag(next));
+            match (attached, next) {
+                (Some(value), _) => Value::Text(value.to_owned()),
+                (None, Some(next)) => {
+                    words.next();
+                    Value::Text((*next).to_owned())
+                }
+                (None, None) => return self.fail(no_value(flag, words.as_slice().first().copied())),
+            }
+        } else {
+            match attached.map_or(Some(true), go_bool) {
+                Some(on) if is_plain_switch(flag) => Value::Switch(on),
+                Some(on) => Value::Text(on.to_string()),
+                None => {
+                    return self.fail(
+                        Fatal::new(
+                            "fwd::usage::bad_switch",
+                            format!("'{}' takes true or false, not '{}'", flag.long, attached.unwrap_or("")),
+                        )
+                        .help(format!("write {} alone to turn it on", flag.long)),
+                    );
+                }
+            }
+        };
+        if flag.long == HELP {
+            self.help |= matches!(value, Value::Switch(true));
+        } else {
+            self.typed.push(Typed::Flag(flag, value));
+        }
+    }
+
+    /// A word that is certainly the next flag, and no value of the one before it.
+    fn looks_like_flag(&self, word: &str) -> bool {
+        let name = word.split_once('=').map_or(word, |(name, _)| name);
+        word == "--"
+            || self.flags().any(|flag| flag.long == name)
+            || (word.len() == 2
+                && word.starts_with('-')
+                && self.flags().any(|flag| flag.short.is_some() && flag.short == word.chars().nth(1)))
+    }
+
+    /// Every flag there is: of the top level, then of each subcommand.
+    fn flags(&self) -> impl Iterator<Item = &'static FlagInfo<'static>> + use<'a> {
+        let of_commands = self.commands.iter().flat_map(|command| command.command.flags.iter());
+        self.top.flags.iter().chain(of_commands)
+    }
+
+    fn fail(&mut self, error: Fatal) {
+        self.error.get_or_insert(error);
+    }
+
+    fn unknown(&self, word: &str) -> Fatal {
+        let fatal = Fatal::new("fwd::usage::unknown_flag", format!("unknown flag '{word}'"));
+        let visible = self.flags().filter(|flag| !flag.hidden).map(|flag| flag.long.trim_start_matches('-'));
+        match nearest(word.trim_start_matches('-'), visible) {
+            Some(near) => fatal.help(format!("did you mean '--{near}'?")),
+            None => fatal.help("'kubectl fwd --help' lists every flag"),
+        }
+    }
+
+    fn finish(self, rest: Vec<String>) -> Result<Asked, Fatal> {
+        if self.help {
+            return Ok(Asked::Help(self.command.map(|command| command.name)));
+        }
+        let version = |typed: &&Typed| matches!(typed, Typed::Flag(flag, _) if flag.long == VERSION);
+        if let Some(Typed::Flag(_, Value::Switch(true))) = self.typed.iter().rfind(version) {
+            return Ok(Asked::Version);
+        }
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let mut normal = Normal { rest, ..Normal::default() };
+        let mut own = Vec::new();
+        let mut others = Vec::new();
+        for (at, typed) in self.typed.iter().enumerate() {
+            match typed {
+                Typed::Word(word) => {
+                    others.push(word.clone());
+                    normal.order.push(Slot::Word);
+                }
+                Typed::Flag(flag, value) => {
+                    let overruled = flag.optionality != Optionality::Repeating
+                        && self.typed[at + 1..]
+                            .iter()
+                            .any(|later| matches!(later, Typed::Flag(other, _) if other.long == flag.long));
+                    if overruled || matches!(value, Value::Switch(false)) {
+                        continue;
+                    }
+                    let of = |info: &CommandInfoWithArgs| info.flags.iter().any(|f| f.long == flag.long);
+                    let list = match self.command {
+                        Some(command) if of(&command.command) => &mut own,
+                        _ if of(self.top) => &mut normal.argv,
+                        _ => return Err(self.unknown(flag.long)),
+                    };
+                    list.push(flag.long.to_owned());
+                    if let Value::Text(text) = value {
+                        list.push(text.clone());
+                    }
+                    normal.order.push(Slot::Flag(flag.long));
+                }
+            }
+        }
+        // Behind `--` nothing is a flag, so a word may begin with a dash (`-1` is a bad port, not a bad flag).
+        let others = (!others.is_empty()).then(|| "--".to_owned()).into_iter().chain(others);
+        match self.command {
+            None => normal.argv.extend(others),
+            Some(command) => {
+                normal.command =
+                    Some(std::iter::once(command.name.to_owned()).chain(own).chain(others).collect());
+            }
+        }
+        Ok(Asked::Run(normal))
+    }
+}
+
+/// `-x`, but neither `-` alone nor a negative number, which is a port gone wrong.
+fn is_flag(word: &str) -> bool {
+    word.strip_prefix('-')
+        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn is_plain_switch(flag: &FlagInfo<'_>) -> bool {
+    matches!(flag.kind, FlagInfoKind::Switch)
+}
+
+/// Whether the word behind the flag is its value.
+fn takes_value(flag: &FlagInfo<'_>) -> bool {
+    matches!(flag.kind, FlagInfoKind::Option { arg_name } if arg_name != SWITCH_WITH_VALUE)
+}
+
+fn no_value(flag: &FlagInfo<'_>, next: Option<&str>) -> Fatal {
+    let FlagInfoKind::Option { arg_name } = flag.kind else {
+        return Fatal::new("fwd::usage::no_value", flag.long);
+    };
+    let fatal =
+        Fatal::new("fwd::usage::no_value", format!("the flag '{}' needs a value: {arg_name}", flag.long));
+    match next {
+        Some(next) => fatal.help(format!("if '{next}' is the value, write {}={next}", flag.long)),
+        None => fatal.help(format!("write {} {arg_name}", flag.long)),
+    }
+}
+
+/// What Go's `strconv.ParseBool` takes.
+fn go_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Some(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "normalise_tests.rs"]
+mod tests;

@@ -1,0 +1,304 @@
+//! From what was typed to what is meant: the only reader of the environment.
+//!
+//! [`Surroundings::read`] looks once at the environment and the terminals; [`resolve`] is pure and decides everything
+//! the floors below are told.
+
+use std::{
+    env, io,
+    io::IsTerminal as _,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use secrecy::SecretString;
+
+use super::{
+    Typed,
+    args::Args,
+    duration::{self, DurationError},
+    grammar::{self, Token},
+    normalise::Slot,
+};
+use crate::{
+    cluster::flags::{Environment, Flags},
+    error::Fatal,
+    forward::{Options, Request},
+    model::ports::{Address, Local, PortSpec, Remote},
+    ui::{
+        Settings,
+        color::{Signals, When},
+    },
+};
+
+/// kubectl's own.
+const POD_RUNNING_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than most pods take to come back, shorter than most clients wait.
+const HOLD: Duration = Duration::from_secs(30);
+/// The long spellings whose place among the words matters.
+const PORT: &str = "--port";
+const SELECTOR: &str = "--selector";
+
+/// Everything a command needs.
+pub struct Config {
+    /// What to forward. Never empty.
+    pub requests: Vec<Request>,
+    /// How.
+    pub options: Options,
+    /// How to reach the cluster, as typed.
+    pub flags: Flags,
+    /// How to reach the cluster, as the environment has it.
+    pub environment: Environment,
+    /// What the user sees.
+    pub ui: Settings,
+}
+
+/// The environment and the terminals, read once.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// What the cluster's side depends on.
+    pub cluster: Environment,
+    /// What colour depends on.
+    pub signals: Signals,
+}
+
+impl Surroundings {
+    /// Reads them.
+    pub fn read() -> Self {
+        // As Go does: the upper-case spelling first, and an empty variable is none.
+        let either = |upper: &str| {
+            let read = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+            read(upper).or_else(|| read(&upper.to_ascii_lowercase()))
+        };
+        let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+        // `FORCE_COLOR=0` is how some tools are told not to force.
+        let forced = |name: &str| set(name) && env::var_os(name).is_some_and(|value| value != "0");
+        Self {
+            cluster: Environment {
+                kubeconfig: env::var_os("KUBECONFIG").filter(|value| !value.is_empty()),
+                home: env::home_dir(),
+                https_proxy: either("HTTPS_PROXY"),
+                http_proxy: either("HTTP_PROXY"),
+                no_proxy: either("NO_PROXY"),
+                stdin_is_terminal: io::stdin().is_terminal(),
+            },
+            signals: Signals {
+                no_color: set("NO_COLOR"),
+                force_color: forced("CLICOLOR_FORCE") || forced("FORCE_COLOR"),
+                dumb: env::var_os("TERM").is_some_and(|term| term == "dumb"),
+                stdout_is_terminal: io::stdout().is_terminal(),
+                stderr_is_terminal: io::stderr().is_terminal(),
+            },
+        }
+    }
+}
+
+/// Makes sense of what was typed.
+pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal> {
+    let Typed { args, order, rest } = typed;
+    if let Some(first) = rest.first() {
+        return Err(Fatal::new(
+            "fwd::usage::command_after_dashes",
+            format!("'{first}' stands behind '--', and running a command is not supported"),
+        )
+        .help("leave the '--' out, or run the command in another terminal"));
+    }
+    let requests = grammar::requests(&tokens(&args, &order))?;
+    let addresses = addresses(&args.address)?;
+    no_port_twice(&requests, &addresses)?;
+    let pod_running_timeout = match &args.pod_running_timeout {
+        None => POD_RUNNING_TIMEOUT,
+        Some(text) => match go_duration("--pod-running-timeout", text)? {
+            Duration::ZERO => {
+                return Err(bad_duration("--pod-running-timeout", text, "it has to be more than zero"));
+            }
+            duration => duration,
+        },
+    };
+    let hold = args.hold.as_deref().map_or(Ok(HOLD), |text| go_duration("--hold", text))?;
+    let ui = Settings {
+        quiet: args.quiet,
+        colors: surroundings.signals.decide(when(args.color.as_deref())?),
+        verbosity: args.verbosity.as_deref().map_or(Ok(0), verbosity)?,
+    };
+    let (auto_port, give_up) = (args.auto_port, args.give_up);
+    Ok(Config {
+        requests,
+        options: Options { hold, pod_running_timeout, auto_port, give_up, addresses },
+        flags: flags(args)?,
+        environment: surroundings.cluster,
+        ui,
+    })
+}
+
+/// The words, ports and selector in the order in which they were typed.
+fn tokens<'a>(args: &'a Args, order: &[Slot]) -> Vec<Token<'a>> {
+    let (mut words, mut ports) = (args.words.iter(), args.port.iter());
+    order
+        .iter()
+        .filter_map(|slot| match *slot {
+            Slot::Word => words.next().map(|word| Token::Word(word)),
+            Slot::Flag(PORT) => ports.next().map(|port| Token::Port(port)),
+            Slot::Flag(SELECTOR) => args.selector.as_deref().map(Token::Selector),
+            Slot::Flag(_) => None,
+        })
+        .collect()
+}
+
+fn flags(args: Args) -> Result<Flags, Fatal> {
+    // To kubectl an empty value is no value: `-n "$NAMESPACE"` with nothing in it is the default namespace.
+    let given = |value: Option<String>| value.filter(|text| !text.is_empty());
+    let namespace = given(args.namespace);
+    if let Some(namespace) = &namespace {
+        grammar::object_name("namespace", namespace, namespace)?;
+    }
+    let request_timeout = match &given(args.request_timeout) {
+        None => None,
+        Some(text) => duration::parse_timeout(text)
+            .map_err(|error| bad_duration("--request-timeout", text, &error.to_string()))?,
+    };
+    Ok(Flags {
+        kubeconfig: given(args.kubeconfig).map(PathBuf::from),
+        context: given(args.context),
+        cluster: given(args.cluster),
+        user: given(args.user),
+        namespace,
+        server: given(args.server),
+        token: given(args.token).map(SecretString::from),
+        as_user: given(args.as_user),
+        as_groups: args.as_group,
+        as_uid: given(args.as_uid),
+        as_user_extra: args.as_user_extra,
+        certificate_authority: given(args.certificate_authority).map(PathBuf::from),
+        client_certificate: given(args.client_certificate).map(PathBuf::from),
+        client_key: given(args.client_key).map(PathBuf::from),
+        insecure_skip_tls_verify: args.insecure_skip_tls_verify.map(|text| text == "true"),
+        tls_server_name: given(args.tls_server_name),
+        username: given(args.username),
+        password: given(args.password).map(SecretString::from),
+        request_timeout,
+        disable_compression: args.disable_compression,
+    })
+}
+
+fn go_duration(flag: &str, text: &str) -> Result<Duration, Fatal> {
+    duration::parse(text).map_err(|error| {
+        let fatal = bad_duration(flag, text, &error.to_string());
+        if error == DurationError::NoUnit {
+            fatal.help(format!("write {flag} {text}s for seconds"))
+        } else {
+            fatal
+        }
+    })
+}
+
+fn bad_duration(flag: &str, text: &str, why: &str) -> Fatal {
+    Fatal::new("fwd::usage::bad_duration", format!("'{text}' is not a duration that {flag} can take"))
+        .because(why)
+        .help(format!("for example {flag} 30s, or {flag} 1m30s"))
+}
+
+fn when(text: Option<&str>) -> Result<When, Fatal> {
+    match text {
+        None | Some("auto") => Ok(When::Auto),
+        Some("always") => Ok(When::Always),
+        Some("never") => Ok(When::Never),
+        Some(other) => Err(Fatal::new("fwd::usage::bad_color", format!("--color cannot be '{other}'"))
+            .help("it is auto, always or never")),
+    }
+}
+
+fn verbosity(text: &str) -> Result<u8, Fatal> {
+    text.parse().map_err(|_| {
+        Fatal::new("fwd::usage::bad_verbosity", format!("-v takes a number, not '{text}'"))
+            .help("0 logs warnings only, 4 what this tool decides, 9 everything")
+    })
+}
+
+/// The addresses of `--address`: lists and repetitions together, each once.
+fn addresses(typed: &[String]) -> Result<Vec<Address>, Fatal> {
+    let mut all: Vec<Address> = Vec::new();
+    for text in typed.iter().flat_map(|list| list.split(',')).map(str::trim) {
+        let address = Address::parse(text).map_err(|error| {
+            Fatal::new("fwd::usage::bad_address", error.to_string())
+                .help("--address takes IPs and localhost, separated by commas: --address localhost,10.0.0.5")
+        })?;
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    if all.is_empty() {
+        all.push(Address::Localhost);
+    }
+    // What another address of the list listens on as well would be a conflict with ourselves.
+    let covered = |one: &Address| all.iter().any(|other| other != one && covers(*other, *one));
+    Ok(all.iter().copied().filter(|address| !covered(address)).collect())
+}
+
+/// The IPs that an address stands for.
+fn ips(address: Address) -> Vec<IpAddr> {
+    match address {
+        Address::Localhost => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        Address::Ip(ip) => vec![ip],
+    }
+}
+
+/// Whether a listener on `wide` takes what one on `narrow` wants: the same, or every address of the family.
+fn same_socket(wide: IpAddr, narrow: IpAddr) -> bool {
+    wide == narrow || (wide.is_unspecified() && wide.is_ipv4() == narrow.is_ipv4())
+}
+
+fn covers(wide: Address, narrow: Address) -> bool {
+    let wide = ips(wide);
+    ips(narrow).into_iter().all(|narrow| wide.iter().any(|wide| same_socket(*wide, narrow)))
+}
+
+fn overlap(one: Address, other: Address) -> bool {
+    let others = ips(other);
+    ips(one).into_iter().any(|one| others.iter().any(|o| same_socket(one, *o) || same_socket(*o, one)))
+}
+
+/// Refuses two ports that want the same local end. Found here, because the bind would blame another process.
+fn no_port_twice(requests: &[Request], addresses: &[Address]) -> Result<(), Fatal> {
+    let mut taken: Vec<(&PortSpec, String)> = Vec::new();
+    for Request { target, ports } in requests {
+        for port in ports {
+            if let Some((_, other)) = taken.iter().find(|(other, _)| same_local(port, other, addresses)) {
+                let local = match &port.local {
+                    Local::Unix(path) => format!("the socket {}", path.display()),
+                    _ => format!("local port {}", local_number(port).unwrap_or_default()),
+                };
+                return Err(Fatal::new("fwd::usage::port_twice", format!("{local} is wanted twice"))
+                    .because(if *other == target.to_string() {
+                        format!("{target} asks for it twice")
+                    } else {
+                        format!("both {other} and {target} ask for it")
+                    })
+                    .help("give one of them another local port, as in 8081:80, or any free one, as in :80"));
+            }
+            taken.push((port, target.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn same_local(one: &PortSpec, other: &PortSpec, defaults: &[Address]) -> bool {
+    if let (Local::Unix(one), Local::Unix(other)) = (&one.local, &other.local) {
+        return one == other;
+    }
+    let of = |port: &PortSpec| port.address.map_or_else(|| defaults.to_vec(), |address| vec![address]);
+    local_number(one).is_some_and(|number| local_number(other) == Some(number))
+        && of(one).into_iter().any(|a| of(other).into_iter().any(|b| overlap(a, b)))
+}
+
+/// The local port, where it is known without asking the cluster.
+fn local_number(port: &PortSpec) -> Option<u16> {
+    match (&port.local, &port.remote) {
+        (Local::Number(number), _) | (Local::Same, Remote::Number(number)) => Some(*number),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

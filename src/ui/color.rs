@@ -1,0 +1,103 @@
+//! Whether to colour, decided once for each stream.
+//!
+//! The crates that colour each have their own idea of `NO_COLOR` and of pipes, so none of them is asked: the decision
+//! made here is what owo-colors, miette and tracing are told.
+
+use owo_colors::{OwoColorize as _, Style};
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum When {
+    /// As the environment and the terminal say.
+    #[default]
+    Auto,
+    /// Whatever they say.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// What the environment and the terminals say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each true or not")]
+pub struct Signals {
+    /// `NO_COLOR` is set and not empty.
+    pub no_color: bool,
+    /// `CLICOLOR_FORCE` or `FORCE_COLOR` is set, and neither empty nor 0.
+    pub force_color: bool,
+    /// `TERM` is `dumb`.
+    pub dumb: bool,
+    /// stdout is a terminal.
+    pub stdout_is_terminal: bool,
+    /// stderr is a terminal.
+    pub stderr_is_terminal: bool,
+}
+
+/// Which streams are coloured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Colors {
+    /// stdout.
+    pub stdout: bool,
+    /// stderr.
+    pub stderr: bool,
+}
+
+impl Signals {
+    /// The flag first, then `NO_COLOR`, then those that force, then the terminal.
+    pub fn decide(&self, when: When) -> Colors {
+        let stream = |is_terminal: bool| match when {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => !self.no_color && (self.force_color || (is_terminal && !self.dumb)),
+        };
+        Colors { stdout: stream(self.stdout_is_terminal), stderr: stream(self.stderr_is_terminal) }
+    }
+
+    /// Whether an error may be drawn: a dumb terminal is but a slow pipe.
+    pub fn draws(&self) -> bool {
+        self.stderr_is_terminal && !self.dumb
+    }
+}
+
+/// Colours a text, or leaves it alone. The only place that asks owo-colors for anything: its styles do not check.
+pub fn paint(on: bool, text: &str, style: Style) -> String {
+    if on { text.style(style).to_string() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_decision() {
+        let terminal = Signals { stdout_is_terminal: true, stderr_is_terminal: true, ..Signals::default() };
+        let piped = Signals { stdout_is_terminal: false, ..terminal };
+        let all = Colors { stdout: true, stderr: true };
+        for (signals, when, expected) in [
+            (terminal, When::Auto, all),
+            (piped, When::Auto, Colors { stdout: false, stderr: true }),
+            (Signals::default(), When::Auto, Colors::default()),
+            (Signals { dumb: true, ..terminal }, When::Auto, Colors::default()),
+            (Signals { no_color: true, ..terminal }, When::Auto, Colors::default()),
+            (Signals { force_color: true, ..Signals::default() }, When::Auto, all),
+            (Signals { no_color: true, force_color: true, ..terminal }, When::Auto, Colors::default()),
+            (Signals { no_color: true, ..Signals::default() }, When::Always, all),
+            (Signals { force_color: true, ..terminal }, When::Never, Colors::default()),
+        ] {
+            assert_eq!(signals.decide(when), expected, "{signals:?} {when:?}");
+        }
+    }
+
+    #[test]
+    fn drawings_are_for_terminals_that_can() {
+        let terminal = Signals { stderr_is_terminal: true, ..Signals::default() };
+        assert!(terminal.draws() && Signals { no_color: true, ..terminal }.draws());
+        assert!(!Signals { dumb: true, ..terminal }.draws() && !Signals::default().draws());
+    }
+
+    #[test]
+    fn paint_is_off_or_on() {
+        assert_eq!(paint(false, "x", Style::new().red()), "x");
+        assert_eq!(paint(true, "x", Style::new().red()), "\u{1b}[31mx\u{1b}[0m");
+    }
+}

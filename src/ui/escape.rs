@@ -1,0 +1,65 @@
+//! Makes text from the cluster harmless to a terminal.
+//!
+//! Names, reasons and messages are written by whoever may write to the cluster. Control characters could move the
+//! cursor, retitle the window or forge lines; bidirectional overrides and invisible characters could make one name
+//! look like another.
+
+use std::borrow::Cow;
+
+/// The text on one line, with everything that is not plainly visible spelled out.
+pub fn line(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| !is_harmless(c))
+}
+
+/// The same, with line breaks left as they are.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c != '\n' && !is_harmless(c))
+}
+
+fn escaped(text: &str, harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&harmful) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
+        if harmful(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+        out
+    }))
+}
+
+fn is_harmless(c: char) -> bool {
+    // C0 and C1 controls; among the latter is a one-byte CSI.
+    !c.is_control()
+        && !matches!(
+            c,
+            // Directional marks, embeddings, overrides and isolates.
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // Line and paragraph separators, zero-width characters, the byte order mark, tags.
+            | '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn harm_is_spelled_out() {
+        for (text, expected) in [
+            ("pod api-1 is Pending", "pod api-1 is Pending"),
+            ("größer 日本 ✓", "größer 日本 ✓"),
+            ("\u{1b}[2Jx", "\\u{1b}[2Jx"),
+            ("\u{9b}31mx", "\\u{9b}31mx"),
+            ("a\rb\nc\td", "a\\rb\\nc\\td"),
+            ("a\u{202e}b", "a\\u{202e}b"),
+            ("a\u{200b}b\u{2066}c", "a\\u{200b}b\\u{2066}c"),
+            ("\u{7}\0\u{7f}", "\\u{7}\\u{0}\\u{7f}"),
+        ] {
+            assert_eq!(line(text), expected);
+        }
+        assert_eq!(lines("a\nb\u{1b}c"), "a\nb\\u{1b}c");
+    }
+}
