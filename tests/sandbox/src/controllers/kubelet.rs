@@ -1,0 +1,212 @@
+//! Scheduler and kubelet: the life of each pod, from its creation to its end, as one task that tells it in order.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::pod_status;
+use crate::cluster::Cluster;
+use crate::meta::{self, items, number};
+use crate::resources::POD;
+use crate::status::Status;
+use crate::store::Key;
+
+/// Ports that every pod listens on, declared or not; what each does is the node's business.
+const ALWAYS: [u16; 7] = [8080, 9000, 5432, 9001, 9002, 9003, 9004];
+
+/// An image that can never be pulled.
+pub(crate) const MISSING_IMAGE: &str = "registry.invalid/missing:1";
+
+/// On a pod: its readiness probe fails from the start.
+pub(crate) const NEVER_READY: &str = "sandbox/never-ready";
+
+/// Which pods already have a task that lives their life.
+#[derive(Default)]
+pub(super) struct Kubelet {
+    known: HashSet<String>,
+}
+
+impl Kubelet {
+    pub(super) fn reconcile(&mut self, cluster: &Arc<Cluster>) {
+        let pods = cluster.store.list(&POD, None).items;
+        let mut present = HashSet::new();
+        for (key, pod) in pods {
+            let uid = meta::uid(&pod).to_owned();
+            if self.known.insert(uid.clone()) {
+                cluster.tasks.spawn(live(cluster.clone(), key, uid.clone()));
+            }
+            present.insert(uid);
+        }
+        self.known.retain(|uid| present.contains(uid));
+    }
+}
+
+/// One pod, on its node.
+struct Pod {
+    cluster: Arc<Cluster>,
+    key: Key,
+    uid: String,
+}
+
+async fn live(cluster: Arc<Cluster>, key: Key, uid: String) {
+    let stopping = cluster.stopping.clone();
+    let pod = Pod { cluster, key, uid };
+    tokio::select! {
+        () = stopping.cancelled() => {}
+        () = pod.live() => {}
+    }
+    // Whatever ended it, nothing of it is left.
+    if pod.cluster.node.is_running(&pod.uid) {
+        pod.cluster.node.stop_pod(&pod.uid, Duration::ZERO).await;
+    }
+}
+
+impl Pod {
+    async fn live(&self) {
+        tokio::select! {
+            () = self.deleted() => {}
+            Some(()) = self.start() => self.deleted().await,
+        }
+        self.end().await;
+    }
+
+    /// Resolves when the pod is to go or is gone.
+    async fn deleted(&self) {
+        self.cluster.wait(&self.key, &self.uid, meta::is_deleting).await;
+    }
+
+    /// Writes the pod's next station; `None` if this pod is no more.
+    fn write(&self, change: impl FnOnce(&mut Value)) -> Option<Arc<Value>> {
+        write(&self.cluster, &self.key, &self.uid, change).ok()
+    }
+
+    async fn start(&self) -> Option<()> {
+        let Cluster { pod_start, node, .. } = &*self.cluster;
+        let pod = self.write(pod_status::scheduled)?;
+        self.cluster.record(
+            &pod,
+            "default-scheduler",
+            "Scheduled",
+            &format!("Successfully assigned {}/{} to node1", self.key.namespace, self.key.name),
+        );
+        self.write(pod_status::creating)?;
+        // In thirds: the sandbox, the containers, the first probe.
+        tokio::time::sleep(*pod_start / 3).await;
+        if items(&pod, "/spec/containers").iter().any(|container| container["image"] == json!(MISSING_IMAGE))
+        {
+            self.write(pod_status::image_missing)?;
+            return Some(());
+        }
+        self.write(pod_status::sandboxed)?;
+        node.start_pod(&self.uid, &self.key.namespace, &self.key.name, &ports(&pod)).await;
+        tokio::time::sleep(*pod_start / 3).await;
+        let address = self.cluster.pod_address();
+        let pod = self.write(|pod| pod_status::running(pod, &address))?;
+        self.cluster.record(&pod, "kubelet", "Started", "Container started");
+        tokio::time::sleep(*pod_start / 3).await;
+        if pod["metadata"]["annotations"][NEVER_READY].is_null() {
+            self.write(|pod| pod_status::ready(pod, true))?;
+        }
+        Some(())
+    }
+
+    /// Graceful deletion. Deleted by force, the pod is gone already and none of this is seen.
+    async fn end(&self) {
+        let Cluster { deletion, node, .. } = &*self.cluster;
+        let Some(pod) = self.write(pod_status::observed) else { return };
+        self.cluster.record(&pod, "kubelet", "Killing", "Stopping container");
+        let probe_fails = async {
+            tokio::time::sleep(*deletion / 4).await;
+            if pod_status::is_ready(&pod) {
+                self.write(|pod| pod_status::ready(pod, false));
+            }
+        };
+        tokio::join!(probe_fails, node.stop_pod(&self.uid, *deletion));
+        self.write(pod_status::succeeded);
+        tokio::time::sleep(*deletion / 4).await;
+        self.write(|pod| {
+            pod["metadata"]["deletionTimestamp"] = json!(meta::now());
+            pod["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+        });
+        self.cluster.store.remove(&self.key, &self.uid);
+    }
+}
+
+/// As far as the pod will come on its own.
+pub(super) fn has_arrived(pod: &Value) -> bool {
+    let stuck = |status: &Value| status["state"]["waiting"]["reason"] == json!("ImagePullBackOff");
+    let unready =
+        !pod["metadata"]["annotations"][NEVER_READY].is_null() && pod["status"]["phase"] == json!("Running");
+    pod_status::is_ready(pod) || unready || items(pod, "/status/containerStatuses").iter().any(stuck)
+}
+
+fn write(
+    cluster: &Cluster,
+    key: &Key,
+    uid: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<Arc<Value>, Status> {
+    cluster.store.modify(key, |pod| {
+        if meta::uid(pod) != uid {
+            return Err(key.not_found());
+        }
+        change(pod);
+        Ok(())
+    })
+}
+
+fn ports(pod: &Value) -> Vec<u16> {
+    let declared = items(pod, "/spec/containers")
+        .iter()
+        .flat_map(|container| items(container, "/ports"))
+        .filter(|port| port["protocol"] != json!("UDP"))
+        .filter_map(|port| u16::try_from(number(port, "/containerPort")).ok());
+    let mut ports: Vec<u16> = declared.chain(ALWAYS).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+fn find(cluster: &Cluster, namespace: &str, name: &str) -> Result<(Key, String), Status> {
+    let key = Key::new(&POD, namespace, name);
+    let pod = cluster.store.get(&key).ok_or_else(|| key.not_found())?;
+    if pod["status"]["phase"] != json!("Running") {
+        return Err(Status::conflict(&POD, name, "the pod does not run"));
+    }
+    Ok((key, meta::uid(&pod).to_owned()))
+}
+
+/// Writes what happens to a running pod, unless it is on its way out by now.
+fn happen(cluster: &Cluster, key: &Key, uid: &str, change: impl FnOnce(&mut Value)) -> Result<(), Status> {
+    let change = |pod: &mut Value| {
+        if !meta::is_deleting(pod) {
+            change(pod);
+        }
+    };
+    write(cluster, key, uid, change).map(drop)
+}
+
+/// Turns a running pod's readiness off or on.
+pub(crate) fn set_ready(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    is_ready: bool,
+) -> Result<(), Status> {
+    let (key, uid) = find(cluster, namespace, name)?;
+    happen(cluster, &key, &uid, |pod| pod_status::ready(pod, is_ready))
+}
+
+/// The containers of a running pod end with an error, and are started again in the same sandbox.
+pub(crate) async fn restart_container(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Status> {
+    let (key, uid) = find(cluster, namespace, name)?;
+    cluster.node.kill_container(&uid).await;
+    happen(cluster, &key, &uid, pod_status::crashed)?;
+    tokio::time::sleep(cluster.pod_start / 2).await;
+    cluster.node.start_container(&uid).await;
+    happen(cluster, &key, &uid, pod_status::restarted)?;
+    tokio::time::sleep(cluster.pod_start / 2).await;
+    happen(cluster, &key, &uid, |pod| pod_status::ready(pod, true))
+}

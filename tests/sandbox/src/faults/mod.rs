@@ -1,0 +1,326 @@
+//! Misbehaviour on request: of the network below TLS ([`Faults::wrap`]) and of the API server above it
+//! ([`Faults::intercept`]).
+//!
+//! Out of process the same is to be had by `POST /admin/faults/NAME` with a JSON body:
+//!
+//! | name | body |
+//! |---|---|
+//! | `latency` | `{"ms": 25}`: each way, on connections accepted from now on |
+//! | `black-hole` | `{"on": true}`: bytes vanish, connections stay |
+//! | `read-rate` | `{"bytes_per_second": 1000}`; 0 freezes, `null` lifts it |
+//! | `reset`, `close` | none: every live connection ends with a RST, with a FIN |
+//! | `deny` | a [`Denial`] |
+//! | `clear` | none: no faults from now on |
+
+mod delay;
+mod denial;
+mod link;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde::Deserialize;
+use tokio::net::TcpStream;
+
+use crate::serve::Body;
+pub use denial::Denial;
+pub use link::Io;
+use link::Link;
+
+/// No limit on reading.
+const UNLIMITED: u64 = u64::MAX;
+
+/// The faults of one cluster. Clones are the same faults.
+#[derive(Clone, Default)]
+pub struct Faults {
+    shared: Arc<Shared>,
+}
+
+/// What every connection looks at.
+struct Shared {
+    latency_us: AtomicU64,
+    black_hole: AtomicBool,
+    /// Bytes a second.
+    read_rate: AtomicU64,
+    denials: Mutex<Vec<Denial>>,
+    links: Mutex<Vec<Weak<Link>>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            latency_us: AtomicU64::new(0),
+            black_hole: AtomicBool::new(false),
+            read_rate: AtomicU64::new(UNLIMITED),
+            denials: Mutex::default(),
+            links: Mutex::default(),
+        }
+    }
+}
+
+impl Faults {
+    /// Delays bytes each way by `latency`, on connections accepted from now on.
+    pub fn latency(&self, latency: Duration) {
+        let micros = latency.as_micros().try_into().unwrap_or(u64::MAX);
+        self.shared.latency_us.store(micros, Ordering::Relaxed);
+    }
+
+    /// Bytes vanish both ways, and neither side hears of the other's end.
+    pub fn black_hole(&self, on: bool) {
+        self.shared.black_hole.store(on, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Reads no more than so many bytes a second from each connection; 0 freezes reading, `None` lifts the limit.
+    pub fn read_rate(&self, bytes_per_second: Option<u64>) {
+        self.shared.read_rate.store(bytes_per_second.unwrap_or(UNLIMITED), Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Ends every live connection with a RST.
+    pub fn reset_all(&self) {
+        for link in self.links() {
+            link.end(true);
+        }
+    }
+
+    /// Ends every live connection with a FIN, without a word of TLS.
+    pub fn close_all(&self) {
+        for link in self.links() {
+            link.end(false);
+        }
+    }
+
+    /// Refuses requests that match, until it has done so as often as it says. The first that matches counts.
+    pub fn deny(&self, denial: Denial) {
+        self.denials().push(denial);
+    }
+
+    /// No faults from now on. Connections that were delayed stay so.
+    pub fn clear(&self) {
+        self.shared.latency_us.store(0, Ordering::Relaxed);
+        self.shared.black_hole.store(false, Ordering::Relaxed);
+        self.shared.read_rate.store(UNLIMITED, Ordering::Relaxed);
+        self.denials().clear();
+        self.wake();
+    }
+
+    /// Asked for each request once its user is known: an answer is given instead of the real one.
+    pub fn intercept(
+        &self,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        user: &str,
+    ) -> Option<Response<Body>> {
+        let mut denials = self.denials();
+        let index = denials.iter().position(|denial| denial.matches(method, path, query, user))?;
+        let response = denials[index].response();
+        if denials[index].is_spent() {
+            denials.remove(index);
+        }
+        Some(response)
+    }
+
+    /// Puts an accepted connection under the faults.
+    pub fn wrap(&self, io: TcpStream) -> Io {
+        let link = Arc::new(Link::new(io));
+        let mut links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|link| link.strong_count() > 0);
+        links.push(Arc::downgrade(&link));
+        drop(links);
+        let io = Io::direct(link, self.shared.clone());
+        match self.shared.latency_us.load(Ordering::Relaxed) {
+            0 => io,
+            micros => Io::delayed(delay::delay(io, Duration::from_micros(micros))),
+        }
+    }
+
+    /// Serves `/admin/faults/NAME`.
+    pub fn admin(&self, path: &str, body: &[u8]) -> Response<Body> {
+        let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let outcome = match name {
+            "latency" => read(body).map(|Latency { ms }| self.latency(Duration::from_millis(ms))),
+            "black-hole" => read(body).map(|Switch { on }| self.black_hole(on)),
+            "read-rate" => read(body).map(|Rate { bytes_per_second }| self.read_rate(bytes_per_second)),
+            "reset" => {
+                self.reset_all();
+                Ok(())
+            }
+            "close" => {
+                self.close_all();
+                Ok(())
+            }
+            "deny" => read(body).map(|denial| self.deny(denial)),
+            "clear" => {
+                self.clear();
+                Ok(())
+            }
+            _ => return answer(StatusCode::NOT_FOUND, format!("no fault is called {name:?}\n")),
+        };
+        match outcome {
+            Ok(()) => answer(StatusCode::OK, "{}\n".to_owned()),
+            Err(error) => answer(StatusCode::BAD_REQUEST, format!("{error}\n")),
+        }
+    }
+
+    fn denials(&self) -> MutexGuard<'_, Vec<Denial>> {
+        self.shared.denials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn links(&self) -> Vec<Arc<Link>> {
+        let links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Has every connection look at the faults anew.
+    fn wake(&self) {
+        for link in self.links() {
+            link.wake();
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Latency {
+    ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Switch {
+    on: bool,
+}
+
+#[derive(Deserialize)]
+struct Rate {
+    bytes_per_second: Option<u64>,
+}
+
+fn read<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(body)
+}
+
+fn answer(status: StatusCode, body: String) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
+    *response.status_mut() = status;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn connection(faults: &Faults) -> (TcpStream, Io) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, faults.wrap(listener.accept().await.unwrap().0))
+    }
+
+    #[tokio::test]
+    async fn without_faults_bytes_pass() {
+        let (mut client, mut server) = connection(&Faults::default()).await;
+        client.write_all(b"ping").await.unwrap();
+        let mut bytes = [0; 4];
+        server.read_exact(&mut bytes).await.unwrap();
+        server.write_all(&bytes).await.unwrap();
+        client.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"ping");
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_seen_at_both_ends() {
+        let faults = Faults::default();
+        let (mut client, mut server) = connection(&faults).await;
+        let reading = tokio::spawn(async move { server.read_u8().await });
+        tokio::task::yield_now().await;
+        assert_eq!(faults.admin("/admin/faults/reset", b"").status(), StatusCode::OK);
+        assert_eq!(reading.await.unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(client.read_u8().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn in_a_black_hole_bytes_vanish_and_the_connection_stays() {
+        let faults = Faults::default();
+        let (mut client, mut server) = connection(&faults).await;
+        faults.black_hole(true);
+        server.write_all(b"lost").await.unwrap();
+        client.write_all(b"lost").await.unwrap();
+        let mut byte = [0];
+        let reading = server.read(&mut byte);
+        assert!(tokio::time::timeout(Duration::from_millis(20), reading).await.is_err());
+        faults.black_hole(false);
+        server.write_all(b"!").await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), b'!');
+    }
+
+    #[tokio::test]
+    async fn frozen_reading_goes_on_when_thawed() {
+        let faults = Faults::default();
+        let (mut client, mut server) = connection(&faults).await;
+        faults.read_rate(Some(0));
+        client.write_all(b"x").await.unwrap();
+        let mut reading = tokio::spawn(async move { server.read_u8().await.unwrap() });
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut reading).await.is_err());
+        faults.read_rate(None);
+        assert_eq!(reading.await.unwrap(), b'x');
+    }
+
+    #[tokio::test]
+    async fn slow_reading_takes_its_time() {
+        let faults = Faults::default();
+        let (mut client, mut server) = connection(&faults).await;
+        faults.read_rate(Some(1000));
+        client.write_all(&[0; 100]).await.unwrap();
+        let begun = Instant::now();
+        server.read_exact(&mut [0; 100]).await.unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(45), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn latency_counts_each_way_and_loses_nothing() {
+        let faults = Faults::default();
+        faults.latency(Duration::from_millis(30));
+        let (mut client, mut server) = connection(&faults).await;
+        let echo = tokio::spawn(async move {
+            let mut bytes = Vec::new();
+            server.read_to_end(&mut bytes).await.unwrap();
+            server.write_all(&bytes).await.unwrap();
+            server.shutdown().await.unwrap();
+        });
+        let begun = Instant::now();
+        let sent = vec![7; 1_000_000];
+        client.write_all(&sent).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).await.unwrap();
+        echo.await.unwrap();
+        assert!(got == sent);
+        assert!(begun.elapsed() >= Duration::from_millis(60), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn denials_match_and_run_out() {
+        let faults = Faults::default();
+        let body = br#"{"status": 429, "method": "GET", "path": "/pods?watch", "user": "eve", "retry_after": 2, "times": 1}"#;
+        assert_eq!(faults.admin("/admin/faults/deny", body).status(), StatusCode::OK);
+        let ask = |method, user| faults.intercept(method, "/api/v1/pods", Some("watch=1"), user);
+        assert!(ask(&Method::POST, "eve").is_none());
+        assert!(ask(&Method::GET, "bob").is_none());
+        let denied = ask(&Method::GET, "eve").unwrap();
+        assert_eq!(denied.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(denied.headers()["retry-after"], "2");
+        assert!(ask(&Method::GET, "eve").is_none());
+        assert_eq!(faults.admin("/admin/faults/deny", b"{}").status(), StatusCode::BAD_REQUEST);
+        assert_eq!(faults.admin("/admin/faults/wat", b"").status(), StatusCode::NOT_FOUND);
+    }
+}

@@ -1,0 +1,241 @@
+//! A `kubectl-fwd` at work, as a user has it: started from the command line, read line by line, ended by a signal.
+//!
+//! Waits are for lines, each past those that earlier waits have found, and never for ever: one that is in vain says
+//! what it was for and all that the program has said.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// How long anything may take: the slowest is a session that dies of silence, after some 20 s.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// What kubectl says of a local end. On `localhost` another line, for `[::1]`, has the same port.
+const WORKS: &str = "Forwarding from 127.0.0.1:";
+
+/// A running program. Dropping it kills it.
+pub struct Forward {
+    child: Child,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The exit status; `None` for one that died of a signal.
+    pub code: Option<i32>,
+    /// All of its stdout.
+    pub stdout: String,
+    /// All of its stderr.
+    pub stderr: String,
+}
+
+/// Something did not come about; what it was, and what the program said instead.
+pub struct Failure(String);
+
+/// The command of `program` for the user of `kubeconfig`, both its streams to be read, neither coloured.
+pub fn command(program: &Path, kubeconfig: &Path, args: &[impl AsRef<OsStr>]) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .env("KUBECONFIG", kubeconfig)
+        .env_remove("FORCE_COLOR")
+        .env_remove("CLICOLOR_FORCE")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+impl Forward {
+    /// Starts `program` for the user of `kubeconfig`.
+    pub fn start(program: &Path, kubeconfig: &Path, args: &[impl AsRef<OsStr>]) -> io::Result<Self> {
+        Self::spawn(command(program, kubeconfig, args))
+    }
+
+    /// Starts a command, see [`command()`]. A stream that it does not pipe is not read.
+    pub fn spawn(mut command: Command) -> io::Result<Self> {
+        let mut child = command.kill_on_drop(true).spawn()?;
+        let stdout = Output::of(child.stdout.take());
+        let stderr = Output::of(child.stderr.take());
+        Ok(Self { child, stdout, stderr })
+    }
+
+    /// The next line of stdout that contains `what`.
+    pub async fn stdout(&mut self, what: &str) -> Result<String, Failure> {
+        let found = self.stdout.find(what).await;
+        found.map_err(|why| self.failure(&format!("{why} for {what:?} on stdout")))
+    }
+
+    /// The next line of stderr that contains `what`.
+    pub async fn stderr(&mut self, what: &str) -> Result<String, Failure> {
+        let found = self.stderr.find(what).await;
+        found.map_err(|why| self.failure(&format!("{why} for {what:?} on stderr")))
+    }
+
+    /// Waits until one more local end works on 127.0.0.1, and returns its port.
+    pub async fn port(&mut self) -> Result<u16, Failure> {
+        let line = self.stdout(WORKS).await?;
+        let port = line.strip_prefix(WORKS).and_then(|rest| rest.split_once(" -> ")?.0.parse().ok());
+        port.ok_or_else(|| self.failure(&format!("{line:?} names no port")))
+    }
+
+    /// All it has said on stdout so far.
+    pub fn said_on_stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// All it has said on stderr so far.
+    pub fn said_on_stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Closes the reading end of its stdout.
+    pub async fn close_stdout(&mut self) {
+        self.stdout.reader.abort();
+        let _ = (&mut self.stdout.reader).await;
+    }
+
+    /// Sends it a signal, by the name that `kill` knows: `INT`, `TERM`.
+    pub async fn signal(&self, name: &str) -> io::Result<()> {
+        let Some(pid) = self.child.id() else { return Err(io::Error::other("it has ended already")) };
+        // The shell's own, which is there where no program of the name is.
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().await?;
+        if sent.success() { Ok(()) } else { Err(io::Error::other(format!("kill -{name} {pid} failed"))) }
+    }
+
+    /// Waits for its end.
+    pub async fn wait(mut self) -> Result<Ended, Failure> {
+        let Ok(status) = timeout(PATIENCE, self.child.wait()).await else {
+            return Err(self.failure("waited in vain for its end"));
+        };
+        let status = status.map_err(|error| self.failure(&error.to_string()))?;
+        self.stdout.end().await;
+        self.stderr.end().await;
+        Ok(Ended { code: status.code(), stdout: self.stdout.text(), stderr: self.stderr.text() })
+    }
+
+    /// Sends a signal and waits for the end.
+    pub async fn end(self, signal: &str) -> Result<Ended, Failure> {
+        self.signal(signal).await.map_err(|error| self.failure(&error.to_string()))?;
+        self.wait().await
+    }
+
+    fn failure(&self, why: &str) -> Failure {
+        let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+        Failure(format!("{why}\n--- stdout\n{stdout}--- stderr\n{stderr}---"))
+    }
+}
+
+/// One stream of the program, as far as it has been read.
+struct Output {
+    lines: watch::Receiver<Vec<String>>,
+    /// Lines that were looked at.
+    seen: usize,
+    reader: JoinHandle<()>,
+}
+
+impl Output {
+    fn of(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> Self {
+        let (sender, lines) = watch::channel(Vec::new());
+        let reader = tokio::spawn(async move {
+            let Some(stream) = stream else { return };
+            let mut stream = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = stream.next_line().await {
+                sender.send_modify(|lines| lines.push(line));
+            }
+        });
+        Self { lines, seen: 0, reader }
+    }
+
+    /// The next line that contains `what`, or how looking for it ended.
+    async fn find(&mut self, what: &str) -> Result<String, &'static str> {
+        let search = async {
+            loop {
+                let open = self.lines.has_changed().is_ok();
+                let found = {
+                    let lines = self.lines.borrow_and_update();
+                    let at = lines[self.seen..].iter().position(|line| line.contains(what));
+                    self.seen = at.map_or(lines.len(), |at| self.seen + at + 1);
+                    at.map(|_| lines[self.seen - 1].clone())
+                };
+                match found {
+                    Some(line) => return Ok(line),
+                    None if !open => return Err("ended while waited"),
+                    // An error is the end, which the next turn sees.
+                    None => _ = self.lines.changed().await,
+                }
+            }
+        };
+        timeout(PATIENCE, search).await.unwrap_or(Err("waited in vain"))
+    }
+
+    /// Waits for the end of the stream. Somebody the program started may have it open for longer.
+    async fn end(&mut self) {
+        if !self.reader.is_finished() {
+            let _ = timeout(PATIENCE, &mut self.reader).await;
+        }
+    }
+
+    fn text(&self) -> String {
+        self.lines.borrow().iter().flat_map(|line| [line, "\n"]).collect()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// As it is for people: a test that fails with it shows this.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Forward {
+        Forward::start(Path::new("sh"), Path::new("/nowhere"), &["-c", script]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn lines_are_found_in_order_and_the_end_is_told() {
+        let mut forward = shell(
+            "echo 'Forwarding from 127.0.0.1:8080 -> 80'; echo a >&2; echo $KUBECONFIG; echo b >&2; echo a2 >&2; exit 3",
+        );
+        assert_eq!(forward.port().await.unwrap(), 8080);
+        assert_eq!(forward.stderr("a").await.unwrap(), "a");
+        assert_eq!(forward.stderr("a").await.unwrap(), "a2");
+        let failure = forward.stderr("b").await.unwrap_err().to_string();
+        assert!(failure.starts_with("ended while waited for \"b\" on stderr\n--- stdout\nForw"), "{failure}");
+        let ended = forward.wait().await.unwrap();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(3), "a\nb\na2\n"));
+        assert!(ended.stdout.ends_with("/nowhere\n"));
+    }
+
+    #[tokio::test]
+    async fn signals_arrive() {
+        let mut forward = shell("trap 'echo bye; exit 0' TERM; echo on; while :; do sleep 0.01; done");
+        forward.stdout("on").await.unwrap();
+        let ended = forward.end("TERM").await.unwrap();
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "on\nbye\n"));
+    }
+}

@@ -1,0 +1,102 @@
+//! The applications of a pod, by port number.
+//!
+//! | port | what it does |
+//! |---|---|
+//! | 9000, 5432 | raw echo |
+//! | 9001 | answers at EOF: how many bytes came, and their SHA-256 |
+//! | 9002 | says `hello` and half-closes, then reads to EOF |
+//! | 9003 | accepts and resets |
+//! | 9004 | accepts and never reads |
+//! | others | HTTP, see [`super::http`] |
+
+use std::future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ring::digest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::container::Life;
+use super::http;
+use super::socket::Socket;
+use super::stats::Counts;
+
+/// Bytes read at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// How long 9003 waits for a first byte before it resets without one.
+const RESET_AFTER: Duration = Duration::from_millis(20);
+
+/// An application on one port of one pod.
+#[derive(Clone)]
+pub(super) struct App {
+    pub(super) pod: Arc<str>,
+    pub(super) port: u16,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// Serves one connection to its end. How the client ends it is none of the application's concern.
+pub(super) async fn serve(app: App, socket: Socket, life: &Life) {
+    let _ = match app.port {
+        9000 | 5432 => echo(socket).await,
+        9001 => digest_at_eof(socket).await,
+        9002 => hello(socket).await,
+        9003 => {
+            // A byte of ours is on its way when the reset goes out, as in the recorded transcript: the runtime's write
+            // succeeds and only its read fails.
+            let _ = tokio::time::timeout(RESET_AFTER, socket.readable()).await;
+            socket.reset();
+            Ok(())
+        }
+        9004 => future::pending().await,
+        _ => {
+            http::serve(app, socket, life).await;
+            Ok(())
+        }
+    };
+}
+
+async fn echo(mut socket: Socket) -> std::io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = socket.read(&mut buffer).await?;
+        if read == 0 {
+            return socket.shutdown().await;
+        }
+        socket.write_all(&buffer[..read]).await?;
+    }
+}
+
+async fn digest_at_eof(mut socket: Socket) -> std::io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    let mut sum = digest::Context::new(&digest::SHA256);
+    let mut length = 0;
+    loop {
+        let read = socket.read(&mut buffer).await?;
+        if read == 0 {
+            break;
+        }
+        length += read;
+        sum.update(&buffer[..read]);
+    }
+    socket.write_all(format!("{length} {}\n", hex(sum.finish().as_ref())).as_bytes()).await?;
+    socket.shutdown().await
+}
+
+async fn hello(mut socket: Socket) -> std::io::Result<()> {
+    socket.write_all(b"hello\n").await?;
+    socket.shutdown().await?;
+    let mut buffer = vec![0; CHUNK];
+    while socket.read(&mut buffer).await? > 0 {}
+    Ok(())
+}
+
+/// Lowercase hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}

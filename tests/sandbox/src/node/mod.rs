@@ -1,0 +1,187 @@
+//! The node: sandboxes whose applications really listen.
+//!
+//! A pod's network namespace is a map from its ports to loopback addresses the kernel chose. Whoever may reach the pod
+//! (the runtime's port-forward server, in [`crate::portforward`]) dials through `Sandbox::dial` and gets what
+//! containerd gets: a socket, a refusal, or the news that the namespace is closed.
+
+mod app;
+mod container;
+mod http;
+mod sandbox;
+mod socket;
+mod stats;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub(crate) use sandbox::{DialError, Sandbox};
+pub use stats::Stats;
+
+/// Which protocols of `pods/portforward` the server speaks (PROTOCOL §1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Support {
+    /// All three, as Kubernetes 1.31 and later.
+    #[default]
+    Full,
+    /// No WebSocket tunnel, as before 1.31: a client has to fall back to plain SPDY.
+    NoTunnel,
+    /// Neither tunnel nor SPDY, as behind a proxy that knows only WebSocket: the legacy protocol is left.
+    LegacyOnly,
+}
+
+/// The delays of the runtime's port-forward server.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// From the end of one direction of a connection to its close (PROTOCOL §3.4).
+    pub grace: Duration,
+    /// For the second stream of a pair (PROTOCOL §3.2).
+    pub pair: Duration,
+    /// Without any frame either way (PROTOCOL §2.9).
+    pub idle: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(1),
+            pair: Duration::from_secs(30),
+            idle: Duration::from_secs(4 * 60 * 60),
+        }
+    }
+}
+
+/// A pod and what each of its ports has seen.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// The pod's uid.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The counts of each port's application; they outlive a restart of the container.
+    pub ports: HashMap<u16, Stats>,
+}
+
+/// The sandboxes of one node, by pod uid.
+#[derive(Clone, Default)]
+pub struct Node {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    sandboxes: HashMap<String, Arc<Sandbox>>,
+    support: Support,
+    timing: Timing,
+    sessions: u64,
+}
+
+impl Node {
+    /// A node without pods.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts the pod's sandbox and returns when an application listens on each of `ports`.
+    pub async fn start_pod(&self, uid: &str, namespace: &str, name: &str, ports: &[u16]) {
+        let sandbox = Arc::new(Sandbox::new(namespace, name, ports));
+        sandbox.start().await;
+        self.lock().sandboxes.insert(uid.to_owned(), sandbox);
+    }
+
+    /// Stops the pod gracefully and returns when it is gone. From now on a new pair on any of its sessions is told that
+    /// the network namespace is closed; applications get `grace` to finish what is in flight.
+    pub async fn stop_pod(&self, uid: &str, grace: Duration) {
+        let sandbox = self.lock().sandboxes.remove(uid);
+        if let Some(sandbox) = sandbox {
+            sandbox.stop(grace).await;
+        }
+    }
+
+    /// The container dies: connections are reset and ports refuse until [`Node::start_container`].
+    pub async fn kill_container(&self, uid: &str) {
+        if let Some(sandbox) = self.sandbox(uid) {
+            sandbox.kill().await;
+        }
+    }
+
+    /// The container comes back in the same sandbox.
+    pub async fn start_container(&self, uid: &str) {
+        if let Some(sandbox) = self.sandbox(uid) {
+            sandbox.start().await;
+        }
+    }
+
+    /// Whether the pod has a sandbox and a container that runs in it.
+    pub fn is_running(&self, uid: &str) -> bool {
+        self.sandbox(uid).is_some_and(|sandbox| sandbox.is_running())
+    }
+
+    /// Every pod that has a sandbox.
+    pub fn pods(&self) -> Vec<Pod> {
+        let inner = self.lock();
+        let pod = |(uid, sandbox): (&String, &Arc<Sandbox>)| Pod {
+            uid: uid.clone(),
+            namespace: sandbox.namespace.clone(),
+            name: sandbox.name.to_string(),
+            ports: sandbox.stats(),
+        };
+        inner.sandboxes.iter().map(pod).collect()
+    }
+
+    /// What the application on `port` has seen; `None` without such a pod or port.
+    pub fn stats(&self, uid: &str, port: u16) -> Option<Stats> {
+        Some(self.sandbox(uid)?.counts(port)?.snapshot())
+    }
+
+    /// Where the application on `port` really listens; `None` while it does not.
+    pub fn address(&self, uid: &str, port: u16) -> Option<SocketAddr> {
+        self.sandbox(uid)?.address(port)
+    }
+
+    /// Resolves as soon as what the application on `port` has seen is `enough`; `None` without such a pod or port.
+    pub async fn wait_for(&self, uid: &str, port: u16, enough: impl Fn(&Stats) -> bool) -> Option<Stats> {
+        let counts = self.sandbox(uid)?.counts(port)?;
+        Some(counts.wait(enough).await)
+    }
+
+    /// Sets the protocols spoken from the next upgrade on.
+    pub fn set_support(&self, support: Support) {
+        self.lock().support = support;
+    }
+
+    /// Sets the delays of sessions from the next upgrade on.
+    pub fn set_timing(&self, timing: Timing) {
+        self.lock().timing = timing;
+    }
+
+    /// The protocols spoken.
+    pub fn support(&self) -> Support {
+        self.lock().support
+    }
+
+    /// The delays of new sessions.
+    pub fn timing(&self) -> Timing {
+        self.lock().timing
+    }
+
+    /// How many port-forward sessions there were, of any protocol.
+    pub fn sessions(&self) -> u64 {
+        self.lock().sessions
+    }
+
+    pub(crate) fn count_session(&self) {
+        self.lock().sessions += 1;
+    }
+
+    pub(crate) fn sandbox(&self, uid: &str) -> Option<Arc<Sandbox>> {
+        self.lock().sandboxes.get(uid).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

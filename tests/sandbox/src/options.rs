@@ -1,0 +1,40 @@
+//! What a test may choose about its cluster.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::users::User;
+
+/// The shape of a sandbox. `Options::default()` is a cluster with every default user and object.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// From scheduling to ready.
+    pub pod_start: Duration,
+    /// How long a deleted pod gets to end what is in flight; the real thing has 30 s.
+    pub deletion: Duration,
+    /// The port of the API server; 0 is any free one.
+    pub port: u16,
+    /// Users beside, or (by the same name) instead of, [`User::defaults`].
+    pub users: Vec<User>,
+    /// Objects beside the default ones.
+    pub objects: Vec<Value>,
+    /// Whether the default objects are made.
+    pub default_objects: bool,
+    /// Whether a WebSocket port-forward needs `create` beside `get`, as from Kubernetes 1.35 on.
+    pub strict_websocket_create: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            pod_start: Duration::from_millis(50),
+            deletion: Duration::from_millis(300),
+            port: 0,
+            users: Vec::new(),
+            objects: Vec::new(),
+            default_objects: true,
+            strict_websocket_create: true,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `pods/portforward`, in the three protocols of PROTOCOL §1 and with the runtime's behaviour behind them.
+//!
+//! [`handle`] answers the HTTP request; what follows the 101 is a `session` of SPDY frames, bare or in a WebSocket
+//! tunnel, or the `legacy` protocol of channels.
+
+mod cutter;
+mod forward;
+mod headers;
+mod legacy;
+mod negotiate;
+mod pair;
+mod queue;
+mod session;
+mod stream;
+mod text;
+mod transport;
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+
+use crate::node::{Node, Sandbox};
+use crate::serve::Body;
+use negotiate::Protocol;
+use transport::Connection;
+
+/// Answers an authorised port-forward request for a pod, and serves what comes after the upgrade. `uid` is `None` if the
+/// pod has no running sandbox.
+pub fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incoming>) -> Response<Body> {
+    let sandbox = uid.and_then(|uid| node.sandbox(uid));
+    let (answer, protocol) = match negotiate::negotiate(&request, node.support(), uid, sandbox.is_some()) {
+        Ok(agreed) => agreed,
+        Err(refusal) => return *refusal.0,
+    };
+    if let Some(sandbox) = sandbox {
+        node.count_session();
+        let upgrade = hyper::upgrade::on(&mut request);
+        let timing = node.timing();
+        tokio::spawn(async move {
+            match upgrade.await {
+                Ok(upgraded) => {
+                    run(Box::new(TokioIo::new(upgraded)), protocol, sandbox, timing).await;
+                }
+                Err(error) => tracing::debug!(%error, "the connection did not upgrade"),
+            }
+        });
+    }
+    answer
+}
+
+async fn run(
+    io: Box<dyn Connection>,
+    protocol: Protocol,
+    sandbox: Arc<Sandbox>,
+    timing: crate::node::Timing,
+) {
+    match protocol {
+        Protocol::Tunnel => session::serve(io, true, sandbox, timing).await,
+        Protocol::Spdy => session::serve(io, false, sandbox, timing).await,
+        Protocol::Legacy { ports, base64 } => legacy::serve(io, sandbox, ports, base64).await,
+    }
+}

@@ -1,0 +1,95 @@
+//! Requests: who asks, what for, and which of the modules below answers.
+
+mod admin;
+mod read;
+mod request;
+mod review;
+mod view;
+mod watch;
+mod write;
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+pub(crate) use self::request::Query;
+use self::request::{Call, Target};
+use crate::cluster::Cluster;
+use crate::discovery;
+use crate::portforward;
+use crate::rbac::Action;
+use crate::resources::POD;
+use crate::serve::{self, Body};
+use crate::status::Status;
+use crate::store::Key;
+use crate::users::Identity;
+use crate::{meta, openapi};
+
+/// Answers one request.
+pub(crate) async fn answer(
+    cluster: &std::sync::Arc<Cluster>,
+    certificate: Option<&[u8]>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    match dispatch(cluster, certificate, request).await {
+        Ok(response) => response,
+        Err(status) => status.response(),
+    }
+}
+
+async fn dispatch(
+    cluster: &std::sync::Arc<Cluster>,
+    certificate: Option<&[u8]>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
+    let who = cluster.users.identify(request.headers(), certificate)?;
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    if uri.path().starts_with("/admin/") {
+        return admin::answer(cluster, &who, request).await;
+    }
+    if let Some(response) = cluster.faults.intercept(&method, uri.path(), uri.query(), &who.name) {
+        return Ok(response);
+    }
+    match Target::parse(uri.path()) {
+        Target::Path(path) => {
+            let accept = request::header(&request, "accept");
+            let found = discovery::answer(path, &accept).or_else(|| openapi::answer(path));
+            found.filter(|_| method == Method::GET || method == Method::HEAD).ok_or_else(Status::no_such_path)
+        }
+        Target::Review(kind) if method == Method::POST => {
+            let body = request::body(request).await?;
+            review::answer(kind, &who, body).map(|review| serve::json(StatusCode::CREATED, &review))
+        }
+        Target::Review(_) => Err(Status::method_not_allowed()),
+        Target::Object { resource, namespace, name, subresource } => {
+            let query = Query::parse(uri.query().unwrap_or_default());
+            let call = Call::new(&request, resource, namespace, name, subresource, query)?;
+            who.check(&call.action())?;
+            if call.subresource == "portforward" {
+                return port_forward(cluster, &who, &call, request);
+            }
+            match call.verb {
+                "get" | "list" => read::answer(cluster, &call),
+                "watch" => watch::answer(cluster, &call),
+                _ => write::answer(cluster, &call, request).await,
+            }
+        }
+    }
+}
+
+fn port_forward(
+    cluster: &Cluster,
+    who: &Identity,
+    call: &Call,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
+    if call.verb == "get" && cluster.strict_websocket_create {
+        who.check(&Action { verb: "create", ..call.action() })?;
+    }
+    let pod = cluster.store.get(&Key::new(&POD, &call.namespace, &call.name));
+    let pod = pod.ok_or_else(|| Status::not_found(&POD, &call.name))?;
+    if meta::text(&pod, "/spec/nodeName").is_empty() {
+        return Err(Status::bad_request(format!("pod {} does not have a host assigned", call.name)));
+    }
+    let uid = Some(meta::uid(&pod)).filter(|uid| cluster.node.is_running(uid));
+    Ok(portforward::handle(&cluster.node, uid, request))
+}

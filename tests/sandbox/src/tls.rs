@@ -1,0 +1,86 @@
+//! The cluster's own certificate authority, its server certificate and the client certificates of users.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+use crate::error::Error;
+use crate::users::{Credential, User};
+
+/// A client certificate and its key, as PEM.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientCertificate {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// All that TLS needs, made afresh for each cluster.
+pub(crate) struct Tls {
+    pub(crate) ca_pem: String,
+    pub(crate) server: Arc<ServerConfig>,
+    /// By user.
+    pub(crate) clients: HashMap<String, ClientCertificate>,
+    /// DER of a client certificate, to its user.
+    pub(crate) owners: HashMap<Vec<u8>, String>,
+}
+
+impl Tls {
+    /// Makes the authority, the server's certificate for loopback and one certificate for each user that wants one.
+    pub(crate) fn new(users: &[User]) -> Result<Self, Error> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "sandbox-ca");
+        let key = KeyPair::generate()?;
+        let root = params.self_signed(&key)?;
+        let issuer = Issuer::new(params, key);
+
+        let mut clients = HashMap::new();
+        let mut owners = HashMap::new();
+        for user in users.iter().filter(|user| user.credential == Credential::Certificate) {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, user.name.as_str());
+            for group in &user.groups {
+                params.distinguished_name.push(DnType::OrganizationName, group.as_str());
+            }
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            let key = KeyPair::generate()?;
+            let certificate = params.signed_by(&key, &issuer)?;
+            owners.insert(certificate.der().to_vec(), user.name.clone());
+            let pem = ClientCertificate { certificate: certificate.pem(), key: key.serialize_pem() };
+            clients.insert(user.name.clone(), pem);
+        }
+        let server = Arc::new(server_config(root.der().clone(), &issuer)?);
+        Ok(Self { ca_pem: root.pem(), server, clients, owners })
+    }
+}
+
+fn server_config(root: CertificateDer<'static>, issuer: &Issuer<'_, KeyPair>) -> Result<ServerConfig, Error> {
+    let mut params = CertificateParams::new(["localhost", "kubernetes", "sandbox"].map(String::from))?;
+    params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+    params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, issuer)?;
+
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(root)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| Error::Tls(error.to_string()))?;
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|error| Error::Tls(error.to_owned()))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![certificate.der().clone()], key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
