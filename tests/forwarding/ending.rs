@@ -1,0 +1,80 @@
+//! How it ends: by signal, with what is under way, with which status, and what does not end it.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{
+    Test, a_pod, answer, ask, cluster, connect, fwd, post, rest, seen, send, within, working,
+};
+
+/// Resolves when the port refuses.
+async fn refused(port: u16) {
+    while connect(port).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_finished() -> Test {
+    for signal in ["INT", "TERM"] {
+        let sandbox = cluster().await?;
+        let (forward, port) = working(&sandbox, "pod/solo :8080").await?;
+        let mut stream = send(port, "/slow?ms=1000").await?;
+        seen(&sandbox, "solo", 8080, |stats| stats.requests == 1).await?;
+        forward.signal(signal).await?;
+        within("new connections to be refused", refused(port)).await?;
+        assert_eq!(answer(&mut stream).await?, b"solo\n", "{signal}");
+        assert_eq!(rest(&mut stream).await?, b"", "{signal}");
+        let ended = forward.wait().await?;
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{signal}");
+    }
+    Ok(())
+}
+
+/// What would take longer than two seconds is not waited for.
+#[tokio::test]
+async fn what_takes_too_long_is_cut() -> Test {
+    let sandbox = cluster().await?;
+    let (forward, port) = working(&sandbox, "pod/solo :8080").await?;
+    let mut stream = send(port, "/bytes?n=1000000000").await?;
+    stream.readable().await?;
+    let begun = Instant::now();
+    let reading = tokio::spawn(async move { tokio::io::copy(&mut stream, &mut tokio::io::sink()).await });
+    assert_eq!(forward.end("INT").await?.code, Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    let read = within("the end of the download", reading).await??;
+    assert!(read.is_err() || read.is_ok_and(|bytes| bytes > 1_000_000_000), "a cut download looks whole");
+    Ok(())
+}
+
+#[tokio::test]
+async fn interrupted_before_it_worked() -> Test {
+    let sandbox = cluster().await?;
+    for signal in ["INT", "TERM"] {
+        let mut forward = fwd(&sandbox, "pod/stuck :8080")?;
+        forward.stderr("waiting for a ready pod").await?;
+        let ended = forward.end(signal).await?;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(130), ""), "{signal}");
+    }
+    Ok(())
+}
+
+/// Somebody took the line that was wanted and closed the pipe: `kubectl fwd ... | head -1`.
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_reads_stdout() -> Test {
+    let sandbox = cluster().await?;
+    sandbox.scale("sts", "default", "db", 0)?;
+    sandbox.settled().await?;
+    let path = sandbox.directory().join("db.sock");
+    let mut forward = fwd(&sandbox, &format!("sts/db unix:{}:8080 svc/api :80", path.display()))?;
+    let port = forward.port().await?;
+    forward.stderr("sts/db: waiting for a ready pod").await?;
+    forward.close_stdout().await;
+    sandbox.scale("sts", "default", "db", 1)?;
+    let mut stream = tokio::net::UnixStream::connect(&path).await?;
+    assert_eq!(post(&mut stream, "/", b"").await?, b"db-0\n");
+    ask(port).await?;
+    assert!(!a_pod(&sandbox, "db")?.is_empty());
+    assert_eq!(forward.end("INT").await?.code, Some(0));
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Forwarding, end to end: the built `kubectl-fwd`, real sockets, and a cluster of its own for every test.
+//!
+//! Nothing here sleeps. A test waits for what it is about: a line that the program says, an answer, a change in the
+//! cluster or in what an application has seen.
+
+mod disturbed;
+mod ending;
+mod harness;
+mod kubectl;
+mod latency;
+mod pods;
+mod rights;
+mod sessions;
+mod targets;
+mod traffic;
