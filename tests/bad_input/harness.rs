@@ -1,0 +1,142 @@
+//! Rows, and the one way in which each is run and judged.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sandbox::forward;
+use sandbox::{Options, Sandbox};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-fwd");
+
+/// How long a command that is to fail may take: the slowest waits 10 s for a server that says nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What no error may show: escape codes, Rust's own forms of things, the names of libraries, secrets.
+const NEVER: [&str; 14] = [
+    "\u{1b}",
+    "Os {",
+    "os error",
+    "panicked",
+    "RUST_BACKTRACE",
+    "Err(",
+    "Error(",
+    "Some(",
+    "Name(",
+    "kube::",
+    "hyper",
+    "rustls",
+    "token-of-",
+    "s3cret",
+];
+
+/// The variables that would lead the program astray.
+const STRANGERS: [&str; 13] = [
+    "KUBERNETES_SERVICE_HOST",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "FORCE_COLOR",
+    "CLICOLOR_FORCE",
+    "NO_COLOR",
+    "TERM",
+];
+
+/// A command line (`''` is an empty word), and the words that its error has to hold.
+pub(crate) type Row<'a> = (&'a str, &'a [&'a str]);
+
+/// A default sandbox.
+pub(crate) async fn sandbox() -> Sandbox {
+    Sandbox::start(Options::default()).await.unwrap()
+}
+
+/// The program with these words, in surroundings that hold nothing but this kubeconfig.
+pub(crate) fn fwd(kubeconfig: &Path, line: &str) -> Command {
+    let words: Vec<&str> = line
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .map(|word| if word == "''" { "" } else { word })
+        .collect();
+    let mut command = forward::command(Path::new(PROGRAM), kubeconfig, &words);
+    for name in STRANGERS {
+        command.env_remove(name);
+    }
+    // No ~/.kube of whoever runs the tests.
+    command.env("HOME", kubeconfig.parent().unwrap()).kill_on_drop(true);
+    command
+}
+
+/// Runs every row, and tells about all that are not as they should be.
+pub(crate) async fn check(kubeconfig: &Path, rows: &[Row<'_>]) {
+    let mut complaints = String::new();
+    for (line, words) in rows {
+        if let Err(complaint) = judge(fwd(kubeconfig, line), words).await {
+            let _ = writeln!(complaints, "kubectl-fwd {line}\n{complaint}");
+        }
+    }
+    assert!(complaints.is_empty(), "\n{complaints}");
+}
+
+/// Runs one command that is to fail.
+pub(crate) async fn check_one(command: Command, words: &[&str]) {
+    judge(command, words).await.unwrap_or_else(|complaint| panic!("\n{complaint}"));
+}
+
+async fn judge(mut command: Command, words: &[&str]) -> Result<(), String> {
+    let output = timeout(PATIENCE, command.output()).await;
+    let output = output.map_err(|_| format!("  did not end within {PATIENCE:?}"))?.unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr).into_owned());
+    let mut wrong = Vec::new();
+    if output.status.code() != Some(1) {
+        wrong.push(format!("ended with {}", output.status));
+    }
+    if !stdout.is_empty() {
+        wrong.push(format!("stdout: {stdout}"));
+    }
+    if stderr.matches("error: ").count() != 1 {
+        wrong.push("not one error".to_owned());
+    }
+    if !stderr.contains("\n  help: ") {
+        wrong.push("does not say what to do".to_owned());
+    }
+    if stderr.lines().any(|line| line != line.trim_end() || line.is_empty()) {
+        wrong.push("blanks at a line's end".to_owned());
+    }
+    wrong.extend(words.iter().filter(|word| !stderr.contains(**word)).map(|word| format!("no {word:?}")));
+    wrong.extend(NEVER.iter().filter(|word| stderr.contains(**word)).map(|word| format!("has {word:?}")));
+    if wrong.is_empty() { Ok(()) } else { Err(format!("  {}\n{stderr}", wrong.join("\n  "))) }
+}
+
+/// Writes a kubeconfig beside the sandbox's own: this cluster, this user.
+pub(crate) fn kubeconfig(sandbox: &Sandbox, name: &str, cluster: &Value, user: &Value) -> PathBuf {
+    let path = sandbox.directory().join(name);
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "clusters": [{ "name": "there", "cluster": cluster }],
+        "users": [{ "name": "me", "user": user }],
+        "contexts": [{ "name": "here", "context": { "cluster": "there", "user": "me" } }],
+    });
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
+}
+
+/// The cluster entry that leads to the sandbox.
+pub(crate) fn cluster_of(sandbox: &Sandbox) -> Value {
+    json!({ "server": sandbox.url(), "certificate-authority-data": base64(sandbox.ca_pem()) })
+}
+
+/// As the `-data` fields of a kubeconfig have it.
+pub(crate) fn base64(text: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.encode(text)
+}

@@ -1,0 +1,142 @@
+//! Kubeconfigs that lead nowhere.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::harness::{base64, check, check_one, cluster_of, fwd, kubeconfig, sandbox};
+
+/// A file that is JSON up to the line of a token, and then no more.
+const BROKEN: &str = "apiVersion: v1\nkind: Config\nusers:\n- name: x\n  user: {token: s3cret\ncontexts: ]\n";
+
+#[tokio::test]
+async fn files_that_cannot_be_read() {
+    let sandbox = sandbox().await;
+    let write = |name: &str, text: &str| {
+        let path = sandbox.directory().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (directory, missing) = (sandbox.directory().display().to_string(), write("gone", ""));
+    fs::remove_file(&missing).unwrap();
+    let (empty, comment) = (write("empty", ""), write("comment", "# nothing\n"));
+    let (broken, tab) = (write("broken", BROKEN), write("tab", "apiVersion: v1\nclusters:\n\t- name: x\n"));
+    let (list, text) = (write("list", "- a\n- b\n"), write("text", "hello there\n"));
+    let admin = sandbox.kubeconfig("admin");
+    for (file, words) in [
+        (&missing, ["no such file", "check --kubeconfig"]),
+        (&directory, ["it is a directory", "name files"]),
+        (&empty, ["names no cluster", "set KUBECONFIG"]),
+        (&comment, ["names no cluster", "set KUBECONFIG"]),
+        (&broken, ["line 6, column 9", "`kubectl config view`"]),
+        (&tab, ["line 3, column 2", "a tab or a lost indent"]),
+        (&list, ["line 1, column 1", "`kubectl config view`"]),
+        (&text, ["line 1, column 1", "`kubectl config view`"]),
+    ] {
+        let line = format!("svc/api :80 --kubeconfig {file}");
+        check(&admin, &[(&line, &[words[0], words[1], file])]).await;
+    }
+}
+
+#[tokio::test]
+async fn no_kubeconfig() {
+    let sandbox = sandbox().await;
+    let missing = sandbox.directory().join("gone");
+    let home = sandbox.directory().join(".kube").join("config").display().to_string();
+    let mut nothing = fwd(&missing, "svc/api :80");
+    nothing.env_remove("KUBECONFIG");
+    check_one(nothing, &["there is no cluster to talk to", &home, "this is no pod", "set KUBECONFIG"]).await;
+    let listed = fwd(&missing, "svc/api :80 --context dev");
+    check_one(listed, &["there is no context 'dev'", &missing.display().to_string(), "set KUBECONFIG"]).await;
+}
+
+#[tokio::test]
+async fn unknown_names() {
+    let sandbox = sandbox().await;
+    let admin = sandbox.kubeconfig("admin");
+    let file = admin.display().to_string();
+    check(
+        &admin,
+        &[
+            ("svc/api :80 --context sandbux", &["no context 'sandbux'", &file, "did you mean 'sandbox'?"]),
+            ("svc/api :80 --cluster sndbox", &["no cluster 'sndbox'", &file, "did you mean 'sandbox'?"]),
+            ("svc/api :80 --user admni", &["no user 'admni'", &file, "did you mean 'admin'?"]),
+            ("svc/api :80 --context zzz", &["no context 'zzz'", &file, "help: contexts: sandbox"]),
+        ],
+    )
+    .await;
+    let unchosen = sandbox.directory().join("unchosen");
+    let text = fs::read_to_string(&admin)
+        .unwrap()
+        .replace("\"current-context\": \"sandbox\"", "\"kind\": \"Config\"");
+    fs::write(&unchosen, text.replacen("\"kind\": \"Config\",", "", 1)).unwrap();
+    let words = ["no context is chosen", "has no current-context", "--context", "contexts: sandbox"];
+    check_one(fwd(&unchosen, "svc/api :80"), &words).await;
+}
+
+#[tokio::test]
+async fn entries_that_cannot_be_used() {
+    let sandbox = sandbox().await;
+    let url = sandbox.url();
+    let user = json!({ "token": "s3cret" });
+    for (name, cluster, user, words) in [
+        ("no-server", json!({}), user.clone(), ["the server of cluster 'there' is not known", "--server"]),
+        (
+            "scheme",
+            json!({ "server": "ftp://x" }),
+            user.clone(),
+            ["'ftp://x' is not the URL", "for example https://"],
+        ),
+        (
+            "no-host",
+            json!({ "server": "https://" }),
+            user.clone(),
+            ["'https://' is not the URL", "with a host"],
+        ),
+        (
+            "no-ca",
+            json!({ "server": url, "certificate-authority": "/no/ca.crt" }),
+            user.clone(),
+            ["CA from /no/ca.crt", "no such file"],
+        ),
+        (
+            "bad-ca",
+            json!({ "server": url, "certificate-authority-data": base64("s3cret") }),
+            user.clone(),
+            ["certificate-authority-data", "it holds no certificate"],
+        ),
+        (
+            "not-base64",
+            json!({ "server": url, "certificate-authority-data": "%%%" }),
+            user.clone(),
+            ["certificate-authority-data", "it is not base64"],
+        ),
+        (
+            "proxy",
+            json!({ "server": url, "proxy-url": "gopher://x" }),
+            user,
+            ["the proxy from proxy-url", "socks5://HOST:PORT"],
+        ),
+        (
+            "no-certificate",
+            cluster_of(&sandbox),
+            json!({ "client-certificate": "/no/me.crt", "client-key": "/no/me.key" }),
+            ["cannot read the user's client-certificate /no/me.crt", "no such file"],
+        ),
+        (
+            "no-token-file",
+            cluster_of(&sandbox),
+            json!({ "tokenFile": "/no/token" }),
+            ["cannot read the user's tokenFile /no/token", "no such file"],
+        ),
+        (
+            "bad-key",
+            cluster_of(&sandbox),
+            json!({ "client-certificate-data": base64("s3cret"), "client-key-data": base64("s3cret") }),
+            ["credentials cannot be used", "certificate"],
+        ),
+    ] {
+        let path = kubeconfig(&sandbox, name, &cluster, &user);
+        check(&path, &[("svc/api :80", &words)]).await;
+    }
+}

@@ -1,0 +1,54 @@
+//! Credential plugins that give none.
+#![cfg(unix)]
+
+use serde_json::{Value, json};
+
+use crate::harness::{check, cluster_of, kubeconfig, sandbox};
+
+fn shell(script: &str, extra: &Value) -> Value {
+    let mut exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
+        "command": "sh", "args": ["-c", script],
+    });
+    for (key, value) in extra.as_object().unwrap() {
+        exec[key] = value.clone();
+    }
+    json!({ "exec": exec })
+}
+
+#[tokio::test]
+async fn plugins() {
+    let sandbox = sandbox().await;
+    let none = json!({});
+    let hint =
+        json!({ "command": "no-such-login", "installHint": "install it with: brew install no-such-login" });
+    for (name, user, words) in [
+        (
+            "missing",
+            shell("", &hint),
+            &["plugin no-such-login failed", "not installed", "help: install it with: brew install"][..],
+        ),
+        ("unnamed", shell("", &json!({ "command": "" })), &["no command", "users[].user.exec.command"]),
+        (
+            "fails",
+            shell("echo 'your session has ended' >&2; exit 3", &none),
+            &["plugin sh failed", "status 3", "your session has ended", "a new login"],
+        ),
+        ("killed", shell("kill -KILL $$", &none), &["plugin sh failed", "it was killed", "by hand"]),
+        ("garbage", shell("echo s3cret", &none), &["plugin sh failed", "no ExecCredential", "by hand"]),
+        ("empty", shell("echo '{\"status\": {}}'", &none), &["plugin sh failed", "neither a token nor"]),
+        (
+            "asks",
+            shell("", &json!({ "interactiveMode": "Always" })),
+            &["plugin sh cannot run", "interactiveMode: Always", "run this in a terminal"],
+        ),
+        (
+            "refused",
+            shell("echo '{\"status\": {\"token\": \"s3cret\"}}'", &none),
+            &["cannot read service api", "401", "log in"],
+        ),
+    ] {
+        let path = kubeconfig(&sandbox, name, &cluster_of(&sandbox), &user);
+        check(&path, &[("svc/api :80", words)]).await;
+    }
+}

@@ -1,0 +1,50 @@
+//! Pods that do not serve.
+
+use serde_json::json;
+
+use crate::harness::{check, sandbox};
+
+#[tokio::test]
+async fn not_ready_in_time() {
+    let sandbox = sandbox().await;
+    check(
+        &sandbox.kubeconfig("admin"),
+        &[
+            (
+                "svc/stuck :80 --pod-running-timeout 300ms",
+                &[
+                    "svc/stuck: no pod was ready within 300ms",
+                    "pod stuck is Pending (ImagePullBackOff)",
+                    "describe pod",
+                ],
+            ),
+            (
+                "pod/stuck :80 --pod-running-timeout 300ms",
+                &["pod/stuck: no pod was ready", "pod stuck is Pending (ImagePullBackOff)"],
+            ),
+            (
+                "svc/notready :80 --pod-running-timeout 300ms",
+                &["svc/notready: no pod was ready", "pod notready is not ready", "--pod-running-timeout"],
+            ),
+            (
+                "-l app=nothing :80 --pod-running-timeout 300ms",
+                &["-l app=nothing: no pod was ready", "no pod matches", "--show-labels"],
+            ),
+            (
+                "pod/stuck http --pod-running-timeout 300ms",
+                &["the local port for 'http' is not known", "no pod was ready within 300ms", "8080:http"],
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn ended() {
+    let sandbox = sandbox().await;
+    for phase in ["Succeeded", "Failed"] {
+        sandbox.patch("pod", "default", "notready", &json!({ "status": { "phase": phase } })).unwrap();
+        let words = ["pod notready in namespace default has ended", phase, "another pod"];
+        check(&sandbox.kubeconfig("admin"), &[("pod/notready :80", &words)]).await;
+    }
+}

@@ -1,0 +1,100 @@
+//! Words that mean nothing: no cluster is asked.
+
+use std::path::Path;
+
+use crate::harness::{check, check_one, fwd};
+
+/// Whoever reads it has gone too far.
+const UNREAD: &str = "/no/such/kubeconfig";
+
+#[tokio::test]
+async fn ports() {
+    check(
+        Path::new(UNREAD),
+        &[
+            ("svc/api 0", &["'0' is not a port", "1 to 65535", ":PORT"]),
+            ("svc/api 65536", &["'65536' is not a port", "1 to 65535"]),
+            ("svc/api -1", &["'-1' is not a port", "1 to 65535"]),
+            ("svc/api 8080:0", &["'0' in '8080:0' is not a port"]),
+            ("svc/api 70000:80", &["'70000' in '70000:80' is not a port"]),
+            ("svc/api abc:80", &["'abc' in 'abc:80' is not a local port", "unix:PATH"]),
+            ("svc/api 1:2:3:4", &["'1:2:3:4' has too many parts", "8080:80"]),
+            ("svc/api ''", &["a port is empty", "8080:80"]),
+            ("svc/api :", &["':' has no remote port"]),
+            ("svc/api 80:", &["'80:' has no remote port"]),
+            ("svc/api ::", &["has no remote port"]),
+            ("svc/api my_pod", &["'my_pod'", "pod/my_pod"]),
+            ("svc/api unix:/tmp/x", &["unix:/tmp/x", "no remote port"]),
+            ("svc/api example.org:8080:80", &["'example.org' is not a valid IP", "[::1]:8080:80"]),
+            ("svc/api 80 --address example.org", &["'example.org' is not a valid IP", "--address localhost"]),
+            (
+                "svc/api 8080:80 8080:9000",
+                &["local port 8080 is wanted twice", "svc/api asks for it twice", ":80"],
+            ),
+            (
+                "svc/api 80 svc/web 80",
+                &["local port 80 is wanted twice", "both svc/api and svc/web", "8081:80"],
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn targets() {
+    check(
+        Path::new(UNREAD),
+        &[
+            ("cronjob/x 80", &["'cronjob'", "the kinds are pod, svc, deploy", "-l"]),
+            ("node/x 80", &["'node'", "the kinds are"]),
+            ("scv/api 80", &["'scv'", "did you mean 'svc'?"]),
+            ("svc/ 80", &["'svc/'", "TYPE/NAME"]),
+            ("a/svc/b/c 80", &["a/svc/b/c", "NAMESPACE/TYPE/NAME"]),
+            ("svc/api:80", &["'api:80' cannot be a name", "svc/api 80"]),
+            ("svc/../secrets 80", &["'..'", "the kinds are"]),
+            ("-l '' 80", &["the label selector is empty", "-l app=web"]),
+            ("svc/api 80 -n a/b", &["'a/b' cannot be a namespace"]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn flags_and_arguments() {
+    check(
+        Path::new(UNREAD),
+        &[
+            ("", &["TYPE/NAME and list of ports are required", "kubectl fwd svc/api 8080:80", "--help"]),
+            ("svc/api", &["no port is given for svc/api", "kubectl fwd svc/api 8080:80"]),
+            ("8080:80", &["no target", "kubectl fwd svc/api 8080:80"]),
+            ("--port 80", &["no target"]),
+            ("svc/api 80 --contxt x", &["unknown flag '--contxt'", "did you mean '--context'?"]),
+            ("svc/api 80 --bogus", &["unknown flag '--bogus'", "--help"]),
+            ("svc/api 80 -Z", &["unknown flag '-Z'", "--help"]),
+            ("svc/api 80 -n", &["'--namespace' needs a value"]),
+            ("svc/api 80 --context --user x", &["'--context' needs a value", "--context=--user"]),
+            ("svc/api 80 --auto-port=maybe", &["'--auto-port' takes true or false", "maybe"]),
+            ("svc/api 80 --hold 30", &["'30'", "--hold", "the unit is missing", "--hold 30s"]),
+            ("svc/api 80 --hold soon", &["'soon'", "--hold", "30s"]),
+            ("svc/api 80 --hold=-1s", &["'-1s'", "--hold", "negative"]),
+            ("svc/api 80 --request-timeout soon", &["'soon'", "--request-timeout", "30s"]),
+            (
+                "svc/api 80 --pod-running-timeout 0",
+                &["'0'", "--pod-running-timeout", "more than zero", "1m30s"],
+            ),
+            ("svc/api 80 --color sometimes", &["--color", "'sometimes'", "auto, always or never"]),
+            ("svc/api 80 -v loud", &["-v", "'loud'", "9 everything"]),
+            ("version extra", &["extra", "--help"]),
+        ],
+    )
+    .await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn words_that_are_no_text() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let mut command = fwd(Path::new(UNREAD), "svc/api");
+    command.arg(OsStr::from_bytes(b"8080:\xff"));
+    check_one(command, &["an argument is not valid UTF-8", "8080:", "quoting"]).await;
+}
