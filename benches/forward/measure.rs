@@ -1,0 +1,322 @@
+//! What is measured, each by a function over the local ports of a forwarder that was just started.
+
+use std::{
+    fmt, io, thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    client::{self, MIB, PATIENCE},
+    contender::Running,
+    process,
+    table::{Goal, Row, median},
+};
+
+/// Connections at once where connections are counted.
+const AT_ONCE: usize = 32;
+
+/// Connections held open where memory is looked at.
+const OPEN: usize = 500;
+
+/// Clients that ask while somebody else stalls; few, so that they do not wait for the processor.
+const OTHERS: usize = 2;
+
+/// How long one of their requests may take, and all of them.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(2);
+const OTHERS_WITHIN: Duration = Duration::from_secs(6);
+
+/// After what was begun had its effect: buffers are full, memory has been asked for.
+const SETTLE: Duration = Duration::from_millis(500);
+
+const FAR: Duration = Duration::from_millis(50);
+
+/// What all measurements are told.
+pub(super) struct Setting {
+    pub(super) quick: bool,
+    /// The cluster's process, where it is ours.
+    pub(super) cluster: Option<u32>,
+}
+
+/// Something measured: one run gives one number a row. `NAN` is a number that is not known.
+pub(super) struct Measure {
+    pub(super) name: &'static str,
+    pub(super) rows: &'static [Row],
+    /// To the cluster.
+    pub(super) round_trip: Duration,
+    /// Whether the relay is a limit to it.
+    pub(super) relay: bool,
+    /// Whether it wants an application that never reads.
+    pub(super) stalls: bool,
+    pub(super) run: fn(&Setting, &mut Running) -> Result<Vec<f64>, Failure>,
+}
+
+const PLAIN: Measure = Measure {
+    name: "",
+    rows: &[],
+    round_trip: Duration::ZERO,
+    relay: true,
+    stalls: false,
+    run: |_, _| Ok(vec![]),
+};
+
+pub(super) const MEASURES: &[Measure] = &[
+    Measure {
+        name: "ready",
+        rows: &[Row("start to ready", "ms", Goal::None)],
+        relay: false,
+        run: |_, running| Ok(vec![milliseconds(running.ready)]),
+        ..PLAIN
+    },
+    Measure {
+        name: "start-far",
+        rows: &[Row("start to first answer, 50 ms round trip", "ms", Goal::AtMostOfKubectl(0.6))],
+        round_trip: FAR,
+        relay: false,
+        run: start,
+        ..PLAIN
+    },
+    Measure {
+        name: "first-near",
+        rows: &[Row("first answer on a new connection", "ms", Goal::None)],
+        run: first,
+        ..PLAIN
+    },
+    Measure {
+        name: "first-far",
+        rows: &[Row("first answer on a new connection, 50 ms round trip", "ms", Goal::AtMost(55.0))],
+        round_trip: FAR,
+        relay: false,
+        run: first,
+        ..PLAIN
+    },
+    Measure {
+        name: "connections",
+        rows: &[
+            Row("new connections a second, 32 at a time", "/s", Goal::AtLeastOfKubectl(2.0)),
+            Row("of them answered", "%", Goal::AtLeast(100.0)),
+        ],
+        run: connections,
+        ..PLAIN
+    },
+    Measure {
+        name: "download",
+        rows: &[
+            Row("download, one stream", "MiB/s", Goal::AtLeastOfKubectl(1.2)),
+            Row("CPU of the forwarder, down", "s/GiB", Goal::AtMost(0.8)),
+            Row("CPU of the sandbox, down", "s/GiB", Goal::None),
+        ],
+        run: |setting, running| transfer(setting, running, client::download, 1),
+        ..PLAIN
+    },
+    Measure {
+        name: "download-8",
+        rows: &[
+            Row("download, eight streams", "MiB/s", Goal::None),
+            Row("CPU of the forwarder, down, eight streams", "s/GiB", Goal::AtMost(0.8)),
+            Row("CPU of the sandbox, down, eight streams", "s/GiB", Goal::None),
+        ],
+        run: |setting, running| transfer(setting, running, client::download, 8),
+        ..PLAIN
+    },
+    Measure {
+        name: "upload",
+        rows: &[
+            Row("upload, one stream", "MiB/s", Goal::AtLeastOfKubectl(1.4)),
+            Row("CPU of the forwarder, up", "s/GiB", Goal::AtMost(0.8)),
+            Row("CPU of the sandbox, up", "s/GiB", Goal::None),
+        ],
+        run: |setting, running| transfer(setting, running, client::upload, 1),
+        ..PLAIN
+    },
+    Measure {
+        name: "upload-8",
+        rows: &[
+            Row("upload, eight streams", "MiB/s", Goal::None),
+            Row("CPU of the forwarder, up, eight streams", "s/GiB", Goal::AtMost(0.8)),
+            Row("CPU of the sandbox, up, eight streams", "s/GiB", Goal::None),
+        ],
+        run: |setting, running| transfer(setting, running, client::upload, 8),
+        ..PLAIN
+    },
+    Measure {
+        name: "memory",
+        rows: &[
+            Row("resident memory, idle", "MiB", Goal::AtMost(12.0)),
+            Row("resident memory, 500 open connections", "MiB", Goal::AtMost(16.0)),
+        ],
+        run: memory,
+        ..PLAIN
+    },
+    Measure {
+        name: "stalled-client",
+        rows: &[
+            Row("beside a client that stops reading: answered", "%", Goal::AtLeast(100.0)),
+            Row("… p50", "ms", Goal::None),
+            Row("… p99", "ms", Goal::None),
+            Row("… p99, to that without", "x", Goal::AtMost(2.0)),
+        ],
+        run: |setting, running| beside(setting, running.http, || client::stall_download(running.http)),
+        ..PLAIN
+    },
+    Measure {
+        name: "stalled-application",
+        rows: &[
+            Row("beside an application that stops reading: answered", "%", Goal::AtLeast(100.0)),
+            Row("… p50", "ms", Goal::None),
+            Row("… p99", "ms", Goal::None),
+            Row("… p99, to that without", "x", Goal::AtMost(2.0)),
+        ],
+        stalls: true,
+        run: |setting, running| beside(setting, running.http, || client::stall_upload(running.stalled)),
+        ..PLAIN
+    },
+];
+
+/// How a measurement came to nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing was answered in time.
+    TimesOut,
+    /// The forwarder ended.
+    Ends,
+    /// What else went wrong.
+    Other(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if client::is_timeout(&error) { Self::TimesOut } else { Self::Other(error) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimesOut => f.write_str("all time out"),
+            Self::Ends => f.write_str("ends"),
+            Self::Other(error) => write!(f, "fails: {error}"),
+        }
+    }
+}
+
+fn start(_: &Setting, running: &mut Running) -> Result<Vec<f64>, Failure> {
+    client::first_answer(running.http, PATIENCE)?;
+    Ok(vec![milliseconds(running.started.elapsed())])
+}
+
+/// The median of some, once the first has made all ready that is made once.
+fn first(setting: &Setting, running: &mut Running) -> Result<Vec<f64>, Failure> {
+    client::first_answer(running.http, PATIENCE)?;
+    let count = if setting.quick { 10 } else { 40 };
+    let answers = (0..count).map(|_| client::first_answer(running.http, PATIENCE).map(milliseconds));
+    Ok(vec![median(&mut answers.collect::<io::Result<Vec<_>>>()?)])
+}
+
+fn connections(setting: &Setting, running: &mut Running) -> Result<Vec<f64>, Failure> {
+    let port = running.http;
+    client::first_answer(port, PATIENCE)?;
+    let within = Duration::from_secs(if setting.quick { 1 } else { 3 });
+    let begun = Instant::now();
+    let asked = at_once(AT_ONCE, || {
+        let mut asked = Vec::new();
+        while begun.elapsed() < within {
+            asked.push(client::first_answer(port, PATIENCE));
+        }
+        asked
+    });
+    let took = begun.elapsed().as_secs_f64();
+    let (all, answered) = (asked.len(), asked.iter().flatten().count());
+    if answered == 0 {
+        // There are none without a first.
+        return Err(asked.into_iter().find_map(Result::err).map_or(Failure::TimesOut, Failure::from));
+    }
+    Ok(vec![number(answered) / took, 100.0 * number(answered) / number(all)])
+}
+
+/// Moves bytes through so many connections at once.
+fn transfer(
+    setting: &Setting,
+    running: &mut Running,
+    carry: fn(u16, u64) -> io::Result<()>,
+    streams: usize,
+) -> Result<Vec<f64>, Failure> {
+    let port = running.http;
+    let mib: u32 = if setting.quick { 256 } else { 768 };
+    let length = u64::from(mib) * MIB / streams as u64;
+    // Buffers and windows grow to their size first.
+    carry(port, 16 * MIB)?;
+    let pids = [Some(running.pid()), setting.cluster];
+    let cpu = || pids.map(|pid| pid.and_then(process::cpu_seconds).unwrap_or(f64::NAN));
+    let before = cpu();
+    let begun = Instant::now();
+    at_once(streams, || vec![carry(port, length)]).into_iter().collect::<io::Result<()>>()?;
+    let took = begun.elapsed().as_secs_f64();
+    let after = cpu();
+    let per_gib = |index: usize| (after[index] - before[index]) / f64::from(mib) * 1024.0;
+    Ok(vec![f64::from(mib) / took, per_gib(0), per_gib(1)])
+}
+
+fn memory(_: &Setting, running: &mut Running) -> Result<Vec<f64>, Failure> {
+    let resident = || {
+        thread::sleep(SETTLE);
+        process::resident_mib(running.pid()).unwrap_or(f64::NAN)
+    };
+    client::first_answer(running.http, PATIENCE)?;
+    let idle = resident();
+    let open = (0..OPEN).map(|_| client::open(running.http)).collect::<io::Result<Vec<_>>>()?;
+    let full = resident();
+    drop(open);
+    Ok(vec![idle, full])
+}
+
+/// What others get while somebody stalls, and what they got before.
+fn beside<T>(setting: &Setting, port: u16, stall: impl Fn() -> io::Result<T>) -> Result<Vec<f64>, Failure> {
+    client::first_answer(port, PATIENCE)?;
+    let usual = Others::ask(setting, port)?;
+    let stalled = stall()?;
+    thread::sleep(SETTLE);
+    let others = Others::ask(setting, port)?;
+    drop(stalled);
+    Ok(vec![others.answered, others.p50, others.p99, others.p99 / usual.p99])
+}
+
+/// What others got: a share in percent, and milliseconds.
+struct Others {
+    answered: f64,
+    p50: f64,
+    p99: f64,
+}
+
+impl Others {
+    fn ask(setting: &Setting, port: u16) -> Result<Self, Failure> {
+        let each = if setting.quick { 250 } else { 1000 };
+        let begun = Instant::now();
+        let asked = at_once(OTHERS, || {
+            let ask =
+                |_| (begun.elapsed() < OTHERS_WITHIN).then(|| client::first_answer(port, OTHERS_PATIENCE));
+            (0..each).map_while(ask).collect()
+        });
+        let all = asked.len();
+        let mut times: Vec<f64> = asked.into_iter().flatten().map(milliseconds).collect();
+        times.sort_by(f64::total_cmp);
+        let p99 = *times.get(times.len() * 99 / 100).ok_or(Failure::TimesOut)?;
+        Ok(Self { answered: 100.0 * number(times.len()) / number(all), p50: median(&mut times), p99 })
+    }
+}
+
+/// Runs something on so many threads, and gathers what they give.
+fn at_once<T: Send>(threads: usize, run: impl Fn() -> Vec<T> + Sync) -> Vec<T> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(&run)).collect();
+        // One that panicked has said why, and is as good as one that got nothing.
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    })
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+fn number(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}

@@ -1,0 +1,20 @@
+//! What the kernel knows of a process (Linux; elsewhere it is not known).
+
+/// Clock ticks a second in `/proc`, whatever the kernel's own: part of its ABI.
+const TICKS: f64 = 100.0;
+
+/// Seconds of CPU used so far, in user and kernel mode.
+pub(super) fn cpu_seconds(pid: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses, which may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    Some(ticks.sum::<f64>() / TICKS)
+}
+
+/// Resident memory in MiB.
+pub(super) fn resident_mib(pid: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
+}
