@@ -14,14 +14,16 @@
 //! To have a ping in queue `q` it takes a ping in every queue from the next one in turn up to `q`; each is a mark in its
 //! own. New connections need no pings at all: their SYN_STREAMs are marks too.
 //!
-//! # What a stalled queue costs the others
+//! # Beside a stalled queue
 //!
 //! Pings cannot pass a queue by. While one is stalled, each round of pings takes a place of its fifty that is not given
-//! back. So from [`DEAF`] unanswered pings on, the others ask for proof as rarely as they can, once a window; with the
-//! places that are left this takes them some 400 frames of DATA on. When no place is left, a queue that has had an answer
-//! to all it asked goes on *blind*: its window would never open again otherwise. A stalled queue stays held, for it
-//! owes answers. The reader is then as safe as before but for one case, a second application that stalls; it is exact
-//! again as soon as the first queue moves.
+//! back. So from [`DEAF`] unanswered pings on, no more are sent for proof. The others are proven by *probes*: a
+//! SYN_STREAM goes to its own queue and to no other, and one without headers is refused by that queue's worker in its
+//! turn (§3.1), without any part of an application. The runtime logs each refusal, so a probe is sent only once a queue's
+//! window is used up: one to 1.5 MiB of upload, and only while some application beside it does not read.
+//!
+//! One place of a queue is kept for the mark that proves the rest. Whichever needs it takes it: a probe, or the
+//! SYN_STREAM of a connection that waits for room.
 //!
 //! Queue 0 carries no DATA (see [`super::session`]). Its worker never waits for an application, so it has no bound.
 //!
@@ -43,8 +45,8 @@ const WINDOW: usize = 24;
 /// five pings, 60 bytes, to six frames.
 const MARK_EVERY: usize = WINDOW / 4;
 
-/// Unanswered pings of a queue that tell that it is stalled: twice what is under way in a window that moves.
-const DEAF: usize = 2 * WINDOW / MARK_EVERY;
+/// Unanswered pings of a queue that tell that it is stalled: more than four windows that move have under way.
+const DEAF: usize = 4 * WINDOW / MARK_EVERY;
 
 /// The queue of a stream's frames.
 pub(super) fn queue_of(stream: u32) -> usize {
@@ -101,9 +103,14 @@ impl Queue {
         }
     }
 
-    /// A frame fits, and behind it a ping to prove it.
+    /// A frame fits, and behind it a mark to prove it.
     fn has_room(&self) -> bool {
         self.held.frames + 1 < CAPACITY
+    }
+
+    /// A mark fits. The last place is for one that proves all before it.
+    fn takes_mark(&self) -> bool {
+        self.has_room() || self.held.frames < CAPACITY && self.marks.is_empty()
     }
 
     /// A DATA frame fits.
@@ -111,9 +118,9 @@ impl Queue {
         self.held.data < WINDOW && self.has_room()
     }
 
-    /// A ping may be put in. With more held than fits, and nothing that is to be answered, it was sent blind.
-    fn is_passable(&self) -> bool {
-        self.held.frames < CAPACITY || self.marks.is_empty()
+    /// A window is used up, and no answer that would open it again is on its way.
+    fn is_unproven(&self) -> bool {
+        self.marks.is_empty() && !self.has_window()
     }
 }
 
@@ -132,14 +139,19 @@ impl Credit {
         Self { on, ..Self::default() }
     }
 
-    /// Whether a frame that waits for no application may be sent: SYN_STREAM, RST_STREAM.
+    /// Whether a frame that waits for no application may be sent: RST_STREAM.
     pub(super) fn has_room(&self, queue: usize) -> bool {
-        !self.on || queue == 0 || self.queues[queue].has_room() || self.is_blind(queue)
+        !self.on || queue == 0 || self.queues[queue].has_room()
+    }
+
+    /// Whether a SYN_STREAM may be sent.
+    pub(super) fn takes_syn(&self, queue: usize) -> bool {
+        !self.on || queue == 0 || self.queues[queue].takes_mark()
     }
 
     /// Whether a DATA frame may be sent.
     pub(super) fn has_window(&self, queue: usize) -> bool {
-        !self.on || self.queues[queue].has_window() || self.is_blind(queue)
+        !self.on || self.queues[queue].has_window()
     }
 
     /// How much speaks against one more stream on `queue`, least first: the frames up to the last answer it owes, which a
@@ -187,32 +199,33 @@ impl Credit {
         }
     }
 
-    /// Whether the queue whose turn it is takes a ping.
-    pub(super) fn takes_ping(&self) -> bool {
-        !self.on || self.is_passable(self.next)
+    /// Whether the queue whose turn it is takes the echo of a ping of the peer's.
+    pub(super) fn takes_echo(&self) -> bool {
+        self.has_room(self.next)
     }
 
     /// Whether all queues take a ping, and none of them is deaf.
     pub(super) fn takes_round(&self) -> bool {
-        !self.on || !self.is_deaf() && (0..QUEUES).all(|queue| self.is_passable(queue))
+        !self.on || !self.is_deaf() && (0..QUEUES).all(|queue| self.takes_syn(queue))
     }
 
     /// How many pings are due now.
     pub(super) fn pings_due(&self) -> usize {
-        if !self.on {
+        if !self.on || self.is_deaf() {
             return 0;
         }
-        let deaf = self.is_deaf();
         let due = |queue: &usize| {
-            let state = &self.queues[*queue];
-            let wants = if deaf {
-                state.marks.is_empty() && !state.has_window()
-            } else {
-                state.tail.frames >= MARK_EVERY
-            };
-            *queue != 0 && wants && self.is_reachable(*queue)
+            *queue != 0 && self.queues[*queue].tail.frames >= MARK_EVERY && self.is_reachable(*queue)
         };
         (0..QUEUES).filter(due).map(|queue| self.steps(queue)).max().unwrap_or(0)
+    }
+
+    /// A queue that is to be proven by a probe, since no ping gets there.
+    pub(super) fn probe_due(&self) -> Option<usize> {
+        let due = |queue: &usize| {
+            self.queues[*queue].is_unproven() && (self.is_deaf() || !self.is_reachable(*queue))
+        };
+        (1..QUEUES).find(due).filter(|_| self.on)
     }
 
     /// A ping of ours came back.
@@ -246,10 +259,6 @@ impl Credit {
         *self = Self::new(false);
     }
 
-    fn is_passable(&self, queue: usize) -> bool {
-        queue == 0 || self.queues[queue].is_passable()
-    }
-
     /// Some queue answers no pings.
     fn is_deaf(&self) -> bool {
         self.queues.iter().any(|queue| queue.pings > DEAF)
@@ -262,12 +271,7 @@ impl Credit {
 
     /// Whether a ping can be put into `queue`, and before it one into each queue on the way.
     fn is_reachable(&self, queue: usize) -> bool {
-        (0..self.steps(queue)).all(|step| self.is_passable((self.next + step) % QUEUES))
-    }
-
-    /// Nothing more can be learned of `queue`, and it owes nothing.
-    fn is_blind(&self, queue: usize) -> bool {
-        self.queues[queue].marks.is_empty() && !self.is_reachable(queue)
+        (0..self.steps(queue)).all(|step| self.takes_syn((self.next + step) % QUEUES))
     }
 }
 

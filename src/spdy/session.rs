@@ -229,7 +229,7 @@ impl Session {
     pub fn flush(&mut self, out: &mut BytesMut) {
         self.flush_resets(out);
         self.flush_openings(out);
-        while self.credit.takes_ping()
+        while self.credit.takes_echo()
             && let Some(id) = self.echoes.pop_front()
         {
             frame::put_ping(out, id);
@@ -238,6 +238,7 @@ impl Session {
         for _ in 0..self.credit.pings_due() {
             self.ping(out);
         }
+        self.flush_probes(out);
     }
 
     fn flush_resets(&mut self, out: &mut BytesMut) {
@@ -270,6 +271,21 @@ impl Session {
                 syn(stream, false, "data");
             }
             self.opening.pop_front();
+        }
+    }
+
+    /// Where a pair waits to be opened it is the proof itself, of the queue that takes it, and ids ascend.
+    fn flush_probes(&mut self, out: &mut BytesMut) {
+        while self.opening.is_empty()
+            && self.opened <= MAX_PAIRS
+            && let Some(queue) = self.credit.probe_due()
+        {
+            let ids = data_ids(PairId(self.opened));
+            self.opened += 1;
+            for stream in ids.into_iter().filter(|stream| queue_of(*stream) == queue) {
+                frame::put_syn_stream(out, &mut self.encoder, stream, true, &[]);
+                self.credit.syn(stream);
+            }
         }
     }
 
@@ -378,11 +394,16 @@ impl Session {
     }
 }
 
+/// The ids that a pair's data stream may have, one for each queue that carries DATA, in the pair's own order.
+fn data_ids(pair: PairId) -> [u32; DATA_OFFSETS.len()] {
+    let first = pair.0 as usize;
+    std::array::from_fn(|turn| pair.0 * STRIDE + DATA_OFFSETS[(first + turn) % DATA_OFFSETS.len()])
+}
+
 /// A data stream's id for a pair: on the queue with room that owes least, in turn where they owe the same.
 fn choose(credit: &Credit, pair: PairId) -> Option<u32> {
-    let count = DATA_OFFSETS.len();
-    let in_turn = (0..count).map(|turn| pair.0 * STRIDE + DATA_OFFSETS[(pair.0 as usize + turn) % count]);
-    in_turn
-        .filter(|&stream| credit.has_room(queue_of(stream)))
+    data_ids(pair)
+        .into_iter()
+        .filter(|&stream| credit.takes_syn(queue_of(stream)))
         .min_by_key(|&stream| credit.load(queue_of(stream)))
 }
