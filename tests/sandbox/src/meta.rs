@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use podserver::hex;
 use serde_json::{Map, Value, json};
 
 use crate::resources::Resource;
@@ -118,14 +119,6 @@ pub(crate) fn suffix() -> String {
 pub(crate) fn encode(bytes: &[u8]) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     bytes.iter().map(|b| char::from(LETTERS[usize::from(*b) % LETTERS.len()])).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|b| [b >> 4, b & 15])
-        .map(|n| char::from(b"0123456789abcdef"[usize::from(n)]))
-        .collect()
 }
 
 fn random<const N: usize>() -> [u8; N] {

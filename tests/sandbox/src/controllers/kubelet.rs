@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use podserver::PORTS;
 use serde_json::{Value, json};
 
 use super::pod_status;
@@ -12,9 +13,6 @@ use crate::meta::{self, items, number};
 use crate::resources::POD;
 use crate::status::Status;
 use crate::store::Key;
-
-/// Ports that every pod listens on, declared or not; what each does is the node's business.
-const ALWAYS: [u16; 7] = [8080, 9000, 5432, 9001, 9002, 9003, 9004];
 
 /// An image that can never be pulled.
 pub(crate) const MISSING_IMAGE: &str = "registry.invalid/missing:1";
@@ -157,13 +155,14 @@ fn write(
     })
 }
 
+/// Those that the pod declares, and those that every pod has, declared or not.
 fn ports(pod: &Value) -> Vec<u16> {
     let declared = items(pod, "/spec/containers")
         .iter()
         .flat_map(|container| items(container, "/ports"))
         .filter(|port| port["protocol"] != json!("UDP"))
         .filter_map(|port| u16::try_from(number(port, "/containerPort")).ok());
-    let mut ports: Vec<u16> = declared.chain(ALWAYS).collect();
+    let mut ports: Vec<u16> = declared.chain(PORTS).collect();
     ports.sort_unstable();
     ports.dedup();
     ports

@@ -4,20 +4,15 @@
 //! (the runtime's port-forward server, in [`crate::portforward`]) dials through `Sandbox::dial` and gets what
 //! containerd gets: a socket, a refusal, or the news that the namespace is closed.
 
-mod app;
-mod container;
-mod http;
 mod sandbox;
-mod socket;
-mod stats;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use podserver::Stats;
 pub(crate) use sandbox::{DialError, Sandbox};
-pub use stats::Stats;
 
 /// Which protocols of `pods/portforward` the server speaks (PROTOCOL §1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -2,17 +2,14 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use podserver::{Container, Counts, Stats, hex};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::net::TcpStream;
 use tokio::sync::RwLock;
-
-use super::app::hex;
-use super::container::Container;
-use super::stats::{Counts, Stats};
 
 /// A sandbox. Sessions hold on to it when its pod is gone.
 pub(crate) struct Sandbox {
@@ -60,7 +57,7 @@ impl Sandbox {
         if self.is_running() || *self.closed.read().await {
             return;
         }
-        match Container::start(&self.name, &self.counts).await {
+        match Container::start(&self.name, &self.counts, anywhere).await {
             Ok(container) => self.swap(Some(container)),
             Err(error) => {
                 tracing::error!(pod = %self.name, %error, "the container cannot listen");
@@ -118,6 +115,11 @@ impl Sandbox {
         };
         connect.await.map_err(|_| DialError::Refused)
     }
+}
+
+/// A loopback port that the kernel chooses stands in for the pod's own.
+fn anywhere(_: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
 }
 
 fn random_hex<const BYTES: usize>() -> String {

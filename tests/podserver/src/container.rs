@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,20 +37,24 @@ impl Life {
 }
 
 /// A running container.
-pub(super) struct Container {
+pub struct Container {
     addresses: HashMap<u16, SocketAddr>,
     life: Arc<Life>,
     tasks: TaskTracker,
 }
 
 impl Container {
-    /// Listens on every port and returns. Kernel-chosen loopback ports stand in for the pod's own.
-    pub(super) async fn start(pod: &Arc<str>, ports: &HashMap<u16, Arc<Counts>>) -> io::Result<Self> {
+    /// Listens for every port, where `at` says, and returns.
+    pub async fn start(
+        pod: &Arc<str>,
+        ports: &HashMap<u16, Arc<Counts>>,
+        at: impl Fn(u16) -> SocketAddr,
+    ) -> io::Result<Self> {
         let life = Arc::new(Life::default());
         let tasks = TaskTracker::new();
         let mut addresses = HashMap::new();
         for (&port, counts) in ports {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            let listener = TcpListener::bind(at(port)).await?;
             addresses.insert(port, listener.local_addr()?);
             let app = App { pod: pod.clone(), port, counts: counts.clone() };
             tasks.spawn(accept(listener, app, life.clone(), tasks.clone()));
@@ -59,12 +63,12 @@ impl Container {
     }
 
     /// Where the application of `port` listens.
-    pub(super) fn address(&self, port: u16) -> Option<SocketAddr> {
+    pub fn address(&self, port: u16) -> Option<SocketAddr> {
         self.addresses.get(&port).copied()
     }
 
     /// Stops gracefully: `grace` for what is in flight, then closes.
-    pub(super) async fn stop(self, grace: Duration) {
+    pub async fn stop(self, grace: Duration) {
         self.life.stopping.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(grace, self.tasks.wait()).await;
@@ -73,7 +77,7 @@ impl Container {
     }
 
     /// Dies: every connection is reset.
-    pub(super) async fn kill(self) {
+    pub async fn kill(self) {
         self.life.killed.store(true, Ordering::Release);
         self.life.over.cancel();
         self.tasks.close();

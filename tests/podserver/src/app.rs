@@ -7,7 +7,7 @@
 //! | 9002 | says `hello` and half-closes, then reads to EOF |
 //! | 9003 | accepts and resets |
 //! | 9004 | accepts and never reads |
-//! | others | HTTP, see [`super::http`] |
+//! | others | HTTP, see `http.rs` |
 
 use std::future;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ async fn hello(mut socket: Socket) -> std::io::Result<()> {
 }
 
 /// Lowercase hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()

@@ -22,7 +22,7 @@ pub struct Stats {
 
 /// The running counts, and the bell that rings when one changes.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub struct Counts {
     connections: AtomicU64,
     closed: AtomicU64,
     requests: AtomicU64,
@@ -57,7 +57,8 @@ impl Counts {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn snapshot(&self) -> Stats {
+    /// What has been counted so far.
+    pub fn snapshot(&self) -> Stats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         // Closed before opened: a connection that comes between the two must not make `open` negative.
         let closed = read(&self.closed);
@@ -72,7 +73,7 @@ impl Counts {
     }
 
     /// Resolves at the first snapshot that is `enough`.
-    pub(super) async fn wait(&self, enough: impl Fn(&Stats) -> bool) -> Stats {
+    pub async fn wait(&self, enough: impl Fn(&Stats) -> bool) -> Stats {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
