@@ -14,7 +14,7 @@ use crate::defaults;
 use crate::faults::Faults;
 use crate::meta;
 use crate::node::Node;
-use crate::resources::{EVENT, NAMESPACE, POD, REPLICA_SET, Resource};
+use crate::resources::{EVENT, NAMESPACE, POD, REPLICA_SET, ROLE, Resource};
 use crate::select::Selector;
 use crate::shape;
 use crate::status::Status;
@@ -108,8 +108,10 @@ impl Cluster {
             ("", prefix) => format!("{prefix}{}", meta::suffix()),
             (name, _) => name.to_owned(),
         };
+        // The names of roles and bindings need only be path segments.
+        let free = resource.group == ROLE.group && !name.contains(['/', '%']);
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-        if !name.chars().all(allowed) || name.starts_with('-') || name.ends_with('-') {
+        if !free && (!name.chars().all(allowed) || name.starts_with('-') || name.ends_with('-')) {
             let why = format!(
                 "Invalid value: \"{name}\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'"
             );

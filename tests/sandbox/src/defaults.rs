@@ -36,6 +36,14 @@ pub(crate) fn fill(cluster: &Cluster, resource: &Resource, object: &mut Value) {
         "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "ReplicationController" | "Job" => {
             workload(resource.kind, object);
         }
+        "RoleBinding" | "ClusterRoleBinding" => {
+            default(meta::object_at(object, "roleRef"), "apiGroup", json!(resource.group));
+            let subjects = object["subjects"].as_array_mut().into_iter().flatten();
+            for subject in subjects.filter_map(Value::as_object_mut) {
+                let group = if subject["kind"] == json!("ServiceAccount") { "" } else { resource.group };
+                default(subject, "apiGroup", json!(group));
+            }
+        }
         "EndpointSlice" => {
             for endpoint in object["endpoints"].as_array_mut().into_iter().flatten() {
                 default(meta::object_at(endpoint, "conditions"), "ready", json!(true));

@@ -104,6 +104,29 @@ const DELETE_OPTIONS: Schema = &[
     (4, "propagationPolicy", false, Text),
     (5, "dryRun", true, Text),
 ];
+const TOKEN_SPEC: Schema = &[(1, "audiences", true, Text), (4, "expirationSeconds", false, Int)];
+const TOKEN_REQUEST: Schema =
+    &[(1, "metadata", false, Message(METADATA)), (2, "spec", false, Message(TOKEN_SPEC))];
+const POLICY_RULE: Schema = &[
+    (1, "verbs", true, Text),
+    (2, "apiGroups", true, Text),
+    (3, "resources", true, Text),
+    (4, "resourceNames", true, Text),
+    (5, "nonResourceURLs", true, Text),
+];
+const ROLE: Schema = &[(1, "metadata", false, Message(METADATA)), (2, "rules", true, Message(POLICY_RULE))];
+const SUBJECT: Schema = &[
+    (1, "kind", false, Text),
+    (2, "apiGroup", false, Text),
+    (3, "name", false, Text),
+    (4, "namespace", false, Text),
+];
+const ROLE_REF: Schema = &[(1, "apiGroup", false, Text), (2, "kind", false, Text), (3, "name", false, Text)];
+const BINDING: Schema = &[
+    (1, "metadata", false, Message(METADATA)),
+    (2, "subjects", true, Message(SUBJECT)),
+    (3, "roleRef", false, Message(ROLE_REF)),
+];
 const UNKNOWN: Schema =
     &[(1, "type", false, Message(&[(1, "apiVersion", false, Text), (2, "kind", false, Text)]))];
 
@@ -117,6 +140,9 @@ fn schema(kind: &str) -> Option<Schema> {
         "SelfSubjectAccessReview" => ACCESS,
         "SelfSubjectRulesReview" => RULES,
         "DeleteOptions" => DELETE_OPTIONS,
+        "TokenRequest" => TOKEN_REQUEST,
+        "Role" | "ClusterRole" => ROLE,
+        "RoleBinding" | "ClusterRoleBinding" => BINDING,
         _ => return None,
     })
 }

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::meta::{items, namespace, text};
+use crate::resources::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING};
 use crate::status::Status;
+use crate::store::{Key, Store};
 
 /// What a user may do. An empty list of namespaces or names means all of them; `*` matches anything.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +42,21 @@ impl Rule {
         self
     }
 
+    /// A rule of a role, as a binding in `namespace` grants it; an empty one is every namespace.
+    fn of_role(rule: &Value, namespace: &str) -> Self {
+        let list = |field: &str| {
+            let entries = rule[field].as_array().into_iter().flatten().filter_map(Value::as_str);
+            entries.map(str::to_owned).collect()
+        };
+        Self {
+            verbs: list("verbs"),
+            groups: list("apiGroups"),
+            resources: list("resources"),
+            namespaces: words(namespace),
+            names: list("resourceNames"),
+        }
+    }
+
     fn allows(&self, action: &Action<'_>) -> bool {
         let has = |list: &[String], word: &str| list.iter().any(|entry| entry == "*" || entry == word);
         let optional = |list: &[String], word: &str| list.is_empty() || has(list, word);
@@ -55,6 +73,34 @@ impl Rule {
             "verbs": self.verbs, "apiGroups": self.groups, "resources": self.resources, "resourceNames": self.names,
         })
     }
+}
+
+/// What the roles that are bound to a user, or to a group it is in, allow.
+pub(crate) fn granted(store: &Store, user: &str, groups: &[String]) -> Vec<Rule> {
+    let means = |subject: &Value| match text(subject, "/kind") {
+        "User" => text(subject, "/name") == user,
+        "Group" => groups.iter().any(|group| group == text(subject, "/name")),
+        "ServiceAccount" => {
+            let (home, name) = (text(subject, "/namespace"), text(subject, "/name"));
+            user.strip_prefix("system:serviceaccount:").is_some_and(|rest| rest == format!("{home}:{name}"))
+        }
+        _ => false,
+    };
+    let bindings = [&ROLE_BINDING, &CLUSTER_ROLE_BINDING];
+    let bindings = bindings.into_iter().flat_map(|resource| store.all(resource, None));
+    let bound = bindings.filter(|binding| items(binding, "/subjects").iter().any(means));
+    let rules = bound.filter_map(|binding| {
+        let home = namespace(&binding);
+        let name = text(&binding, "/roleRef/name");
+        let role = match text(&binding, "/roleRef/kind") {
+            "ClusterRole" => Key::new(&CLUSTER_ROLE, "", name),
+            _ => Key::new(&ROLE, home, name),
+        };
+        let rules =
+            items(&*store.get(&role)?, "/rules").iter().map(|rule| Rule::of_role(rule, home)).collect();
+        Some::<Vec<_>>(rules)
+    });
+    rules.flatten().collect()
 }
 
 /// What a request wants to do. Strings that do not apply are empty.

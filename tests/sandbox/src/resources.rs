@@ -42,7 +42,7 @@ resources! {
     POD = ""/"v1" "pods" "pod" "Pod" ["po"] true true ["portforward", "status"];
     CONTROLLER = ""/"v1" "replicationcontrollers" "replicationcontroller" "ReplicationController" ["rc"] true true ["scale", "status"];
     SECRET = ""/"v1" "secrets" "secret" "Secret" [] true false [];
-    SERVICE_ACCOUNT = ""/"v1" "serviceaccounts" "serviceaccount" "ServiceAccount" ["sa"] true false [];
+    SERVICE_ACCOUNT = ""/"v1" "serviceaccounts" "serviceaccount" "ServiceAccount" ["sa"] true false ["token"];
     SERVICE = ""/"v1" "services" "service" "Service" ["svc"] true true ["status"];
     DAEMON_SET = "apps"/"v1" "daemonsets" "daemonset" "DaemonSet" ["ds"] true true ["status"];
     DEPLOYMENT = "apps"/"v1" "deployments" "deployment" "Deployment" ["deploy"] true true ["scale", "status"];
@@ -50,6 +50,10 @@ resources! {
     STATEFUL_SET = "apps"/"v1" "statefulsets" "statefulset" "StatefulSet" ["sts"] true true ["scale", "status"];
     CRON_JOB = "batch"/"v1" "cronjobs" "cronjob" "CronJob" ["cj"] true true ["status"];
     JOB = "batch"/"v1" "jobs" "job" "Job" [] true true ["status"];
+    CLUSTER_ROLE = "rbac.authorization.k8s.io"/"v1" "clusterroles" "clusterrole" "ClusterRole" [] false false [];
+    CLUSTER_ROLE_BINDING = "rbac.authorization.k8s.io"/"v1" "clusterrolebindings" "clusterrolebinding" "ClusterRoleBinding" [] false false [];
+    ROLE = "rbac.authorization.k8s.io"/"v1" "roles" "role" "Role" [] true false [];
+    ROLE_BINDING = "rbac.authorization.k8s.io"/"v1" "rolebindings" "rolebinding" "RoleBinding" [] true false [];
     ENDPOINT_SLICE = "discovery.k8s.io"/"v1" "endpointslices" "endpointslice" "EndpointSlice" [] true false [];
 }
 
@@ -69,13 +73,18 @@ impl Resource {
         match subresource {
             "scale" => ("autoscaling", "v1", "Scale"),
             "portforward" => ("", "v1", "PodPortForwardOptions"),
+            "token" => ("authentication.k8s.io", "v1", "TokenRequest"),
             _ => (self.group, self.version, self.kind),
         }
     }
 
     /// The verbs of `subresource`.
     pub(crate) fn subresource_verbs(subresource: &str) -> &'static [&'static str] {
-        if subresource == "portforward" { &["create", "get"] } else { &["get", "patch", "update"] }
+        match subresource {
+            "portforward" => &["create", "get"],
+            "token" => &["create"],
+            _ => &["get", "patch", "update"],
+        }
     }
 }
 

@@ -19,6 +19,7 @@ const OBJECTS: &[&str] = &[
     "labels",
     "annotations",
     "matchLabels",
+    "roleRef",
 ];
 const LISTS_OF_OBJECTS: &[&str] = &[
     "containers",
@@ -29,6 +30,8 @@ const LISTS_OF_OBJECTS: &[&str] = &[
     "ownerReferences",
     "containerStatuses",
     "matchExpressions",
+    "rules",
+    "subjects",
 ];
 const STRINGS: &[&str] = &[
     "name",

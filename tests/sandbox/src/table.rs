@@ -54,11 +54,22 @@ pub(crate) fn columns(resource: &Resource) -> &'static [Column] {
         "EndpointSlice" => ENDPOINT_SLICES,
         "Endpoints" => ENDPOINTS,
         "Event" => EVENTS,
+        "Role" | "ClusterRole" => ROLES,
+        "RoleBinding" | "ClusterRoleBinding" => BINDINGS,
         _ => OTHERS,
     }
 }
 
 static OTHERS: &[Column] = &[NAME, AGE];
+
+static ROLES: &[Column] =
+    &[NAME, column("Created At", "date", |o| json!(text(o, "/metadata/creationTimestamp")))];
+
+static BINDINGS: &[Column] = &[
+    NAME,
+    column("Role", "string", |o| json!(format!("{}/{}", text(o, "/roleRef/kind"), text(o, "/roleRef/name")))),
+    AGE,
+];
 
 static PODS: &[Column] = &[
     NAME,

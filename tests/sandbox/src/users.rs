@@ -1,12 +1,17 @@
 //! Who is asking: bearer tokens, client certificates and impersonation.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use http::HeaderMap;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::rbac::{Action, Rule};
+use crate::meta;
+use crate::rbac::{self, Action, Rule};
 use crate::status::Status;
+use crate::store::{Key, Store};
 
 /// How a user proves who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +39,7 @@ impl User {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            groups: vec!["system:authenticated".into()],
+            groups: vec![AUTHENTICATED.into()],
             rules: Vec::new(),
             credential: Credential::Token,
             token: format!("token-of-{name}"),
@@ -111,21 +116,66 @@ impl Identity {
     }
 }
 
+/// The group of everybody who has proven to be somebody.
+const AUTHENTICATED: &str = "system:authenticated";
+
+/// What a service account's name as a user begins with.
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+
+/// The groups that a user is in by its name alone.
+fn groups_of(name: &str) -> Vec<String> {
+    let namespace = name.strip_prefix(SERVICE_ACCOUNT).and_then(|rest| Some(rest.split_once(':')?.0));
+    let of_accounts = namespace.into_iter().flat_map(|namespace| {
+        ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
+    });
+    of_accounts.chain([AUTHENTICATED.to_owned()]).collect()
+}
+
 /// All users, found by name, token or certificate.
 pub(crate) struct Users {
     by_name: HashMap<String, User>,
     /// The certificates made for users; nobody else can have one signed by this CA.
     by_certificate: HashMap<Vec<u8>, String>,
+    /// The tokens that service accounts were given.
+    issued: Mutex<HashMap<String, Issued>>,
+}
+
+/// Whose a token is, and until when.
+struct Issued {
+    account: Key,
+    /// A token is for this account and not for a later one of its name.
+    uid: String,
+    until: Instant,
 }
 
 impl Users {
     pub(crate) fn new(users: Vec<User>, certificates: HashMap<Vec<u8>, String>) -> Self {
         let by_name = users.into_iter().map(|user| (user.name.clone(), user)).collect();
-        Self { by_name, by_certificate: certificates }
+        Self { by_name, by_certificate: certificates, issued: Mutex::default() }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&User> {
         self.by_name.get(name)
+    }
+
+    /// A new token for a service account.
+    pub(crate) fn issue(&self, account: Key, uid: &str, lifetime: Duration) -> String {
+        // The real thing signs a JSON web token; to its clients that is as opaque as this.
+        let token = format!("token-of-{}-{}", account.name, meta::new_uid());
+        let issued = Issued { account, uid: uid.to_owned(), until: Instant::now() + lifetime };
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), issued);
+        token
+    }
+
+    /// The service account whose token this is, if it still is there.
+    fn service_account(&self, token: &str, store: &Store) -> Option<Identity> {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let Issued { account, uid, .. } = issued.get(token).filter(|issued| issued.until > Instant::now())?;
+        let found = store.get(account).filter(|found| meta::uid(found) == uid)?;
+        let name = format!("{SERVICE_ACCOUNT}{}:{}", account.namespace, account.name);
+        let groups = groups_of(&name);
+        let rules = rbac::granted(store, &name, &groups);
+        Some(Identity { name, groups, uid: meta::uid(&found).to_owned(), extra: Value::Null, rules })
     }
 
     /// Who sends these headers over a connection with this client certificate.
@@ -133,6 +183,7 @@ impl Users {
         &self,
         headers: &HeaderMap,
         certificate: Option<&[u8]>,
+        store: &Store,
     ) -> Result<Identity, Status> {
         let token = headers
             .get(http::header::AUTHORIZATION)
@@ -140,6 +191,9 @@ impl Users {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
+        if let Some(account) = token.and_then(|token| self.service_account(token, store)) {
+            return self.impersonate(account, headers, store);
+        }
         let user = match token {
             Some(token) => {
                 self.by_name.values().find(|user| user.credential == Credential::Token && user.token == token)
@@ -154,13 +208,19 @@ impl Users {
             groups: user.groups.clone(),
             uid: String::new(),
             extra: Value::Null,
-            rules: user.rules.clone(),
+            rules: self.rules(&user.name, &user.groups, store),
         };
-        self.impersonate(identity, headers)
+        self.impersonate(identity, headers, store)
+    }
+
+    /// What a user may do: by what it was made with, and by the roles bound to it.
+    fn rules(&self, name: &str, groups: &[String], store: &Store) -> Vec<Rule> {
+        let own = self.by_name.get(name).map(|user| user.rules.clone()).unwrap_or_default();
+        own.into_iter().chain(rbac::granted(store, name, groups)).collect()
     }
 
     /// Takes on the identity that `Impersonate-*` names, if the real one may.
-    fn impersonate(&self, real: Identity, headers: &HeaderMap) -> Result<Identity, Status> {
+    fn impersonate(&self, real: Identity, headers: &HeaderMap, store: &Store) -> Result<Identity, Status> {
         let all = |name: &str| -> Vec<String> {
             headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
         };
@@ -188,7 +248,12 @@ impl Users {
         for (key, value) in &extra {
             may("userextras", key, "authentication.k8s.io", value)?;
         }
-        let mut rules = self.by_name.get(&name).map(|user| user.rules.clone()).unwrap_or_default();
+        let groups: Vec<String> = if groups.is_empty() {
+            groups_of(&name)
+        } else {
+            groups.into_iter().chain([AUTHENTICATED.to_owned()]).collect()
+        };
+        let mut rules = self.rules(&name, &groups, store);
         if groups.iter().any(|group| group == "system:masters") {
             rules.push(Rule::new("*", "*"));
         }
@@ -199,7 +264,6 @@ impl Users {
                 other => *other = json!([value]),
             }
         }
-        let groups = groups.into_iter().chain(["system:authenticated".to_owned()]).collect();
         let extra = if info == json!({}) { Value::Null } else { info };
         Ok(Identity { name, groups, uid: uid.into_iter().next().unwrap_or_default(), extra, rules })
     }
@@ -223,7 +287,10 @@ mod tests {
         let certificates = HashMap::from([(vec![1, 2], "cert-admin".to_owned())]);
         let users = Users::new(User::defaults(), certificates);
         let admin = ("authorization", "Bearer token-of-admin");
-        let who = |pairs: &[_], der: Option<&[u8]>| users.identify(&headers(pairs), der).map(|who| who.name);
+        let store = Store::default();
+        let who = |pairs: &[_], der: Option<&[u8]>| {
+            users.identify(&headers(pairs), der, &store).map(|who| who.name)
+        };
         assert_eq!(who(&[admin], None).unwrap(), "admin");
         assert_eq!(who(&[], Some(&[1, 2])).unwrap(), "cert-admin");
         assert_eq!(who(&[], Some(&[3])).unwrap_err().code(), 401);
@@ -231,7 +298,7 @@ mod tests {
         assert_eq!(who(&[admin, ("impersonate-user", "dev")], None).unwrap(), "dev");
         let dev = [("authorization", "Bearer token-of-dev"), ("impersonate-user", "admin")];
         assert_eq!(
-            users.identify(&headers(&dev), None).unwrap_err().to_string(),
+            users.identify(&headers(&dev), None, &store).unwrap_err().to_string(),
             "users \"admin\" is forbidden: User \"dev\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope"
         );
     }

@@ -150,6 +150,60 @@ async fn users() {
     .await;
 }
 
+/// Roles that are bound count at once, and a service account's token as long as the account is there.
+#[tokio::test]
+async fn roles_and_service_accounts() {
+    with_each(async |kubectl| {
+        kubectl.ok("create sa robot").await;
+        let token = kubectl.ok("create token robot").await;
+        let as_robot = |line: &str| format!("--token={} {line}", token.trim());
+        let nobody = kubectl.as_user("tokenless");
+        std::fs::write(
+            kubectl.sandbox.kubeconfig("tokenless"),
+            kubectl.ok("config view --raw --minify -o json").await.replace("token-of-admin", ""),
+        )
+        .unwrap();
+        let refused = nobody.fails(&as_robot("get pods")).await;
+        let said = "User \"system:serviceaccount:default:robot\" cannot list resource \"pods\"";
+        assert!(refused.contains(said), "{refused}");
+
+        kubectl.ok("create role reader --verb=get,list --resource=pods,deployments.apps").await;
+        kubectl.ok("create role porter --verb=create --resource=pods/portforward").await;
+        for role in ["reader", "porter"] {
+            let line =
+                format!("create rolebinding robot-{role} --role={role} --serviceaccount=default:robot");
+            kubectl.ok(&line).await;
+        }
+        assert!(nobody.ok(&as_robot("get pods,deploy")).await.contains("deployment.apps/api"));
+        let may = async |what: &str| {
+            nobody.run(&as_robot(&format!("auth can-i {what}"))).await.stdout.trim().to_owned()
+        };
+        assert_eq!(may("create pods --subresource=portforward").await, "yes");
+        for not in ["get pods --subresource=portforward", "watch pods", "list pods -n prod", "list svc"] {
+            assert_eq!(may(not).await, "no", "{not}");
+        }
+        let bindings = kubectl.ok("get rolebindings").await;
+        assert!(bindings.contains("Role/porter"), "{bindings}");
+
+        // A cluster role counts where it is bound, and everywhere if it is bound to the cluster.
+        kubectl.ok("create clusterrole seer --verb=list --resource=services").await;
+        kubectl.ok("-n prod create rolebinding seer --clusterrole=seer --group=system:serviceaccounts").await;
+        nobody.ok(&as_robot("get svc -n prod")).await;
+        nobody.fails(&as_robot("get svc -A")).await;
+        kubectl.ok("create clusterrolebinding seer --clusterrole=seer --user=nothing").await;
+        kubectl.as_user("nothing").ok("get svc -A").await;
+        kubectl.ok("get svc -n prod --as=system:serviceaccount:default:robot").await;
+
+        kubectl.ok("delete rolebinding robot-reader").await;
+        nobody.fails(&as_robot("get pods")).await;
+        kubectl.ok("delete sa robot").await;
+        kubectl.ok("create sa robot").await;
+        let refused = nobody.fails(&as_robot("get pods")).await;
+        assert!(refused.contains("You must be logged in to the server"), "{refused}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn pods_come_back() {
     with_each(async |kubectl| {

@@ -8,8 +8,11 @@ mod view;
 mod watch;
 mod write;
 
+use std::time::Duration;
+
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use serde_json::{Value, json};
 
 pub(crate) use self::request::Query;
 use self::request::{Call, Target};
@@ -41,7 +44,7 @@ async fn dispatch(
     certificate: Option<&[u8]>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Status> {
-    let who = cluster.users.identify(request.headers(), certificate)?;
+    let who = cluster.users.identify(request.headers(), certificate, &cluster.store)?;
     let (method, uri) = (request.method().clone(), request.uri().clone());
     if uri.path().starts_with("/admin/") {
         return admin::answer(cluster, &who, request).await;
@@ -67,6 +70,9 @@ async fn dispatch(
             if call.subresource == "portforward" {
                 return port_forward(cluster, &who, &call, request);
             }
+            if call.subresource == "token" {
+                return token(cluster, &call, request).await;
+            }
             match call.verb {
                 "get" | "list" => read::answer(cluster, &call),
                 "watch" => watch::answer(cluster, &call),
@@ -74,6 +80,25 @@ async fn dispatch(
             }
         }
     }
+}
+
+/// A token for a service account: `kubectl create token`.
+async fn token(cluster: &Cluster, call: &Call, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    let mut asked = request::body(request).await?;
+    let account = Key::new(call.resource, &call.namespace, &call.name);
+    let found = cluster.store.get(&account).ok_or_else(|| account.not_found())?;
+    let seconds = asked.pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(60 * 60);
+    let Some(lifetime) = u64::try_from(seconds).ok().filter(|seconds| *seconds >= 10 * 60) else {
+        let why = format!("Invalid value: {seconds}: may not specify a duration less than 10 minutes");
+        return Err(Status::invalid(call.resource, &call.name, "spec.expirationSeconds", &why));
+    };
+    let lifetime = Duration::from_secs(lifetime);
+    asked["spec"]["expirationSeconds"] = json!(seconds);
+    asked["status"] = json!({
+        "token": cluster.users.issue(account, meta::uid(&found), lifetime),
+        "expirationTimestamp": meta::in_future(lifetime),
+    });
+    Ok(serve::json(StatusCode::CREATED, &asked))
 }
 
 fn port_forward(

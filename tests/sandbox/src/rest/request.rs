@@ -148,7 +148,7 @@ impl Call {
             Method::GET | Method::HEAD if query.flag("watch") && name.is_empty() => "watch",
             Method::GET | Method::HEAD if name.is_empty() => "list",
             Method::GET | Method::HEAD => "get",
-            Method::POST if name.is_empty() || subresource == "portforward" => "create",
+            Method::POST if name.is_empty() || ["portforward", "token"].contains(&subresource) => "create",
             Method::PUT if !name.is_empty() => "update",
             Method::PATCH if !name.is_empty() => "patch",
             Method::DELETE if name.is_empty() => "deletecollection",
