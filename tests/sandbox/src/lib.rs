@@ -8,6 +8,7 @@
 //! `cluster` (what a write means) → `store` (objects and their history). Each change of the store wakes the
 //! `controllers`, which change more, and the watches, which tell their clients.
 
+pub mod client;
 mod cluster;
 mod controllers;
 mod defaults;

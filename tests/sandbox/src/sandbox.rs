@@ -133,6 +133,13 @@ impl Sandbox {
         self.cluster.store.get(&key).map(|object| Value::clone(&object))
     }
 
+    /// `namespace/name` of every object of a kind, in order.
+    pub fn names(&self, kind: &str) -> Vec<String> {
+        let objects = resources::by_word(kind).map(|resource| self.cluster.store.all(resource, None));
+        let name = |object: &Arc<Value>| format!("{}/{}", meta::namespace(object), meta::name(object));
+        objects.iter().flatten().map(name).collect()
+    }
+
     /// The pods that a label selector chooses.
     pub fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, Error> {
         let selector = Selector::parse(&POD, selector, "")?;

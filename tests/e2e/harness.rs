@@ -1,0 +1,220 @@
+//! A place on a cluster for one scenario: a namespace, what is applied there, and its removal.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Once};
+
+pub(crate) use sandbox::client::{Failure, Test};
+use sandbox::forward::{self, Forward};
+use sandbox::{Options, Sandbox, kubectl};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// The image of the pods where none is named; the sandbox pulls none.
+const IMAGE: &str = "podserver:e2e";
+
+/// What marks everything that these tests make, with the scenario's name as its value.
+const LABEL: &str = "fwd-e2e";
+
+/// How long a rollout may take, image pulls included.
+const ROLLOUT: &str = "--timeout=120s";
+
+/// Where one scenario happens.
+pub(crate) struct Place {
+    ground: Ground,
+    namespace: String,
+    /// For files of this scenario alone.
+    scratch: PathBuf,
+    /// The name of every object that it makes.
+    pub(crate) name: String,
+}
+
+/// A cluster to run scenarios on, and what to do it with.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub(crate) kubectl: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
+    /// Of the pods.
+    pub(crate) image: String,
+}
+
+/// Runs a scenario on a sandbox of its own.
+pub(crate) async fn on_the_sandbox<F: Future<Output = Test> + Send + 'static>(
+    name: &str,
+    scenario: fn(Arc<Place>) -> F,
+) -> Test {
+    let Some(kubectl) = kubectl::all().pop() else { return Ok(()) };
+    let sandbox = Sandbox::start(Options::default()).await?;
+    let ground = Ground { kubectl, kubeconfig: sandbox.kubeconfig("admin"), image: IMAGE.to_owned() };
+    let outcome = ground.run(name, None, scenario).await;
+    sandbox.stop().await;
+    outcome
+}
+
+/// Runs a scenario on the cluster that the environment names, if it names one.
+pub(crate) async fn on_a_cluster<F: Future<Output = Test> + Send + 'static>(
+    name: &str,
+    scenario: fn(Arc<Place>) -> F,
+) -> Test {
+    static SAID: Once = Once::new();
+    let Some(kubeconfig) = env::var_os("FWD_E2E_KUBECONFIG") else {
+        // Not with `eprintln`: what a passing test prints so is swallowed.
+        SAID.call_once(|| {
+            let _ =
+                io::stderr().write_all(b"SKIPPED: on_a_cluster::*, FWD_E2E_KUBECONFIG names no cluster\n");
+        });
+        return Ok(());
+    };
+    let kubectl = kubectl::all().pop().ok_or("a cluster is named, but there is no kubectl")?;
+    let image = env::var("FWD_E2E_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
+    let ground = Ground { kubectl, kubeconfig: kubeconfig.into(), image };
+    ground.run(name, env::var("FWD_E2E_NAMESPACE").ok(), scenario).await
+}
+
+impl Ground {
+    /// Runs a scenario, and removes what it made: its own namespace, or what it made in the one that is given, which
+    /// other scenarios may be using.
+    pub(crate) async fn run<F: Future<Output = Test> + Send + 'static>(
+        self,
+        name: &str,
+        namespace: Option<String>,
+        scenario: fn(Arc<Place>) -> F,
+    ) -> Test {
+        const KINDS: &str = "deployments,statefulsets,services,rolebindings,roles,serviceaccounts";
+        let own = namespace.is_none();
+        let place = Arc::new(Place::new(self, name, namespace)?);
+        if own {
+            place.make_namespace().await?;
+        }
+        // In a task of its own, so that a panic waits for what follows.
+        let outcome = tokio::spawn(scenario(place.clone())).await;
+        let remove = if own {
+            format!("delete namespace {}", place.namespace)
+        } else {
+            format!("delete {KINDS} -l {LABEL}={}", place.name)
+        };
+        let removed = place.kubectl(&format!("{remove} --wait=false")).await;
+        let _ = fs::remove_dir_all(&place.scratch);
+        match outcome {
+            Ok(outcome) => outcome.and(removed.map(drop)),
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+}
+
+impl Place {
+    fn new(ground: Ground, scenario: &str, namespace: Option<String>) -> io::Result<Self> {
+        let name = scenario.replace('_', "-");
+        // Unlike any other: two runs may share a cluster.
+        let unique = format!("{LABEL}-{name}-{:08x}", fastrand::u32(..));
+        let scratch = env::temp_dir().join(&unique);
+        fs::create_dir(&scratch)?;
+        let namespace = namespace.unwrap_or(unique);
+        Ok(Self { ground, namespace, scratch, name })
+    }
+
+    async fn make_namespace(&self) -> Test {
+        self.kubectl(&format!("create namespace {}", self.namespace)).await?;
+        self.kubectl(&format!("label namespace {} {LABEL}={}", self.namespace, self.name)).await?;
+        Ok(())
+    }
+
+    fn command(&self, program: &Path, kubeconfig: &Path, args: &[&str]) -> Command {
+        let mut command = forward::command(program, kubeconfig, args);
+        // kubectl finds the built program as its plugin, and keeps what it learns of the API to this scenario.
+        let plugins = program_path().parent().map(Path::to_owned);
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths(plugins.into_iter().chain(env::split_paths(&path)));
+        command.env("PATH", path.unwrap_or_default()).env("KUBECACHEDIR", self.scratch.join("cache"));
+        command
+    }
+
+    /// Runs kubectl in the scenario's namespace, and returns what it prints.
+    pub(crate) async fn kubectl(&self, line: &str) -> Result<String, Failure> {
+        self.kubectl_reading(line, b"").await
+    }
+
+    async fn kubectl_reading(&self, line: &str, input: &[u8]) -> Result<String, Failure> {
+        let args: Vec<&str> = ["-n", &self.namespace].into_iter().chain(line.split_whitespace()).collect();
+        let mut command = self.command(&self.ground.kubectl, &self.ground.kubeconfig, &args);
+        let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input).await?;
+        }
+        let output = child.wait_with_output().await?;
+        if !output.status.success() {
+            return Err(format!("kubectl {line}: {}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    /// Applies one of the files in `manifests`.
+    pub(crate) async fn apply(&self, manifest: &str) -> Test {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/manifests").join(manifest);
+        let text = fs::read_to_string(path)?
+            .replace("$NAMESPACE", &self.namespace)
+            .replace("$NAME", &self.name)
+            .replace("$IMAGE", &self.ground.image);
+        self.kubectl_reading("apply -f -", text.as_bytes()).await?;
+        Ok(())
+    }
+
+    /// Waits until a workload is as it is wanted.
+    pub(crate) async fn rolled_out(&self, workload: &str) -> Test {
+        self.kubectl(&format!("rollout status {workload} {ROLLOUT}")).await?;
+        Ok(())
+    }
+
+    /// A deployment of two pods and a service, both of the scenario's name, ready.
+    pub(crate) async fn app(&self) -> Test {
+        self.apply("app.yaml").await?;
+        self.rolled_out(&format!("deployment/{}", self.name)).await
+    }
+
+    /// The names of the scenario's pods.
+    pub(crate) async fn pods(&self) -> Result<Vec<String>, Failure> {
+        let names = self.kubectl(&format!("get pods -l {LABEL}={} -o name", self.name)).await?;
+        Ok(names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect())
+    }
+
+    /// Starts a forward, NAME in its words being the scenario's name.
+    pub(crate) fn fwd(&self, line: &str) -> io::Result<Forward> {
+        self.fwd_as(&self.ground.kubeconfig, line)
+    }
+
+    /// Starts a forward as the user of another kubeconfig.
+    pub(crate) fn fwd_as(&self, kubeconfig: &Path, line: &str) -> io::Result<Forward> {
+        self.start(program_path(), kubeconfig, "", line)
+    }
+
+    /// Starts a forward through kubectl.
+    pub(crate) fn kubectl_fwd(&self, line: &str) -> io::Result<Forward> {
+        self.start(&self.ground.kubectl, &self.ground.kubeconfig, "fwd ", line)
+    }
+
+    fn start(&self, program: &Path, kubeconfig: &Path, before: &str, line: &str) -> io::Result<Forward> {
+        let line = format!("{before}-n {} {}", self.namespace, line.replace("NAME", &self.name));
+        let args: Vec<&str> = line.split(' ').collect();
+        Forward::spawn(self.command(program, kubeconfig, &args))
+    }
+
+    /// A kubeconfig for the same cluster with a service account's token and nothing else of the user's.
+    pub(crate) async fn kubeconfig_of(&self, account: &str) -> Result<PathBuf, Failure> {
+        let token = self.kubectl(&format!("create token {account}")).await?;
+        let config = self.kubectl("config view --raw --minify --flatten -o json").await?;
+        let mut config: Value = serde_json::from_str(&config)?;
+        config["users"][0]["user"] = json!({ "token": token });
+        let path = self.scratch.join(format!("{account}.kubeconfig"));
+        fs::write(&path, config.to_string())?;
+        Ok(path)
+    }
+}
+
+fn program_path() -> &'static Path {
+    Path::new(OsStr::new(env!("CARGO_BIN_EXE_kubectl-fwd")))
+}

@@ -1,0 +1,82 @@
+//! The main scenarios, on any cluster: the one that `FWD_E2E_KUBECONFIG` names (README.md in this folder says how), and
+//! always the sandbox. What is needed there is applied, and removed again, by real kubectl.
+
+mod harness;
+mod scenarios;
+
+/// Each scenario as two tests.
+macro_rules! on_both {
+    ($($scenario:ident)*) => {
+        mod on_the_sandbox {
+            use crate::{harness::{self, Test}, scenarios};
+            $(#[tokio::test]
+            async fn $scenario() -> Test {
+                harness::on_the_sandbox(stringify!($scenario), scenarios::$scenario).await
+            })*
+        }
+
+        mod on_a_cluster {
+            use crate::{harness::{self, Test}, scenarios};
+            $(#[tokio::test]
+            async fn $scenario() -> Test {
+                harness::on_a_cluster(stringify!($scenario), scenarios::$scenario).await
+            })*
+        }
+    };
+}
+
+on_both! {
+    forward
+    several_ports
+    deleted_pod
+    rolling_restart
+    refused_port
+    stalled_reader
+    create_only_role
+    stateful_set
+}
+
+/// A scenario that fails, be it by a panic, leaves nothing behind.
+mod on_failure {
+    use std::sync::Arc;
+
+    use sandbox::{Options, Sandbox, kubectl};
+
+    use crate::harness::{self, Place, Test};
+
+    async fn fails(place: Arc<Place>) -> Test {
+        place.app().await?;
+        Err("as it should".into())
+    }
+
+    async fn panics(place: Arc<Place>) -> Test {
+        place.apply("role.yaml").await?;
+        place.app().await?;
+        panic!("as it should");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left() -> Test {
+        let Some(kubectl) = kubectl::all().pop() else { return Ok(()) };
+        let sandbox = Sandbox::start(Options::default()).await?;
+        let before = everything(&sandbox);
+        let ground =
+            harness::Ground { kubectl, kubeconfig: sandbox.kubeconfig("admin"), image: "any".into() };
+        for namespace in [None, Some("prod")] {
+            let namespace = namespace.map(str::to_owned);
+            let failed = ground.clone().run("fails", namespace.clone(), fails).await;
+            assert_eq!(failed.map_err(|failure| failure.to_string()), Err("as it should".to_owned()));
+            let panicked = tokio::spawn(ground.clone().run("panics", namespace, panics)).await;
+            assert!(panicked.is_err_and(|error| error.is_panic()));
+            sandbox.wait_until("everything to be gone", |sandbox| everything(sandbox) == before).await?;
+        }
+        Ok(())
+    }
+
+    /// The objects that a scenario may have made.
+    fn everything(sandbox: &Sandbox) -> Vec<String> {
+        let kinds =
+            ["namespaces", "pods", "deployments", "services", "roles", "rolebindings", "serviceaccounts"];
+        kinds.iter().flat_map(|kind| sandbox.names(kind)).collect()
+    }
+}
