@@ -71,8 +71,8 @@ fn command(argv: &[OsString], surroundings: Surroundings, look: &mut Look) -> Re
         Invocation::Forward(typed) => *typed,
     };
     let config = resolve(typed, surroundings)?;
-    look.color = config.ui.colors.stderr;
-    log::install(config.ui.verbosity, config.ui.colors.stderr);
+    look.color = config.common.ui.colors.stderr;
+    log::install(config.common.ui.verbosity, config.common.ui.colors.stderr);
     raise_descriptor_limit();
     let runtime = runtime().map_err(|error| no_start("the asynchronous runtime", &error))?;
     let ended = runtime.block_on(forward(config));
@@ -125,7 +125,7 @@ async fn forward(config: Config) -> Result<u8, Fatal> {
     let door = Door::open().map_err(|error| no_start("the printer", &error))?;
     let (events, receiver) = broadcast::channel(EVENTS);
     let (stop_view, stopped) = oneshot::channel::<()>();
-    let view = tokio::spawn(lines::run(receiver, door, config.ui, async {
+    let view = tokio::spawn(lines::run(receiver, door, config.common.ui, async {
         let _ = stopped.await;
     }));
     let ended = until_the_end(config, events, &mut signals).await;
@@ -138,9 +138,9 @@ async fn forward(config: Config) -> Result<u8, Fatal> {
 }
 
 async fn until_the_end(config: Config, events: forward::Events, signals: &mut Signals) -> Result<u8, Fatal> {
-    let Config { requests, options, flags, environment, .. } = config;
+    let Config { requests, options, common } = config;
     let start = async {
-        let cluster = Cluster::connect(&flags, &environment).await?;
+        let cluster = Cluster::connect(&common.flags, &common.environment).await?;
         forward::start(Arc::new(cluster), requests, options, events).await
     };
     let mut running = tokio::select! {

@@ -1,14 +1,22 @@
 //! The command line as typed: every flag, its spelling, its help. No environment, no IO, no decisions.
 //!
 //! These structs are the only list of flags. `normalise` reads their table to rewrite what people type into what argh
-//! takes, `help` reads it to print. Two conventions live in the table because argh has no word for them: an option
-//! whose value is named [`SWITCH_WITH_VALUE`] may stand without one, and the first flag of the second group in the
-//! help is [`FIRST_CLUSTER_FLAG`].
+//! takes, `help` reads it to print. Conventions live in the table because argh has no word for them: an option whose
+//! value is named [`SWITCH_WITH_VALUE`] may stand without one; and the flags of the top level are in three groups, those
+//! of forwarding alone, those that every subcommand takes too, from [`FIRST_COMMON_FLAG`] on, and of these, those
+//! that reach the cluster, from [`FIRST_CLUSTER_FLAG`] on.
+//!
+//! A subcommand is a struct of its own and a variant of [`Command`]. Its positional's `arg_name` is what its usage line
+//! shows, its examples stand in its help; a flag that it shares with the top level it declares again, and has then for
+//! itself.
 
 use argh::{ArgsInfo, FromArgs};
 
 /// The value name of a switch that tells "off" from "not given": `--flag`, `--flag=true` and `--flag=false`.
 pub const SWITCH_WITH_VALUE: &str = "true|false";
+
+/// Flags from here on are every subcommand's as well.
+pub const FIRST_COMMON_FLAG: &str = "--quiet";
 
 /// Flags from here on reach the cluster, and mean what they mean to kubectl.
 pub const FIRST_CLUSTER_FLAG: &str = "--namespace";
@@ -193,7 +201,11 @@ mod tests {
     #[test]
     fn the_conventions_hold() {
         let flags = Args::get_args_info().flags;
-        assert!(flags.iter().any(|flag| flag.long == FIRST_CLUSTER_FLAG));
+        let at = |name: &str| flags.iter().position(|flag| flag.long == name);
+        assert!(
+            at(FIRST_COMMON_FLAG)
+                .is_some_and(|common| at(FIRST_CLUSTER_FLAG).is_some_and(|cluster| common < cluster))
+        );
         let valued = flags.iter().filter(
             |flag| matches!(flag.kind, argh::FlagInfoKind::Option { arg_name } if arg_name == SWITCH_WITH_VALUE),
         );

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, SubCommandInfo};
+use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, SubCommandInfo};
 
 use super::{
     NAME,
@@ -64,9 +64,36 @@ pub fn top(info: &CommandInfoWithArgs, commands: &[SubCommandInfo]) -> String {
 pub fn of_command(command: &SubCommandInfo) -> String {
     let mut out = String::new();
     paragraph(&mut out, command.command.description);
-    line(&mut out, &format!("\nUsage:\n  {NAME} {}", command.name));
+    let info = &command.command;
+    let mut usage = format!("  {NAME} {}", command.name);
+    if info.flags.iter().any(|flag| flag.long != HELP) {
+        usage.push_str(" [FLAGS]");
+    }
+    for positional in info.positionals {
+        let name = positional.name;
+        let _ = match positional.optionality {
+            Optionality::Required => write!(usage, " {name}"),
+            Optionality::Repeating => write!(usage, " [{name}...]"),
+            _ => write!(usage, " [{name}]"),
+        };
+    }
+    section(&mut out, "Usage");
+    line(&mut out, &usage);
+    if !info.examples.is_empty() {
+        section(&mut out, "Examples");
+    }
+    for example in info.examples {
+        line(&mut out, &format!("  {example}"));
+    }
     section(&mut out, "Flags");
-    flag_lines(&mut out, command.command.flags);
+    let (help, own): (Vec<_>, Vec<_>) =
+        info.flags.iter().filter(|flag| !flag.hidden).partition(|flag| flag.long == HELP);
+    flag_lines(&mut out, own.into_iter().chain(help));
+    for note in info.notes {
+        out.push('\n');
+        paragraph(&mut out, note);
+    }
+    line(&mut out, &format!("\nThe flags of '{NAME} --help' from --quiet on are taken as well."));
     out
 }
 

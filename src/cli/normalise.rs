@@ -8,13 +8,16 @@
 //! What a flag stands behind can matter (`svc/api --port 80 svc/db --port 5432`), so the order is kept aside in
 //! [`Normal::order`].
 //!
+//! The first word may be a subcommand. Behind it a flag is the subcommand's own where it has one of that name, else one
+//! of the top level's that every subcommand takes; those may stand in front of it as well.
+//!
 //! [`ArgsInfo`]: argh::ArgsInfo
 
 use std::ffi::OsString;
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, SubCommandInfo};
 
-use super::args::SWITCH_WITH_VALUE;
+use super::args::{FIRST_COMMON_FLAG, SWITCH_WITH_VALUE};
 use crate::{error::Fatal, policy::nearest::nearest};
 
 const HELP: &str = "--help";
@@ -136,7 +139,8 @@ impl<'a> Reader<'a> {
         let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
         // kubectl takes `--request_timeout` as well.
         let name = name.replace('_', "-");
-        match self.flags().find(|flag| flag.long.strip_prefix("--") == Some(&name)) {
+        let found = self.flags().find(|flag| flag.long.strip_prefix("--") == Some(&name));
+        match found {
             Some(flag) => self.take(flag, value, words),
             None => self.fail(self.unknown(&format!("--{name}"))),
         }
@@ -146,9 +150,10 @@ impl<'a> Reader<'a> {
     fn shorts(&mut self, word: &str, words: &mut std::slice::Iter<'_, &str>) {
         let mut rest = word[1..].chars();
         while let Some(letter) = rest.next() {
-            let Some(flag) = self.flags().find(|flag| flag.short == Some(letter)).or_else(|| {
+            let found = self.flags().find(|flag| flag.short == Some(letter)).or_else(|| {
                 (letter == HELP_SHORT).then(|| self.flags().find(|flag| flag.long == HELP)).flatten()
-            }) else {
+            });
+            let Some(flag) = found else {
                 self.fail(self.unknown(word));
                 return;
             };
@@ -214,10 +219,20 @@ impl<'a> Reader<'a> {
                 && self.flags().any(|flag| flag.short.is_some() && flag.short == word.chars().nth(1)))
     }
 
-    /// Every flag there is: of the top level, then of each subcommand.
+    /// Every flag that can be meant here: of the subcommand, once it is known; of the top level; and, in front of a
+    /// subcommand, of each of them.
     fn flags(&self) -> impl Iterator<Item = &'static FlagInfo<'static>> + use<'a> {
-        let of_commands = self.commands.iter().flat_map(|command| command.command.flags.iter());
-        self.top.flags.iter().chain(of_commands)
+        let of_command = self.command.into_iter().flat_map(|command| command.command.flags.iter());
+        let others = if self.command.is_some() { &[] } else { self.commands };
+        let of_others = others.iter().flat_map(|command| command.command.flags.iter());
+        of_command.chain(self.top.flags).chain(of_others)
+    }
+
+    /// The flags of the top level that go with every subcommand.
+    fn common(&self) -> &'static [FlagInfo<'static>] {
+        let flags = self.top.flags;
+        let first = flags.iter().position(|flag| flag.long == FIRST_COMMON_FLAG).unwrap_or(flags.len());
+        &flags[first..]
     }
 
     fn fail(&mut self, error: Fatal) {
@@ -227,9 +242,29 @@ impl<'a> Reader<'a> {
     fn unknown(&self, word: &str) -> Fatal {
         let fatal = Fatal::new("fwd::usage::unknown_flag", format!("unknown flag '{word}'"));
         let visible = self.flags().filter(|flag| !flag.hidden).map(|flag| flag.long.trim_start_matches('-'));
-        match nearest(word.trim_start_matches('-'), visible) {
-            Some(near) => fatal.help(format!("did you mean '--{near}'?")),
-            None => fatal.help("'kubectl fwd --help' lists every flag"),
+        match (nearest(word.trim_start_matches('-'), visible), self.command) {
+            (Some(near), _) => fatal.help(format!("did you mean '--{near}'?")),
+            (None, None) => fatal.help("'kubectl fwd --help' lists every flag"),
+            (None, Some(command)) => {
+                fatal.help(format!("'kubectl fwd {} --help' lists the flags it takes", command.name))
+            }
+        }
+    }
+
+    /// A flag that there is, but not here.
+    fn misplaced(&self, flag: &str) -> Fatal {
+        let owners: Vec<_> = self
+            .commands
+            .iter()
+            .filter(|command| command.command.flags.iter().any(|own| own.long == flag))
+            .map(|command| format!("'kubectl fwd {}'", command.name))
+            .collect();
+        let fatal = |what: String| Fatal::new("fwd::usage::misplaced_flag", what);
+        match self.command {
+            None => fatal(format!("'{flag}' is a flag of {}", owners.join(" and ")))
+                .help("the name of a command comes before any other word"),
+            Some(command) => fatal(format!("'kubectl fwd {}' takes no flag '{flag}'", command.name))
+                .help(format!("'kubectl fwd {} --help' lists the flags it takes", command.name)),
         }
     }
 
@@ -264,8 +299,11 @@ impl<'a> Reader<'a> {
                     let of = |info: &CommandInfoWithArgs| info.flags.iter().any(|f| f.long == flag.long);
                     let list = match self.command {
                         Some(command) if of(&command.command) => &mut own,
-                        _ if of(self.top) => &mut normal.argv,
-                        _ => return Err(self.unknown(flag.long)),
+                        Some(_) if self.common().iter().any(|common| common.long == flag.long) => {
+                            &mut normal.argv
+                        }
+                        None if of(self.top) => &mut normal.argv,
+                        _ => return Err(self.misplaced(flag.long)),
                     };
                     list.push(flag.long.to_owned());
                     if let Value::Text(text) = value {

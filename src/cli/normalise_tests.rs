@@ -4,13 +4,21 @@ use super::*;
 use crate::cli::args::{Args, Command};
 
 fn asked(line: &str) -> Result<Asked, Fatal> {
+    normal(line, &Command::get_subcommands())
+}
+
+fn normal(line: &str, commands: &[SubCommandInfo]) -> Result<Asked, Fatal> {
     let argv: Vec<OsString> = line.split_whitespace().map(|word| word.replace('_', " ").into()).collect();
-    normalise(&argv, &Args::get_args_info(), &Command::get_subcommands())
+    normalise(&argv, &Args::get_args_info(), commands)
 }
 
 /// The words argh would get, in one line; a subcommand's behind `|`.
 fn line(line: &str) -> String {
-    match asked(line) {
+    in_line(asked(line))
+}
+
+fn in_line(asked: Result<Asked, Fatal>) -> String {
+    match asked {
         Ok(Asked::Run(normal)) => {
             let mut words = normal.argv;
             if let Some(command) = normal.command {
@@ -117,6 +125,69 @@ fn places() {
         ("svc/api -", "-- svc/api -"),
     ] {
         assert_eq!(line(typed), expected, "{typed}");
+    }
+}
+
+/// Two subcommands whose flags clash with each other's and with the top level's.
+#[derive(argh::FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+#[expect(dead_code, reason = "only their table is read")]
+enum Clash {
+    Log(Log),
+    Set(Set),
+}
+
+/// log
+#[derive(argh::FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "log")]
+#[expect(dead_code, reason = "only its table is read")]
+struct Log {
+    /// follow
+    #[argh(switch, short = 'f')]
+    follow: bool,
+    /// not the top level's, which takes a value
+    #[argh(switch, short = 'n')]
+    numbers: bool,
+}
+
+/// set
+#[derive(argh::FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "set")]
+#[expect(dead_code, reason = "only its table is read")]
+struct Set {
+    /// file
+    #[argh(option, short = 'f')]
+    file: Option<String>,
+    /// the same as at the top level
+    #[argh(option)]
+    hold: Option<String>,
+}
+
+#[test]
+fn flags_of_subcommands() {
+    for (typed, expected) in [
+        ("log -f x", "| log --follow -- x"),
+        ("set -f x y", "| set --file x -- y"),
+        ("set --file=a -fb", "| set --file b"),
+        ("log -n x", "| log --numbers -- x"),
+        ("-n x log -n", "--namespace x | log --numbers"),
+        ("set -n x", "--namespace x | set"),
+        ("log --color=never -q", "--color never --quiet | log"),
+        ("-q log --context a --context=b", "--quiet --context b | log"),
+        ("set --hold 5s", "| set --hold 5s"),
+        ("--hold 5s set", "| set --hold 5s"),
+        ("--file x set", "| set --file x"),
+        ("log --hold 5s", "fwd::usage::misplaced_flag"),
+        ("log --hold 5s -h", "HELP log"),
+        ("log --auto-port", "fwd::usage::misplaced_flag"),
+        ("--auto-port log", "fwd::usage::misplaced_flag"),
+        ("--file x log", "fwd::usage::misplaced_flag"),
+        ("svc/a 80 --file x", "fwd::usage::misplaced_flag"),
+        ("log --file x", "fwd::usage::unknown_flag"),
+        ("log --bogus", "fwd::usage::unknown_flag"),
+        ("svc/a 80 log -f", "fwd::usage::misplaced_flag"),
+    ] {
+        assert_eq!(in_line(normal(typed, &Clash::get_subcommands())), expected, "{typed}");
     }
 }
 

@@ -39,12 +39,18 @@ const HOLD: Duration = Duration::from_secs(30);
 const PORT: &str = "--port";
 const SELECTOR: &str = "--selector";
 
-/// Everything a command needs.
+/// Everything that forwarding needs.
 pub struct Config {
     /// What to forward. Never empty.
     pub requests: Vec<Request>,
     /// How.
     pub options: Options,
+    /// And what every command does.
+    pub common: Common,
+}
+
+/// What the flags that every command takes come to.
+pub struct Common {
     /// How to reach the cluster, as typed.
     pub flags: Flags,
     /// How to reach the cluster, as the environment has it.
@@ -116,19 +122,22 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
         },
     };
     let hold = args.hold.as_deref().map_or(Ok(HOLD), |text| go_duration("--hold", text))?;
+    let (auto_port, give_up) = (args.auto_port, args.give_up);
+    Ok(Config {
+        requests,
+        options: Options { hold, pod_running_timeout, auto_port, give_up, addresses },
+        common: common(args, surroundings)?,
+    })
+}
+
+/// Makes sense of the flags that every command takes.
+pub fn common(args: Args, surroundings: Surroundings) -> Result<Common, Fatal> {
     let ui = Settings {
         quiet: args.quiet,
         colors: surroundings.signals.decide(when(args.color.as_deref())?),
         verbosity: args.verbosity.as_deref().map_or(Ok(0), verbosity)?,
     };
-    let (auto_port, give_up) = (args.auto_port, args.give_up);
-    Ok(Config {
-        requests,
-        options: Options { hold, pod_running_timeout, auto_port, give_up, addresses },
-        flags: flags(args)?,
-        environment: surroundings.cluster,
-        ui,
-    })
+    Ok(Common { flags: flags(args)?, environment: surroundings.cluster, ui })
 }
 
 /// The words, ports and selector in the order in which they were typed.

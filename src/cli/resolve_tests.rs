@@ -32,8 +32,11 @@ fn defaults() {
             addresses: vec![Address::Localhost],
         }
     );
-    assert!(config.flags.request_timeout.is_none() && config.flags.insecure_skip_tls_verify.is_none());
-    assert!(!config.ui.quiet && config.ui.verbosity == 0 && !config.ui.colors.stderr);
+    assert!(
+        config.common.flags.request_timeout.is_none()
+            && config.common.flags.insecure_skip_tls_verify.is_none()
+    );
+    assert!(!config.common.ui.quiet && config.common.ui.verbosity == 0 && !config.common.ui.colors.stderr);
 }
 
 #[test]
@@ -47,7 +50,7 @@ fn everything() {
          --color always -v6",
     )
     .unwrap_or_else(|fatal| panic!("{fatal}"));
-    let flags = &config.flags;
+    let flags = &config.common.flags;
     let text = |option: &Option<String>| option.clone().unwrap_or_default();
     for (value, expected) in [
         (&flags.context, "c"),
@@ -72,15 +75,15 @@ fn everything() {
     assert_eq!(config.options.addresses.len(), 3);
     assert_eq!(config.options.pod_running_timeout, Duration::from_secs(90));
     assert_eq!(config.options.hold, Duration::ZERO);
-    assert!(config.options.auto_port && config.options.give_up && config.ui.quiet);
-    assert!(config.ui.colors.stdout && config.ui.colors.stderr);
-    assert_eq!(config.ui.verbosity, 6);
+    assert!(config.options.auto_port && config.options.give_up && config.common.ui.quiet);
+    assert!(config.common.ui.colors.stdout && config.common.ui.colors.stderr);
+    assert_eq!(config.common.ui.verbosity, 6);
 }
 
 #[test]
 fn empty_is_not_given() {
     let config = config("svc/api 80 --namespace= --context= --token= --kubeconfig= --request-timeout=");
-    let flags = config.unwrap_or_else(|fatal| panic!("{fatal}")).flags;
+    let flags = config.unwrap_or_else(|fatal| panic!("{fatal}")).common.flags;
     assert!(flags.namespace.is_none() && flags.context.is_none() && flags.token.is_none());
     assert!(flags.kubeconfig.is_none() && flags.request_timeout.is_none());
 }

@@ -144,11 +144,9 @@ impl Running {
         }))
         .await?;
         let mut prepared = Vec::new();
-        let mut next = 1;
         for (request, resolved) in requests.into_iter().zip(resolved) {
-            // A forward is one port of a target; the target speaks by its first.
-            let reporter = Reporter::new(events.clone(), ForwardId(next), request.target.to_string());
-            next += request.ports.len() as u32;
+            let ids: Vec<_> = request.ports.iter().map(|_| ForwardId::from_bits(fastrand::u64(..))).collect();
+            let reporter = Reporter::new(events.clone(), ids, request.target.to_string());
             let teller = reporter.clone();
             let notice = move |text| teller.tell(Happening::Notice { text });
             let pods = pods::follow(cluster, &resolved, &self.tracker, self.stop.clone(), notice);

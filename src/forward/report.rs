@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::broadcast;
 
 use crate::model::{
@@ -16,13 +17,13 @@ pub type Events = broadcast::Sender<Arc<Event>>;
 #[derive(Clone)]
 pub(super) struct Reporter {
     events: Events,
-    forward: ForwardId,
+    forwards: Arc<[ForwardId]>,
     target: String,
 }
 
 impl Reporter {
-    pub(super) fn new(events: Events, forward: ForwardId, target: String) -> Self {
-        Self { events, forward, target }
+    pub(super) fn new(events: Events, forwards: impl Into<Arc<[ForwardId]>>, target: String) -> Self {
+        Self { events, forwards: forwards.into(), target }
     }
 
     /// The target as typed.
@@ -31,7 +32,8 @@ impl Reporter {
     }
 
     pub(super) fn tell(&self, what: Happening) {
-        let event = Event { forward: self.forward, target: self.target.clone(), what };
+        let forwards = Arc::clone(&self.forwards);
+        let event = Event { at: Timestamp::now(), forwards, target: self.target.clone(), what };
         // Nobody listening is no trouble.
         let _ = self.events.send(Arc::new(event));
     }

@@ -1,8 +1,10 @@
 //! What happens to forwards, as it is told to people and to programs.
 //!
-//! Every event is about one target, and says enough to be understood alone: floors above only word it.
+//! Every event is about one target, in part or as a whole, and says enough to be understood alone: floors above only word it.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
 
 use super::{endpoint::PodId, forward::ForwardId};
 
@@ -15,9 +17,22 @@ pub enum Bound {
     Unix(PathBuf),
 }
 
+/// As kubectl writes it. `SocketAddr` would add an IPv6 scope, which kubectl does not.
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(SocketAddr::V4(address)) => address.fmt(f),
+            Self::Tcp(SocketAddr::V6(address)) => write!(f, "[{}]:{}", address.ip(), address.port()),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happening {
+    /// A local end is bound, and is about to work. Once a forward.
+    Started,
     /// A local end accepts connections that reach the pod: kubectl's `Forwarding from` line. Once an end.
     Forwarding {
         /// The local end.
@@ -84,6 +99,11 @@ pub enum Happening {
         /// Why: `connection refused`.
         why: String,
     },
+    /// It is over: no new connections. Nothing follows but failures of those still under way.
+    Stopped {
+        /// What ended it.
+        by: Stop,
+    },
     /// Something a person should know that changes nothing: `watch is forbidden, polling every 2 s`.
     Notice {
         /// The text.
@@ -106,11 +126,27 @@ pub enum Gone {
     Unreachable,
 }
 
-/// Something that happened to a forward.
+/// What ended a forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody asked for it: `kubectl fwd stop`, or another program.
+    Asked,
+    /// The process ends.
+    Exit,
+    /// It was given up.
+    GaveUp {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Something that happened to forwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Which forward. All of a target's ports share what happens to its pods; then it is the first one's.
-    pub forward: ForwardId,
+    /// When.
+    pub at: Timestamp,
+    /// To which. All of a target's ports share what happens to its pods, and are then told of together.
+    pub forwards: Arc<[ForwardId]>,
     /// The target as the user typed it: `svc/api`.
     pub target: String,
     /// What.

@@ -1,50 +1,245 @@
-//! One forward: its identity and its state.
+//! One forward: one port of a target, from its local end to whichever pod serves it. Its identity, its state, and all
+//! that is known about it at one moment, in the shape that other programs read (DESIGN §4).
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
-/// A forward's identity, the same over all its re-targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ForwardId(pub u32);
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-impl fmt::Display for ForwardId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+use super::ports::Remote;
+
+/// Characters of an id. Some 700 million ids: of a thousand forwards on one machine two share an id once in 1400 tries.
+const LENGTH: usize = 6;
+/// No letter or digit that could be taken for another: `0` and `o`, `1`, `i` and `l`.
+const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz";
+const LETTERS_AND_DIGITS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+
+/// A forward's identity, the same over all its re-targets, and in practice unique over all processes: a few characters
+/// that a person can type. It begins with a letter, so it is never taken for a port.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ForwardId([u8; LENGTH]);
+
+/// Why a word is no id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a forward's id is {LENGTH} letters and digits, as 'kubectl fwd list' shows them")]
+pub struct NoForwardId;
+
+impl ForwardId {
+    /// The id that these bits stand for. Give it random ones.
+    pub fn from_bits(mut bits: u64) -> Self {
+        let mut id = [0; LENGTH];
+        for (at, byte) in id.iter_mut().enumerate() {
+            let alphabet = if at == 0 { LETTERS } else { LETTERS_AND_DIGITS };
+            *byte = alphabet[(bits % alphabet.len() as u64) as usize];
+            bits /= alphabet.len() as u64;
+        }
+        Self(id)
     }
 }
 
+impl FromStr for ForwardId {
+    type Err = NoForwardId;
+
+    fn from_str(text: &str) -> Result<Self, NoForwardId> {
+        let id: [u8; LENGTH] = text.as_bytes().try_into().map_err(|_| NoForwardId)?;
+        let known = LETTERS.contains(&id[0]) && id.iter().all(|byte| LETTERS_AND_DIGITS.contains(byte));
+        known.then_some(Self(id)).ok_or(NoForwardId)
+    }
+}
+
+impl fmt::Display for ForwardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| fmt::Write::write_char(f, char::from(*byte)))
+    }
+}
+
+impl fmt::Debug for ForwardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for ForwardId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ForwardId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The longest name that a user may give to a forward: one that a table has room for.
+const LABEL_LENGTH: usize = 63;
+
+/// What a label may be, in words.
+pub const LABELS: &str = "a label has up to 63 letters, digits, '-', '_' and '.', and a letter first";
+
+/// Whether a user may call a forward so: nothing that `stop` would take for a port or a target, nothing that a terminal
+/// would not show.
+pub fn is_label(text: &str) -> bool {
+    text.len() <= LABEL_LENGTH
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
 /// Where a forward is in its life. The words are the same in events, lists and messages (DESIGN §3).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     /// Bound, not yet working. Next: `Active`, `Waiting`, `Reconnecting` or `Stopped`.
     Starting,
     /// No pod is ready. Next: `Active` once one is, or `Stopped`.
     Waiting,
-    /// Connections go to this pod. Next: any but `Starting`.
-    Active {
-        /// The pod's name.
-        pod: String,
-    },
+    /// Connections go to a pod. Next: any but `Starting`.
+    Active,
     /// The session is gone and is dialled again. Next: `Active`, `Waiting`, `Lost` or `Stopped`.
-    Reconnecting {
-        /// Which attempt of the round, from 1.
-        attempt: u32,
-    },
+    Reconnecting,
     /// A whole round of attempts failed. Next: `Reconnecting` after a cool-down or a sign of life, or `Stopped`.
     Lost,
-    /// Over.
+    /// Over: no new connections, and those that were under way finish.
     Stopped,
 }
 
 impl State {
     /// The state's word: `starting`, `waiting`, `active`, `reconnecting`, `lost`, `stopped`.
-    pub fn word(&self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Starting => "starting",
             Self::Waiting => "waiting",
-            Self::Active { .. } => "active",
-            Self::Reconnecting { .. } => "reconnecting",
+            Self::Active => "active",
+            Self::Reconnecting => "reconnecting",
             Self::Lost => "lost",
             Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A forward at one moment. The fields, their names and their meaning are a contract with other programs
+/// (docs/CONTROL.md): fields may be added, none renamed or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortForward {
+    /// Its identity.
+    pub id: ForwardId,
+    /// The kind of object, in the singular (`service`, `pod`), or `selector`.
+    pub resource_type: String,
+    /// The object's name, or the label selector.
+    pub name: String,
+    /// Where the object is.
+    pub namespace: String,
+    /// The local TCP port; null for a Unix socket.
+    pub local_port: Option<u16>,
+    /// The port of the target as it was asked for: a number, or a name.
+    pub remote_port: Remote,
+    /// Whether connections reach a pod now: `state` is `active`.
+    pub active: bool,
+    /// The context of the kubeconfig; null where none is used.
+    pub context: Option<String>,
+    /// Where it listens, as `--address` takes it: `localhost`, `127.0.0.2,10.0.0.5`; empty for a Unix socket.
+    pub address: String,
+    /// The local end where that is a Unix socket, `unix:PATH`, for which `localPort` has no number; null for TCP.
+    pub local: Option<String>,
+    /// The pod that new connections go to, or went to last; null before the first.
+    pub pod: Option<String>,
+    /// The port of that pod, translated.
+    pub pod_port: Option<u16>,
+    /// Where it is in its life.
+    pub state: State,
+    /// When it got there.
+    pub since: Timestamp,
+    /// Its connections.
+    pub connections: Connections,
+    /// What they carried.
+    pub bytes: Bytes,
+    /// How often it went on to another pod.
+    pub restarts: u64,
+    /// The process that forwards.
+    pub pid: u32,
+    /// What went wrong last, of this forward or of one of its connections; null if nothing did.
+    pub last_error: Option<String>,
+    /// What the user calls it (`--name`), which `name` cannot be: that is the object's.
+    pub label: Option<String>,
+    /// The target in one word, `svc/api`, as messages call it and `stop` takes it.
+    pub target: String,
+}
+
+/// Connections of a forward.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// Open now.
+    pub open: u64,
+    /// Accepted since the start.
+    pub total: u64,
+    /// Reset because no pod served them.
+    pub failed: u64,
+    /// Of those open, waiting for a pod.
+    pub held: u64,
+    /// Attempts made anew on another way, unseen by the client.
+    pub retried: u64,
+}
+
+/// Bytes of application data that a forward carried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// From the pod to local clients.
+    #[serde(rename = "in")]
+    pub inbound: u64,
+    /// From local clients to the pod.
+    #[serde(rename = "out")]
+    pub outbound: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_back_and_never_look_like_a_port() {
+        for bits in [0, 1, 23, 700, u64::from(u32::MAX), u64::MAX] {
+            let id = ForwardId::from_bits(bits);
+            let text = id.to_string();
+            assert_eq!(text.parse(), Ok(id));
+            assert!(text.len() == LENGTH && text.starts_with(|c: char| c.is_ascii_lowercase()), "{text}");
+            assert_eq!(serde_json::to_string(&id).unwrap(), format!("\"{text}\""));
+        }
+        assert_ne!(ForwardId::from_bits(1), ForwardId::from_bits(2));
+        for word in ["", "8080", "808080", "abcde", "abcdefg", "ABCDEF", "abcde0", "abcdé", "2bcdef"] {
+            assert_eq!(word.parse::<ForwardId>(), Err(NoForwardId), "{word}");
+        }
+    }
+
+    #[test]
+    fn labels() {
+        for label in ["a", "prod-db", "v1.2_x", &"a".repeat(63)] {
+            assert!(is_label(label), "{label}");
+        }
+        for word in ["", "8080", "-l", "svc/api", "a b", "a\u{1b}", "é", &"a".repeat(64)] {
+            assert!(!is_label(word), "{word}");
+        }
+    }
+
+    /// Other programs are built on exactly this.
+    #[test]
+    fn the_shape() {
+        let text = r#"{"id":"aaaaaa","resourceType":"service","name":"api","namespace":"default","localPort":8080,
+            "remotePort":"http","active":true,"context":"prod","address":"localhost","local":null,"pod":"api-1",
+            "podPort":8080,"state":"active","since":"2026-01-02T03:04:05Z",
+            "connections":{"open":1,"total":2,"failed":3,"held":4,"retried":5},"bytes":{"in":6,"out":7},
+            "restarts":8,"pid":9,"lastError":null,"label":"a","target":"svc/api"}"#;
+        let forward: PortForward = serde_json::from_str(text).unwrap();
+        assert_eq!((forward.state, forward.bytes.inbound, forward.bytes.outbound), (State::Active, 6, 7));
+        let expected: String = text.split_whitespace().collect();
+        assert_eq!(serde_json::to_string(&forward).unwrap(), expected);
+    }
+
+    #[test]
+    fn one_word_a_state() {
+        use State::{Active, Lost, Reconnecting, Starting, Stopped, Waiting};
+        for state in [Starting, Waiting, Active, Reconnecting, Lost, Stopped] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.word());
         }
     }
 }

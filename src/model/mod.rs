@@ -3,5 +3,6 @@
 pub mod endpoint;
 pub mod event;
 pub mod forward;
+pub mod message;
 pub mod ports;
 pub mod target;

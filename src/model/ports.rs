@@ -5,6 +5,8 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// The local end: where connections are accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Local {
@@ -19,7 +21,8 @@ pub enum Local {
 }
 
 /// The remote end, as typed: a port of the pod, or of the service.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Remote {
     /// A number, 1 to 65535.
     Number(u16),

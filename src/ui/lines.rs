@@ -53,7 +53,7 @@ struct Lines {
 
 impl Lines {
     fn show(&mut self, event: &Event) {
-        let line = wording::line(event);
+        let Some(line) = wording::line(event) else { return };
         let now = time::Instant::now();
         if matches!(event.what, Happening::ConnectionFailed { .. }) {
             let target = line.subject.as_deref().unwrap_or_default();
@@ -113,6 +113,8 @@ impl Lines {
 mod tests {
     use std::{future::pending, time::Duration};
 
+    use jiff::Timestamp;
+
     use super::*;
     use crate::{
         model::{endpoint::PodId, event::Bound, forward::ForwardId},
@@ -120,7 +122,8 @@ mod tests {
     };
 
     fn event(what: Happening) -> Arc<Event> {
-        Arc::new(Event { forward: ForwardId(1), target: "svc/api".into(), what })
+        let forwards = [ForwardId::from_bits(1)].into();
+        Arc::new(Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), what })
     }
 
     fn forwarding() -> Happening {

@@ -1,13 +1,13 @@
 //! Every event in words, one line each. kubectl's own line goes to stdout, byte for byte; all others to stderr.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use owo_colors::Style;
 
 use super::{door::Stream, escape};
 use crate::model::{
     endpoint::PodId,
-    event::{Bound, Event, Gone, Happening},
+    event::{Event, Gone, Happening, Stop},
 };
 
 /// How bad it is. With `--quiet` only errors are shown.
@@ -48,16 +48,19 @@ impl Gravity {
     }
 }
 
-/// Words an event.
-pub fn line(event: &Event) -> Line {
+/// Words an event. Some are for programs only: that a local end is bound says nothing to a person who waits for it to
+/// work, nor that everything stops to one who has just asked for that.
+pub fn line(event: &Event) -> Option<Line> {
     let (gravity, text) = match &event.what {
+        Happening::Started | Happening::Stopped { by: Stop::Exit | Stop::GaveUp { .. } } => return None,
+        Happening::Stopped { by: Stop::Asked } => (Gravity::Plain, "stopped".to_owned()),
         Happening::Forwarding { local, pod_port, .. } => {
-            return Line {
+            return Some(Line {
                 stream: Stream::Out,
                 gravity: Gravity::Good,
                 subject: None,
-                text: format!("Forwarding from {} -> {pod_port}", bound(local)),
-            };
+                text: escape::line(&format!("Forwarding from {local} -> {pod_port}")).into_owned(),
+            });
         }
         Happening::OtherPort { wanted, bound } => {
             (Gravity::Plain, format!("local port {wanted} is taken, using {bound}"))
@@ -87,21 +90,12 @@ pub fn line(event: &Event) -> Line {
         }
         Happening::Notice { text } => (Gravity::Plain, text.clone()),
     };
-    Line {
+    Some(Line {
         stream: Stream::Err,
         gravity,
         subject: Some(escape::line(&event.target).into_owned()),
         text: escape::line(&text).into_owned(),
-    }
-}
-
-/// The local end as kubectl writes it. `SocketAddr` would add an IPv6 scope, which kubectl does not.
-fn bound(local: &Bound) -> String {
-    match local {
-        Bound::Tcp(SocketAddr::V4(address)) => address.to_string(),
-        Bound::Tcp(SocketAddr::V6(address)) => format!("[{}]:{}", address.ip(), address.port()),
-        Bound::Unix(path) => format!("unix:{}", escape::line(&path.to_string_lossy())),
-    }
+    })
 }
 
 fn retargeted(from: &PodId, why: Gone, to: &PodId) -> String {
@@ -136,15 +130,21 @@ pub fn span(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use jiff::Timestamp;
+
     use super::*;
-    use crate::model::forward::ForwardId;
+    use crate::model::{event::Bound, forward::ForwardId};
 
     fn pod(name: &str) -> PodId {
         PodId { namespace: "prod".into(), name: name.into(), uid: "u".into() }
     }
 
     fn worded(what: Happening) -> String {
-        let line = line(&Event { forward: ForwardId(1), target: "svc/api".into(), what });
+        let forwards = [ForwardId::from_bits(1)].into();
+        let event = Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), what };
+        let Some(line) = line(&event) else { return String::new() };
         let stream = if line.stream == Stream::Out { "out " } else { "err " };
         let subject = line.subject.map(|subject| subject + ": ").unwrap_or_default();
         format!("{stream}{subject}{}", line.text)
@@ -211,8 +211,13 @@ mod tests {
             ),
             (Happening::ConnectionFailed { pod: None, pod_port: None, why: why() }, "connection failed: why"),
             (Happening::Notice { text: "a\u{1b}b".into() }, "a\\u{1b}b"),
+            (Happening::Stopped { by: Stop::Asked }, "stopped"),
         ] {
             assert_eq!(worded(what), format!("err svc/api: {expected}"));
+        }
+        let exit = Happening::Stopped { by: Stop::Exit };
+        for what in [Happening::Started, exit, Happening::Stopped { by: Stop::GaveUp { why: why() } }] {
+            assert_eq!(worded(what), "");
         }
     }
 

@@ -1,0 +1,174 @@
+//! Events as programs read them: one JSON object each, about one forward. The names are a contract (docs/CONTROL.md):
+//! fields and events may be added, none renamed or removed.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    event::{Bound, Event, Gone, Happening, Stop},
+    forward::ForwardId,
+};
+
+/// One event of one forward.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message<'a> {
+    /// When, RFC 3339.
+    pub at: Timestamp,
+    /// Which forward.
+    pub id: ForwardId,
+    /// Its target, `svc/api`.
+    pub target: &'a str,
+    /// What happened: the field `event`, and what goes with it.
+    #[serde(flatten)]
+    pub what: What<'a>,
+}
+
+/// What happened. Durations are in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[expect(missing_docs, reason = "docs/CONTROL.md tells each; they are what `Happening` has")]
+pub enum What<'a> {
+    Started,
+    Active { local: String, local_port: Option<u16>, pod: &'a str, pod_port: u16 },
+    Retargeted { from: &'a str, why: &'static str, pod: &'a str },
+    Waiting { why: &'a str, hold_ms: u64 },
+    Reconnecting { pod: &'a str, attempt: u32, of: u32, delay_ms: u64, why: &'a str },
+    Recovered { pod: &'a str },
+    Lost { why: &'a str, next_ms: u64 },
+    ConnectionFailed { pod: Option<&'a str>, pod_port: Option<u16>, why: &'a str },
+    Stopped { by: &'static str, why: Option<&'a str> },
+    Notice { text: String },
+}
+
+/// An event as it is told to programs: once for each forward that it is about.
+pub fn of(event: &Event) -> Vec<Message<'_>> {
+    let what = what(&event.what);
+    let of = |id: &ForwardId| Message { at: event.at, id: *id, target: &event.target, what: what.clone() };
+    event.forwards.iter().map(of).collect()
+}
+
+fn what(what: &Happening) -> What<'_> {
+    let millis = |duration: std::time::Duration| duration.as_millis() as u64;
+    match what {
+        Happening::Started => What::Started,
+        Happening::Forwarding { local, pod_port, pod } => {
+            let local_port = match local {
+                Bound::Tcp(address) => Some(address.port()),
+                Bound::Unix(_) => None,
+            };
+            What::Active { local: local.to_string(), local_port, pod: &pod.name, pod_port: *pod_port }
+        }
+        Happening::OtherPort { wanted, bound } => {
+            What::Notice { text: format!("local port {wanted} is taken, using {bound}") }
+        }
+        Happening::Retargeted { from, why, to } => {
+            let why = match why {
+                Gone::Terminating => "terminating",
+                Gone::Deleted => "deleted",
+                Gone::NotReady => "not ready",
+                Gone::Ended => "ended",
+                Gone::Unreachable => "unreachable",
+            };
+            What::Retargeted { from: &from.name, why, pod: &to.name }
+        }
+        Happening::Waiting { why, hold } => What::Waiting { why, hold_ms: millis(*hold) },
+        Happening::Reconnecting { pod, attempt, of, delay, why } => {
+            What::Reconnecting { pod: &pod.name, attempt: *attempt, of: *of, delay_ms: millis(*delay), why }
+        }
+        Happening::Recovered { pod } => What::Recovered { pod: &pod.name },
+        Happening::Lost { why, next } => What::Lost { why, next_ms: millis(*next) },
+        Happening::ConnectionFailed { pod, pod_port, why } => What::ConnectionFailed {
+            pod: pod.as_ref().map(|pod| pod.name.as_str()),
+            pod_port: *pod_port,
+            why,
+        },
+        Happening::Stopped { by } => {
+            let (by, why) = match by {
+                Stop::Asked => ("request", None),
+                Stop::Exit => ("exit", None),
+                Stop::GaveUp { why } => ("error", Some(why.as_str())),
+            };
+            What::Stopped { by, why }
+        }
+        Happening::Notice { text } => What::Notice { text: text.clone() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::endpoint::PodId;
+
+    fn told(what: Happening) -> Value {
+        let forwards = [ForwardId::from_bits(0), ForwardId::from_bits(1)].into();
+        let event = Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), what };
+        let mut all = serde_json::to_value(of(&event)).unwrap();
+        assert_eq!((&all[0]["id"], &all[1]["id"]), (&json!("aaaaaa"), &json!("baaaaa")));
+        let mut first = all[0].take();
+        assert_eq!((&first["at"], &first["target"]), (&json!("1970-01-01T00:00:00Z"), &json!("svc/api")));
+        for common in ["at", "id", "target"] {
+            first.as_object_mut().unwrap().remove(common);
+        }
+        first
+    }
+
+    /// Other programs are built on exactly this.
+    #[test]
+    fn every_event() {
+        let pod = |name: &str| PodId { namespace: "n".into(), name: name.into(), uid: "u".into() };
+        let (why, second) = (|| "w".to_owned(), Duration::from_secs(1));
+        let local = |local: &str| Bound::Tcp(local.parse().unwrap());
+        for (what, expected) in [
+            (Happening::Started, json!({ "event": "started" })),
+            (
+                Happening::Forwarding { local: local("[::1]:80"), pod_port: 8, pod: pod("a") },
+                json!({ "event": "active", "local": "[::1]:80", "localPort": 80, "pod": "a", "podPort": 8 }),
+            ),
+            (
+                Happening::Forwarding { local: Bound::Unix("/s".into()), pod_port: 8, pod: pod("a") },
+                json!({ "event": "active", "local": "unix:/s", "localPort": null, "pod": "a", "podPort": 8 }),
+            ),
+            (
+                Happening::OtherPort { wanted: 1, bound: 2 },
+                json!({ "event": "notice", "text": "local port 1 is taken, using 2" }),
+            ),
+            (
+                Happening::Retargeted { from: pod("a"), why: Gone::NotReady, to: pod("b") },
+                json!({ "event": "retargeted", "from": "a", "why": "not ready", "pod": "b" }),
+            ),
+            (
+                Happening::Waiting { why: why(), hold: second },
+                json!({ "event": "waiting", "why": "w", "holdMs": 1000 }),
+            ),
+            (
+                Happening::Reconnecting { pod: pod("a"), attempt: 1, of: 3, delay: second, why: why() },
+                json!({ "event": "reconnecting", "pod": "a", "attempt": 1, "of": 3, "delayMs": 1000, "why": "w" }),
+            ),
+            (Happening::Recovered { pod: pod("a") }, json!({ "event": "recovered", "pod": "a" })),
+            (
+                Happening::Lost { why: why(), next: second },
+                json!({ "event": "lost", "why": "w", "nextMs": 1000 }),
+            ),
+            (
+                Happening::ConnectionFailed { pod: None, pod_port: Some(8), why: why() },
+                json!({ "event": "connection_failed", "pod": null, "podPort": 8, "why": "w" }),
+            ),
+            (
+                Happening::Stopped { by: Stop::GaveUp { why: why() } },
+                json!({ "event": "stopped", "by": "error", "why": "w" }),
+            ),
+            (
+                Happening::Stopped { by: Stop::Asked },
+                json!({ "event": "stopped", "by": "request", "why": null }),
+            ),
+            (Happening::Stopped { by: Stop::Exit }, json!({ "event": "stopped", "by": "exit", "why": null })),
+            (Happening::Notice { text: why() }, json!({ "event": "notice", "text": "w" })),
+        ] {
+            assert_eq!(told(what), expected);
+        }
+    }
+}
