@@ -5,7 +5,6 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, TcpListener},
-    path::Path,
     process,
 };
 
@@ -43,7 +42,7 @@ pub(super) fn explain(address: SocketAddr, error: &io::Error) -> Fatal {
 
 /// The error for a Unix socket that could not be bound.
 #[cfg(unix)]
-pub(super) fn explain_unix(path: &Path, error: &io::Error) -> Fatal {
+pub(super) fn explain_unix(path: &std::path::Path, error: &io::Error) -> Fatal {
     let path = path.display();
     if error.kind() == io::ErrorKind::AddrInUse {
         return Fatal::new("fwd::socket::in_use", format!("{path} exists already"))
@@ -204,7 +203,12 @@ mod tests {
         ] {
             assert_eq!(explain(address.parse().unwrap(), &kind.into()).code(), code, "{address} {kind}");
         }
-        let path = Path::new("/tmp/x.sock");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn unix_sockets() {
+        let path = std::path::Path::new("/tmp/x.sock");
         assert_eq!(explain_unix(path, &io::ErrorKind::AddrInUse.into()).code(), "fwd::socket::in_use");
         assert_eq!(explain_unix(path, &io::ErrorKind::NotFound.into()).code(), "fwd::socket::bind");
         assert_eq!(plain(&io::Error::from_raw_os_error(13)), "Permission denied");

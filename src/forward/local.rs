@@ -117,9 +117,13 @@ impl Local {
     /// Chooses how it looks to the client once this is dropped: reset, which cannot be taken for the end of an answer,
     /// or closed in order.
     pub(super) fn reset_when_dropped(&self, reset: bool) {
-        if let Self::Tcp(stream) = self {
-            let linger = reset.then_some(std::time::Duration::ZERO);
-            let _ = socket2::SockRef::from(stream).set_linger(linger);
+        match self {
+            Self::Tcp(stream) => {
+                let linger = reset.then_some(std::time::Duration::ZERO);
+                let _ = socket2::SockRef::from(stream).set_linger(linger);
+            }
+            #[cfg(unix)]
+            Self::Unix(_) => {}
         }
     }
 }
