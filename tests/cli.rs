@@ -2,9 +2,13 @@
 
 use std::process::{Command, Output, Stdio};
 
+fn program() -> &'static std::path::Path {
+    sandbox::forward::program(env!("CARGO_BIN_EXE_kubectl-fwd"))
+}
+
 /// Runs it with these words; of the variables that decide about colour it sees only these.
 fn fwd_with(line: &str, variables: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-fwd"));
+    let mut command = Command::new(program());
     for name in ["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TERM"] {
         command.env_remove(name);
     }
@@ -109,7 +113,7 @@ fn colour_only_where_it_is_wanted() {
 #[test]
 fn an_argument_that_is_no_text() {
     use std::os::unix::ffi::OsStrExt;
-    let output = Command::new(env!("CARGO_BIN_EXE_kubectl-fwd"))
+    let output = Command::new(program())
         .arg(std::ffi::OsStr::from_bytes(b"svc/\xff"))
         .output()
         .expect("the binary runs");
@@ -120,7 +124,7 @@ fn an_argument_that_is_no_text() {
 #[cfg(unix)]
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-fwd"))
+    let mut child = Command::new(program())
         .arg("--help")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -11,7 +11,7 @@ use sandbox::node::Stats;
 use sandbox::{Options, Sandbox};
 
 pub(crate) fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_kubectl-fwd"))
+    sandbox::forward::program(env!("CARGO_BIN_EXE_kubectl-fwd"))
 }
 
 pub(crate) async fn cluster() -> Result<Sandbox, Failure> {

@@ -6,8 +6,9 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -42,6 +43,14 @@ pub struct Ended {
 
 /// Something did not come about; what it was, and what the program said instead.
 pub struct Failure(String);
+
+/// The program under test: the one that was built with the tests, or what `FWD_PROGRAM` names, which may be built for
+/// another system and stand behind an emulator.
+pub fn program(built: &'static str) -> &'static Path {
+    static OTHER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let other = OTHER.get_or_init(|| std::env::var_os("FWD_PROGRAM").map(PathBuf::from));
+    other.as_deref().unwrap_or(Path::new(built))
+}
 
 /// The command of `program` for the user of `kubeconfig`, both its streams to be read, neither coloured.
 pub fn command(program: &Path, kubeconfig: &Path, args: &[impl AsRef<OsStr>]) -> Command {
