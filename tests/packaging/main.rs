@@ -9,6 +9,7 @@ mod install;
 mod krew;
 mod manifest;
 mod schema;
+mod workflows;
 
 use std::path::{Path, PathBuf};
 
