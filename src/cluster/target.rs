@@ -46,6 +46,15 @@ pub struct Resolved {
     service: Option<ServicePorts>,
 }
 
+#[cfg(test)]
+impl Resolved {
+    /// A pod, whose ports are its own.
+    pub(crate) fn pod(namespace: &str, name: &str) -> Self {
+        let (namespace, pods) = (namespace.to_owned(), PodQuery::Name(name.to_owned()));
+        Self { namespace, pods, service: None }
+    }
+}
+
 /// Which pods a target has at any time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PodQuery {

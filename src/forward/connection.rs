@@ -6,7 +6,8 @@
 //! reset.
 //!
 //! A local FIN is not passed on while the pod still sends: the runtime would give the application one second and then
-//! cut it off, answer or no answer (§3.4). It is passed on once the pod has been silent for [`LINGER`].
+//! cut it off, answer or no answer (§3.4). It is passed on once the pod has been silent for [`LINGER`], or for
+//! [`SLOW_ANSWER`] where it has not answered what the client said last.
 
 use std::{
     io,
@@ -20,7 +21,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -41,16 +42,25 @@ use crate::{
 /// replayed.
 const REPLAY_LIMIT: usize = 64 * 1024;
 
-/// Silence of the pod after which a local FIN is passed on (PROTOCOL §3.4, its default suggestion).
+/// Silence of the pod after which a local FIN is passed on (PROTOCOL §3.4, its default suggestion). Most clients that
+/// have their answer and say FIN are gone.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// The same for a client that may be waiting for an answer: as long as a connection is held by default. What only waits
+/// for the FIN learns of it late, but whoever thinks for that long is not cut off.
+const SLOW_ANSWER: Duration = Duration::from_secs(30);
 
 /// Connections of a target that may linger at once. Clients that merely close look the same as those that wait for an
 /// answer; past this many the FIN is passed on at once, so that a busy client's closed connections do not pile up.
 const LINGERING: usize = 256;
 
 /// How long a port that worked before may refuse before its client learns of it: a container that restarts in place
-/// refuses until the watch says so (api/watch-container-restarted: half a second).
+/// refuses until the watch says so (api/watch-container-restarted: half a second), and an application that restarts
+/// by itself refuses for about as long.
 const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long until such a port is tried again where nothing else happens.
+const REFUSED_AGAIN: Duration = Duration::from_millis(100);
 
 /// Ways that one connection is tried on.
 const MAX_WAYS: u32 = 8;
@@ -131,21 +141,35 @@ impl Connection {
     async fn run(mut self) {
         let context = Arc::clone(&self.context);
         let mut router = context.router.clone();
-        let deadline = Instant::now() + context.hold;
-        let mut after = 0;
-        for _ in 0..MAX_WAYS {
+        // It is held for so long in all, whenever its attempts fail.
+        let mut patience = context.hold;
+        let (mut after, mut ways, mut last) = (0, 0, 0);
+        let mut refused_since = None;
+        while ways < MAX_WAYS {
+            let held = Instant::now();
+            let deadline = held + patience;
             let way = match router.acquire(after, deadline).await {
                 Ok(way) => way,
                 Err(no_way) => return self.refuse(&no_way),
             };
-            after = way.generation;
+            if way.generation != last {
+                last = way.generation;
+                ways += 1;
+                refused_since = None;
+            }
             let port = match context.resolved.pod_port(&context.remote, &way.pod) {
                 Ok(port) => port,
                 Err(why) => return self.fail(Some(&way), None, why),
             };
-            let (failure, data_written) = match way.tunnel.open(port).await {
-                Err(error) => (Failure::NotOpened, Some(error.why.to_string())),
-                Ok(mut stream) => {
+            let opened = timeout_at(deadline, way.tunnel.open(port)).await;
+            patience = patience.saturating_sub(held.elapsed());
+            let (failure, data_written) = match opened {
+                Err(_) => {
+                    let why = format!("no session to the pod came free within {:?}", context.hold);
+                    return self.fail(Some(&way), Some(port), why);
+                }
+                Ok(Err(error)) => (Failure::NotOpened, Some(error.why.to_string())),
+                Ok(Ok(mut stream)) => {
                     let pumped = self.pump(&mut stream).await;
                     let written = stream.outgoing.data_written();
                     match pumped {
@@ -155,6 +179,7 @@ impl Connection {
                         // It was used, and is over to all appearances: no news to anybody but its client.
                         Pumped::Lost { idle: true } if written => return,
                         Pumped::Lost { .. } => (Failure::SessionLost, written.then(String::new)),
+                        Pumped::Over(End::Reset) => (Failure::Cut, written.then(String::new)),
                         Pumped::Over(End::Rejected) => (Failure::Rejected, written.then(String::new)),
                         Pumped::Over(End::Failed(text)) => (Failure::Text(text), written.then(String::new)),
                     }
@@ -165,31 +190,44 @@ impl Connection {
                 data_written: data_written.is_some(),
                 kept: self.kept.is_some(),
             };
-            let replays =
-                retry::may_replay(&failure, evidence) && self.gets_another(&mut router, &way, &failure).await;
-            if !replays {
+            let again = if retry::may_replay(&failure, evidence) {
+                self.again(&mut router, &way, &failure, &mut refused_since).await
+            } else {
+                None
+            };
+            let Some(newer_than) = again else {
                 let why = match (&failure, data_written) {
                     (Failure::NotOpened, Some(why)) => why,
                     (failure, _) => retry::explain(failure, port),
                 };
                 return self.fail(Some(&way), Some(port), why);
-            }
+            };
+            after = newer_than;
             tracing::debug!(pod = %way.pod.id.name, port, ?failure, "trying again elsewhere");
         }
         self.fail(None, None, format!("no pod answered on {MAX_WAYS} attempts"));
     }
 
-    /// Whether another way is to be expected after `failure`, and asks for one where it is due.
-    async fn gets_another(&self, router: &mut Router, way: &Way, failure: &Failure) -> bool {
-        if let Failure::Text(text) = failure
-            && retry::verdict(text) == Verdict::Refused
-        {
-            // An application that is down is no other pod's matter, unless it went down just now.
-            return self.context.answered.load(Ordering::Relaxed)
-                && router.left(way.generation, REFUSED_PATIENCE).await;
+    /// Whether there is hope after `failure` that reached nobody: then a way newer than this is to be tried.
+    async fn again(
+        &self,
+        router: &mut Router,
+        way: &Way,
+        failure: &Failure,
+        refused_since: &mut Option<Instant>,
+    ) -> Option<u64> {
+        if !matches!(failure, Failure::Text(text) if retry::verdict(text) == Verdict::Refused) {
+            router.suspect(way.generation);
+            return Some(way.generation);
         }
-        router.suspect(way.generation);
-        true
+        // An application that is down is no other pod's matter, unless it went down just now: then it comes back, or
+        // the news of it comes.
+        let since = *refused_since.get_or_insert_with(Instant::now);
+        if !self.context.answered.load(Ordering::Relaxed) || since.elapsed() >= REFUSED_PATIENCE {
+            return None;
+        }
+        let left = router.left(way.generation, REFUSED_AGAIN).await;
+        Some(if left { way.generation } else { way.generation - 1 })
     }
 
     /// Pumps both ways until either side is done.
@@ -201,11 +239,16 @@ impl Connection {
         let mut verdict_by: Option<Instant> = None;
         let mut active = Instant::now();
         let mut unanswered = !outbound.resend.is_empty();
+        if self.local_eof.is_some() {
+            stream.step_aside();
+        }
         let stop = self.context.stop.clone();
         loop {
             let may_send = !outbound.resend.is_empty() || self.local_eof.is_none();
-            let linger_until =
-                self.local_eof.filter(|_| !finished && !may_send).map(|eof| eof.max(active) + LINGER);
+            // With bytes that the client has not taken, it is not the pod that is silent.
+            let lingering = !finished && !may_send && pending.is_empty();
+            let linger = if unanswered { SLOW_ANSWER } else { LINGER };
+            let linger_until = self.local_eof.filter(|_| lingering).map(|eof| eof.max(active) + linger);
             if linger_until.is_some() && lingers.is_none() {
                 lingers = Arc::clone(&self.context.lingering).try_acquire_owned().ok();
                 if lingers.is_none() {
@@ -223,7 +266,11 @@ impl Connection {
                         return Pumped::ClientGone;
                     }
                     active = Instant::now();
-                    unanswered |= self.local_eof.is_none();
+                    if self.local_eof.is_some() {
+                        stream.step_aside();
+                    } else {
+                        unanswered = true;
+                    }
                 }
                 () = std::future::ready(()), if outbound.permit.is_some() && !outbound.resend.is_empty() => {
                     outbound.resend(&stream.outgoing);
@@ -368,3 +415,7 @@ async fn quiet(stop: &CancellationToken, active: Instant) {
     stop.cancelled().await;
     sleep_until(active + QUIET).await;
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -15,6 +15,8 @@ pub enum Failure {
     Rejected,
     /// The session ended under the connection.
     SessionLost,
+    /// The runtime cut it off and said nothing.
+    Cut,
 }
 
 /// What is known of an attempt beside its failure.
@@ -74,7 +76,7 @@ pub fn may_replay(failure: &Failure, evidence: Evidence) -> bool {
     match failure {
         Failure::NotOpened | Failure::Rejected => true,
         Failure::Text(text) => !evidence.data_written || verdict(text) != Verdict::Broken,
-        Failure::SessionLost => !evidence.data_written,
+        Failure::SessionLost | Failure::Cut => !evidence.data_written,
     }
 }
 
@@ -85,6 +87,7 @@ pub fn explain(failure: &Failure, port: u16) -> String {
         Failure::NotOpened => "the pod could not be reached".to_owned(),
         Failure::Rejected => "the runtime refused the stream".to_owned(),
         Failure::SessionLost => "the connection to the pod was lost while a request was under way".to_owned(),
+        Failure::Cut => "the runtime cut the connection off".to_owned(),
         Failure::Text(text) => match verdict(text) {
             Verdict::Refused => format!("connection refused: nothing listens on port {port} in the pod"),
             Verdict::SandboxGone => "the pod's sandbox is gone".to_owned(),
@@ -120,6 +123,7 @@ mod tests {
             (Failure::NotOpened, true, true),
             (Failure::Rejected, true, true),
             (Failure::SessionLost, false, true),
+            (Failure::Cut, false, true),
             (
                 text(&format!(
                     "{netns}failed to connect to localhost:80 inside namespace \"0a\", IPv4: dial"

@@ -6,6 +6,7 @@
 //! ```text
 //! open ── SYN_REPLY ×2 ──> taken ── DATA* ──> data FIN ──> error FIN            a clean end
 //!   │                        │                   └──> text on error, RST error  refused, reset: Failed
+//!   │                        └── RST error, no text ──> Reset
 //!   └── RST, no reply ──> Rejected               (text on error, RST, RST: the sandbox is gone)
 //! ```
 //!
@@ -80,6 +81,8 @@ pub enum End {
     Failed(String),
     /// A stream was refused before the pair was complete: no application was involved.
     Rejected,
+    /// It was cut off, and nobody said why: what came may be a part of the whole.
+    Reset,
 }
 
 /// What came in.
@@ -319,7 +322,7 @@ impl Session {
                 let (id, pair) = self.pair_of(stream)?;
                 if stream == id.error_stream() {
                     pair.replied.error = true;
-                    return if fin { self.end(id) } else { None };
+                    return if fin { self.end(id, false) } else { None };
                 }
                 pair.replied.data = true;
                 fin.then_some(Event::DataEnd(id))
@@ -353,7 +356,7 @@ impl Session {
             let room = MAX_ERROR_TEXT.saturating_sub(pair.error_text.len());
             pair.error_text.extend_from_slice(&payload[..room.min(payload.len())]);
             let incomplete = pair.error_text.windows(INCOMPLETE.len()).any(|window| window == INCOMPLETE);
-            return if fin || incomplete { self.end(id) } else { None };
+            return if fin || incomplete { self.end(id, false) } else { None };
         }
         if payload.is_empty() {
             return fin.then_some(Event::DataEnd(id));
@@ -369,7 +372,7 @@ impl Session {
         self.credit.answered(stream);
         let (id, pair) = self.pair_of(stream)?;
         if stream == id.error_stream() {
-            return self.end(id);
+            return self.end(id, true);
         }
         // A data stream that was never taken fails its pair, whose error stream would now wait 30 s for it. One that
         // was taken is reset beside its error stream, which says why (wire/pod-deleted).
@@ -380,13 +383,15 @@ impl Session {
         })
     }
 
-    /// The error stream ended, and with it the pair.
-    fn end(&mut self, id: PairId) -> Option<Event> {
+    /// The error stream ended, by `reset` or in order, and with it the pair.
+    fn end(&mut self, id: PairId, reset: bool) -> Option<Event> {
         let pair = self.pairs.remove(&id)?;
         let end = if !pair.error_text.is_empty() {
             End::Failed(String::from_utf8_lossy(&pair.error_text).into_owned())
-        } else if pair.replied.error {
+        } else if !reset {
             End::Clean
+        } else if pair.replied.error {
+            End::Reset
         } else {
             End::Rejected
         };
@@ -407,3 +412,7 @@ fn choose(credit: &Credit, pair: PairId) -> Option<u32> {
         .filter(|&stream| credit.takes_syn(queue_of(stream)))
         .min_by_key(|&stream| credit.load(queue_of(stream)))
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

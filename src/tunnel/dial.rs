@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU8, Ordering},
 };
 
+use futures_util::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -65,21 +66,23 @@ impl Dialer {
     /// Opens a tunnel to `pod`; `probe` is a port of it, for the legacy protocol must name one even to be tried.
     pub async fn dial(&self, pod: &PodId, probe: u16) -> Result<Tunnel, DialError> {
         Ok(match self.session_or_legacy(pod, probe).await? {
-            Some(session) => Tunnel::Pool(Pool::new(self.clone(), pod.clone(), &session)),
+            Some(session) => {
+                let (dialer, pod) = (self.clone(), pod.clone());
+                let another = move || {
+                    let (dialer, pod) = (dialer.clone(), pod.clone());
+                    async move { dialer.session(&pod).await }.boxed()
+                };
+                Tunnel::Pool(Pool::new(Box::new(another), self.tracker.clone(), &session))
+            }
             None => Tunnel::Legacy { dialer: self.clone(), pod: pod.clone() },
         })
     }
 
     /// One more session to a pod that was reached by one.
-    pub(super) async fn session(&self, pod: &PodId) -> Result<Session, DialError> {
+    async fn session(&self, pod: &PodId) -> Result<Session, DialError> {
         let none =
             || DialError { why: Transient { why: "no session is to be had".to_owned() }, refusal: None };
         self.session_or_legacy(pod, 1).await?.ok_or_else(none)
-    }
-
-    /// Where sessions and their care run.
-    pub(super) fn tracker(&self) -> &TaskTracker {
-        &self.tracker
     }
 
     /// Tries the protocols in order. `None` tells that only the legacy one passes, which has no sessions.
@@ -96,7 +99,8 @@ impl Dialer {
                         Protocol::Spdy => Framing::Plain,
                         Protocol::Legacy => return Ok(None),
                     };
-                    let session = Session::spawn(upgraded.io, upgraded.early, framing, true, &self.tracker);
+                    let session =
+                        Session::spawn(upgraded.io, upgraded.early, framing, true, &self.tracker);
                     return Ok(Some(session));
                 }
                 Err(error) => {

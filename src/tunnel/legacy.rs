@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    stream::{Command, INBOUND_LIMIT, Inbound, Shared, Stream},
+    stream::{Command, Inbound, Shared, Stream},
     upgrade::Upgraded,
     websocket::{self, Piece},
 };
@@ -33,6 +33,7 @@ const PORT_LENGTH: usize = 2;
 
 /// Drives one upgraded connection as one stream.
 pub(super) fn stream(upgraded: Upgraded, port: u16, tracker: &TaskTracker) -> Stream {
+    // Bounded by the one stream's permits.
     let (commands, receiver) = mpsc::unbounded_channel();
     let drained = Arc::new(Notify::new());
     tracker.spawn(run(upgraded, receiver, Arc::clone(&drained)));
@@ -59,7 +60,7 @@ async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>,
                     writer.flush().await?;
                 }
                 // There is no half-close: the connection lives on until either side is done with it.
-                Command::Finish(_) | Command::Open { .. } => {}
+                Command::Finish(_) | Command::StepAside(_) | Command::Open { .. } => {}
                 Command::Reset(_) => break,
             }
         }
@@ -147,7 +148,7 @@ impl Inbox {
             return;
         }
         if channel == CHANNEL_DATA {
-            self.shared.buffered.fetch_add(bytes.len(), std::sync::atomic::Ordering::AcqRel);
+            self.shared.hold(&bytes);
             let _ = self.inbound.send(Inbound::Data(bytes));
         } else {
             let room = MAX_ERROR_TEXT.saturating_sub(self.error_text.len());
@@ -157,7 +158,7 @@ impl Inbox {
 
     /// Waits while the local client has too much to take.
     async fn wait_for_room(&self, drained: &Notify) {
-        while self.shared.buffered.load(std::sync::atomic::Ordering::Acquire) > INBOUND_LIMIT {
+        while self.shared.is_full() {
             drained.notified().await;
         }
     }

@@ -7,6 +7,9 @@
 
 mod backlog;
 pub mod dial;
+pub mod end;
+#[cfg(test)]
+pub(crate) mod fake;
 mod legacy;
 pub mod outbox;
 pub mod pool;

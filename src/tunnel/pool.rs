@@ -4,8 +4,24 @@
 //! stops its whole session (PROTOCOL §0.7), and one bulk download shares its pipe with everybody's small answers. So
 //! connections are spread: a new one takes an idle session where there is one, and one is kept *warm* ahead of need, so
 //! that nobody waits for a dial. Where none is idle the least loaded is shared and another dialled in the background,
-//! up to `MAX_SESSIONS`. A session that a stalled or bulk stream has is *busy* and gets no new streams while there is
-//! any other way.
+//! up to `MAX_SESSIONS`. A session that a bulk stream has is *busy* and gets no new streams while there is any other way.
+//! Connections whose client has closed are no load: the runtime holds on to them for a while (PROTOCOL §3.4), and
+//! requests that merely follow one another would take all sessions.
+//!
+//! # What a client that stops reading costs
+//!
+//! Its own session, which is *retired*: it gets no new connection ever, and ends with the last one it has. The place
+//! is another's: up to `MAX_RETIRED` of them are had beside the others. In memory, what may wait for a client
+//! ([`super::stream`]: 4 MiB) and one read of 64 KiB; and the kernel's buffers on the way, as with any connection.
+//! Those that share its session wait until it reads or goes. They are few, for a stream that has moved
+//! 1 MiB gets no new company: those with which it shared before, and none as long as there are fewer connections at
+//! work than sessions. With `MAX_RETIRED` and `MAX_SESSIONS` such clients at a time, a new connection waits until one of
+//! them reads or goes, and is given up with `--hold`.
+//!
+//! # What an application that stops reading costs
+//!
+//! No session: each of the peer's queues is sent no more than it holds (`crate::spdy::credit`). In memory, the two
+//! buffers of each of its connections (64 KiB each); what its clients still want to say stays with them.
 //!
 //! Sessions come and go unseen. The pool is over only when its last session is.
 
@@ -14,23 +30,29 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::{
     sync::Notify,
     time::{Instant, interval},
 };
-
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use super::{
-    dial::Dialer,
-    session::{Session, SessionEnd},
+    dial::DialError,
+    end::SessionEnd,
+    session::{Session, SessionWatch},
     stream::Stream,
 };
-use crate::model::endpoint::PodId;
 
-/// Sessions to one pod at a time. A browser opens six connections to a host; beyond eight, each session costs the
-/// cluster a TLS connection and two goroutines a hop for little more.
+/// Sessions to one pod at a time, those aside that are retired. A browser opens six connections to a host; beyond
+/// eight, each session costs the cluster a TLS connection and two goroutines a hop for little more.
 const MAX_SESSIONS: usize = 8;
+
+/// Sessions beside them that clients have stopped which do not read. With 4 MiB each they may cost 96 MiB.
+const MAX_RETIRED: usize = 24;
 
 /// After a failed dial of a further session, no other is tried for this long: what there is serves as well.
 const DIAL_PAUSE: Duration = Duration::from_secs(5);
@@ -40,6 +62,9 @@ const DIAL_PAUSE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(15);
 const IDLE_LOOKS: u32 = 4;
 
+/// Makes one more session to the pod.
+pub(super) type Dial = Box<dyn Fn() -> BoxFuture<'static, Result<Session, DialError>> + Send + Sync>;
+
 /// The sessions to one pod. Clones share them.
 #[derive(Clone)]
 pub struct Pool {
@@ -47,10 +72,10 @@ pub struct Pool {
 }
 
 struct Inner {
-    dialer: Dialer,
-    pod: PodId,
+    dial: Dial,
+    tracker: TaskTracker,
     state: Mutex<State>,
-    /// A session was added, could not be, or ended.
+    /// A session was added, could not be, was retired or ended.
     changed: Notify,
     /// Ends the pool's own tasks with it.
     gone: DropGuard,
@@ -59,11 +84,13 @@ struct Inner {
 #[derive(Default)]
 struct State {
     slots: Vec<Slot>,
+    /// Sessions that are left to those who are on them.
+    retired: Vec<SessionWatch>,
     /// A session is being dialled in the background.
     dialling: bool,
     /// No further session is dialled until then.
     no_dial_until: Option<Instant>,
-    /// Why the last session that ended did.
+    /// Why there is no session, should there be none.
     why: String,
 }
 
@@ -75,44 +102,74 @@ struct Slot {
 
 /// What to do with a new connection.
 enum Choice {
-    Take(Session),
-    /// Every session is busy, and another is on its way.
+    Opened(Stream),
+    /// No session may take it now, and another is on its way or may come free.
     Wait,
     /// No session is left.
     Over,
 }
 
-impl Pool {
-    /// A pool that begins with `first`. Its care runs on the dialler's tracker, for as long as anybody holds the pool.
-    pub(super) fn new(dialer: Dialer, pod: PodId, first: &Session) -> Self {
-        let state = Mutex::new(State::default());
-        let inner = Arc::new(Inner {
-            dialer,
-            pod,
-            state,
-            changed: Notify::new(),
-            gone: CancellationToken::new().drop_guard(),
+impl State {
+    /// Forgets sessions that ended, and leaves those to themselves that are stuck; whether there were any of these.
+    fn sweep(&mut self) -> bool {
+        let Self { slots, retired, .. } = self;
+        retired.retain(|session| !session.is_over());
+        let before = retired.len();
+        slots.retain(|Slot { session, .. }| {
+            if session.is_closed() {
+                return false;
+            }
+            let goes = session.is_stuck() && (retired.len() < MAX_RETIRED || session.streams() == 0);
+            if goes {
+                retired.push(session.end());
+            }
+            !goes
         });
+        retired.len() > before
+    }
+
+    /// Sessions that new connections may come to.
+    fn usable(&self) -> impl Iterator<Item = &Session> {
+        self.slots.iter().map(|slot| &slot.session).filter(|session| !session.is_stuck())
+    }
+
+    /// Those of them that nobody is on.
+    fn idle(&self) -> impl Iterator<Item = &Session> {
+        self.usable().filter(|session| session.streams() == 0 && !session.is_busy())
+    }
+
+    fn may_dial(&self) -> bool {
+        let paused = self.no_dial_until.is_some_and(|until| Instant::now() < until);
+        self.slots.len() < MAX_SESSIONS && !paused
+    }
+}
+
+impl Pool {
+    /// A pool that begins with `first`. Its care runs on `tracker`, for as long as anybody holds the pool.
+    pub(super) fn new(dial: Dial, tracker: TaskTracker, first: &Session) -> Self {
+        let state = Mutex::new(State::default());
+        let gone = CancellationToken::new().drop_guard();
+        let inner = Arc::new(Inner { dial, tracker, state, changed: Notify::new(), gone });
         inner.add(first);
         let (weak, gone) = (Arc::downgrade(&inner), inner.gone());
-        inner.dialer.tracker().spawn(async move { gone.run_until_cancelled(care(weak)).await });
+        inner.tracker.spawn(async move { gone.run_until_cancelled(care(weak)).await });
         inner.dial_another();
         Self { inner }
     }
 
-    /// Opens a connection to `port` of the pod. Where the pool is over, the stream tells that it is lost.
+    /// Opens a connection to `port` of the pod. `None` where the pool is over. Cancel-safe.
     pub async fn open(&self, port: u16) -> Option<Stream> {
         loop {
             let changed = self.inner.changed.notified();
-            match self.inner.choose() {
-                Choice::Take(session) => return Some(session.open(port)),
+            match self.inner.choose(port) {
+                Choice::Opened(stream) => return Some(stream),
                 Choice::Wait => changed.await,
                 Choice::Over => return None,
             }
         }
     }
 
-    /// Waits until no session is left, and tells why the last one ended.
+    /// Waits until no session is left, and tells why.
     pub async fn closed(&self) -> String {
         loop {
             let changed = self.inner.changed.notified();
@@ -134,28 +191,28 @@ impl Inner {
     }
 
     /// Picks a session for a new connection, and sees to it that the next one finds one as well.
-    fn choose(self: &Arc<Self>) -> Choice {
+    fn choose(self: &Arc<Self>, port: u16) -> Choice {
         let (choice, another) = {
             let mut state = self.lock();
-            state.slots.retain(|slot| !slot.session.is_closed());
-            let paused = state.no_dial_until.is_some_and(|until| Instant::now() < until);
-            let room = state.slots.len() < MAX_SESSIONS && !paused;
-            let mut idle = state.slots.iter().filter(|slot| slot.session.streams() == 0);
-            if let Some(slot) = idle.next() {
-                (Choice::Take(slot.session.clone()), room && idle.next().is_none())
+            let retired = state.sweep();
+            let room = state.may_dial();
+            let mut idle = state.idle();
+            if let Some(session) = idle.next() {
+                // Opened under the lock: nobody else takes it for idle.
+                (Choice::Opened(session.open(port)), room && idle.next().is_none())
             } else {
-                let free = state.slots.iter().filter(|slot| !slot.session.is_busy());
-                let least = |slots: &mut dyn Iterator<Item = &Slot>| {
-                    slots.min_by_key(|slot| slot.session.streams()).map(|slot| slot.session.clone())
+                let least = |busy: bool| {
+                    let those = state.usable().filter(|session| session.is_busy() == busy);
+                    those.min_by_key(|session| session.streams()).map(|session| session.open(port))
                 };
-                let choice = match least(&mut free.into_iter()) {
-                    Some(session) => Choice::Take(session),
-                    None if state.slots.is_empty() && !state.dialling => Choice::Over,
+                let over = state.slots.is_empty() && !state.dialling && !retired;
+                let choice = match least(false) {
+                    Some(stream) => Choice::Opened(stream),
+                    None if over => Choice::Over,
                     None if room => Choice::Wait,
-                    None => least(&mut state.slots.iter()).map_or(Choice::Over, Choice::Take),
+                    None => least(true).map_or(Choice::Wait, Choice::Opened),
                 };
-                let another = room && !matches!(choice, Choice::Over);
-                (choice, another)
+                (choice, room && !over)
             }
         };
         if another {
@@ -169,17 +226,19 @@ impl Inner {
         if std::mem::replace(&mut self.lock().dialling, true) {
             return;
         }
-        let (weak, dialer, pod) = (Arc::downgrade(self), self.dialer.clone(), self.pod.clone());
-        let gone = self.gone();
-        self.dialer.tracker().spawn(async move {
-            let Some(dialled) = gone.run_until_cancelled(dialer.session(&pod)).await else { return };
+        let (weak, gone) = (Arc::downgrade(self), self.gone());
+        let dialled = (self.dial)();
+        self.tracker.spawn(async move {
+            let Some(dialled) = gone.run_until_cancelled(dialled).await else { return };
             let Some(inner) = weak.upgrade() else { return };
             match dialled {
                 Ok(session) => inner.add(&session),
                 Err(error) => {
                     // Those who wait share what there is.
-                    inner.lock().no_dial_until = Some(Instant::now() + DIAL_PAUSE);
-                    tracing::debug!(pod = %pod.name, why = %error.why, "no further session");
+                    let mut state = inner.lock();
+                    state.no_dial_until = Some(Instant::now() + DIAL_PAUSE);
+                    state.why = error.why.to_string();
+                    tracing::debug!(why = %error.why, "no further session");
                 }
             }
             inner.lock().dialling = false;
@@ -192,13 +251,21 @@ impl Inner {
         self.gone.token().clone()
     }
 
-    /// Takes a session in, and notices its end.
+    /// Takes a session in, and notices when it is stuck and when it ends.
     fn add(self: &Arc<Self>, session: &Session) {
         self.lock().slots.push(Slot { session: session.clone(), idle: 0 });
         let inner = Arc::downgrade(self);
-        let end = session.end();
-        self.dialer.tracker().spawn(async move {
-            let end = end.wait().await;
+        let watch = session.end();
+        self.tracker.spawn(async move {
+            let end = tokio::select! {
+                end = watch.wait() => end,
+                () = watch.stuck() => {
+                    if let Some(inner) = inner.upgrade() {
+                        inner.retire();
+                    }
+                    watch.wait().await
+                }
+            };
             if let Some(inner) = inner.upgrade() {
                 if end == SessionEnd::Abandoned {
                     inner.dial_another();
@@ -209,9 +276,24 @@ impl Inner {
         });
     }
 
+    /// Leaves stuck sessions to themselves, and sees to it that there is another.
+    fn retire(self: &Arc<Self>) {
+        let another = {
+            let mut state = self.lock();
+            state.sweep() && state.may_dial() && state.idle().next().is_none()
+        };
+        if another {
+            self.dial_another();
+        }
+        self.changed.notify_waiters();
+    }
+
     /// Closes sessions that were idle for long, but one.
     fn look(&self) {
         let mut state = self.lock();
+        if state.sweep() {
+            self.changed.notify_waiters();
+        }
         let mut spare = false;
         state.slots.retain_mut(|slot| {
             slot.idle = if slot.session.streams() == 0 { slot.idle + 1 } else { 0 };
@@ -233,3 +315,7 @@ async fn care(pool: Weak<Inner>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

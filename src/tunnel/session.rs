@@ -12,7 +12,6 @@
 use std::{
     collections::HashMap,
     future::poll_fn,
-    io,
     pin::Pin,
     sync::{
         Arc, OnceLock,
@@ -32,16 +31,14 @@ use tokio_util::{io::poll_read_buf, sync::CancellationToken, task::TaskTracker};
 
 use super::{
     backlog::Backlog,
+    end::SessionEnd,
     outbox::{Framing, Outbox},
-    stream::{Command, INBOUND_LIMIT, Inbound, Shared, Stream},
+    stream::{Command, Inbound, Shared, Stream},
     websocket,
 };
 use crate::{
     policy::liveness,
-    spdy::{
-        frame,
-        session::{self, Event, PairId},
-    },
+    spdy::session::{self, Event, PairId},
 };
 
 /// What is read at once. Two frames of Go's 32 KiB, so that a full pipe costs few turns.
@@ -61,8 +58,8 @@ const COMMANDS: usize = 64;
 /// connections do not grow the queue of a transport that takes nothing.
 const QUEUE_LIMIT: usize = 1024 * 1024;
 
-/// A stream that moved more than this is a bulk one. Pages, queries and API answers are smaller; what is larger fills the
-/// pipe for long enough to be felt by others.
+/// A stream that moved more than this lately is a bulk one. Pages, queries and API answers are smaller; what is larger
+/// fills the pipe for long enough to be felt by others.
 const BULK: usize = 1024 * 1024;
 
 /// How long a closing session has to write its last frames.
@@ -84,6 +81,8 @@ struct Status {
     streams: Arc<()>,
     /// See [`Session::is_busy`].
     busy: AtomicBool,
+    /// See [`Session::is_stuck`].
+    stuck: CancellationToken,
     drained: Arc<Notify>,
 }
 
@@ -94,12 +93,14 @@ impl Session {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        // Bounded by its streams: each has an opening, buffers for which it holds permits, and an end.
         let (commands, receiver) = mpsc::unbounded_channel();
         let status = Arc::new(Status {
             closed: CancellationToken::new(),
             why: OnceLock::new(),
             streams: Arc::new(()),
             busy: AtomicBool::new(false),
+            stuck: CancellationToken::new(),
             drained: Arc::new(Notify::new()),
         });
         let mut driver = Driver::new(io, framing, credit, receiver, Arc::clone(&status));
@@ -136,7 +137,7 @@ impl Session {
         SessionWatch(Arc::clone(&self.status))
     }
 
-    /// How many streams are open.
+    /// How many streams are open whose clients have more to say.
     pub fn streams(&self) -> usize {
         Arc::strong_count(&self.status.streams) - 1
     }
@@ -145,6 +146,11 @@ impl Session {
     /// wait behind it.
     pub fn is_busy(&self) -> bool {
         self.status.busy.load(Ordering::Relaxed)
+    }
+
+    /// Whether a client that takes nothing has stopped its reading, now or once. What is on it waits for that client.
+    pub fn is_stuck(&self) -> bool {
+        self.status.stuck.is_cancelled()
     }
 }
 
@@ -158,53 +164,15 @@ impl SessionWatch {
         self.0.closed.cancelled().await;
         self.0.why.get().cloned().unwrap_or(SessionEnd::Panicked)
     }
-}
 
-/// Why a session ended.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SessionEnd {
-    /// Its last handle and stream are gone.
-    #[error("no longer needed")]
-    Unneeded,
-    /// A bulk stream was given up that had the session to itself. The runtime would go on sending it for a second
-    /// (PROTOCOL §0.6); dialling anew costs less.
-    #[error("a transfer was given up")]
-    Abandoned,
-    /// The connection ended, in order or not.
-    #[error("the server closed the connection")]
-    Eof,
-    /// GOAWAY.
-    #[error("the server ended the session")]
-    GoAway,
-    /// A WebSocket Close with this status.
-    #[error("the server closed the tunnel (WebSocket status {0})")]
-    WebSocketClose(u16),
-    /// No byte came for this many seconds, pings notwithstanding.
-    #[error("nothing was heard from the server for {0} s")]
-    Silence(u64),
-    /// The transport failed.
-    #[error("{0}")]
-    Io(String),
-    /// What came is not SPDY.
-    #[error("the server broke the protocol: {0}")]
-    Frame(#[from] frame::FrameError),
-    /// What came is not WebSocket.
-    #[error("the server broke the protocol: {0}")]
-    WebSocket(#[from] websocket::WebSocketError),
-    /// The driver's task panicked.
-    #[error("the session's task failed")]
-    Panicked,
-}
+    /// Waits until a client stops its reading for the first time.
+    pub async fn stuck(&self) {
+        self.0.stuck.cancelled().await;
+    }
 
-impl From<io::Error> for SessionEnd {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            // TLS without a close_notify, as an API server leaves when it restarts.
-            io::ErrorKind::UnexpectedEof => Self::Eof,
-            io::ErrorKind::ConnectionReset => Self::Io("the connection was reset".to_owned()),
-            io::ErrorKind::TimedOut => Self::Io("the connection timed out".to_owned()),
-            _ => Self::Io(error.to_string()),
-        }
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        self.0.closed.is_cancelled()
     }
 }
 
@@ -212,7 +180,7 @@ impl From<io::Error> for SessionEnd {
 struct Entry {
     inbound: mpsc::UnboundedSender<Inbound>,
     shared: Arc<Shared>,
-    /// Bytes moved, both ways.
+    /// Bytes moved lately, both ways.
     moved: usize,
 }
 
@@ -226,6 +194,11 @@ impl Entry {
         let before = self.is_bulk();
         self.moved = self.moved.saturating_add(bytes);
         !before && self.is_bulk()
+    }
+
+    /// Time goes by: what moved nothing for two turns of this is no bulk stream any more.
+    fn settles(&mut self) {
+        self.moved = self.moved.min(2 * BULK) / 2;
     }
 }
 
@@ -355,12 +328,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     self.backlog.finish(*pair, &mut self.spdy, &mut self.outbox);
                 }
             }
+            Command::StepAside(stream) => {
+                if let Some(entry) = stream.pair.get().and_then(|pair| self.streams.get_mut(pair)) {
+                    self.bulk -= usize::from(entry.is_bulk());
+                    entry.moved = 0;
+                }
+            }
             Command::Reset(stream) => {
+                let was_full = self.full.iter().any(|full| Arc::ptr_eq(full, &stream));
                 self.full.retain(|full| !Arc::ptr_eq(full, &stream));
                 if let Some(pair) = stream.pair.get()
                     && let Some(entry) = self.forget(*pair)
                 {
-                    if entry.is_bulk() && self.streams.is_empty() {
+                    if (entry.is_bulk() || was_full) && self.streams.is_empty() {
                         return Err(SessionEnd::Abandoned);
                     }
                     let spdy = &mut self.spdy;
@@ -382,15 +362,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     /// Whether a client's backlog forbids reading.
     fn is_full(&mut self, cx: &mut Context<'_>) -> bool {
-        let over = |stream: &Arc<Shared>| stream.buffered.load(Ordering::Acquire) > INBOUND_LIMIT;
+        let is_full = |stream: &Arc<Shared>| stream.is_full();
         loop {
-            self.full.retain(over);
+            self.full.retain(is_full);
             if self.full.is_empty() {
                 return false;
             }
             // Registered before the counts are looked at again, so that no wake-up falls between.
             if self.drained.as_mut().poll(cx).is_pending() {
-                self.full.retain(over);
+                self.full.retain(is_full);
                 return !self.full.is_empty();
             }
             self.drained = Box::pin(Arc::clone(&self.status.drained).notified_owned());
@@ -463,13 +443,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn deliver(&mut self, pair: PairId, payload: Bytes) {
         let Some(entry) = self.streams.get_mut(&pair) else { return };
         let payload = if payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload };
-        let length = payload.len();
-        self.bulk += usize::from(entry.moves(length));
-        let before = entry.shared.buffered.fetch_add(length, Ordering::AcqRel);
-        let _ = entry.inbound.send(Inbound::Data(payload));
-        if before <= INBOUND_LIMIT && before + length > INBOUND_LIMIT {
+        self.bulk += usize::from(entry.moves(payload.len()));
+        if entry.shared.hold(&payload) {
             self.full.push(Arc::clone(&entry.shared));
+            self.status.stuck.cancel();
         }
+        let _ = entry.inbound.send(Inbound::Data(payload));
     }
 
     fn poll_ping(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
@@ -480,6 +459,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         if liveness::is_dead(silence, self.outbox.is_busy()) {
             return Err(SessionEnd::Silence(silence.as_secs()));
         }
+        self.streams.values_mut().for_each(Entry::settles);
+        self.bulk = self.streams.values().filter(|entry| entry.is_bulk()).count();
         let spdy = &mut self.spdy;
         self.outbox.control(|out| spdy.keep_alive(out));
         Ok(true)
@@ -498,3 +479,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         let _ = tokio::time::timeout(CLOSE_WITHIN, farewell).await;
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -26,6 +26,10 @@ pub(super) const OUTBOUND_FRAMES: usize = 2;
 /// has taken some: 4 MiB rides out a client's pause of some milliseconds at full speed.
 pub(super) const INBOUND_LIMIT: usize = 4 * 1024 * 1024;
 
+/// What each piece that waits costs beside its bytes: its place in the queue and its allocation. Without it an
+/// application that writes byte by byte could fill a hundred times the limit.
+const PIECE: usize = 64;
+
 /// A buffer for bytes on their way to the pod: room for a frame's head in front, the payload behind it, and the permit
 /// to have it.
 #[derive(Debug)]
@@ -77,6 +81,8 @@ pub(super) enum Command {
     Data(Arc<Shared>, Chunk),
     /// Nothing more will be sent.
     Finish(Arc<Shared>),
+    /// The client sends no more, and takes part in nobody's load.
+    StepAside(Arc<Shared>),
     /// End it now; nobody listens any more.
     Reset(Arc<Shared>),
 }
@@ -88,10 +94,31 @@ pub struct Shared {
     pub(super) pair: OnceLock<PairId>,
     /// The transport took at least a part of a DATA frame (PROTOCOL §3.7).
     pub(super) data_written: AtomicBool,
-    /// Inbound bytes the task has not taken yet.
-    pub(super) buffered: AtomicUsize,
+    /// Inbound bytes the task has not taken yet, and [`PIECE`] for each piece.
+    buffered: AtomicUsize,
     /// Permits for outbound buffers.
     permits: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// Counts a piece that waits for the task; true when it makes the backlog too large.
+    pub(super) fn hold(&self, piece: &Bytes) -> bool {
+        let cost = piece.len() + PIECE;
+        let before = self.buffered.fetch_add(cost, Ordering::AcqRel);
+        before <= INBOUND_LIMIT && before + cost > INBOUND_LIMIT
+    }
+
+    /// A piece was taken; true when there is room again.
+    fn take(&self, piece: &Bytes) -> bool {
+        let cost = piece.len() + PIECE;
+        let before = self.buffered.fetch_sub(cost, Ordering::AcqRel);
+        before > INBOUND_LIMIT && before - cost <= INBOUND_LIMIT
+    }
+
+    /// Whether the client has more to take than may wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.buffered.load(Ordering::Acquire) > INBOUND_LIMIT
+    }
 }
 
 /// A stream's end in the connection's task. Dropping it resets the stream unless it ended.
@@ -101,8 +128,8 @@ pub struct Stream {
     pub outgoing: Outgoing,
     /// From the pod.
     pub incoming: Incoming,
-    /// Held for its drop: a session's streams are counted by who holds this.
-    _counted: Arc<()>,
+    /// Held for its drop: the streams that are a session's load are counted by who holds this.
+    counted: Option<Arc<()>>,
 }
 
 /// The half of a stream that sends.
@@ -130,6 +157,7 @@ impl Stream {
         port: u16,
         counted: Arc<()>,
     ) -> Self {
+        // Bounded by the driver, which reads no more once `INBOUND_LIMIT` waits here.
         let (inbound, events) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             pair: OnceLock::new(),
@@ -142,7 +170,15 @@ impl Stream {
         Self {
             outgoing: Outgoing { commands, shared: Arc::clone(&shared) },
             incoming: Incoming { events, shared, drained, over: false },
-            _counted: counted,
+            counted: Some(counted),
+        }
+    }
+
+    /// The client has said all it has to say. Most that do are gone, and their stream only waits for the runtime to let
+    /// go (PROTOCOL §3.4): from now on it counts as no load of its session, unless it moves much again.
+    pub fn step_aside(&mut self) {
+        if self.counted.take().is_some() {
+            let _ = self.outgoing.commands.send(Command::StepAside(Arc::clone(&self.outgoing.shared)));
         }
     }
 }
@@ -180,8 +216,7 @@ impl Incoming {
         let next = self.events.recv().await.unwrap_or(Inbound::Lost);
         match &next {
             Inbound::Data(bytes) => {
-                let before = self.shared.buffered.fetch_sub(bytes.len(), Ordering::AcqRel);
-                if before > INBOUND_LIMIT && before - bytes.len() <= INBOUND_LIMIT {
+                if self.shared.take(bytes) {
                     self.drained.notify_one();
                 }
             }

@@ -1,0 +1,223 @@
+//! Connections over a pod in memory, whose clock stands still unless all wait.
+
+use std::sync::atomic::Ordering;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::{broadcast, mpsc, watch},
+};
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::{
+    forward::{
+        listener::{self, Listening},
+        local::Listener,
+        route::{self, Route},
+    },
+    model::{
+        endpoint::{Endpoint, Phase, PodId},
+        event::{Bound, Event},
+        forward::ForwardId,
+    },
+    tunnel::fake::{Peer, Pod, settled},
+};
+
+/// A forward to a pod in memory.
+struct Forwarded {
+    pod: Pod,
+    address: std::net::SocketAddr,
+    route: watch::Sender<Route>,
+    suspects: mpsc::Receiver<u64>,
+    events: broadcast::Receiver<Arc<Event>>,
+}
+
+fn endpoint() -> Endpoint {
+    let text = str::to_owned;
+    Endpoint {
+        id: PodId { namespace: text("default"), name: text("db-0"), uid: text("1") },
+        phase: Phase::Running,
+        ready: true,
+        terminating: false,
+        ready_since: 0,
+        restarts: 0,
+        containers: String::new(),
+        created: 0,
+        ports: Vec::new(),
+        reason: None,
+    }
+}
+
+impl Forwarded {
+    async fn start() -> Self {
+        let pod = Pod::default();
+        let (route, suspects, router) = route::channel();
+        let (events, told) = broadcast::channel(64);
+        let stop = CancellationToken::new();
+        let context = Context::new(
+            router,
+            Arc::new(Resolved::pod("default", "db-0")),
+            Remote::Number(80),
+            Duration::from_secs(30),
+            Reporter::new(events, [ForwardId::from_bits(1)], "pod/db-0".to_owned()),
+            stop.clone(),
+        );
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.address().unwrap();
+        let listening = Listening { listener, bound: Bound::Tcp(address) };
+        let tasks = TaskTracker::new();
+        let (context, kill) = (Arc::new(context), CancellationToken::new());
+        tasks.spawn(listener::accept(listening, context, tasks.clone(), stop, kill));
+        let forwarded = Self { pod, address, route, suspects, events: told };
+        forwarded.open(1).await;
+        forwarded
+    }
+
+    /// Has a new way.
+    async fn open(&self, generation: u64) {
+        let (pod, tunnel) = (endpoint(), self.pod.tunnel().await);
+        self.route.send_replace(Route::Open(Arc::new(Way {
+            generation,
+            pod,
+            tunnel,
+            since: Instant::now(),
+        })));
+    }
+
+    /// A client, and the session that it got.
+    async fn connect(&self) -> (TcpStream, Peer) {
+        let before = self.pod.connections();
+        let client = TcpStream::connect(self.address).await.unwrap();
+        loop {
+            settled().await;
+            let after = self.pod.connections();
+            let at = (0..after.len()).find(|at| after[*at] > before.get(*at).copied().unwrap_or(0));
+            if let Some(at) = at {
+                return (client, self.pod.peer(at));
+            }
+        }
+    }
+}
+
+/// Until a peer has heard so much.
+async fn heard(peer: &Peer, length: usize) {
+    while peer.heard.lock().unwrap().len() < length {
+        settled().await;
+    }
+}
+
+fn finished(peer: &Peer) -> bool {
+    peer.finished.load(Ordering::Relaxed) > 0
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_an_answer_is_not_cut_off() {
+    let forwarded = Forwarded::start().await;
+    let (mut client, peer) = forwarded.connect().await;
+    client.write_all(b"what is it?").await.unwrap();
+    client.shutdown().await.unwrap();
+    heard(&peer, 11).await;
+    tokio::time::sleep(SLOW_ANSWER / 2).await;
+    assert!(!finished(&peer), "the runtime would cut the answer off");
+    for _ in 0..10 {
+        peer.says(b"part", false);
+        tokio::time::sleep(LINGER / 2).await;
+        assert!(!finished(&peer));
+    }
+    let mut answer = [0; 40];
+    client.read_exact(&mut answer).await.unwrap();
+    // It has said all: most clients are gone then.
+    tokio::time::sleep(LINGER).await;
+    assert!(finished(&peer));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_learns_of_the_end() {
+    let forwarded = Forwarded::start().await;
+    let (mut client, peer) = forwarded.connect().await;
+    client.write_all(b"take this").await.unwrap();
+    client.shutdown().await.unwrap();
+    heard(&peer, 9).await;
+    tokio::time::sleep(SLOW_ANSWER + LINGER).await;
+    assert!(finished(&peer));
+}
+
+/// What it has not taken yet is there when it does, however long that takes: it is not the pod that is silent.
+#[tokio::test(start_paused = true)]
+async fn a_half_closed_client_may_read_late() {
+    const LENGTH: usize = 16 * 1024 * 1024;
+    let forwarded = Forwarded::start().await;
+    let (mut client, peer) = forwarded.connect().await;
+    client.write_all(b"all of it").await.unwrap();
+    client.shutdown().await.unwrap();
+    heard(&peer, 9).await;
+    peer.floods(LENGTH);
+    tokio::time::sleep(SLOW_ANSWER * 10).await;
+    assert!(!finished(&peer));
+    let mut answer = vec![0; LENGTH];
+    client.read_exact(&mut answer).await.unwrap();
+}
+
+/// It hangs on to its session no more than a while ago it did: the next request finds it idle.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_closed_is_no_load() {
+    let forwarded = Forwarded::start().await;
+    for _ in 0..20 {
+        let (mut client, peer) = forwarded.connect().await;
+        let before = peer.heard.lock().unwrap().len();
+        client.write_all(b"x").await.unwrap();
+        heard(&peer, before + 1).await;
+        peer.says(b"y", false);
+        client.read_u8().await.unwrap();
+        drop(client);
+        settled().await;
+    }
+    assert_eq!(forwarded.pod.dialled(), 2);
+}
+
+/// Held for as long as it is told, counted from when there is something to wait for.
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_is_held_like_a_new_one() {
+    let mut forwarded = Forwarded::start().await;
+    let (mut client, peer) = forwarded.connect().await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    forwarded.route.send_replace(Route::Closed);
+    for at in 0..forwarded.pod.dialled() {
+        forwarded.pod.peer(at).hangs_up.cancel();
+    }
+    assert_eq!(forwarded.suspects.recv().await, Some(1));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    forwarded.open(2).await;
+    client.write_all(b"hello").await.unwrap();
+    settled().await;
+    let again = (0..forwarded.pod.dialled()).map(|at| forwarded.pod.peer(at)).filter(|other| {
+        let heard = other.heard.lock().unwrap();
+        heard.as_slice() == b"hello"
+    });
+    assert_eq!(again.count(), 1);
+    assert!(peer.heard.lock().unwrap().is_empty());
+    assert!(forwarded.events.try_recv().is_err(), "nothing to tell");
+}
+
+/// A panic ends the connection in whose task it is, with a reset, and nothing else.
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_one_connections_own() {
+    let forwarded = Forwarded::start().await;
+    let (mut other, peer) = forwarded.connect().await;
+    forwarded.pod.panics.store(true, Ordering::Relaxed);
+    // It takes the last idle session, and dials another: there it happens.
+    let mut client = TcpStream::connect(forwarded.address).await.unwrap();
+    let error = client.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert!(!forwarded.pod.panics.load(Ordering::Relaxed));
+    // The one beside it goes on, and new ones come.
+    other.write_all(b"x").await.unwrap();
+    heard(&peer, 1).await;
+    peer.says(b"y", false);
+    assert_eq!(other.read_u8().await.unwrap(), b'y');
+    let (mut next, peer) = forwarded.connect().await;
+    let before = peer.heard.lock().unwrap().len();
+    next.write_all(b"z").await.unwrap();
+    heard(&peer, before + 1).await;
+}

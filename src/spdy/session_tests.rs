@@ -1,0 +1,92 @@
+use super::*;
+
+/// A session with one pair, and the ids of its error and data stream.
+fn opened() -> (Session, PairId, u32, u32) {
+    let mut session = Session::new(true);
+    let pair = session.open(80, &mut BytesMut::new()).unwrap();
+    let data = session.data_stream(pair).unwrap();
+    (session, pair, pair.error_stream(), data)
+}
+
+fn events(session: &mut Session, bytes: BytesMut) -> Vec<Event> {
+    let mut bytes = bytes.freeze();
+    std::iter::from_fn(|| session.receive(&mut bytes).unwrap()).collect()
+}
+
+/// What the server says of the pair, step by step: `E` and `D` take its streams, `e` and `d` reset them, `t` is a text,
+/// `f` and `F` are the FINs of error and data.
+fn end(story: &str) -> Option<End> {
+    let (mut session, pair, error, data) = opened();
+    let mut encoder = HeaderEncoder::default();
+    let mut out = BytesMut::new();
+    for step in story.chars() {
+        match step {
+            'E' => frame::put_syn_reply(&mut out, &mut encoder, error),
+            'D' => frame::put_syn_reply(&mut out, &mut encoder, data),
+            'e' => frame::put_reset(&mut out, error, 5),
+            'd' => frame::put_reset(&mut out, data, 5),
+            't' => {
+                out.extend_from_slice(&frame::data_head(error, 3, false));
+                out.extend_from_slice(b"why");
+            }
+            'f' => out.extend_from_slice(&frame::data_head(error, 0, true)),
+            'F' => out.extend_from_slice(&frame::data_head(data, 0, true)),
+            _ => panic!("{step}"),
+        }
+    }
+    let ends = events(&mut session, out).into_iter().filter_map(|event| match event {
+        Event::Ended(ended, end) => {
+            assert_eq!(ended, pair);
+            Some(end)
+        }
+        _ => None,
+    });
+    let ends: Vec<_> = ends.collect();
+    assert!(ends.len() <= 1, "{story}: {ends:?}");
+    ends.into_iter().next()
+}
+
+#[test]
+fn how_pairs_end() {
+    let failed = Some(End::Failed("why".to_owned()));
+    for (story, expected) in [
+        ("", None),
+        ("ED", None),
+        ("EDF", None),
+        ("EDFf", Some(End::Clean)),
+        ("EDf", Some(End::Clean)),
+        // A refused port, a sandbox that is gone, an application's reset.
+        ("EDFte", failed.clone()),
+        ("EDtde", failed.clone()),
+        ("EDtf", failed.clone()),
+        // Refused before there was a pair: by either stream.
+        ("e", Some(End::Rejected)),
+        ("d", Some(End::Rejected)),
+        ("Ed", Some(End::Rejected)),
+        ("Dte", failed),
+        // Cut off, as by a session that was idle for too long (PROTOCOL §2.9): no end of an answer looks so.
+        ("EDe", Some(End::Reset)),
+        ("EDde", Some(End::Reset)),
+        ("EDFe", Some(End::Reset)),
+    ] {
+        assert_eq!(end(story), expected, "{story}");
+    }
+}
+
+/// After a reset of ours the runtime goes on for up to a second at full speed (PROTOCOL §0.6).
+#[test]
+fn late_data_is_dropped_without_allocation() {
+    const FRAMES: usize = 1000;
+    let (mut session, pair, _, data) = opened();
+    session.reset(pair, &mut BytesMut::new());
+    let mut late = BytesMut::new();
+    for _ in 0..FRAMES {
+        late.extend_from_slice(&frame::data_head(data, 4096, false));
+        late.extend_from_slice(&[0; 4096]);
+    }
+    let mut late = late.freeze();
+    let mut event = None;
+    let allocations = allocation_counter::measure(|| event = session.receive(&mut late).unwrap());
+    assert_eq!((event, allocations.count_total), (None, 0));
+    assert!(late.is_empty());
+}
