@@ -35,6 +35,8 @@ use crate::{
 const POD_RUNNING_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer than most pods take to come back, shorter than most clients wait.
 const HOLD: Duration = Duration::from_secs(30);
+/// How credit for the peer's queues is switched off, should a cluster's runtime not be as it supposes.
+const CREDIT: &str = "KUBECTL_FWD_CREDIT";
 /// The long spellings whose place among the words matters.
 const PORT: &str = "--port";
 const SELECTOR: &str = "--selector";
@@ -66,6 +68,8 @@ pub struct Surroundings {
     pub cluster: Environment,
     /// What colour depends on.
     pub signals: Signals,
+    /// `KUBECTL_FWD_CREDIT`.
+    pub credit: Option<String>,
 }
 
 impl Surroundings {
@@ -95,6 +99,7 @@ impl Surroundings {
                 stdout_is_terminal: io::stdout().is_terminal(),
                 stderr_is_terminal: io::stderr().is_terminal(),
             },
+            credit: env::var_os(CREDIT).map(|value| value.to_string_lossy().into_owned()),
         }
     }
 }
@@ -123,9 +128,10 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
     };
     let hold = args.hold.as_deref().map_or(Ok(HOLD), |text| go_duration("--hold", text))?;
     let (auto_port, give_up) = (args.auto_port, args.give_up);
+    let credit = credit(surroundings.credit.as_deref())?;
     Ok(Config {
         requests,
-        options: Options { hold, pod_running_timeout, auto_port, give_up, addresses },
+        options: Options { hold, pod_running_timeout, auto_port, give_up, credit, addresses },
         common: common(args, surroundings)?,
     })
 }
@@ -214,6 +220,15 @@ fn when(text: Option<&str>) -> Result<When, Fatal> {
         Some("never") => Ok(When::Never),
         Some(other) => Err(Fatal::new("fwd::usage::bad_color", format!("--color cannot be '{other}'"))
             .help("it is auto, always or never")),
+    }
+}
+
+fn credit(text: Option<&str>) -> Result<bool, Fatal> {
+    match text {
+        None | Some("" | "on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(other) => Err(Fatal::new("fwd::usage::bad_credit", format!("{CREDIT} cannot be '{other}'"))
+            .help("it is on or off; without it, it is on")),
     }
 }
 

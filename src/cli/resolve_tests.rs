@@ -29,6 +29,7 @@ fn defaults() {
             pod_running_timeout: Duration::from_secs(60),
             auto_port: false,
             give_up: false,
+            credit: true,
             addresses: vec![Address::Localhost],
         }
     );
@@ -37,6 +38,20 @@ fn defaults() {
             && config.common.flags.insecure_skip_tls_verify.is_none()
     );
     assert!(!config.common.ui.quiet && config.common.ui.verbosity == 0 && !config.common.ui.colors.stderr);
+}
+
+#[test]
+fn credit_is_switched_off_by_the_environment() {
+    let config = |value: &str| {
+        let argv = ["svc/api", "80"].map(OsString::from);
+        let Ok(Invocation::Forward(typed)) = parse(&argv) else { panic!("not understood") };
+        resolve(*typed, Surroundings { credit: Some(value.to_owned()), ..Surroundings::default() })
+    };
+    for (value, credit) in [("off", false), ("on", true), ("", true)] {
+        assert_eq!(config(value).ok().map(|config| config.options.credit), Some(credit), "{value}");
+    }
+    let fatal = config("maybe").err().unwrap_or_else(|| panic!("it is accepted"));
+    assert_eq!(fatal.to_string(), "KUBECTL_FWD_CREDIT cannot be 'maybe'");
 }
 
 #[test]

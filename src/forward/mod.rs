@@ -68,6 +68,8 @@ pub struct Options {
     pub auto_port: bool,
     /// A failed round of attempts ends everything.
     pub give_up: bool,
+    /// Peers are sent no more than their queues hold (PROTOCOL §2.8).
+    pub credit: bool,
     /// Where to listen, for ports that do not say.
     pub addresses: Vec<Address>,
 }
@@ -156,7 +158,7 @@ impl Running {
         for target in &mut prepared {
             target.bind(options).await?;
         }
-        let dialer = Dialer::new(Arc::clone(cluster), self.tracker.clone());
+        let dialer = Dialer::new(Arc::clone(cluster), self.tracker.clone(), options.credit);
         let mut routes = Vec::new();
         for target in prepared {
             routes.push(self.spawn(target, &dialer, options, &give_up));

@@ -28,6 +28,7 @@ use crate::{
 pub struct Dialer {
     cluster: Arc<Cluster>,
     tracker: TaskTracker,
+    credit: bool,
     /// The protocol that worked last. Of no meaning to memory order: it is a hint.
     remembered: Arc<AtomicU8>,
 }
@@ -58,9 +59,9 @@ pub struct DialError {
 const PROTOCOLS: [Protocol; 3] = [Protocol::Tunnel, Protocol::Spdy, Protocol::Legacy];
 
 impl Dialer {
-    /// A dialer whose sessions run on `tracker`.
-    pub fn new(cluster: Arc<Cluster>, tracker: TaskTracker) -> Self {
-        Self { cluster, tracker, remembered: Arc::new(AtomicU8::new(0)) }
+    /// A dialer whose sessions run on `tracker`, with or without `credit` (PROTOCOL §2.8).
+    pub fn new(cluster: Arc<Cluster>, tracker: TaskTracker, credit: bool) -> Self {
+        Self { cluster, tracker, credit, remembered: Arc::new(AtomicU8::new(0)) }
     }
 
     /// Opens a tunnel to `pod`; `probe` is a port of it, for the legacy protocol must name one even to be tried.
@@ -100,7 +101,7 @@ impl Dialer {
                         Protocol::Legacy => return Ok(None),
                     };
                     let session =
-                        Session::spawn(upgraded.io, upgraded.early, framing, true, &self.tracker);
+                        Session::spawn(upgraded.io, upgraded.early, framing, self.credit, &self.tracker);
                     return Ok(Some(session));
                 }
                 Err(error) => {
