@@ -1,12 +1,24 @@
 //! An application that stops reading, and who is beside it on the same session: nobody notices (PROTOCOL §2.8).
 //!
-//! Over a forward that gets no more than two sessions, clients upload without end to port 9004, which accepts and never
-//! reads. The sandbox's sessions are as the runtime's: five queues of fifty, and a full one stops its reader.
+//! Over a forward that gets no more than two sessions, or as many as it wants, clients upload without end to port 9004,
+//! which accepts and never reads. The sandbox's sessions are as the runtime's: five queues of fifty, and a full one stops
+//! its reader. And over one that answers pings in another order, or has its credit switched off: that is then as any
+//! forward is.
 
-use std::{error::Error, path::Path, time::Duration};
+use std::{
+    error::Error,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
-use sandbox::{Options, Sandbox, faults::Denial, forward::Forward, load, node::Support};
+use sandbox::{
+    Options, Sandbox,
+    faults::{Denial, Pings},
+    forward::{self, Forward},
+    load,
+    node::Support,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -19,7 +31,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 const TIMES: usize = 300;
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Bytes more than the session and the sockets on the way hold.
 const FLOOD: usize = 64 * 1024 * 1024;
@@ -88,7 +100,14 @@ async fn upload(port: u16) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn stalled_application(support: Support) -> Result<(), Failure> {
+/// How many sessions are to be had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sessions {
+    Two,
+    AsMany,
+}
+
+async fn stalled_application(support: Support, sessions: Sessions) -> Result<(), Failure> {
     let sandbox = Sandbox::start(Options::default()).await?;
     sandbox.node().set_support(support);
     let program = Path::new(env!("CARGO_BIN_EXE_kubectl-fwd"));
@@ -102,12 +121,12 @@ async fn stalled_application(support: Support) -> Result<(), Failure> {
     }
     let [stalled, echo, http] = ports;
 
-    // Both sessions of the pool are there; no further one is to be had, so that the stalled share theirs with all others.
-    while sandbox.node().sessions() < 2 {
-        requests(http).await?;
+    if sessions == Sessions::Two {
+        // No further one is to be had, so that the stalled share theirs with all others.
+        let both = timeout(PATIENCE, sandbox.node().sessions_are(|open| open == 2)).await;
+        both.map_err(|_| "there is no spare session")?;
+        sandbox.faults().deny(Denial::new(StatusCode::TOO_MANY_REQUESTS).path("/portforward"));
     }
-    sandbox.faults().deny(Denial::new(StatusCode::TOO_MANY_REQUESTS).path("/portforward"));
-    let sessions = sandbox.node().sessions();
     let mut clients = Vec::new();
     for _ in 0..4 {
         clients.push(flood(stalled).await?);
@@ -119,7 +138,8 @@ async fn stalled_application(support: Support) -> Result<(), Failure> {
     echoes(echo).await?;
     requests(http).await?;
     upload(http).await?;
-    assert_eq!(sandbox.node().sessions(), sessions, "all of it is the same two sessions");
+    let most = if sessions == Sessions::Two { 2 } else { 8 };
+    assert!(sandbox.node().sessions() <= most, "{} sessions", sandbox.node().sessions());
     assert_eq!(forward.said_on_stderr(), "");
     forward.end("INT").await?;
     Ok(())
@@ -127,10 +147,64 @@ async fn stalled_application(support: Support) -> Result<(), Failure> {
 
 #[tokio::test]
 async fn beside_an_application_that_stops_reading_all_goes_on_in_a_tunnel() -> Result<(), Failure> {
-    stalled_application(Support::Full).await
+    stalled_application(Support::Full, Sessions::Two).await
 }
 
 #[tokio::test]
 async fn beside_an_application_that_stops_reading_all_goes_on_over_spdy() -> Result<(), Failure> {
-    stalled_application(Support::NoTunnel).await
+    stalled_application(Support::NoTunnel, Sessions::Two).await
+}
+
+#[tokio::test]
+async fn applications_that_stop_reading_over_several_sessions() -> Result<(), Failure> {
+    stalled_application(Support::Full, Sessions::AsMany).await?;
+    stalled_application(Support::NoTunnel, Sessions::AsMany).await
+}
+
+/// Uploads and echoes over a forward in this environment: how many pings the first upload took, and how many are due
+/// in its time to keep the sessions alive, five each 5 s.
+async fn pings(sandbox: &Sandbox, credit: Option<&str>) -> Result<(u64, u64), Failure> {
+    let program = Path::new(env!("CARGO_BIN_EXE_kubectl-fwd"));
+    let pods = sandbox.ready_pods("default", "app=api")?;
+    let target = format!("pod/{}", pods.first().ok_or("no pod is ready")?);
+    let args = [&target, ":9000", ":8080", "--address=127.0.0.1"];
+    let mut command = forward::command(program, &sandbox.kubeconfig("admin"), &args);
+    command.envs(credit.map(|credit| ("KUBECTL_FWD_CREDIT", credit)));
+    let mut forward = Forward::spawn(command)?;
+    let (echo, http) = (forward.port().await?, forward.port().await?);
+    let (before, begun) = (sandbox.node().pings(), Instant::now());
+    upload(http).await?;
+    let pings = sandbox.node().pings() - before;
+    let due = 5 * sandbox.node().open_sessions() as u64 * (begun.elapsed().as_secs() / 5 + 1);
+    echoes(echo).await?;
+    requests(http).await?;
+    upload(http).await?;
+    assert_eq!(forward.end("INT").await?.stderr, "");
+    Ok((pings, due))
+}
+
+#[tokio::test]
+async fn credit_can_be_switched_off() -> Result<(), Failure> {
+    let sandbox = Sandbox::start(Options::default()).await?;
+    // One proof at least for each six of its 256 frames.
+    let (on, _) = pings(&sandbox, None).await?;
+    assert!(on >= 40, "{on}");
+    let (off, due) = pings(&sandbox, Some("off")).await?;
+    assert!(off <= due, "{off} pings, of which {due} to keep alive");
+    Ok(())
+}
+
+/// A server that handles no queues as supposed: what it says proves nothing, and is not waited for.
+#[tokio::test]
+async fn where_pings_come_back_in_another_order_there_is_no_credit() -> Result<(), Failure> {
+    for support in [Support::Full, Support::NoTunnel] {
+        let sandbox = Sandbox::start(Options::default()).await?;
+        sandbox.node().set_support(support);
+        sandbox.faults().pings(Pings::Swapped);
+        pings(&sandbox, None).await?;
+        // All in one queue, before what was sent before them: they prove nothing either, and stop nothing.
+        sandbox.faults().pings(Pings::AtOnce);
+        pings(&sandbox, None).await?;
+    }
+    Ok(())
 }

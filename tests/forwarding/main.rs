@@ -5,10 +5,13 @@
 
 mod disturbed;
 mod ending;
+mod halves;
 mod harness;
 mod kubectl;
 mod latency;
 mod pods;
+mod pool;
+mod replay;
 mod rights;
 mod sessions;
 mod targets;

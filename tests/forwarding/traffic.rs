@@ -8,12 +8,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Failure, Test, a_pod, answer, ask, cluster, connect, expect_refusal, fwd, post, rest, send, within,
-    working,
+    Failure, Test, a_pod, answer, ask, cluster, connect, expect_refusal, fwd, post, send, within, working,
 };
 
 /// What servers speak: new ones, those before Kubernetes 1.31, those behind a proxy that knows only WebSocket.
-const SERVERS: [Support; 3] = [Support::Full, Support::NoTunnel, Support::LegacyOnly];
+pub(crate) const SERVERS: [Support; 3] = [Support::Full, Support::NoTunnel, Support::LegacyOnly];
 
 const MIB: usize = 1024 * 1024;
 
@@ -64,7 +63,7 @@ async fn download(port: u16, length: usize) -> Test {
     is_pattern(&answer(&mut send(port, &format!("/bytes?n={length}")).await?).await?, length)
 }
 
-fn is_pattern(got: &[u8], length: usize) -> Test {
+pub(crate) fn is_pattern(got: &[u8], length: usize) -> Test {
     assert_eq!(got.len(), length);
     let wrong = got.iter().enumerate().find(|(at, byte)| usize::from(**byte) != at % 251);
     wrong.map_or(Ok(()), |(at, _)| Err(format!("byte {at} is wrong").into()))
@@ -112,32 +111,6 @@ async fn bulk_over_spdy() -> Test {
 #[tokio::test(flavor = "multi_thread")]
 async fn bulk_over_the_legacy_protocol() -> Test {
     bulk(Support::LegacyOnly).await
-}
-
-/// A client that has said all it has to say still gets all of the answer, however late it comes.
-#[tokio::test]
-async fn a_client_closes_its_half() -> Test {
-    for support in SERVERS {
-        let sandbox = cluster_of(support).await?;
-        let (_forward, port) = working(&sandbox, "svc/api :80").await?;
-        let mut slow = send(port, "/slow?ms=1300").await?;
-        let mut large = send(port, "/bytes?n=3000000").await?;
-        slow.shutdown().await?;
-        large.shutdown().await?;
-        is_pattern(&answer(&mut large).await?, 3_000_000)?;
-        assert!(answer(&mut slow).await?.starts_with(b"api-"), "{support:?}");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_application_closes_its_half() -> Test {
-    for support in SERVERS {
-        let sandbox = cluster_of(support).await?;
-        let (_forward, port) = working(&sandbox, "deploy/api :9002").await?;
-        assert_eq!(rest(&mut connect(port).await?).await?, b"hello\n", "{support:?}");
-    }
-    Ok(())
 }
 
 /// What fails with one connection is told once, with pod and port, and is no other connection's concern.

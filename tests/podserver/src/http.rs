@@ -5,6 +5,7 @@
 //! | `/bytes?n=N` | N bytes, each its offset modulo 251 |
 //! | `/sink` | length and SHA-256 of the request's body; with `?sum=no` the length alone, for benchmarks |
 //! | `/echo` | the request's body |
+//! | `/drip?n=N&ms=M` | the same N bytes in ten parts, M milliseconds before each |
 //! | `/slow?ms=N` | the pod's name, after N milliseconds |
 //! | `/stats` | what this application has seen, as JSON |
 //! | any other | the pod's name |
@@ -13,7 +14,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use ring::digest;
+use tokio::time::{Instant, Sleep};
 
 use super::app::{App, hex};
 use super::container::Life;
@@ -74,6 +76,9 @@ async fn answer(app: App, request: Request<Incoming>) -> Result<Response<AppBody
     let number = |name| parameter(&query, name).and_then(|value| value.parse().ok()).unwrap_or(0);
     Ok(match request.uri().path() {
         "/bytes" => typed("application/octet-stream", Pattern::new(number("n")).map_err(never).boxed()),
+        "/drip" => {
+            typed("application/octet-stream", Drip::new(number("n"), number("ms")).map_err(never).boxed())
+        }
         "/sink" => sink(request.into_body(), parameter(&query, "sum") != Some("no")).await,
         "/echo" => typed("application/octet-stream", request.into_body().boxed()),
         "/stats" => {
@@ -172,5 +177,48 @@ impl Body for Pattern {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.length - self.at)
+    }
+}
+
+/// The same bytes in parts, with a pause before each.
+struct Drip {
+    length: u64,
+    pause: Duration,
+    part: u64,
+    rest: Pin<Box<Sleep>>,
+}
+
+/// How many parts there are.
+const PARTS: u64 = 10;
+
+impl Drip {
+    fn new(length: u64, ms: u64) -> Self {
+        let pause = Duration::from_millis(ms);
+        Self { length, pause, part: 0, rest: Box::pin(tokio::time::sleep(pause)) }
+    }
+}
+
+impl Body for Drip {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.part == PARTS {
+            return Poll::Ready(None);
+        }
+        ready!(self.rest.as_mut().poll(cx));
+        let range = self.length * self.part / PARTS..self.length * (self.part + 1) / PARTS;
+        self.part += 1;
+        let next = Instant::now() + self.pause;
+        self.rest.as_mut().reset(next);
+        let bytes: Bytes = range.map(|at| (at % 251) as u8).collect();
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length)
     }
 }

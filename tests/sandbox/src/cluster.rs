@@ -58,10 +58,11 @@ pub(crate) struct Deletion<'a> {
 
 impl Cluster {
     pub(crate) fn new(options: &crate::Options, users: Users) -> Self {
+        let faults = Faults::default();
         Self {
             store: Store::default(),
-            node: Node::new(),
-            faults: Faults::default(),
+            node: Node::with_faults(faults.runtime()),
+            faults,
             users,
             pod_start: options.pod_start,
             deletion: options.deletion,

@@ -99,6 +99,11 @@ impl Forward {
         port.ok_or_else(|| self.failure(&format!("{line:?} names no port")))
     }
 
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// All it has said on stdout so far.
     pub fn said_on_stdout(&self) -> String {
         self.stdout.text()

@@ -1,5 +1,5 @@
-//! Misbehaviour on request: of the network below TLS ([`Faults::wrap`]) and of the API server above it
-//! ([`Faults::intercept`]).
+//! Misbehaviour on request: of the network below TLS ([`Faults::wrap`]), of the API server above it
+//! ([`Faults::intercept`]), and of the container runtime at the far end ([`Runtime`]).
 //!
 //! Out of process the same is to be had by `POST /admin/faults/NAME` with a JSON body:
 //!
@@ -10,11 +10,14 @@
 //! | `read-rate` | `{"bytes_per_second": 1000}`; 0 freezes, `null` lifts it |
 //! | `reset`, `close` | none: every live connection ends with a RST, with a FIN |
 //! | `deny` | a [`Denial`] |
+//! | `trip` | a [`Trip`]: the next pair of streams fails so |
+//! | `pings` | how they are echoed: `"queued"`, `"at-once"`, `"swapped"` |
 //! | `clear` | none: no faults from now on |
 
 mod delay;
 mod denial;
 mod link;
+mod runtime;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -30,6 +33,7 @@ use crate::serve::Body;
 pub use denial::Denial;
 pub use link::Io;
 use link::Link;
+pub use runtime::{Pings, Runtime, Trip};
 
 /// No limit on reading.
 const UNLIMITED: u64 = u64::MAX;
@@ -38,6 +42,7 @@ const UNLIMITED: u64 = u64::MAX;
 #[derive(Clone, Default)]
 pub struct Faults {
     shared: Arc<Shared>,
+    runtime: Runtime,
 }
 
 /// What every connection looks at.
@@ -100,12 +105,33 @@ impl Faults {
         self.denials().push(denial);
     }
 
+    /// Has the next pair of streams fail.
+    pub fn trip(&self, trip: Trip) {
+        self.runtime.trip(trip);
+    }
+
+    /// Trips that no pair has met yet.
+    pub fn trips(&self) -> usize {
+        self.runtime.trips()
+    }
+
+    /// Has pings echoed so, from now on.
+    pub fn pings(&self, pings: Pings) {
+        self.runtime.set_pings(pings);
+    }
+
+    /// For the node.
+    pub(crate) fn runtime(&self) -> Runtime {
+        self.runtime.clone()
+    }
+
     /// No faults from now on. Connections that were delayed stay so.
     pub fn clear(&self) {
         self.shared.latency_us.store(0, Ordering::Relaxed);
         self.shared.black_hole.store(false, Ordering::Relaxed);
         self.shared.read_rate.store(UNLIMITED, Ordering::Relaxed);
         self.denials().clear();
+        self.runtime.clear();
         self.wake();
     }
 
@@ -156,6 +182,8 @@ impl Faults {
                 Ok(())
             }
             "deny" => read(body).map(|denial| self.deny(denial)),
+            "trip" => read(body).map(|trip| self.trip(trip)),
+            "pings" => read(body).map(|pings| self.pings(pings)),
             "clear" => {
                 self.clear();
                 Ok(())
@@ -321,6 +349,14 @@ mod tests {
         assert_eq!(denied.headers()["retry-after"], "2");
         assert!(ask(&Method::GET, "eve").is_none());
         assert_eq!(faults.admin("/admin/faults/deny", b"{}").status(), StatusCode::BAD_REQUEST);
+        assert_eq!(faults.admin("/admin/faults/trip", br#"{"cut":{"text":"","after":1}}"#).status(), 200);
+        assert_eq!(faults.admin("/admin/faults/trip", br#""refuse-data""#).status(), 200);
+        assert_eq!(faults.runtime().next_trip(), Some(Trip::Cut { text: String::new(), after: 1 }));
+        assert_eq!(faults.trips(), 1);
+        assert_eq!(faults.admin("/admin/faults/pings", br#""at-once""#).status(), 200);
+        assert_eq!(faults.runtime().pings(), Pings::AtOnce);
+        assert_eq!(faults.admin("/admin/faults/clear", b"").status(), 200);
+        assert_eq!((faults.trips(), faults.runtime().pings()), (0, Pings::Queued));
         assert_eq!(faults.admin("/admin/faults/wat", b"").status(), StatusCode::NOT_FOUND);
     }
 }

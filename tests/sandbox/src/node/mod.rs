@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use podserver::Stats;
+use tokio::sync::watch;
+
+use crate::faults::Runtime;
 pub(crate) use sandbox::{DialError, Sandbox};
 
 /// Which protocols of `pods/portforward` the server speaks (PROTOCOL §1).
@@ -64,6 +67,9 @@ pub struct Pod {
 #[derive(Clone, Default)]
 pub struct Node {
     inner: Arc<Mutex<Inner>>,
+    faults: Runtime,
+    /// Sessions that are open.
+    open: Arc<watch::Sender<usize>>,
 }
 
 #[derive(Default)]
@@ -72,12 +78,31 @@ struct Inner {
     support: Support,
     timing: Timing,
     sessions: u64,
+    pings: u64,
+}
+
+/// An open session.
+pub(crate) struct OpenSession(Arc<watch::Sender<usize>>);
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
+    }
 }
 
 impl Node {
     /// A node without pods.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A node without pods whose runtime is under `faults`.
+    pub(crate) fn with_faults(faults: Runtime) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
+    pub(crate) fn faults(&self) -> &Runtime {
+        &self.faults
     }
 
     /// Starts the pod's sandbox and returns when an application listens on each of `ports`.
@@ -168,8 +193,33 @@ impl Node {
         self.lock().sessions
     }
 
-    pub(crate) fn count_session(&self) {
+    /// How many pings their clients had echoed.
+    pub fn pings(&self) -> u64 {
+        self.lock().pings
+    }
+
+    pub(crate) fn count_ping(&self) {
+        self.lock().pings += 1;
+    }
+
+    /// How many of them are open.
+    pub fn open_sessions(&self) -> usize {
+        *self.open.borrow()
+    }
+
+    /// Resolves when the number of open sessions is as wanted.
+    pub async fn sessions_are(&self, wanted: impl Fn(usize) -> bool) -> usize {
+        let mut open = self.open.subscribe();
+        // The sender lives as long as this does.
+        let now = open.wait_for(|open| wanted(*open)).await.map(|open| *open);
+        now.unwrap_or_default()
+    }
+
+    /// Counts a session, which is open until what is returned is dropped.
+    pub(crate) fn count_session(&self) -> OpenSession {
         self.lock().sessions += 1;
+        self.open.send_modify(|open| *open += 1);
+        OpenSession(self.open.clone())
     }
 
     pub(crate) fn sandbox(&self, uid: &str) -> Option<Arc<Sandbox>> {

@@ -14,6 +14,7 @@ mod session;
 mod stream;
 mod text;
 mod transport;
+mod trip;
 
 use std::sync::Arc;
 
@@ -35,13 +36,14 @@ pub fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incoming>) ->
         Err(refusal) => return *refusal.0,
     };
     if let Some(sandbox) = sandbox {
-        node.count_session();
+        let session = node.count_session();
         let upgrade = hyper::upgrade::on(&mut request);
-        let timing = node.timing();
+        let node = node.clone();
         tokio::spawn(async move {
+            let _session = session;
             match upgrade.await {
                 Ok(upgraded) => {
-                    run(Box::new(TokioIo::new(upgraded)), protocol, sandbox, timing).await;
+                    run(Box::new(TokioIo::new(upgraded)), protocol, sandbox, node).await;
                 }
                 Err(error) => tracing::debug!(%error, "the connection did not upgrade"),
             }
@@ -50,15 +52,10 @@ pub fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incoming>) ->
     answer
 }
 
-async fn run(
-    io: Box<dyn Connection>,
-    protocol: Protocol,
-    sandbox: Arc<Sandbox>,
-    timing: crate::node::Timing,
-) {
+async fn run(io: Box<dyn Connection>, protocol: Protocol, sandbox: Arc<Sandbox>, node: Node) {
     match protocol {
-        Protocol::Tunnel => session::serve(io, true, sandbox, timing).await,
-        Protocol::Spdy => session::serve(io, false, sandbox, timing).await,
+        Protocol::Tunnel => session::serve(io, true, sandbox, node).await,
+        Protocol::Spdy => session::serve(io, false, sandbox, node).await,
         Protocol::Legacy { ports, base64 } => legacy::serve(io, sandbox, ports, base64).await,
     }
 }

@@ -15,6 +15,7 @@ use kubectl_fwd::spdy::frame::{
 use kubectl_fwd::spdy::header::HeaderEncoder;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::cutter::Cutter;
 use super::forward;
@@ -23,7 +24,9 @@ use super::pair::Pairs;
 use super::queue::Queue;
 use super::stream::{Payload, Stream};
 use super::transport::{self, Connection, Inbound, Input, Outbound};
-use crate::node::{Sandbox, Timing};
+use super::trip;
+use crate::faults::{Pings, Trip};
+use crate::node::{Node, Sandbox, Timing};
 
 /// Worker queues of a session (PROTOCOL §2.7).
 const QUEUES: usize = 5;
@@ -57,6 +60,13 @@ enum Work {
 struct Session {
     sandbox: Arc<Sandbox>,
     timing: Timing,
+    node: Node,
+    /// What is to go wrong with pairs that have begun, by request.
+    trips: Mutex<HashMap<String, Trip>>,
+    /// A fault ends the session.
+    lost: CancellationToken,
+    /// A ping whose echo waits for the next one's.
+    swapped: Mutex<Option<u32>>,
     out: Outbound,
     /// Locked while a SYN_REPLY is written: header blocks are one zlib stream, so their order is that on the wire.
     encoder: AsyncMutex<HeaderEncoder>,
@@ -67,11 +77,15 @@ struct Session {
 }
 
 /// Serves one session to its end. Its connections outlive it by the grace of each.
-pub(super) async fn serve(io: Box<dyn Connection>, tunnel: bool, sandbox: Arc<Sandbox>, timing: Timing) {
+pub(super) async fn serve(io: Box<dyn Connection>, tunnel: bool, sandbox: Arc<Sandbox>, node: Node) {
     let (mut inbound, out) = transport::split(io, tunnel);
     let session = Arc::new(Session {
         sandbox,
-        timing,
+        timing: node.timing(),
+        node,
+        trips: Mutex::default(),
+        lost: CancellationToken::new(),
+        swapped: Mutex::default(),
         out: out.clone(),
         encoder: AsyncMutex::default(),
         streams: Mutex::default(),
@@ -83,7 +97,8 @@ pub(super) async fn serve(io: Box<dyn Connection>, tunnel: bool, sandbox: Arc<Sa
     for queue in 0..QUEUES {
         workers.spawn(work(session.clone(), queue));
     }
-    let end = session.read(&mut inbound).await;
+    let end = session.lost.run_until_cancelled(session.read(&mut inbound)).await;
+    let end = end.unwrap_or(End::Client { websocket_close: false });
     tracing::debug!(?end, "session ended");
     session.end(end).await;
     workers.shutdown().await;
@@ -147,6 +162,10 @@ impl Session {
             Frame::Reset { stream, .. } => (queue_of(stream), self.priority(stream), Work::Reset { stream }),
             Frame::SynReply { stream, .. } => (queue_of(stream), self.priority(stream), Work::Ignored),
             Frame::Ping { id: 0 } => return Err(End::Server { goaway: false }),
+            Frame::Ping { id } if self.node.faults().pings() == Pings::AtOnce => {
+                self.echo(id).await;
+                return Ok(());
+            }
             Frame::Ping { id } => (sorter.round_robin(), 0, Work::Ping { id }),
             Frame::Ignored { .. } => (sorter.round_robin(), LOWEST, Work::Ignored),
             Frame::GoAway { .. } => return Err(End::Server { goaway: true }),
@@ -210,14 +229,40 @@ impl Session {
                     stream.reset_by_client();
                 }
             }
-            // Ids of our own parity are no questions (PROTOCOL §2.6).
-            Work::Ping { id } if id % 2 == 1 => {
-                let mut frame = BytesMut::new();
-                put_ping(&mut frame, id);
-                let _ = self.out.write([frame.freeze()]).await;
+            Work::Ping { id } if self.node.faults().pings() == Pings::Swapped => {
+                let before = self.swapped.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(before) = before {
+                    self.echo(id).await;
+                    self.echo(before).await;
+                } else {
+                    *self.swapped.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+                }
             }
-            Work::Ping { .. } | Work::Ignored => {}
+            Work::Ping { id } => self.echo(id).await,
+            Work::Ignored => {}
         }
+    }
+
+    async fn echo(&self, id: u32) {
+        // Ids of our own parity are no questions (PROTOCOL §2.6).
+        if id % 2 == 1 {
+            self.node.count_ping();
+            let mut frame = BytesMut::new();
+            put_ping(&mut frame, id);
+            let _ = self.out.write([frame.freeze()]).await;
+        }
+    }
+
+    /// What is to go wrong with the pair of a stream that is new.
+    fn trip(&self, stream: &Stream) -> Option<Trip> {
+        let mut trips = self.trips.lock().unwrap_or_else(PoisonError::into_inner);
+        if !trips.contains_key(&stream.headers.request)
+            && stream.headers.kind == "error"
+            && let Some(trip) = self.node.faults().next_trip()
+        {
+            trips.insert(stream.headers.request.clone(), trip);
+        }
+        trips.get(&stream.headers.request).cloned()
     }
 
     /// Answers a SYN_STREAM and starts the connection if its pair is complete.
@@ -227,6 +272,20 @@ impl Session {
             stream.reset().await;
             self.streams().remove(&stream.id);
             return;
+        }
+        let trip = self.trip(stream);
+        match (&trip, stream.headers.kind.as_str()) {
+            (Some(Trip::RefuseError), "error") | (Some(Trip::RefuseData), "data") => {
+                stream.reset().await;
+                self.streams().remove(&stream.id);
+                return;
+            }
+            (Some(Trip::Incomplete), "data") => {
+                self.streams().remove(&stream.id);
+                return;
+            }
+            (Some(Trip::LoseAtSyn), _) => return self.lost.cancel(),
+            _ => {}
         }
         stream.reply();
         {
@@ -239,7 +298,15 @@ impl Session {
             let port = pair.data.headers.port.parse().unwrap_or_default();
             let session = self.clone();
             tokio::spawn(async move {
-                forward::run(&pair, port, &session.sandbox, session.timing.grace).await;
+                let (sandbox, grace) = (&session.sandbox, session.timing.grace);
+                match trip {
+                    Some(Trip::LoseAtData { after }) => {
+                        trip::swallow(&pair.data, after).await;
+                        session.lost.cancel();
+                    }
+                    Some(trip) => trip::run(&pair, port, sandbox, trip).await,
+                    None => forward::run(&pair, port, sandbox, grace).await,
+                }
                 session.forget(&pair.data);
                 session.forget(&pair.error);
             });

@@ -1,0 +1,100 @@
+//! A container runtime that fails pairs on purpose, and one that answers pings in a way of its own.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Deserialize;
+
+/// How one pair fails. Each is used up by one pair, in the order in which they were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Trip {
+    /// The error stream is reset without having been taken.
+    RefuseError,
+    /// The data stream is reset without having been taken.
+    RefuseData,
+    /// The data stream is never heard of: the pair times out.
+    Incomplete,
+    /// Instead of a dial, this text on the error stream, once so many of the client's bytes have come.
+    Text {
+        /// As the runtime says it.
+        text: String,
+        /// Bytes.
+        after: usize,
+    },
+    /// The application is dialled and asked, but its answer is cut after so many bytes, with this text.
+    Cut {
+        /// With an empty one the pair ends in order.
+        text: String,
+        /// Bytes.
+        after: usize,
+    },
+    /// The same, with both streams reset and no word why.
+    CutSilently {
+        /// Bytes.
+        after: usize,
+    },
+    /// The session's connection is closed when the first stream of the pair comes.
+    LoseAtSyn,
+    /// The session's connection is closed when so many of the client's bytes have come, none of which the application
+    /// gets.
+    LoseAtData {
+        /// Bytes.
+        after: usize,
+    },
+}
+
+/// How pings are echoed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pings {
+    /// In their turn, from five queues (PROTOCOL §2.7).
+    #[default]
+    Queued,
+    /// At once, whatever came before them.
+    AtOnce,
+    /// In their turn, but each two the wrong way round.
+    Swapped,
+}
+
+/// The faults of a node's container runtime. Clones are the same faults.
+#[derive(Debug, Clone, Default)]
+pub struct Runtime(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    trips: VecDeque<Trip>,
+    pings: Pings,
+}
+
+impl Runtime {
+    pub(super) fn trip(&self, trip: Trip) {
+        self.state().trips.push_back(trip);
+    }
+
+    pub(super) fn set_pings(&self, pings: Pings) {
+        self.state().pings = pings;
+    }
+
+    pub(super) fn clear(&self) {
+        *self.state() = State::default();
+    }
+
+    /// Trips that no pair has met yet.
+    pub(super) fn trips(&self) -> usize {
+        self.state().trips.len()
+    }
+
+    /// How the pair that begins now is to fail.
+    pub(crate) fn next_trip(&self) -> Option<Trip> {
+        self.state().trips.pop_front()
+    }
+
+    pub(crate) fn pings(&self) -> Pings {
+        self.state().pings
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

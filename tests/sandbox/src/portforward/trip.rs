@@ -1,0 +1,102 @@
+//! Connections that fail because a test wants them to (see [`Trip`]), in the order in which the runtime fails them
+//! (PROTOCOL §3.4).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::pair::Pair;
+use super::stream::Stream;
+use super::transport::Rope;
+use crate::faults::Trip;
+use crate::node::Sandbox;
+
+/// What is read of an answer at a time.
+const CHUNK: usize = 32 * 1024;
+
+/// Runs a complete pair to the end that `trip` has for it.
+pub(super) async fn run(pair: &Pair, port: u16, sandbox: &Arc<Sandbox>, trip: Trip) {
+    match trip {
+        Trip::Text { text, after } => {
+            swallow(&pair.data, after).await;
+            // A refusal is told once the data stream is finished; all else before (wire/refused-then-good, pod-deleted).
+            if text.contains("failed to connect to ") {
+                let _ = pair.data.finish().await;
+            }
+            fail(pair, text).await;
+        }
+        Trip::Cut { text, after } => {
+            ask(pair, port, sandbox, after).await;
+            let _ = pair.data.finish().await;
+            if text.is_empty() {
+                pair.data.stop_reading().await;
+                let _ = pair.error.finish().await;
+            } else {
+                fail(pair, text).await;
+            }
+        }
+        Trip::CutSilently { after } => {
+            ask(pair, port, sandbox, after).await;
+            fail(pair, String::new()).await;
+        }
+        // Met before there was a pair, or with the session.
+        Trip::RefuseError
+        | Trip::RefuseData
+        | Trip::Incomplete
+        | Trip::LoseAtSyn
+        | Trip::LoseAtData { .. } => {}
+    }
+}
+
+/// Takes so many bytes of the client's.
+pub(super) async fn swallow(data: &Stream, count: usize) {
+    let mut taken = 0;
+    while taken < count
+        && let Some(payload) = data.read().await
+    {
+        taken += payload.iter().map(Bytes::len).sum::<usize>();
+    }
+}
+
+async fn fail(pair: &Pair, text: String) {
+    pair.data.stop_reading().await;
+    if !text.is_empty() {
+        let _ = pair.error.write(Bytes::from(text)).await;
+    }
+    pair.data.reset().await;
+    pair.error.reset().await;
+}
+
+/// Passes on the client's bytes until the application answers, and the first `count` bytes of what it says.
+async fn ask(pair: &Pair, port: u16, sandbox: &Arc<Sandbox>, count: usize) {
+    let Ok(mut application) = sandbox.dial(port).await else { return };
+    let (mut from, mut to) = application.split();
+    let mut answer = vec![0; CHUNK];
+    let answered = async {
+        let mut passed = 0;
+        loop {
+            let read = from.read(&mut answer).await.unwrap_or(0);
+            let part = answer[..read.min(count - passed)].to_vec();
+            passed += part.len();
+            if !part.is_empty() && pair.data.write(Bytes::from(part)).await.is_err() {
+                return;
+            }
+            if read == 0 || passed == count {
+                return;
+            }
+        }
+    };
+    let asked = async {
+        while let Some(payload) = pair.data.read().await {
+            if to.write_all_buf(&mut Rope::from(payload)).await.is_err() {
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = answered => {}
+        () = asked => {}
+    }
+}
