@@ -1,15 +1,17 @@
 //! The last resort: `v4.channel.k8s.io`, one upgrade a forwarded connection (PROTOCOL §5).
 //!
 //! Each binary message begins with a channel: 0 is data, 1 is error text, and the first message on each is the port,
-//! which says nothing new. There is no half-close and no multiplexing; the server ends all by closing. What a session
-//! does for many streams this does for one, behind the same [`Stream`].
+//! which says nothing new. There is no half-close and no multiplexing; the server ends all by closing, and so do we where
+//! nothing more comes from the client, a while after as the runtime does elsewhere. What a session does for many
+//! streams this does for one, behind the same [`Stream`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, split},
     sync::{Notify, mpsc},
+    time::timeout,
 };
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +27,9 @@ const READ: usize = 64 * 1024;
 
 /// What of an error text is kept.
 const MAX_ERROR_TEXT: usize = 4 * 1024;
+
+/// What an application has left for an answer once its client has finished, as over SPDY (PROTOCOL §3.4).
+const FINISHED: Duration = Duration::from_secs(1);
 
 const CHANNEL_DATA: u8 = 0;
 
@@ -43,6 +48,7 @@ pub(super) fn stream(upgraded: Upgraded, port: u16, tracker: &TaskTracker) -> St
 async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>, drained: Arc<Notify>) {
     let Some(Command::Open { stream, inbound, .. }) = commands.recv().await else { return };
     let (mut reader, mut writer) = split(upgraded.io);
+    let told = inbound.clone();
     let write = async {
         while let Some(command) = commands.recv().await {
             match command {
@@ -59,9 +65,15 @@ async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>,
                     writer.write_all(&chunk.bytes).await?;
                     writer.flush().await?;
                 }
-                // There is no half-close: the connection lives on until either side is done with it.
-                Command::Finish(_) | Command::StepAside(_) | Command::Open { .. } => {}
+                // There is no half-close: whoever is still sending is cut off, as it would be elsewhere.
+                Command::Finish(_) => {
+                    let _ = timeout(FINISHED, commands.recv()).await;
+                    let _ = told.send(Inbound::DataEnd);
+                    let _ = told.send(Inbound::Ended(End::Clean));
+                    break;
+                }
                 Command::Reset(_) => break,
+                Command::StepAside(_) | Command::Open { .. } => {}
             }
         }
         writer.write_all(&websocket::close(fastrand::u32(..).to_ne_bytes())).await?;
