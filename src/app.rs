@@ -9,7 +9,6 @@ mod signals;
 use std::{
     ffi::OsString,
     io::{self, Write as _},
-    sync::Arc,
     time::Duration,
 };
 
@@ -25,9 +24,8 @@ use crate::{
         self, Invocation,
         resolve::{Config, Surroundings, resolve},
     },
-    cluster::client::Cluster,
     error::Fatal,
-    forward,
+    forward::{self, GRACE, Wanted, registry::Registry},
     ui::{
         color::When,
         door::Door,
@@ -36,8 +34,6 @@ use crate::{
     },
 };
 
-/// How long connections may go on after Ctrl-C: long enough for a request under way, short enough for a person.
-const GRACE: Duration = Duration::from_secs(2);
 /// How long a slow terminal may hold up the end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Open files that are asked for: more than all connections of a few busy ports.
@@ -139,20 +135,27 @@ async fn forward(config: Config) -> Result<u8, Fatal> {
 
 async fn until_the_end(config: Config, events: forward::Events, signals: &mut Signals) -> Result<u8, Fatal> {
     let Config { requests, options, common } = config;
-    let start = async {
-        let cluster = Cluster::connect(&common.flags, &common.environment).await?;
-        forward::start(Arc::new(cluster), requests, options, events).await
-    };
-    let mut running = tokio::select! {
+    let wanted = requests.into_iter().map(|request| Wanted {
+        request,
+        options: options.clone(),
+        context: None,
+        label: None,
+    });
+    let registry = Registry::new(common.flags, common.environment, common.credit, events);
+    let started = tokio::select! {
         () = signals.next() => return Ok(INTERRUPTED),
-        running = Box::pin(start) => running?,
+        started = registry.start(wanted.collect()) => started,
     };
-    let ended = tokio::select! {
-        () = signals.next() => Ok(0),
-        fatal = running.finished() => Err(fatal),
+    let ended = if let Err(fatal) = started {
+        Err(fatal)
+    } else {
+        tokio::select! {
+            () = signals.next() => Ok(0),
+            finished = registry.finished() => finished.map(|()| 0),
+        }
     };
     tokio::select! {
-        () = running.shutdown(GRACE) => ended,
+        () = registry.shutdown(GRACE) => ended,
         // Whoever asks twice does not want to wait.
         () = signals.next() => Ok(INTERRUPTED),
     }

@@ -31,10 +31,6 @@ use crate::{
     },
 };
 
-/// kubectl's own.
-const POD_RUNNING_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longer than most pods take to come back, shorter than most clients wait.
-const HOLD: Duration = Duration::from_secs(30);
 /// How credit for the peer's queues is switched off, should a cluster's runtime not be as it supposes.
 const CREDIT: &str = "KUBECTL_FWD_CREDIT";
 /// The long spellings whose place among the words matters.
@@ -57,6 +53,8 @@ pub struct Common {
     pub flags: Flags,
     /// How to reach the cluster, as the environment has it.
     pub environment: Environment,
+    /// Peers are sent no more than their queues hold (PROTOCOL §2.8).
+    pub credit: bool,
     /// What the user sees.
     pub ui: Settings,
 }
@@ -117,8 +115,9 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
     let requests = grammar::requests(&tokens(&args, &order))?;
     let addresses = addresses(&args.address)?;
     no_port_twice(&requests, &addresses)?;
+    let defaults = Options::default();
     let pod_running_timeout = match &args.pod_running_timeout {
-        None => POD_RUNNING_TIMEOUT,
+        None => defaults.pod_running_timeout,
         Some(text) => match go_duration("--pod-running-timeout", text)? {
             Duration::ZERO => {
                 return Err(bad_duration("--pod-running-timeout", text, "it has to be more than zero"));
@@ -126,12 +125,11 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
             duration => duration,
         },
     };
-    let hold = args.hold.as_deref().map_or(Ok(HOLD), |text| go_duration("--hold", text))?;
+    let hold = args.hold.as_deref().map_or(Ok(defaults.hold), |text| go_duration("--hold", text))?;
     let (auto_port, give_up) = (args.auto_port, args.give_up);
-    let credit = credit(surroundings.credit.as_deref())?;
     Ok(Config {
         requests,
-        options: Options { hold, pod_running_timeout, auto_port, give_up, credit, addresses },
+        options: Options { hold, pod_running_timeout, auto_port, give_up, addresses },
         common: common(args, surroundings)?,
     })
 }
@@ -143,7 +141,8 @@ pub fn common(args: Args, surroundings: Surroundings) -> Result<Common, Fatal> {
         colors: surroundings.signals.decide(when(args.color.as_deref())?),
         verbosity: args.verbosity.as_deref().map_or(Ok(0), verbosity)?,
     };
-    Ok(Common { flags: flags(args)?, environment: surroundings.cluster, ui })
+    let credit = credit(surroundings.credit.as_deref())?;
+    Ok(Common { flags: flags(args)?, environment: surroundings.cluster, credit, ui })
 }
 
 /// The words, ports and selector in the order in which they were typed.

@@ -29,7 +29,6 @@ fn defaults() {
             pod_running_timeout: Duration::from_secs(60),
             auto_port: false,
             give_up: false,
-            credit: true,
             addresses: vec![Address::Localhost],
         }
     );
@@ -48,7 +47,7 @@ fn credit_is_switched_off_by_the_environment() {
         resolve(*typed, Surroundings { credit: Some(value.to_owned()), ..Surroundings::default() })
     };
     for (value, credit) in [("off", false), ("on", true), ("", true)] {
-        assert_eq!(config(value).ok().map(|config| config.options.credit), Some(credit), "{value}");
+        assert_eq!(config(value).ok().map(|config| config.common.credit), Some(credit), "{value}");
     }
     let fatal = config("maybe").err().unwrap_or_else(|| panic!("it is accepted"));
     assert_eq!(fatal.to_string(), "KUBECTL_FWD_CREDIT cannot be 'maybe'");

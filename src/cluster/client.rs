@@ -46,17 +46,53 @@ pub struct Cluster {
     pub namespace: String,
 }
 
-impl Cluster {
-    /// Finds the cluster and gets ready to talk to it. Nothing is sent to the server yet, but a credential plugin
-    /// runs.
-    pub async fn connect(flags: &Flags, environment: &Environment) -> Result<Self, Fatal> {
+/// A cluster that is known and not yet talked to.
+pub struct Found {
+    files: Files,
+    choice: Option<Choice>,
+    flags: Flags,
+    environment: Environment,
+}
+
+impl Found {
+    /// Finds the cluster that these words mean. Only files are read.
+    pub fn find(flags: Flags, environment: Environment) -> Result<Self, Fatal> {
+        let files = kubeconfig::load(&flags, &environment)?;
+        let choice = choice::choose(&files, &flags)?;
+        Ok(Self { files, choice, flags, environment })
+    }
+
+    /// Equal for what may share clients: the same server by the same means, as the same user. Nothing can be read from
+    /// it.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        // What cannot be written is never equal to anything.
+        let parts = self.choice.as_ref().map(|choice| {
+            let means = serde_json::to_vec(&(&choice.cluster, &choice.user))
+                .unwrap_or_else(|_| fastrand::u64(..).to_le_bytes().into());
+            (format!("{:?} {} {}", choice.context, choice.namespace, choice.server), means)
+        });
+        let (place, means) = parts.unwrap_or_default();
+        let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+        digest.update(place.as_bytes());
+        digest.update(&means);
+        digest.finish().as_ref().try_into().unwrap_or_default()
+    }
+
+    /// Gets ready to talk to it. Nothing is sent to the server yet, but a credential plugin runs.
+    pub async fn connect(self) -> Result<Cluster, Fatal> {
         // rustls takes no provider for granted; whoever was first has chosen the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let files = kubeconfig::load(flags, environment)?;
-        match choice::choose(&files, flags)? {
-            Some(choice) => from_choice(choice, flags, environment).await,
-            None => from_pod(&files, flags, environment).await,
+        match self.choice {
+            Some(choice) => from_choice(choice, &self.flags, &self.environment).await,
+            None => from_pod(&self.files, &self.flags, &self.environment).await,
         }
+    }
+}
+
+impl Cluster {
+    /// Finds a cluster and gets ready to talk to it.
+    pub async fn connect(flags: &Flags, environment: &Environment) -> Result<Self, Fatal> {
+        Found::find(flags.clone(), environment.clone())?.connect().await
     }
 
     /// The server and the context, as messages name them.

@@ -56,7 +56,7 @@ impl Resolved {
 }
 
 /// Which pods a target has at any time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PodQuery {
     /// The pod of this name, whichever it is at the time.
     Name(String),

@@ -27,12 +27,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     local::Local,
-    report::Reporter,
+    report::{LocalEnd, Reporter},
     route::{NoWay, Router, Way},
 };
 use crate::{
     cluster::target::Resolved,
-    model::{event::Happening, ports::Remote},
+    model::event::Happening,
     policy::retry::{self, Evidence, Failure, Verdict},
     spdy::session::End,
     tunnel::stream::{Chunk, Inbound, Outgoing, Stream},
@@ -73,7 +73,7 @@ const VERDICT_WITHIN: Duration = Duration::from_secs(5);
 /// into a reset that takes the end of the answer with it.
 const DISCARD_WITHIN: Duration = Duration::from_secs(1);
 
-/// A connection without traffic for this long is idle, unless its client waits for an answer. While the process ends it
+/// A connection without traffic for this long is idle, unless its client waits for an answer. While the forward ends it
 /// is over then.
 const QUIET: Duration = Duration::from_millis(250);
 
@@ -81,10 +81,10 @@ const QUIET: Duration = Duration::from_millis(250);
 pub(super) struct Context {
     pub router: Router,
     pub resolved: Arc<Resolved>,
-    pub remote: Remote,
+    pub end: Arc<LocalEnd>,
     pub hold: Duration,
     pub reporter: Reporter,
-    /// The process ends: finish what is under way.
+    /// The forward ends: finish what is under way.
     pub stop: CancellationToken,
     /// The port has answered before.
     pub answered: AtomicBool,
@@ -95,13 +95,13 @@ impl Context {
     pub(super) fn new(
         router: Router,
         resolved: Arc<Resolved>,
-        remote: Remote,
+        end: Arc<LocalEnd>,
         hold: Duration,
         reporter: Reporter,
         stop: CancellationToken,
     ) -> Self {
         let lingering = Arc::new(Semaphore::new(LINGERING));
-        Self { router, resolved, remote, hold, reporter, stop, answered: AtomicBool::new(false), lingering }
+        Self { router, resolved, end, hold, reporter, stop, answered: AtomicBool::new(false), lingering }
     }
 }
 
@@ -113,7 +113,7 @@ enum Pumped {
     Lost { idle: bool },
     /// The client is gone.
     ClientGone,
-    /// The process ends and nothing was under way.
+    /// The forward ends and nothing was under way.
     Quiet,
 }
 
@@ -131,6 +131,8 @@ struct Connection {
 
 /// Carries one connection.
 pub(super) async fn run(context: Arc<Context>, local: Local) {
+    let end = Arc::clone(&context.end);
+    let _open = end.counters.open();
     // However this task ends, cut off or by a panic too: nothing but the application's end looks like one.
     local.reset_when_dropped(true);
     let connection = Connection { context, local, kept: Some(Vec::new()), answered: false, local_eof: None };
@@ -148,7 +150,7 @@ impl Connection {
         while ways < MAX_WAYS {
             let held = Instant::now();
             let deadline = held + patience;
-            let way = match router.acquire(after, deadline).await {
+            let way = match self.acquire(&mut router, after, deadline).await {
                 Ok(way) => way,
                 Err(no_way) => return self.refuse(&no_way),
             };
@@ -157,7 +159,7 @@ impl Connection {
                 ways += 1;
                 refused_since = None;
             }
-            let port = match context.resolved.pod_port(&context.remote, &way.pod) {
+            let port = match context.resolved.pod_port(&context.end.remote, &way.pod) {
                 Ok(port) => port,
                 Err(why) => return self.fail(Some(&way), None, why),
             };
@@ -203,9 +205,16 @@ impl Connection {
                 return self.fail(Some(&way), Some(port), why);
             };
             after = newer_than;
+            context.end.counters.retried();
             tracing::debug!(pod = %way.pod.id.name, port, ?failure, "trying again elsewhere");
         }
         self.fail(None, None, format!("no pod answered on {MAX_WAYS} attempts"));
+    }
+
+    /// Waits for a way, and counts as held meanwhile.
+    async fn acquire(&self, router: &mut Router, after: u64, deadline: Instant) -> Result<Arc<Way>, NoWay> {
+        let _held = self.context.end.counters.hold();
+        router.acquire(after, deadline).await
     }
 
     /// Whether there is hope after `failure` that reached nobody: then a way newer than this is to be tried.
@@ -325,7 +334,8 @@ impl Connection {
         let mut chunk = Chunk::new(permit);
         match self.local.try_read(&mut chunk.buffer()) {
             Ok(0) => self.local_eof = Some(Instant::now()),
-            Ok(_) => {
+            Ok(read) => {
+                self.context.end.counters.outbound(read);
                 self.keep(chunk.payload());
                 outgoing.send(chunk);
             }
@@ -349,7 +359,10 @@ impl Connection {
     fn write(&self, pending: &mut Bytes) -> io::Result<()> {
         while !pending.is_empty() {
             match self.local.try_write(pending) {
-                Ok(n) => pending.advance(n),
+                Ok(n) => {
+                    self.context.end.counters.inbound(n);
+                    pending.advance(n);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -410,7 +423,7 @@ impl Outbound {
     }
 }
 
-/// Ready once the process ends and the connection had no traffic since `active` for [`QUIET`].
+/// Ready once the forward ends and the connection had no traffic since `active` for [`QUIET`].
 async fn quiet(stop: &CancellationToken, active: Instant) {
     stop.cancelled().await;
     sleep_until(active + QUIET).await;

@@ -20,6 +20,7 @@ use crate::{
         endpoint::{Endpoint, Phase, PodId},
         event::{Bound, Event},
         forward::ForwardId,
+        ports::Remote,
     },
     tunnel::fake::{Peer, Pod, settled},
 };
@@ -55,17 +56,19 @@ impl Forwarded {
         let (route, suspects, router) = route::channel();
         let (events, told) = broadcast::channel(64);
         let stop = CancellationToken::new();
-        let context = Context::new(
-            router,
-            Arc::new(Resolved::pod("default", "db-0")),
-            Remote::Number(80),
-            Duration::from_secs(30),
-            Reporter::new(events, [ForwardId::from_bits(1)], "pod/db-0".to_owned()),
-            stop.clone(),
-        );
         let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.address().unwrap();
         let listening = Listening { listener, bound: Bound::Tcp(address) };
+        let remote = Remote::Number(80);
+        let end = Arc::new(LocalEnd::new(ForwardId::from_bits(1), remote, vec![Bound::Tcp(address)]));
+        let context = Context::new(
+            router,
+            Arc::new(Resolved::pod("default", "db-0")),
+            Arc::clone(&end),
+            Duration::from_secs(30),
+            Reporter::new(events, "pod/db-0".to_owned()).of(&end),
+            stop.clone(),
+        );
         let tasks = TaskTracker::new();
         let (context, kill) = (Arc::new(context), CancellationToken::new());
         tasks.spawn(listener::accept(listening, context, tasks.clone(), stop, kill));
@@ -80,7 +83,7 @@ impl Forwarded {
         self.route.send_replace(Route::Open(Arc::new(Way {
             generation,
             pod,
-            tunnel,
+            tunnel: Arc::new(tunnel),
             since: Instant::now(),
         })));
     }

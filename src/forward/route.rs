@@ -16,7 +16,7 @@ pub(super) struct Way {
     /// The pod.
     pub pod: Endpoint,
     /// The tunnel to it.
-    pub tunnel: Tunnel,
+    pub tunnel: Arc<Tunnel>,
     /// When it was opened.
     pub since: Instant,
 }

@@ -21,8 +21,9 @@ use tokio::{
 
 use super::{
     Options, no_port,
-    report::Reporter,
+    report::{LocalEnd, Reporter},
     route::{Route, Way},
+    site::Site,
 };
 use crate::{
     cluster::{
@@ -33,11 +34,10 @@ use crate::{
     error::Fatal,
     model::{
         endpoint::{Endpoint, Phase, PodId},
-        event::{Bound, Gone, Happening},
-        ports::Remote,
+        event::{Gone, Happening},
     },
     policy::{backoff, select},
-    tunnel::dial::{DialError, Dialer},
+    tunnel::dial::DialError,
 };
 
 /// A reason for waiting that lasts this long is told although another was told before. Shorter ones are the ordinary
@@ -54,10 +54,8 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// What a supervisor needs.
 pub(super) struct Supervisor {
     pub pods: watch::Receiver<Snapshot>,
-    pub dialer: Dialer,
+    pub site: Arc<Site>,
     pub resolved: Arc<Resolved>,
-    /// What is forwarded: each local end, and the port of the target behind it.
-    pub ends: Vec<(Remote, Bound)>,
     pub route: watch::Sender<Route>,
     pub suspects: mpsc::Receiver<u64>,
     pub reporter: Reporter,
@@ -197,11 +195,11 @@ impl Supervisor {
     async fn reach(&mut self, memory: &mut Memory, pod: &Endpoint) -> Reached {
         // A legacy tunnel must name a port even to be tried. Where this pod lacks them, any will do: each connection
         // tells its own trouble.
-        let probe = self.ports_in(pod).ok().and_then(|ports| ports.first().copied()).unwrap_or(1);
+        let probe = self.ports_in(pod).ok().and_then(|ends| ends.first().map(|(_, port)| *port)).unwrap_or(1);
         let mut attempt = 0;
         loop {
             let error = tokio::select! {
-                dialled = self.dialer.dial(&pod.id, probe) => match dialled {
+                dialled = self.site.reach(&pod.id, probe) => match dialled {
                     Ok(tunnel) => {
                         memory.generation += 1;
                         let (generation, since) = (memory.generation, Instant::now());
@@ -249,9 +247,9 @@ impl Supervisor {
                 // At the start every port must be there.
                 match self.ports_in(&pod) {
                     Err(fatal) => Some(fatal),
-                    Ok(ports) => {
+                    Ok(ends) => {
                         self.open(memory, before, way);
-                        self.announce(&pod.id, &ports);
+                        self.announce(&pod.id, &ends);
                         None
                     }
                 }
@@ -279,6 +277,7 @@ impl Supervisor {
     /// Publishes a way and tells what it means.
     fn open(&self, memory: &mut Memory, before: &Snapshot, way: Arc<Way>) {
         let pod = way.pod.id.clone();
+        self.reporter.reached(&way.pod);
         match memory.last.replace(pod.clone()) {
             Some(from) if from != pod => {
                 let why = what_became_of(before, &from);
@@ -293,19 +292,22 @@ impl Supervisor {
         self.route.send_replace(Route::Open(way));
     }
 
-    /// The pod's ports, end for end.
-    fn ports_in(&self, pod: &Endpoint) -> Result<Vec<u16>, Fatal> {
-        let in_pod = |(remote, _): &(Remote, Bound)| {
-            self.resolved.pod_port(remote, pod).map_err(|why| no_port(self.reporter.target(), remote, why))
+    /// What is forwarded, and the pod's port behind it.
+    fn ports_in(&self, pod: &Endpoint) -> Result<Vec<(Arc<LocalEnd>, u16)>, Fatal> {
+        let in_pod = |end: Arc<LocalEnd>| match self.resolved.pod_port(&end.remote, pod) {
+            Ok(port) => Ok((end, port)),
+            Err(why) => Err(no_port(self.reporter.target(), &end.remote, why)),
         };
-        self.ends.iter().map(in_pod).collect()
+        self.reporter.ends().into_iter().map(in_pod).collect()
     }
 
     /// Tells that it works: kubectl's line, one for each local end.
-    fn announce(&self, pod: &PodId, ports: &[u16]) {
-        for ((_, local), pod_port) in self.ends.iter().zip(ports) {
-            let (local, pod) = (local.clone(), pod.clone());
-            self.reporter.tell(Happening::Forwarding { local, pod_port: *pod_port, pod });
+    fn announce(&self, pod: &PodId, ends: &[(Arc<LocalEnd>, u16)]) {
+        for (end, pod_port) in ends {
+            for local in &end.bound {
+                let (local, pod) = (local.clone(), pod.clone());
+                self.reporter.of(end).tell(Happening::Forwarding { local, pod_port: *pod_port, pod });
+            }
         }
         self.works.send_replace(true);
     }
@@ -328,6 +330,7 @@ impl Supervisor {
             }
             Some(generation) = self.suspects.recv() => {
                 if generation == way.generation {
+                    self.site.forget(&way.pod.id, &way.tunnel);
                     self.close(memory);
                     tokio::select! {
                         () = sleep_until(way.since + MIN_AGE) => {}

@@ -1,0 +1,293 @@
+//! The forwards of a process: they come one by one or in groups, are listed, and go one by one.
+//!
+//! A forward is one port of one target. Those that were asked for together as one target share a supervisor, which
+//! ends with the last of them; what forwards share beyond that is in [`site`](super::site).
+
+use std::{
+    future::Future,
+    process,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::{sync::watch, time::timeout};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use super::{
+    GRACE,
+    report::{Events, LocalEnd, Reporter},
+    site::{Site, Sites, Watched},
+};
+use crate::{
+    cluster::{
+        flags::{Environment, Flags},
+        target::Resolved,
+    },
+    error::Fatal,
+    model::{
+        event::{Bound, Happening, Stop},
+        forward::{ForwardId, PortForward, State},
+        target::{Subject, Target},
+    },
+};
+
+/// How long sessions have to close in order once their connections were ended.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The forwards of a process. Clones are the same registry.
+#[derive(Clone)]
+pub struct Registry {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub sites: Sites,
+    pub events: Events,
+    /// Supervisors, watches, sessions.
+    pub tracker: TaskTracker,
+    /// Forwards that end: each for its grace at most.
+    endings: TaskTracker,
+    /// The process ends.
+    pub stop: CancellationToken,
+    /// By the order in which they were started.
+    forwards: Mutex<Vec<Forward>>,
+    outcome: watch::Sender<Outcome>,
+}
+
+/// What has become of it all.
+#[derive(Default)]
+struct Outcome {
+    /// Forwards there are.
+    forwards: usize,
+    /// The last one that was given up.
+    gave_up: Option<Fatal>,
+}
+
+/// A forward at work, or about to be.
+pub(super) struct Forward {
+    pub end: Arc<LocalEnd>,
+    /// Where it listens, as `--address` takes it.
+    pub address: String,
+    pub label: Option<String>,
+    pub run: Arc<Run>,
+    /// No new connections.
+    pub stop: CancellationToken,
+    /// No connections at all.
+    pub kill: CancellationToken,
+    /// The accept loops.
+    pub accepting: TaskTracker,
+    pub connections: TaskTracker,
+}
+
+/// A target at work. It ends when the last of its forwards is gone.
+pub(super) struct Run {
+    pub target: Target,
+    pub resolved: Arc<Resolved>,
+    pub reporter: Reporter,
+    pub site: Arc<Site>,
+    /// Followed for as long as this is there.
+    pub _watched: Arc<Watched>,
+    /// Ends the supervisor with it.
+    pub _stop: DropGuard,
+}
+
+impl Registry {
+    /// No forwards yet. Clusters are found as these words mean them, their pods reached with or without `credit`
+    /// (PROTOCOL §2.8); events go to `events`.
+    pub fn new(flags: Flags, environment: Environment, credit: bool, events: Events) -> Self {
+        let tracker = TaskTracker::new();
+        let shared = Shared {
+            sites: Sites::new(flags, environment, credit, tracker.clone()),
+            events,
+            tracker,
+            endings: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            forwards: Mutex::default(),
+            outcome: watch::Sender::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The events of all forwards from now on.
+    pub fn events(&self) -> tokio::sync::broadcast::Receiver<Arc<crate::model::event::Event>> {
+        self.shared.events.subscribe()
+    }
+
+    /// Every forward, in the order in which they were started.
+    pub fn list(&self) -> Vec<PortForward> {
+        self.shared.forwards().iter().map(Forward::at_this_moment).collect()
+    }
+
+    /// Stops forwards: they no longer accept when this returns, and what they have under way may go on for `grace`. If
+    /// one of them is not there, none is stopped and that one is returned.
+    pub async fn stop(&self, ids: &[ForwardId], grace: Duration) -> Result<(), ForwardId> {
+        let gone = {
+            let mut forwards = self.shared.forwards();
+            if let Some(unknown) = ids.iter().find(|id| !forwards.iter().any(|one| one.end.id == **id)) {
+                return Err(*unknown);
+            }
+            take(&mut forwards, |one| ids.contains(&one.end.id))
+        };
+        self.shared.end(gone, &Stop::Asked, grace).await;
+        Ok(())
+    }
+
+    /// Stops every forward, and says how many.
+    pub async fn stop_all(&self, grace: Duration) -> usize {
+        let gone = take(&mut self.shared.forwards(), |_| true);
+        let count = gone.len();
+        self.shared.end(gone, &Stop::Asked, grace).await;
+        count
+    }
+
+    /// Waits until no forward is left, or one was given up.
+    pub async fn finished(&self) -> Result<(), Fatal> {
+        let mut outcome = self.shared.outcome.subscribe();
+        let over = outcome.wait_for(|now| now.forwards == 0 || now.gave_up.is_some()).await;
+        over.ok().and_then(|now| now.gave_up.clone()).map_or(Ok(()), Err)
+    }
+
+    /// Ends everything: connections may go on for `grace`, then every task ends. Nothing can be started any more.
+    pub async fn shutdown(&self, grace: Duration) {
+        let shared = &self.shared;
+        shared.stop.cancel();
+        let gone = take(&mut shared.forwards(), |_| true);
+        shared.end(gone, &Stop::Exit, grace).await;
+        shared.endings.close();
+        shared.endings.wait().await;
+        shared.tracker.close();
+        // Sessions say good-bye once their last stream is gone. A dial that hangs is not waited for.
+        let _ = timeout(FAREWELL, shared.tracker.wait()).await;
+    }
+}
+
+impl Shared {
+    fn forwards(&self) -> MutexGuard<'_, Vec<Forward>> {
+        // Nothing that holds it can panic half-way.
+        self.forwards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An id that no forward here has.
+    pub(super) fn new_id(&self) -> ForwardId {
+        let forwards = self.forwards();
+        loop {
+            let id = ForwardId::from_bits(fastrand::u64(..));
+            if !forwards.iter().any(|one| one.end.id == id) {
+                return id;
+            }
+        }
+    }
+
+    /// Takes a forward in.
+    pub(super) fn add(&self, forward: Forward) {
+        let reporter = forward.run.reporter.of(&forward.end);
+        forward.run.reporter.add(Arc::clone(&forward.end));
+        self.forwards().push(forward);
+        self.count();
+        reporter.tell(Happening::Started);
+    }
+
+    fn count(&self) {
+        // Read inside, so that the last one to tell is right.
+        self.outcome.send_modify(|outcome| outcome.forwards = self.forwards().len());
+    }
+
+    /// Which of these are still there.
+    pub(super) fn still(&self, ids: &[ForwardId]) -> Vec<ForwardId> {
+        let forwards = self.forwards();
+        ids.iter().copied().filter(|id| forwards.iter().any(|one| one.end.id == *id)).collect()
+    }
+
+    /// Ends a group that did not come about: at once, for it has no connections that work.
+    pub(super) fn undo(&self, ids: &[ForwardId], by: &Stop) -> impl Future<Output = ()> + use<> {
+        let gone = take(&mut self.forwards(), |one| ids.contains(&one.end.id));
+        self.end(gone, by, Duration::ZERO)
+    }
+
+    /// A target was given up.
+    pub(super) async fn gave_up(&self, reporter: &Reporter, fatal: Fatal) {
+        let ids: Vec<_> = reporter.ends().iter().map(|end| end.id).collect();
+        let gone = take(&mut self.forwards(), |one| ids.contains(&one.end.id));
+        let by = Stop::GaveUp { why: fatal.to_string() };
+        self.outcome.send_modify(|outcome| outcome.gave_up = Some(fatal));
+        self.end(gone, &by, GRACE).await;
+    }
+
+    /// Ends forwards that were taken out: returns once they no longer accept.
+    fn end(&self, gone: Vec<Forward>, by: &Stop, grace: Duration) -> impl Future<Output = ()> + use<> {
+        let mut closing = Vec::new();
+        for forward in gone {
+            forward.run.reporter.of(&forward.end).tell(Happening::Stopped { by: by.clone() });
+            forward.run.reporter.remove(forward.end.id);
+            forward.stop.cancel();
+            forward.accepting.close();
+            closing.push(forward.accepting.clone());
+            // What is under way has its tunnel, and needs no supervisor.
+            let Forward { kill, connections, .. } = forward;
+            self.endings.spawn(async move {
+                connections.close();
+                if timeout(grace, connections.wait()).await.is_err() {
+                    kill.cancel();
+                    connections.wait().await;
+                }
+            });
+        }
+        self.count();
+        async move {
+            join_all(closing.iter().map(TaskTracker::wait)).await;
+        }
+    }
+}
+
+fn take(forwards: &mut Vec<Forward>, which: impl Fn(&Forward) -> bool) -> Vec<Forward> {
+    forwards.extract_if(.., |forward| which(forward)).collect()
+}
+
+impl Forward {
+    fn at_this_moment(&self) -> PortForward {
+        let Self { end, run, .. } = self;
+        let status = run.reporter.status();
+        let (resource_type, name) = match &run.target.subject {
+            Subject::Object(kind, name) => (kind.singular(), name),
+            Subject::Selector(selector) => (SELECTOR, selector),
+        };
+        let port = end.bound.iter().find_map(|bound| match bound {
+            Bound::Tcp(address) => Some(address.port()),
+            Bound::Unix(_) => None,
+        });
+        let local = end.bound.iter().find_map(|bound| match bound {
+            Bound::Unix(path) => Some(format!("unix:{}", path.display())),
+            Bound::Tcp(_) => None,
+        });
+        PortForward {
+            id: end.id,
+            resource_type: resource_type.to_owned(),
+            name: name.clone(),
+            namespace: run.resolved.namespace.clone(),
+            local_port: port,
+            remote_port: end.remote.clone(),
+            active: status.state == State::Active,
+            context: run.site.cluster.context.clone(),
+            address: self.address.clone(),
+            local,
+            pod: status.pod.as_ref().map(|pod| pod.id.name.clone()),
+            pod_port: status.pod.as_ref().and_then(|pod| run.resolved.pod_port(&end.remote, pod).ok()),
+            state: status.state,
+            since: status.since,
+            connections: end.counters.connections(),
+            bytes: end.counters.bytes(),
+            restarts: status.restarts,
+            pid: process::id(),
+            last_error: run.reporter.last_error(end),
+            label: self.label.clone(),
+            target: run.reporter.target().to_owned(),
+        }
+    }
+}
+
+/// The `resourceType` of forwards to the pods of a label selector.
+pub const SELECTOR: &str = "selector";

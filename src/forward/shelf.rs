@@ -1,0 +1,179 @@
+//! Things that are made once for all who want them, and kept for as long as one of these has them.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use futures_util::{
+    FutureExt as _, TryFutureExt as _,
+    future::{BoxFuture, Shared, WeakShared},
+};
+
+type Making<V, E> = BoxFuture<'static, Result<Arc<V>, E>>;
+
+/// Things of one kind. Those who want the same at the same time share one attempt to make it, and its error; what was
+/// made is found until nobody has it any more.
+pub(super) struct Shelf<K, V, E>
+where
+    E: Clone,
+{
+    places: Mutex<HashMap<K, Place<V, E>>>,
+}
+
+struct Place<V, E>
+where
+    E: Clone,
+{
+    /// Upgrades while somebody waits for it.
+    making: Option<WeakShared<Making<V, E>>>,
+    made: Weak<V>,
+}
+
+impl<K, V, E> Default for Shelf<K, V, E>
+where
+    E: Clone,
+{
+    fn default() -> Self {
+        Self { places: Mutex::default() }
+    }
+}
+
+impl<K, V, E> Shelf<K, V, E>
+where
+    K: Hash + Eq + Clone,
+    V: Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    /// What is there and `usable`, or else what `make` makes.
+    pub(super) async fn get(
+        &self,
+        key: K,
+        usable: impl Fn(&V) -> bool,
+        make: impl FnOnce() -> BoxFuture<'static, Result<V, E>>,
+    ) -> Result<Arc<V>, E> {
+        let making: Shared<_> = {
+            let mut places = self.lock();
+            // Few are there at a time, and one that is gone leaves nothing but its name.
+            places.retain(|_, place| place.is_wanted());
+            let place =
+                places.entry(key.clone()).or_insert_with(|| Place { making: None, made: Weak::new() });
+            if let Some(made) = place.made.upgrade().filter(|made| usable(made)) {
+                return Ok(made);
+            }
+            if let Some(making) = place.making.as_ref().and_then(WeakShared::upgrade) {
+                making
+            } else {
+                let making = make().map_ok(Arc::new).boxed().shared();
+                place.making = making.downgrade();
+                making
+            }
+        };
+        let outcome = making.await;
+        if let (Ok(made), Some(place)) = (&outcome, self.lock().get_mut(&key)) {
+            place.made = Arc::downgrade(made);
+        }
+        outcome
+    }
+
+    /// Forgets `thing`: the next one who wants its like gets another.
+    pub(super) fn forget(&self, key: &K, thing: &Arc<V>) {
+        if let Some(place) = self.lock().get_mut(key)
+            && place.made.ptr_eq(&Arc::downgrade(thing))
+        {
+            *place = Place { making: None, made: Weak::new() };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Place<V, E>>> {
+        // Nothing that holds it can panic half-way.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<V, E> Place<V, E>
+where
+    E: Clone,
+{
+    fn is_wanted(&self) -> bool {
+        self.made.strong_count() > 0 || self.making.as_ref().is_some_and(|making| making.upgrade().is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    type Words = Shelf<u8, String, &'static str>;
+
+    /// A word that takes a while to make; how many were made is counted.
+    fn word(
+        made: &Arc<AtomicUsize>,
+        result: Result<&'static str, &'static str>,
+    ) -> BoxFuture<'static, Result<String, &'static str>> {
+        let made = Arc::clone(made);
+        async move {
+            tokio::task::yield_now().await;
+            made.fetch_add(1, Ordering::Relaxed);
+            result.map(ToOwned::to_owned)
+        }
+        .boxed()
+    }
+
+    #[tokio::test]
+    async fn made_once_and_gone_with_the_last() {
+        let (shelf, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
+        let get = || shelf.get(1, |_| true, || word(&made, Ok("a")));
+        let all = join_all((0..9).map(|_| get())).await;
+        assert!(all.iter().all(|one| one.as_ref().is_ok_and(|one| **one == "a")));
+        let one = get().await;
+        drop(all);
+        assert_eq!(get().await, one);
+        assert_eq!(made.load(Ordering::Relaxed), 1);
+        drop(one);
+        assert!(get().await.is_ok());
+        assert_eq!(made.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn an_error_is_shared_and_not_kept() {
+        let (shelf, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
+        let get = |result| {
+            let made = Arc::clone(&made);
+            shelf.get(1, |_| true, move || word(&made, result))
+        };
+        let all = join_all((0..9).map(|_| get(Err("no")))).await;
+        assert!(all.iter().all(|one| *one == Err("no")));
+        assert_eq!(made.load(Ordering::Relaxed), 1);
+        assert!(get(Ok("a")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_of_no_use_is_made_anew() {
+        let (shelf, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
+        let first = shelf.get(1, |_| true, || word(&made, Ok("a"))).await.unwrap();
+        let second = shelf.get(1, |word| word != "a", || word(&made, Ok("b"))).await.unwrap();
+        assert_eq!(*second, "b");
+        // Another's is not forgotten.
+        shelf.forget(&1, &first);
+        assert!(Arc::ptr_eq(&second, &shelf.get(1, |_| true, || word(&made, Ok("c"))).await.unwrap()));
+        shelf.forget(&1, &second);
+        assert_eq!(*shelf.get(1, |_| true, || word(&made, Ok("c"))).await.unwrap(), "c");
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_nobody_waits_for_is_over() {
+        let (shelf, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
+        let never = async {
+            std::future::pending::<()>().await;
+            Ok(String::new())
+        };
+        assert!(shelf.get(1, |_| true, || never.boxed()).now_or_never().is_none());
+        assert!(shelf.get(1, |_| true, || word(&made, Ok("a"))).await.is_ok());
+    }
+}

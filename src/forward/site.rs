@@ -1,0 +1,112 @@
+//! What all forwards of a process share: one pair of clients a cluster, one watch a set of pods, one tunnel a pod. Each
+//! is made for its first user, and gone with its last.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use futures_util::FutureExt as _;
+use tokio::sync::watch;
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use super::shelf::Shelf;
+use crate::{
+    cluster::{
+        client::{Cluster, Found},
+        flags::{Environment, Flags},
+        target::{PodQuery, Resolved},
+        watch::{Snapshot, follow},
+    },
+    error::Fatal,
+    model::endpoint::PodId,
+    tunnel::dial::{DialError, Dialer, Tunnel},
+};
+
+/// The clusters of a process.
+pub(super) struct Sites {
+    flags: Flags,
+    environment: Environment,
+    credit: bool,
+    tracker: TaskTracker,
+    known: Shelf<[u8; 32], Site, Fatal>,
+}
+
+/// One cluster.
+pub(super) struct Site {
+    pub cluster: Arc<Cluster>,
+    dialer: Dialer,
+    tracker: TaskTracker,
+    watches: Mutex<HashMap<(String, PodQuery), Weak<Watched>>>,
+    tunnels: Shelf<PodId, Tunnel, DialError>,
+}
+
+/// A set of pods, followed for as long as this is there.
+pub(super) struct Watched {
+    pub pods: watch::Receiver<Snapshot>,
+    /// What is worth telling once: how the set is followed, where that is not by a watch.
+    pub notice: watch::Receiver<Option<String>>,
+    _stop: DropGuard,
+}
+
+impl Sites {
+    /// Clusters as these words mean them, but for the context. What they need runs on `tracker`.
+    pub(super) fn new(flags: Flags, environment: Environment, credit: bool, tracker: TaskTracker) -> Self {
+        Self { flags, environment, credit, tracker, known: Shelf::default() }
+    }
+
+    /// The cluster of a context; without one, that of the flags, or else the kubeconfig's current one. The files are
+    /// read each time: they may have changed, and then it is another cluster.
+    pub(super) async fn site(&self, context: Option<&str>) -> Result<Arc<Site>, Fatal> {
+        let mut flags = self.flags.clone();
+        if let Some(context) = context {
+            flags.context = Some(context.to_owned());
+        }
+        let found = Found::find(flags, self.environment.clone())?;
+        let (key, tracker, credit) = (found.fingerprint(), self.tracker.clone(), self.credit);
+        let connect = async move {
+            let cluster = Arc::new(found.connect().await?);
+            let dialer = Dialer::new(Arc::clone(&cluster), tracker.clone(), credit);
+            Ok(Site { cluster, dialer, tracker, watches: Mutex::default(), tunnels: Shelf::default() })
+        };
+        let connect = connect.boxed();
+        self.known.get(key, |_| true, || connect).await
+    }
+}
+
+impl Site {
+    /// Follows the pods of a target.
+    pub(super) fn watch(&self, resolved: &Resolved) -> Arc<Watched> {
+        // Nothing that holds it can panic half-way.
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (resolved.namespace.clone(), resolved.pods.clone());
+        if let Some(watched) = watches.get(&key).and_then(Weak::upgrade) {
+            return watched;
+        }
+        watches.retain(|_, watched| watched.strong_count() > 0);
+        let stop = CancellationToken::new();
+        let (told, notice) = watch::channel(None);
+        let pods = follow(&self.cluster, resolved, &self.tracker, stop.clone(), move |text| {
+            told.send_replace(Some(text));
+        });
+        let watched = Arc::new(Watched { pods, notice, _stop: stop.drop_guard() });
+        watches.insert(key, Arc::downgrade(&watched));
+        watched
+    }
+
+    /// Reaches a pod; `probe` is a port of it ([`Dialer::dial`]).
+    pub(super) async fn reach(&self, pod: &PodId, probe: u16) -> Result<Arc<Tunnel>, DialError> {
+        let (dialer, wanted) = (self.dialer.clone(), pod.clone());
+        let works = |tunnel: &Tunnel| tunnel.closed().now_or_never().is_none();
+        let dial = async move { dialer.dial(&wanted, probe).await }.boxed();
+        self.tunnels.get(pod.clone(), works, || dial).await
+    }
+
+    /// Lets nobody else use a tunnel that leads nowhere.
+    pub(super) fn forget(&self, pod: &PodId, tunnel: &Arc<Tunnel>) {
+        self.tunnels.forget(pod, tunnel);
+    }
+}

@@ -1,0 +1,315 @@
+//! Starting forwards, all of a group or none: every target is resolved, every local end bound, and only then anything
+//! runs. What goes wrong before all of it works undoes the rest.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
+use tokio::{
+    sync::{oneshot, watch},
+    time::{Instant, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Options, Wanted,
+    connection::Context,
+    listener::{self, Instead, Listening},
+    no_port,
+    registry::{Forward, Registry, Run, Shared},
+    report::{LocalEnd, Reporter},
+    route,
+    site::{Site, Watched},
+    supervisor::Supervisor,
+};
+use crate::{
+    cluster::{
+        examine::examine,
+        target::{self, Resolved},
+        watch::Snapshot,
+    },
+    error::Fatal,
+    model::{
+        event::{Happening, Stop},
+        forward::ForwardId,
+        ports::{Address, Local, PortSpec, Remote},
+        target::Target,
+    },
+    policy::select,
+};
+
+/// Questions to an API server at a time while a group starts. Each takes a connection of its own.
+const AT_ONCE: usize = 8;
+
+/// A target on its way to being forwarded.
+struct Prepared {
+    wanted: Wanted,
+    site: Arc<Site>,
+    resolved: Arc<Resolved>,
+    watched: Arc<Watched>,
+    reporter: Reporter,
+    ends: Vec<Bound>,
+}
+
+/// One port of it, bound.
+struct Bound {
+    remote: Remote,
+    listening: Vec<Listening>,
+    instead: Option<Instead>,
+    address: String,
+}
+
+/// How one target's start goes on.
+struct Starting {
+    works: watch::Receiver<bool>,
+    failed: oneshot::Receiver<Fatal>,
+}
+
+/// The forwards of a group that does not work yet. They end with it.
+struct Group<'a> {
+    shared: &'a Shared,
+    ids: Vec<ForwardId>,
+}
+
+impl Registry {
+    /// Starts all of `wanted`, or none. Returns their ids once they work, or the first reason why they do not and
+    /// nothing left behind.
+    pub async fn start(&self, wanted: Vec<Wanted>) -> Result<Vec<ForwardId>, Fatal> {
+        let over = || {
+            Fatal::new("fwd::forward::exit", "nothing is started any more: this process is about to exit")
+                .help("start it in another process")
+        };
+        tokio::select! {
+            biased;
+            () = self.shared.stop.cancelled() => Err(over()),
+            started = Box::pin(self.start_group(wanted)) => started,
+        }
+    }
+
+    async fn start_group(&self, wanted: Vec<Wanted>) -> Result<Vec<ForwardId>, Fatal> {
+        let mut prepared = self.prepare(wanted).await?;
+        stream::iter(prepared.iter_mut().map(Ok))
+            .try_for_each_concurrent(AT_ONCE, Prepared::first_look)
+            .await?;
+        for target in &mut prepared {
+            target.bind().await?;
+        }
+        let mut group = Group { shared: &self.shared, ids: Vec::new() };
+        let starting: Vec<_> =
+            prepared.into_iter().map(|target| self.spawn(target, &mut group.ids)).collect();
+        if let Err(fatal) = try_join_all(starting.into_iter().map(Starting::settled)).await {
+            let ids = std::mem::take(&mut group.ids);
+            self.shared.undo(&ids, &Stop::GaveUp { why: fatal.to_string() }).await;
+            return Err(fatal);
+        }
+        match self.shared.still(&std::mem::take(&mut group.ids)) {
+            none if none.is_empty() => {
+                Err(Fatal::new("fwd::forward::stopped", "it was stopped before it worked")
+                    .because("somebody asked for that: 'kubectl fwd stop', or another program"))
+            }
+            ids => Ok(ids),
+        }
+    }
+
+    /// Finds clusters and targets, each once.
+    async fn prepare(&self, wanted: Vec<Wanted>) -> Result<Vec<Prepared>, Fatal> {
+        let mut sites: HashMap<Option<String>, Arc<Site>> = HashMap::new();
+        let mut distinct: Vec<(Arc<Site>, Target)> = Vec::new();
+        let mut places = Vec::new();
+        for one in &wanted {
+            let site = match sites.get(&one.context) {
+                Some(site) => Arc::clone(site),
+                None => self.shared.sites.site(one.context.as_deref()).await?,
+            };
+            sites.insert(one.context.clone(), Arc::clone(&site));
+            let target = &one.request.target;
+            let same = |(s, t): &(Arc<Site>, Target)| Arc::ptr_eq(s, &site) && t == target;
+            places.push(distinct.iter().position(same).unwrap_or(distinct.len()));
+            if places.last() == Some(&distinct.len()) {
+                distinct.push((site, target.clone()));
+            }
+        }
+        let resolve = |(site, target): (Arc<Site>, Target)| async move {
+            let resolved = Arc::new(target::resolve(&site.cluster, &target).await?);
+            Ok::<_, Fatal>((site, resolved))
+        };
+        let found: Vec<_> = stream::iter(distinct).map(resolve).buffered(AT_ONCE).try_collect().await?;
+        let mut prepared = Vec::new();
+        for (wanted, place) in wanted.into_iter().zip(places) {
+            let (site, resolved) = found[place].clone();
+            resolved.check(&wanted.request.ports)?;
+            let reporter = Reporter::new(self.shared.events.clone(), wanted.request.target.to_string());
+            let watched = site.watch(&resolved);
+            prepared.push(Prepared { wanted, site, resolved, watched, reporter, ends: Vec::new() });
+        }
+        Ok(prepared)
+    }
+
+    /// Starts one target's supervisor and the accept loops of its local ends.
+    fn spawn(&self, target: Prepared, ids: &mut Vec<ForwardId>) -> Starting {
+        let Prepared { wanted, site, resolved, watched, reporter, ends } = target;
+        let (publish, suspects, router) = route::channel();
+        let stop = CancellationToken::new();
+        let run = Arc::new(Run {
+            target: wanted.request.target,
+            resolved: Arc::clone(&resolved),
+            reporter: reporter.clone(),
+            site: Arc::clone(&site),
+            _watched: Arc::clone(&watched),
+            _stop: stop.clone().drop_guard(),
+        });
+        for Bound { remote, listening, instead, address } in ends {
+            let bound = listening.iter().map(|listening| listening.bound.clone()).collect();
+            let end = Arc::new(LocalEnd::new(self.shared.new_id(), remote, bound));
+            ids.push(end.id);
+            let forward = Forward {
+                end: Arc::clone(&end),
+                address,
+                label: wanted.label.clone(),
+                run: Arc::clone(&run),
+                stop: CancellationToken::new(),
+                kill: CancellationToken::new(),
+                accepting: TaskTracker::new(),
+                connections: TaskTracker::new(),
+            };
+            let context = Context::new(
+                router.clone(),
+                Arc::clone(&resolved),
+                Arc::clone(&end),
+                wanted.options.hold,
+                reporter.of(&end),
+                forward.stop.clone(),
+            );
+            let context = Arc::new(context);
+            for listening in listening {
+                let (connections, context) = (forward.connections.clone(), Arc::clone(&context));
+                let (stop, kill) = (forward.stop.clone(), forward.kill.clone());
+                forward.accepting.spawn(listener::accept(listening, context, connections, stop, kill));
+            }
+            self.shared.add(forward);
+            if let Some(Instead { wanted, bound }) = instead {
+                reporter.of(&end).tell(Happening::OtherPort { wanted, bound });
+            }
+        }
+        self.shared
+            .tracker
+            .spawn(stop.clone().run_until_cancelled_owned(pass_on(Arc::clone(&watched), reporter.clone())));
+        let (works, opened) = watch::channel(false);
+        let supervisor = Supervisor {
+            pods: watched.pods.clone(),
+            site,
+            resolved,
+            route: publish,
+            suspects,
+            reporter: reporter.clone(),
+            options: wanted.options,
+            works,
+        };
+        let (fail, failed) = oneshot::channel();
+        let (worked, registry) = (opened.clone(), Arc::downgrade(&self.shared));
+        self.shared.tracker.spawn(async move {
+            let Some(fatal) = stop.run_until_cancelled(supervisor.run()).await else { return };
+            if !*worked.borrow() {
+                // Whoever starts it hears of it.
+                let _ = fail.send(fatal);
+            } else if let Some(registry) = Weak::upgrade(&registry) {
+                registry.gave_up(&reporter, fatal).await;
+            }
+        });
+        Starting { works: opened, failed }
+    }
+}
+
+/// Tells how the pods are followed, once there is something to tell.
+async fn pass_on(watched: Arc<Watched>, reporter: Reporter) {
+    let mut notice = watched.notice.clone();
+    let text = notice.wait_for(Option::is_some).await.ok().and_then(|text| text.clone());
+    if let Some(text) = text {
+        reporter.tell(Happening::Notice { text });
+    }
+}
+
+impl Starting {
+    /// Waits until it works, or will not. One that was stopped meanwhile is no failure of the others.
+    async fn settled(mut self) -> Result<(), Fatal> {
+        if self.works.wait_for(|works| *works).await.is_ok() {
+            return Ok(());
+        }
+        self.failed.await.map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        // Whoever waited for it does so no more.
+        if !self.ids.is_empty() {
+            drop(self.shared.undo(&self.ids, &Stop::Exit));
+        }
+    }
+}
+
+impl Prepared {
+    /// Waits for the first word about the pods. Where it is not a good one, finds out whether there is hope.
+    async fn first_look(&mut self) -> Result<(), Fatal> {
+        let mut pods = self.watched.pods.clone();
+        let told = pods.wait_for(|set| set.synced || set.problem.is_some()).await;
+        if told.is_ok_and(|set| select::choose(&set.pods, None).is_some()) {
+            return Ok(());
+        }
+        examine(&self.site.cluster, &self.resolved).await
+    }
+
+    /// Binds every local end of the target.
+    async fn bind(&mut self) -> Result<(), Fatal> {
+        let Options { addresses, auto_port, .. } = &self.wanted.options;
+        for port in &self.wanted.request.ports {
+            let same = match (&port.local, self.resolved.same_local(&port.remote)) {
+                (Local::Same, Some(number)) => number,
+                (Local::Same, None) => self.same_in_pod(&port.remote).await?,
+                _ => 0,
+            };
+            let addresses = match &port.address {
+                Some(address) => std::slice::from_ref(address),
+                None => addresses.as_slice(),
+            };
+            let (listening, instead) = listener::bind(&port.local, same, addresses, *auto_port).await?;
+            let address = address(port, addresses);
+            self.ends.push(Bound { remote: port.remote.clone(), listening, instead, address });
+        }
+        Ok(())
+    }
+
+    /// The number of a pod's named port, where the local port is to be the same: known only from a pod.
+    async fn same_in_pod(&self, remote: &Remote) -> Result<u16, Fatal> {
+        let unknown = |why: String| {
+            Fatal::new("fwd::port::unknown", format!("the local port for '{remote}' is not known"))
+                .because(why)
+                .help(format!(
+                    "name the local port as well, for example 8080:{remote}, or :{remote} for any free one"
+                ))
+        };
+        let patience = self.wanted.options.pod_running_timeout;
+        let mut pods = self.watched.pods.clone();
+        let has_pod = |set: &Snapshot| select::choose(&set.pods, None).is_some();
+        match timeout_at(Instant::now() + patience, pods.wait_for(has_pod)).await {
+            Ok(Ok(set)) => match select::choose(&set.pods, None) {
+                Some(pod) => self
+                    .resolved
+                    .pod_port(remote, pod)
+                    .map_err(|why| no_port(self.reporter.target(), remote, why)),
+                None => Err(unknown("no pod is ready".to_owned())),
+            },
+            _ => Err(unknown(format!("no pod was ready within {patience:?}"))),
+        }
+    }
+}
+
+/// Where a port listens, as `--address` takes it; nowhere for a Unix socket.
+fn address(port: &PortSpec, addresses: &[Address]) -> String {
+    match port.local {
+        Local::Unix(_) => String::new(),
+        _ => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    }
+}
