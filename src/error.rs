@@ -4,7 +4,7 @@
 //! what to do next. [`Transient`] ends one attempt and is tried again by whoever made it; it becomes `Fatal` only
 //! where there is nothing left to try.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// Ends a command. Rendered by miette, once, in `main`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,35 @@ pub struct Fatal {
     what: String,
     why: Option<Box<Why>>,
     help: Option<String>,
+    excerpt: Option<Box<Excerpt>>,
+}
+
+/// A text in which something is wrong, in one place or several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// What the text is called: a file's path.
+    pub name: String,
+    /// All of it.
+    pub text: String,
+    /// Where, in the order of the text.
+    pub places: Vec<Place>,
+}
+
+/// A place in a text, and what is wrong there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Where it begins, in bytes.
+    pub offset: usize,
+    /// How long it is, in bytes.
+    pub length: usize,
+    /// Its line, from 1.
+    pub line: usize,
+    /// Its column, from 1, in characters.
+    pub column: usize,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub help: Option<String>,
 }
 
 /// One link of the chain of causes.
@@ -25,7 +54,7 @@ struct Why {
 impl Fatal {
     /// `code` is stable and searchable, `fwd::AREA::WORD`; `what` says what failed and on which object.
     pub fn new(code: &'static str, what: impl Into<String>) -> Self {
-        Self { code, what: what.into(), why: None, help: None }
+        Self { code, what: what.into(), why: None, help: None, excerpt: None }
     }
 
     /// Adds why it failed, most immediate cause first.
@@ -46,9 +75,40 @@ impl Fatal {
         self
     }
 
+    /// Points at what is wrong in a text.
+    #[must_use]
+    pub fn found_in(mut self, excerpt: Excerpt) -> Self {
+        self.excerpt = Some(Box::new(excerpt));
+        self
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// What to do next.
+    pub fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// Why it failed, most immediate cause first.
+    pub fn causes(&self) -> impl Iterator<Item = &str> {
+        std::iter::successors(self.why.as_deref(), |why| why.next.as_deref()).map(|why| why.text.as_str())
+    }
+
+    /// The text in which something is wrong.
+    pub fn excerpt(&self) -> Option<&Excerpt> {
+        self.excerpt.as_deref()
+    }
+}
+
+impl Place {
+    /// Says what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
     }
 }
 
@@ -92,4 +152,10 @@ impl miette::Diagnostic for Fatal {
 pub struct Transient {
     /// What went wrong, for a person.
     pub why: String,
+}
+
+/// The system's words for an error, without Rust's `(os error 98)`.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
 }

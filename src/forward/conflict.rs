@@ -10,7 +10,7 @@ use std::{
 
 use listeners::{Listener, Protocol, SocketState};
 
-use crate::error::Fatal;
+use crate::error::{Fatal, plain};
 
 /// How many ports above the wanted one are tried. A hundred taken ones in a row are no accident that one more would end.
 const PROBES: u16 = 100;
@@ -114,12 +114,6 @@ fn in_the_way(theirs: IpAddr, ours: IpAddr) -> bool {
     theirs == ours
         || ours.is_unspecified() && (ours.is_ipv6() || theirs.is_ipv4())
         || theirs.is_unspecified() && (theirs.is_ipv6() || ours.is_ipv4())
-}
-
-/// The system's words without Rust's `(os error 98)`.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
 }
 
 #[cfg(test)]

@@ -16,6 +16,20 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && !is_harmless(c))
 }
 
+/// The same for a text in which places are known by their offset: every byte stays where it is.
+pub fn in_place(text: &str) -> String {
+    let harmful = |c: char| !matches!(c, '\n' | '\t') && !is_harmless(c);
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match c {
+            // The end of a line, on Windows.
+            '\r' => out.push(' '),
+            c if harmful(c) => out.extend(std::iter::repeat_n('?', c.len_utf8())),
+            c => out.push(c),
+        }
+        out
+    })
+}
+
 fn escaped(text: &str, harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&harmful) {
         return Cow::Borrowed(text);
@@ -61,5 +75,7 @@ mod tests {
             assert_eq!(line(text), expected);
         }
         assert_eq!(lines("a\nb\u{1b}c"), "a\nb\\u{1b}c");
+        let text = "a\tb\r\n\u{1b}\u{202e}ü";
+        assert_eq!((in_place(text).as_str(), in_place(text).len()), ("a\tb \n????ü", text.len()));
     }
 }

@@ -8,12 +8,14 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use miette::{Diagnostic, MietteHandler, MietteHandlerOpts, ReportHandler as _};
+use miette::{
+    Diagnostic, LabeledSpan, MietteHandler, MietteHandlerOpts, NamedSource, ReportHandler as _, SourceCode,
+};
 use owo_colors::Style;
 use textwrap::{WordSeparator, WordSplitter};
 
 use super::{color::paint, escape};
-use crate::error::Fatal;
+use crate::error::{Excerpt, Fatal, Place};
 
 /// What the error looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +45,19 @@ fn plain(fatal: &Fatal, color: bool) -> String {
         part("  because:", &why.to_string());
         cause = why.source();
     }
+    if let Some(Excerpt { name, places, .. }) = fatal.excerpt() {
+        for place in places {
+            part("  because:", &format!("{name}:{}:{}: {}", place.line, place.column, with_help(place)));
+        }
+    }
     if let Some(help) = Diagnostic::help(fatal) {
         part("  help:", &help.to_string());
     }
     out
+}
+
+fn with_help(Place { what, help, .. }: &Place) -> String {
+    help.as_ref().map_or_else(|| what.clone(), |help| format!("{what}; {help}"))
 }
 
 fn drawn(fatal: &Fatal, color: bool) -> String {
@@ -60,33 +71,79 @@ fn drawn(fatal: &Fatal, color: bool) -> String {
         .word_splitter(WordSplitter::NoHyphenation)
         .break_words(false)
         .build();
-    let drawing = format!("{:?}", Drawing { handler: &handler, fatal: &harmless(fatal) });
+    let shown = Shown::new(fatal);
+    let drawing = format!("{:?}", Drawing { handler: &handler, shown: &shown });
     format!("{}\n", drawing.trim_end())
 }
 
-/// The error with what came from the cluster escaped.
-fn harmless(fatal: &Fatal) -> Fatal {
-    let mut out = Fatal::new(fatal.code(), escape::lines(&fatal.to_string()));
-    let mut cause = fatal.source();
-    while let Some(why) = cause {
-        out = out.because(escape::lines(&why.to_string()));
-        cause = why.source();
+/// The error as miette draws it, with what came from elsewhere escaped.
+#[derive(Debug)]
+struct Shown {
+    fatal: Fatal,
+    source: Option<NamedSource<String>>,
+    labels: Vec<LabeledSpan>,
+}
+
+impl Shown {
+    fn new(fatal: &Fatal) -> Self {
+        let mut out = Fatal::new(fatal.code(), escape::lines(&fatal.to_string()));
+        for cause in fatal.causes() {
+            out = out.because(escape::lines(cause));
+        }
+        if let Some(help) = fatal.advice() {
+            out = out.help(escape::lines(help));
+        }
+        let (mut source, mut labels) = (None, Vec::new());
+        if let Some(Excerpt { name, text, places }) = fatal.excerpt() {
+            source = Some(NamedSource::new(escape::line(name), escape::in_place(text)));
+            labels.extend(places.iter().map(|place| {
+                let words = escape::line(&with_help(place)).into_owned();
+                LabeledSpan::new(Some(words), place.offset, place.length)
+            }));
+        }
+        Self { fatal: out, source, labels }
     }
-    match Diagnostic::help(fatal) {
-        Some(help) => out.help(escape::lines(&help.to_string())),
-        None => out,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fatal.fmt(f)
+    }
+}
+
+impl std::error::Error for Shown {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.fatal.source()
+    }
+}
+
+impl Diagnostic for Shown {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Diagnostic::code(&self.fatal)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Diagnostic::help(&self.fatal)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as _)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        (!self.labels.is_empty()).then(|| Box::new(self.labels.iter().cloned()) as _)
     }
 }
 
 /// miette draws through `Debug`.
 struct Drawing<'a> {
     handler: &'a MietteHandler,
-    fatal: &'a Fatal,
+    shown: &'a Shown,
 }
 
 impl fmt::Debug for Drawing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.handler.debug(self.fatal, f)
+        self.handler.debug(self.shown, f)
     }
 }
 
@@ -129,5 +186,38 @@ mod tests {
         }
         assert!(!text.contains('\u{1b}'));
         assert!(render(&fatal(), Look { fancy: true, color: true }).contains('\u{1b}'));
+    }
+
+    /// A file with two things wrong, one of them behind what would move the cursor.
+    #[test]
+    fn places_in_a_text() {
+        let text = "a: \u{1b}[2J\nports: [0]\n";
+        let place = |offset, line, column, what: &str| Place {
+            offset,
+            length: 1,
+            line,
+            column,
+            what: what.to_owned(),
+            help: None,
+        };
+        let places = vec![
+            place(0, 1, 1, "unknown key 'a'").help("did you mean 'as'?"),
+            place(17, 2, 9, "0 is no port"),
+        ];
+        let excerpt = Excerpt { name: "fwd.yaml".into(), text: text.into(), places };
+        let fatal =
+            Fatal::new("fwd::set::invalid", "fwd.yaml has 2 problems").found_in(excerpt).help("mend it");
+        assert_eq!(
+            render(&fatal, Look { fancy: false, color: false }),
+            "error: fwd.yaml has 2 problems\n  because: fwd.yaml:1:1: unknown key 'a'; did you mean 'as'?\n  because: \
+             fwd.yaml:2:9: 0 is no port\n  help: mend it\n"
+        );
+        let drawn = render(&fatal, Look { fancy: true, color: false });
+        for part in
+            ["[fwd.yaml:1:1]", "a: ?[2J", "ports: [0]", "0 is no port", "did you mean 'as'?", "mend it"]
+        {
+            assert!(drawn.contains(part), "{part} in {drawn}");
+        }
+        assert!(!drawn.contains('\u{1b}'));
     }
 }
