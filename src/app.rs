@@ -27,9 +27,10 @@ use crate::{
     error::Fatal,
     forward::{self, GRACE, Wanted, registry::Registry},
     ui::{
+        Output,
         color::When,
-        door::Door,
-        lines, log,
+        door::{Door, Stream},
+        json, lines, log,
         report::{self, Look},
     },
 };
@@ -50,9 +51,13 @@ pub fn run(argv: &[OsString]) -> u8 {
     // Until `--color` is understood an error is coloured as the environment has it.
     let mut look =
         Look { fancy: surroundings.signals.draws(), color: surroundings.signals.decide(When::Auto).stderr };
-    match command(argv, surroundings, &mut look) {
+    let mut output = Output::Text;
+    match command(argv, surroundings, &mut look, &mut output) {
         Ok(status) => status,
         Err(fatal) => {
+            if output == Output::Json {
+                let _ = writeln!(io::stdout().lock(), "{}", json::error(&fatal));
+            }
             // A closed stderr leaves nobody to tell.
             let _ = io::stderr().lock().write_all(report::render(&fatal, look).as_bytes());
             1
@@ -60,17 +65,25 @@ pub fn run(argv: &[OsString]) -> u8 {
     }
 }
 
-fn command(argv: &[OsString], surroundings: Surroundings, look: &mut Look) -> Result<u8, Fatal> {
+fn command(
+    argv: &[OsString],
+    surroundings: Surroundings,
+    look: &mut Look,
+    output: &mut Output,
+) -> Result<u8, Fatal> {
     let typed = match cli::parse(argv)? {
         Invocation::Help(text) => return print(&text),
         Invocation::Version => return print(&version()),
         Invocation::Forward(typed) => *typed,
     };
+    *output = cli::resolve::output(typed.args.output.as_deref())?;
     let config = resolve(typed, surroundings)?;
     look.color = config.common.ui.colors.stderr;
     log::install(config.common.ui.verbosity, config.common.ui.colors.stderr);
     raise_descriptor_limit();
     let runtime = runtime().map_err(|error| no_start("the asynchronous runtime", &error))?;
+    // From here on the error that ends it is the last event.
+    *output = Output::Text;
     let ended = runtime.block_on(forward(config));
     // Not the destructor, which would wait for a name lookup that nobody wants any more.
     runtime.shutdown_background();
@@ -121,13 +134,23 @@ async fn forward(config: Config) -> Result<u8, Fatal> {
     let door = Door::open().map_err(|error| no_start("the printer", &error))?;
     let (events, receiver) = broadcast::channel(EVENTS);
     let (stop_view, stopped) = oneshot::channel::<()>();
-    let view = tokio::spawn(lines::run(receiver, door, config.common.ui, async {
-        let _ = stopped.await;
-    }));
+    let ui = config.common.ui;
+    let view = tokio::spawn(async move {
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        match ui.output {
+            Output::Text => lines::run(receiver, door, ui, stopped).await,
+            Output::Json => json::run(receiver, door, ui.quiet, stopped).await,
+        }
+    });
     let ended = until_the_end(config, events, &mut signals).await;
     // The view ends by itself once every sender is gone; this is for one that somebody kept.
     drop(stop_view);
-    if let Ok(Ok(door)) = timeout(LAST_WORDS, view).await {
+    if let Ok(Ok(mut door)) = timeout(LAST_WORDS, view).await {
+        if let (Output::Json, Err(fatal)) = (ui.output, &ended) {
+            door.say(Stream::Out, json::error(fatal));
+        }
         door.close(LAST_WORDS);
     }
     ended

@@ -72,6 +72,10 @@ pub struct Args {
     #[argh(switch)]
     pub give_up: bool,
 
+    /// print text, or json: one object an event (default: text)
+    #[argh(option, short = 'o', arg_name = "FORMAT")]
+    pub output: Option<String>,
+
     /// print errors only
     #[argh(switch, short = 'q')]
     pub quiet: bool,

@@ -101,7 +101,8 @@ fn is_target(word: &str, named: bool) -> bool {
     }
 }
 
-fn target(text: &str) -> Result<Target, Fatal> {
+/// Reads one target.
+pub fn target(text: &str) -> Result<Target, Fatal> {
     let target = Target::parse(text).map_err(|error| {
         let fatal = Fatal::new("fwd::usage::bad_target", error.to_string());
         match &error {
@@ -121,7 +122,7 @@ fn target(text: &str) -> Result<Target, Fatal> {
 }
 
 /// Refuses what cannot name an object, before it becomes part of a URL.
-pub(super) fn object_name(noun: &str, name: &str, typed: &str) -> Result<(), Fatal> {
+pub fn object_name(noun: &str, name: &str, typed: &str) -> Result<(), Fatal> {
     let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
     let inside = bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
@@ -151,7 +152,8 @@ fn unknown_kind(word: &str) -> Fatal {
     fatal.help(format!("the kinds are {}; a label selector (-l) reaches any pod", all.join(", ")))
 }
 
-fn selector(text: &str) -> Result<Target, Fatal> {
+/// Reads a label selector, as far as it can be read without the cluster.
+pub fn selector(text: &str) -> Result<Target, Fatal> {
     if text.trim().is_empty() {
         return Err(Fatal::new("fwd::usage::bad_selector", "the label selector is empty")
             .because("it would match every pod of the namespace")

@@ -26,7 +26,7 @@ use crate::{
     forward::{Options, Request},
     model::ports::{Address, Local, PortSpec, Remote},
     ui::{
-        Settings,
+        Output, Settings,
         color::{Signals, When},
     },
 };
@@ -137,6 +137,7 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
 /// Makes sense of the flags that every command takes.
 pub fn common(args: Args, surroundings: Surroundings) -> Result<Common, Fatal> {
     let ui = Settings {
+        output: output(args.output.as_deref())?,
         quiet: args.quiet,
         colors: surroundings.signals.decide(when(args.color.as_deref())?),
         verbosity: args.verbosity.as_deref().map_or(Ok(0), verbosity)?,
@@ -212,6 +213,16 @@ fn bad_duration(flag: &str, text: &str, why: &str) -> Fatal {
         .help(format!("for example {flag} 30s, or {flag} 1m30s"))
 }
 
+/// What `-o` says, of what forwarding can do.
+pub fn output(text: Option<&str>) -> Result<Output, Fatal> {
+    match text {
+        None | Some("text") => Ok(Output::Text),
+        Some("json") => Ok(Output::Json),
+        Some(other) => Err(Fatal::new("fwd::usage::bad_output", format!("--output cannot be '{other}'"))
+            .help("it is text or json")),
+    }
+}
+
 fn when(text: Option<&str>) -> Result<When, Fatal> {
     match text {
         None | Some("auto") => Ok(When::Auto),
@@ -239,7 +250,7 @@ fn verbosity(text: &str) -> Result<u8, Fatal> {
 }
 
 /// The addresses of `--address`: lists and repetitions together, each once.
-fn addresses(typed: &[String]) -> Result<Vec<Address>, Fatal> {
+pub fn addresses(typed: &[String]) -> Result<Vec<Address>, Fatal> {
     let mut all: Vec<Address> = Vec::new();
     for text in typed.iter().flat_map(|list| list.split(',')).map(str::trim) {
         let address = Address::parse(text).map_err(|error| {
@@ -286,11 +297,9 @@ fn no_port_twice(requests: &[Request], addresses: &[Address]) -> Result<(), Fata
     let mut taken: Vec<(&PortSpec, String)> = Vec::new();
     for Request { target, ports } in requests {
         for port in ports {
-            if let Some((_, other)) = taken.iter().find(|(other, _)| same_local(port, other, addresses)) {
-                let local = match &port.local {
-                    Local::Unix(path) => format!("the socket {}", path.display()),
-                    _ => format!("local port {}", local_number(port).unwrap_or_default()),
-                };
+            let same = |other: &PortSpec| same_local((port, addresses), (other, addresses));
+            if let Some((_, other)) = taken.iter().find(|(other, _)| same(other)) {
+                let local = local_end(port);
                 return Err(Fatal::new("fwd::usage::port_twice", format!("{local} is wanted twice"))
                     .because(if *other == target.to_string() {
                         format!("{target} asks for it twice")
@@ -305,13 +314,25 @@ fn no_port_twice(requests: &[Request], addresses: &[Address]) -> Result<(), Fata
     Ok(())
 }
 
-fn same_local(one: &PortSpec, other: &PortSpec, defaults: &[Address]) -> bool {
+/// Whether two ports want the same local end, each on its own addresses.
+pub fn same_local((one, here): (&PortSpec, &[Address]), (other, there): (&PortSpec, &[Address])) -> bool {
     if let (Local::Unix(one), Local::Unix(other)) = (&one.local, &other.local) {
         return one == other;
     }
-    let of = |port: &PortSpec| port.address.map_or_else(|| defaults.to_vec(), |address| vec![address]);
+    let of = |port: &PortSpec, defaults: &[Address]| {
+        port.address.map_or_else(|| defaults.to_vec(), |address| vec![address])
+    };
+    let theirs = of(other, there);
     local_number(one).is_some_and(|number| local_number(other) == Some(number))
-        && of(one).into_iter().any(|a| of(other).into_iter().any(|b| overlap(a, b)))
+        && of(one, here).into_iter().any(|a| theirs.iter().any(|b| overlap(a, *b)))
+}
+
+/// The local end in words.
+pub fn local_end(port: &PortSpec) -> String {
+    match &port.local {
+        Local::Unix(path) => format!("the socket {}", path.display()),
+        _ => format!("local port {}", local_number(port).unwrap_or_default()),
+    }
 }
 
 /// The local port, where it is known without asking the cluster.

@@ -7,6 +7,7 @@ mod disturbed;
 mod ending;
 mod halves;
 mod harness;
+mod json;
 mod kubectl;
 mod latency;
 mod pods;
