@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! F5  app                  wiring, and the order of shutdown
-//! F4  cli  ui              what is typed; what is told
+//! F4  cli  control  ui     what is typed; other processes and saved sets; what is told
 //! F3  forward              local ends, the connections they accept, one supervisor a target
 //! F2  tunnel  cluster      the way into one pod; the API server: kubeconfig, targets, pods watched
 //! F1  spdy  policy         the protocol, sans-IO; decisions, as pure functions
@@ -40,6 +40,7 @@
 pub mod app;
 pub mod cli;
 pub mod cluster;
+pub mod control;
 pub mod error;
 pub mod forward;
 pub mod model;

@@ -119,6 +119,25 @@ impl fmt::Display for Remote {
     }
 }
 
+impl fmt::Display for PortSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(Address::Ip(IpAddr::V6(ip))) => write!(f, "[{ip}]:")?,
+            Some(address) => write!(f, "{address}:")?,
+            None => {}
+        }
+        match &self.local {
+            // An address has to be followed by a local end.
+            Local::Same if self.address.is_some() => write!(f, "{}:", self.remote)?,
+            Local::Same => {}
+            Local::Any => f.write_str(":")?,
+            Local::Number(number) => write!(f, "{number}:")?,
+            Local::Unix(path) => write!(f, "unix:{}:", path.display())?,
+        }
+        self.remote.fmt(f)
+    }
+}
+
 impl PortSpec {
     /// Reads one port argument.
     pub fn parse(text: &str) -> Result<Self, PortError> {
@@ -232,5 +251,20 @@ mod tests {
         assert!(matches!(PortSpec::parse("1:2:3"), Err(BadAddress(_))));
         assert!(matches!(PortSpec::parse("1:2:3:4"), Err(TooManyParts(_))));
         assert!(matches!(PortSpec::parse("example.com:1:2"), Err(BadAddress(_))));
+    }
+
+    #[test]
+    fn written_as_they_are_read() {
+        for text in [
+            "80",
+            "8080:80",
+            ":http",
+            "127.0.0.1:8080:80",
+            "[::1]::80",
+            "localhost:80:80",
+            "unix:/tmp/a:b:80",
+        ] {
+            assert_eq!(PortSpec::parse(text).map(|port| port.to_string()).as_deref(), Ok(text));
+        }
     }
 }

@@ -1,0 +1,4 @@
+//! F4, management.
+
+pub mod file;
+pub mod store;

@@ -1,0 +1,349 @@
+//! From the text of a set to what it means, or to everything that is wrong with it.
+//!
+//! A file is written by hand, so all its problems are found in one reading, each with its place. Those inside an entry
+//! spoil that entry alone; one outside, such as a misspelt `context`, could send every forward elsewhere, and spoils
+//! the set.
+
+use super::{
+    set::{Entry, Scope, Set},
+    yaml::{self, Node, Span, Value},
+};
+use crate::{
+    cli::{duration, grammar, resolve},
+    error::{Fatal, Place},
+    model::ports::{Address, PortSpec},
+    policy::nearest::nearest,
+};
+
+/// The only version of the format so far.
+pub(super) const VERSION: &str = "1";
+
+/// The keys of the file itself.
+pub(super) const SET_KEYS: [&str; 4] = ["version", "auto", "kubeconfig", "forwards"];
+/// The keys of an entry alone.
+pub(super) const ENTRY_KEYS: [&str; 4] = ["target", "selector", "ports", "name"];
+/// The keys of both: defaults in the file, exceptions in an entry.
+pub(super) const SCOPE_KEYS: [&str; 6] =
+    ["context", "namespace", "address", "hold", "podRunningTimeout", "autoPort"];
+
+/// Longest name of a forward: it is a word in messages and lists.
+const MAX_LABEL: usize = 63;
+
+/// What came of a text.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// The entries without a problem.
+    pub set: Set,
+    /// Every problem, in the order of the text.
+    pub problems: Vec<Place>,
+    /// One of them concerns the set as a whole.
+    pub spoilt: bool,
+}
+
+/// Reads a set.
+pub fn read(text: &str) -> Reading {
+    let mut reader = Reader::default();
+    // An editor's mark at the beginning of a file is no part of it.
+    let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut set = Set::default();
+    match yaml::parse(bare) {
+        Ok(root) => set = reader.set(root),
+        Err(place) => reader.problems.push(place),
+    }
+    let spoilt = reader.problems.len() > reader.in_entries;
+    let mut problems = reader.problems;
+    for place in &mut problems {
+        place.offset += text.len() - bare.len();
+    }
+    problems.sort_by_key(|place| place.offset);
+    Reading { set, problems, spoilt }
+}
+
+/// Collects what is wrong.
+#[derive(Default)]
+struct Reader {
+    problems: Vec<Place>,
+    /// How many of them lie inside an entry.
+    in_entries: usize,
+}
+
+/// A map taken apart: each key that was expected, once.
+struct Fields(Vec<(&'static str, Node)>);
+
+impl Fields {
+    fn take(&mut self, name: &str) -> Option<Node> {
+        let at = self.0.iter().position(|(key, _)| *key == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
+}
+
+impl Reader {
+    fn problem(&mut self, span: Span, what: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(span.place(what).help(help));
+    }
+
+    fn set(&mut self, root: Node) -> Set {
+        let span = root.span;
+        if matches!(root.value, Value::Null) {
+            self.problem(span, "the set is empty", "it needs at least 'forwards', a list");
+            return Set::default();
+        }
+        let Some(mut fields) = self.fields(root, "a set", &[&SET_KEYS, &SCOPE_KEYS]) else {
+            return Set::default();
+        };
+        if let Some((version, at)) = fields.take("version").and_then(|node| self.text(node, "version"))
+            && version != VERSION
+        {
+            self.problem(
+                at,
+                format!("version {version} is not known"),
+                format!("this program reads version {VERSION}"),
+            );
+        }
+        let auto = fields.take("auto").and_then(|node| self.switch(&node, "auto")).unwrap_or_default();
+        let kubeconfig = fields.take("kubeconfig").and_then(|node| self.text(node, "kubeconfig"));
+        let list = fields.take("forwards");
+        let defaults = self.scope(&mut fields);
+        let items = match list {
+            Some(Node { value: Value::List(items), .. }) => items,
+            // What `save --auto` leaves behind the last forward.
+            Some(Node { value: Value::Null, .. }) if auto => Vec::new(),
+            Some(node) => {
+                self.problem(
+                    node.span,
+                    "'forwards' has to be a list",
+                    "begin each forward with '- target: '",
+                );
+                Vec::new()
+            }
+            None => {
+                self.problem(
+                    span,
+                    "there is no 'forwards'",
+                    "add a list of them: forwards: [{target: svc/api, ports: 8080:80}]",
+                );
+                Vec::new()
+            }
+        };
+        let outside = self.problems.len();
+        let mut entries: Vec<Entry> = Vec::new();
+        for item in items {
+            let (span, before) = (item.span, self.problems.len());
+            let entry = self.entry(item, &defaults);
+            if let Some(entry) = entry.filter(|_| self.problems.len() == before)
+                && self.is_free(&entry, &entries, span)
+            {
+                entries.push(entry);
+            }
+        }
+        self.in_entries = self.problems.len() - outside;
+        Set { auto, kubeconfig: kubeconfig.map(|(path, _)| path.into()), entries }
+    }
+
+    fn entry(&mut self, item: Node, defaults: &Scope) -> Option<Entry> {
+        let span = item.span;
+        let mut fields = self.fields(item, "a forward", &[&ENTRY_KEYS, &SCOPE_KEYS])?;
+        let target = match (fields.take("target"), fields.take("selector")) {
+            (Some(node), None) => {
+                let typed = self.text(node, "target");
+                typed.and_then(|(text, at)| self.checked(at, grammar::target(&text)))
+            }
+            (None, Some(node)) => {
+                let typed = self.text(node, "selector");
+                typed.and_then(|(text, at)| self.checked(at, grammar::selector(&text)))
+            }
+            (Some(_), Some(node)) => {
+                self.problem(node.span, "there are both 'target' and 'selector'", "leave one of them out");
+                None
+            }
+            (None, None) => {
+                let help = "name what to forward to, as in target: svc/api";
+                self.problem(span, "there is neither 'target' nor 'selector'", help);
+                None
+            }
+        };
+        let ports = fields.take("ports").map(|node| self.ports(node));
+        if ports.is_none() {
+            self.problem(span, "there are no 'ports'", "for example ports: 8080:80");
+        }
+        let label = fields
+            .take("name")
+            .and_then(|node| self.text(node, "name"))
+            .and_then(|(text, at)| self.checked(at, label(&text)));
+        let scope = self.scope(&mut fields).or(defaults);
+        Some(Entry { target: target?, ports: ports?, label, scope, line: span.line })
+    }
+
+    fn ports(&mut self, node: Node) -> Vec<PortSpec> {
+        let span = node.span;
+        let items = Self::one_or_more(node);
+        if items.is_empty() {
+            self.problem(span, "there are no ports", "for example ports: 8080:80");
+        }
+        let mut ports = Vec::new();
+        for item in items {
+            let Some((text, at)) = self.text(item, "a port") else { continue };
+            match PortSpec::parse(&text) {
+                Ok(port) => ports.push(port),
+                Err(error) => self.problem(
+                    at,
+                    error.to_string(),
+                    "a port is written REMOTE, LOCAL:REMOTE or :REMOTE, for example 8080:80",
+                ),
+            }
+        }
+        ports
+    }
+
+    fn scope(&mut self, fields: &mut Fields) -> Scope {
+        let mut text = |name| fields.take(name).and_then(|node| self.text(node, name));
+        let (context, namespace) = (text("context"), text("namespace"));
+        let (hold, timeout) = (text("hold"), text("podRunningTimeout"));
+        let namespace = namespace.and_then(|(text, at)| {
+            let good = grammar::object_name("namespace", &text, &text).map(|()| text.clone());
+            self.checked(at, good)
+        });
+        let addresses = fields.take("address").map(|node| {
+            let mut typed = Vec::new();
+            let span = node.span;
+            for item in Self::one_or_more(node) {
+                typed.extend(self.text(item, "address").map(|(text, _)| text));
+            }
+            self.checked(span, resolve::addresses(&typed))
+        });
+        let mut span_of_time = |name: &str, found: Option<(String, Span)>, least: Option<&str>| {
+            let (text, at) = found?;
+            let why = match duration::parse(&text) {
+                Ok(time) if time.is_zero() && least.is_some() => least.unwrap_or_default().to_owned(),
+                Ok(time) => return Some(time),
+                Err(error) => error.to_string(),
+            };
+            self.problem(
+                at,
+                format!("'{text}' is not a duration: {why}"),
+                format!("for example {name}: 1m30s"),
+            );
+            None
+        };
+        Scope {
+            hold: span_of_time("hold", hold, None),
+            pod_running_timeout: span_of_time(
+                "podRunningTimeout",
+                timeout,
+                Some("it has to be more than zero"),
+            ),
+            auto_port: fields.take("autoPort").and_then(|node| self.switch(&node, "autoPort")),
+            context: context.map(|(text, _)| text),
+            namespace,
+            addresses: addresses.flatten(),
+        }
+    }
+
+    /// Refuses an entry that wants a local end which one before it, or itself, wants already.
+    fn is_free(&mut self, entry: &Entry, before: &[Entry], span: Span) -> bool {
+        let default = [Address::Localhost];
+        let addresses = |entry: &Entry| entry.scope.addresses.clone().unwrap_or_else(|| default.to_vec());
+        let own = addresses(entry);
+        for (at, port) in entry.ports.iter().enumerate() {
+            let earlier = before.iter().flat_map(|other| other.ports.iter().map(move |port| (other, port)));
+            let twin = earlier
+                .chain(entry.ports[..at].iter().map(|port| (entry, port)))
+                .find(|(other, theirs)| resolve::same_local((port, &own), (theirs, &addresses(other))));
+            if let Some((other, _)) = twin {
+                let what =
+                    format!("{} is wanted twice, here and in line {}", resolve::local_end(port), other.line);
+                self.problem(span, what, "give one of them another local port, as in 8081:80");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The pairs of a map whose keys are known; tells of all others.
+    fn fields(&mut self, node: Node, what: &str, known: &[&[&'static str]]) -> Option<Fields> {
+        let Value::Map(pairs) = node.value else {
+            self.problem(node.span, format!("{what} has to be a map"), "that is, lines of 'key: value'");
+            return None;
+        };
+        let known = || known.iter().copied().flatten().copied();
+        let mut fields: Vec<(&'static str, Node)> = Vec::new();
+        for (key, value) in pairs {
+            match known().find(|name| *name == key.name) {
+                Some(name) if fields.iter().any(|(other, _)| *other == name) => {
+                    self.problem(key.span, format!("'{name}' stands here twice"), "leave one of them out");
+                }
+                // A key without a value says nothing.
+                Some(name) if matches!(value.value, Value::Null) && name != "forwards" => {}
+                Some(name) => fields.push((name, value)),
+                None => {
+                    let help = match nearest(&key.name, known()) {
+                        Some(near) => format!("did you mean '{near}'?"),
+                        None => format!("the keys of {what} are {}", known().collect::<Vec<_>>().join(", ")),
+                    };
+                    self.problem(key.span, format!("'{}' is no key of {what}", key.name), help);
+                }
+            }
+        }
+        Some(Fields(fields))
+    }
+
+    fn text(&mut self, node: Node, what: &str) -> Option<(String, Span)> {
+        match node.value {
+            Value::Scalar(text) => Some((text, node.span)),
+            Value::Bool(value) => Some((value.to_string(), node.span)),
+            Value::Null | Value::List(_) | Value::Map(_) => {
+                self.problem(
+                    node.span,
+                    format!("{what} has to be a text"),
+                    "write it on one line, in quotes if need be",
+                );
+                None
+            }
+        }
+    }
+
+    fn switch(&mut self, node: &Node, what: &str) -> Option<bool> {
+        let Value::Bool(value) = node.value else {
+            self.problem(
+                node.span,
+                format!("{what} has to be true or false"),
+                format!("for example {what}: true"),
+            );
+            return None;
+        };
+        Some(value)
+    }
+
+    fn one_or_more(node: Node) -> Vec<Node> {
+        match node.value {
+            Value::List(items) => items,
+            _ => vec![node],
+        }
+    }
+
+    /// An error from where the same is read off the command line, told with its place.
+    fn checked<T>(&mut self, span: Span, outcome: Result<T, Fatal>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(fatal) => {
+                let what = std::iter::once(fatal.to_string()).chain(fatal.causes().map(str::to_owned));
+                let mut place = span.place(what.collect::<Vec<_>>().join(": "));
+                place.help = fatal.advice().map(str::to_owned);
+                self.problems.push(place);
+                None
+            }
+        }
+    }
+}
+
+/// Checks what a user calls a forward: a word that cannot be taken for an id's or a port's place in a sentence.
+pub fn label(text: &str) -> Result<String, Fatal> {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let number = text.bytes().all(|b| b.is_ascii_digit());
+    if plain && !number && text.len() <= MAX_LABEL && !text.starts_with(['-', '.']) {
+        return Ok(text.to_owned());
+    }
+    Err(Fatal::new("fwd::usage::bad_label", format!("'{text}' cannot be the name of a forward")).help(format!(
+        "it is at most {MAX_LABEL} letters, digits, '-', '_' and '.', begins with none of the signs, and is no number"
+    )))
+}

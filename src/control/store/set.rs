@@ -1,0 +1,67 @@
+//! What a set says: the nouns of `fwd.yaml`. [`super::read`] makes one of a text, [`super::write`] a text of one.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::model::{
+    ports::{Address, PortSpec},
+    target::Target,
+};
+
+/// Forwards that are started together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Set {
+    /// Kept current while forwards come and go (`save --auto`).
+    pub auto: bool,
+    /// The kubeconfig that its contexts are looked up in; relative to the file.
+    pub kubeconfig: Option<PathBuf>,
+    /// The forwards, in their order.
+    pub entries: Vec<Entry>,
+}
+
+/// A target with some of its ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What to forward to.
+    pub target: Target,
+    /// Its ports, at least one.
+    pub ports: Vec<PortSpec>,
+    /// What the user calls it.
+    pub label: Option<String>,
+    /// Where and how, the defaults of its set included.
+    pub scope: Scope,
+    /// The line at which it begins; 0 for one that was never written.
+    pub line: usize,
+}
+
+/// Where and how to forward. What is not said is as it is on the command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The context of the kubeconfig.
+    pub context: Option<String>,
+    /// The namespace, for a target that names none itself.
+    pub namespace: Option<String>,
+    /// Where to listen.
+    pub addresses: Option<Vec<Address>>,
+    /// How long a connection waits for a ready pod.
+    pub hold: Option<Duration>,
+    /// How long the start waits for one.
+    pub pod_running_timeout: Option<Duration>,
+    /// Whether a taken local port is replaced by the next free one.
+    pub auto_port: Option<bool>,
+}
+
+impl Scope {
+    /// With what `self` does not say taken from `defaults`.
+    #[must_use]
+    pub fn or(self, defaults: &Self) -> Self {
+        let defaults = defaults.clone();
+        Self {
+            context: self.context.or(defaults.context),
+            namespace: self.namespace.or(defaults.namespace),
+            addresses: self.addresses.or(defaults.addresses),
+            hold: self.hold.or(defaults.hold),
+            pod_running_timeout: self.pod_running_timeout.or(defaults.pod_running_timeout),
+            auto_port: self.auto_port.or(defaults.auto_port),
+        }
+    }
+}
