@@ -310,5 +310,7 @@ fn bad_proxy(bad: &proxy::BadProxy) -> Fatal {
         .help("write it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT")
 }
 
+// The kubeconfig of these tests is /dev/null.
+#[cfg(unix)]
 #[cfg(test)]
 mod tests;

@@ -123,6 +123,7 @@ async fn unix(path: &std::path::Path) -> Result<Listening, Fatal> {
 }
 
 #[cfg(not(unix))]
+#[expect(clippy::unused_async, reason = "called as the other is")]
 async fn unix(path: &std::path::Path) -> Result<Listening, Fatal> {
     Err(Fatal::new("fwd::listen::unix", format!("cannot listen on unix:{}", path.display()))
         .because("this system's runtime has no Unix sockets"))

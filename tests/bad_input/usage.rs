@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::{check, check_one, fwd};
+use crate::harness::check;
 
 /// Whoever reads it has gone too far.
 const UNREAD: &str = "/no/such/kubeconfig";
@@ -94,6 +94,9 @@ async fn flags_and_arguments() {
 #[tokio::test]
 async fn words_that_are_no_text() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    use crate::harness::{check_one, fwd};
+
     let mut command = fwd(Path::new(UNREAD), "svc/api");
     command.arg(OsStr::from_bytes(b"8080:\xff"));
     check_one(command, &["an argument is not valid UTF-8", "8080:", "quoting"]).await;

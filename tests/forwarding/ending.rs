@@ -59,7 +59,6 @@ async fn interrupted_before_it_worked() -> Test {
 }
 
 /// Somebody took the line that was wanted and closed the pipe: `kubectl fwd ... | head -1`.
-#[cfg(unix)]
 #[tokio::test]
 async fn nobody_reads_stdout() -> Test {
     let sandbox = cluster().await?;

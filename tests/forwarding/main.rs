@@ -2,6 +2,10 @@
 //!
 //! Nothing here sleeps. A test waits for what it is about: a line that the program says, an answer, a change in the
 //! cluster or in what an application has seen.
+//!
+//! Forwards are ended with signals, which Windows has not.
+
+#![cfg(unix)]
 
 mod disturbed;
 mod ending;

@@ -120,7 +120,6 @@ async fn addresses() -> Test {
     Ok(())
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn a_unix_socket() -> Test {
     let sandbox = cluster().await?;

@@ -27,7 +27,6 @@ async fn accept(listener: &TcpListener) -> BufReader<TcpStream> {
     BufReader::new(listener.accept().await.unwrap().0)
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn each_data_request_is_a_connection_of_its_own_that_can_be_taken() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -79,7 +78,6 @@ async fn each_data_request_is_a_connection_of_its_own_that_can_be_taken() {
     }
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn refused_connections_say_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -93,7 +91,6 @@ async fn refused_connections_say_so() {
     }
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn tls_towards_a_plain_server_is_told_as_that() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -111,7 +108,6 @@ async fn tls_towards_a_plain_server_is_told_as_that() {
     server.await.unwrap();
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn proxies_lead_to_the_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -144,7 +140,6 @@ async fn proxies_lead_to_the_server() {
     server.await.unwrap();
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn no_cluster_at_all_says_where_was_looked() {
     let environment = Environment { home: Some("/no/such/home".into()), ..Environment::default() };

@@ -55,11 +55,12 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 }
 
 #[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "as the other is declared")]
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     Ok(async {
         // Without a handler there is no way to be told, and so no end to wait for.
         if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     })
 }
