@@ -37,9 +37,8 @@ pub(crate) struct Peer {
     opened: Arc<Mutex<Vec<u32>>>,
     /// What came on all of them.
     pub(crate) heard: Arc<Mutex<Vec<u8>>>,
-    /// Streams that were finished, and reset.
+    /// How many streams were finished.
     pub(crate) finished: Arc<AtomicUsize>,
-    pub(crate) reset: Arc<AtomicUsize>,
     says: mpsc::UnboundedSender<Bytes>,
     /// Cancelled, it hangs up.
     pub(crate) hangs_up: CancellationToken,
@@ -54,7 +53,6 @@ impl Peer {
             opened: Arc::default(),
             heard: Arc::default(),
             finished: Arc::default(),
-            reset: Arc::default(),
             says,
             hangs_up: CancellationToken::new(),
             is_gone: CancellationToken::new(),
@@ -67,41 +65,47 @@ impl Peer {
         peer
     }
 
-    /// Takes every stream and echoes every ping.
+    /// Takes every stream and echoes every ping. It hears what comes although nobody takes what it says.
     async fn answer(self, io: DuplexStream, mut said: mpsc::UnboundedReceiver<Bytes>) {
         let (mut reader, mut writer) = tokio::io::split(io);
         let (mut decoder, mut encoder) = (Decoder::default(), HeaderEncoder::default());
-        loop {
-            let (mut read, mut out) = (BytesMut::new(), BytesMut::new());
-            tokio::select! {
-                n = reader.read_buf(&mut read) => if n.unwrap_or(0) == 0 { return },
-                Some(bytes) = said.recv() => out.extend_from_slice(&bytes),
-            }
-            let mut read = read.freeze();
-            while let Some(frame) = decoder.decode(&mut read).unwrap() {
-                match frame {
-                    Frame::SynStream { stream, fin, .. } => {
-                        frame::put_syn_reply(&mut out, &mut encoder, stream);
-                        if !fin {
-                            self.opened.lock().unwrap().push(stream);
+        let says = self.says.clone();
+        let hear = async {
+            loop {
+                let (mut read, mut out) = (BytesMut::new(), BytesMut::new());
+                if reader.read_buf(&mut read).await.unwrap_or(0) == 0 {
+                    return;
+                }
+                let mut read = read.freeze();
+                while let Some(frame) = decoder.decode(&mut read).unwrap() {
+                    match frame {
+                        Frame::SynStream { stream, fin, .. } => {
+                            frame::put_syn_reply(&mut out, &mut encoder, stream);
+                            if !fin {
+                                self.opened.lock().unwrap().push(stream);
+                            }
                         }
+                        Frame::Data { payload, fin, .. } => {
+                            self.heard.lock().unwrap().extend_from_slice(&payload);
+                            self.finished.fetch_add(usize::from(fin), Ordering::Relaxed);
+                        }
+                        Frame::Ping { id } => frame::put_ping(&mut out, id),
+                        _ => {}
                     }
-                    Frame::Data { payload, fin, .. } => {
-                        self.heard.lock().unwrap().extend_from_slice(&payload);
-                        self.finished.fetch_add(usize::from(fin), Ordering::Relaxed);
-                    }
-                    Frame::Reset { .. } => _ = self.reset.fetch_add(1, Ordering::Relaxed),
-                    Frame::Ping { id } => frame::put_ping(&mut out, id),
-                    _ => {}
+                }
+                says.send(out.freeze()).unwrap();
+            }
+        };
+        let say = async {
+            while let Some(bytes) = said.recv().await {
+                if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
+                    return;
                 }
             }
-            let written = async {
-                writer.write_all(&out).await?;
-                writer.flush().await
-            };
-            if written.await.is_err() {
-                return;
-            }
+        };
+        tokio::select! {
+            () = hear => {}
+            () = say => {}
         }
     }
 
