@@ -98,9 +98,11 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// The runtime's flavour is chosen here.
+/// One thread carries all. Between a connection's task and its session's each frame is handed over at least once, and on
+/// two threads that costs more than the second one gives (docs/BENCHMARKS.md). What would block it (name lookups, a look
+/// at all processes) goes to the runtime's blocking threads.
 fn runtime() -> io::Result<runtime::Runtime> {
-    runtime::Builder::new_multi_thread().enable_all().thread_name("fwd").build()
+    runtime::Builder::new_current_thread().enable_all().thread_name("fwd").build()
 }
 
 fn no_start(what: &str, error: &io::Error) -> Fatal {
@@ -181,5 +183,24 @@ async fn until_the_end(config: Config, events: forward::Events, signals: &mut Si
         () = registry.shutdown(GRACE) => ended,
         // Whoever asks twice does not want to wait.
         () = signals.next() => Ok(INTERRUPTED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_its_own_task_alone() {
+        let ended = runtime().unwrap().block_on(async {
+            let other = tokio::spawn(async {
+                tokio::task::yield_now().await;
+                "still here"
+            });
+            let panicked = tokio::spawn(async { panic!("one connection's own trouble") });
+            assert!(panicked.await.unwrap_err().is_panic());
+            other.await
+        });
+        assert_eq!(ended.unwrap(), "still here");
     }
 }

@@ -34,10 +34,15 @@ pub(super) fn explain(address: SocketAddr, error: &io::Error) -> Fatal {
             Fatal::new("fwd::port::not_local", format!("{} is not an address of this machine", address.ip()))
                 .help("--address takes this machine's own addresses, 0.0.0.0 for all of them, or localhost")
         }
-        _ => Fatal::new("fwd::port::bind", format!("{address} cannot be listened on"))
-            .because(plain(error))
-            .help("try another address with --address, or another local port"),
+        _ => unexplained(address, error),
     }
+}
+
+/// The same without a look.
+pub(super) fn unexplained(address: SocketAddr, error: &io::Error) -> Fatal {
+    Fatal::new("fwd::port::bind", format!("{address} cannot be listened on"))
+        .because(plain(error))
+        .help("try another address with --address, or another local port")
 }
 
 /// The error for a Unix socket that could not be bound.

@@ -64,14 +64,23 @@ pub(super) async fn bind(
         Ok(listening) => Ok((listening, None)),
         Err((address, error)) if auto_port && error.kind() == io::ErrorKind::AddrInUse => {
             let Some(free) = conflict::nearest_free(address.ip(), address.port()) else {
-                return Err(conflict::explain(address, &error));
+                return Err(explain(address, error).await);
             };
-            let listening = bind_all(free, addresses).await;
-            let listening = listening.map_err(|(address, error)| conflict::explain(address, &error))?;
-            Ok((listening, Some(Instead { wanted, bound: free })))
+            match bind_all(free, addresses).await {
+                Ok(listening) => Ok((listening, Some(Instead { wanted, bound: free }))),
+                Err((address, error)) => Err(explain(address, error).await),
+            }
         }
-        Err((address, error)) => Err(conflict::explain(address, &error)),
+        Err((address, error)) => Err(explain(address, error).await),
     }
+}
+
+/// The error for a port that could not be bound. To find its holder takes a look at every process, for milliseconds in
+/// which connections of other forwards go on.
+async fn explain(address: SocketAddr, error: io::Error) -> Fatal {
+    let kind = error.kind();
+    let looked = tokio::task::spawn_blocking(move || conflict::explain(address, &error)).await;
+    looked.unwrap_or_else(|_| conflict::unexplained(address, &kind.into()))
 }
 
 async fn bind_all(mut port: u16, addresses: &[Address]) -> Result<Vec<Listening>, (SocketAddr, io::Error)> {
