@@ -44,6 +44,7 @@ pub struct Cluster {
     pub context: Option<String>,
     /// The namespace of targets that name none.
     pub namespace: String,
+    pub(super) transport: Arc<Transport>,
 }
 
 /// A cluster that is known and not yet talked to.
@@ -93,6 +94,11 @@ impl Cluster {
     /// Finds a cluster and gets ready to talk to it.
     pub async fn connect(flags: &Flags, environment: &Environment) -> Result<Self, Fatal> {
         Found::find(flags.clone(), environment.clone())?.connect().await
+    }
+
+    /// Begins to dial the first tunnel's connection: TCP and TLS take their round trips while the API is asked.
+    pub fn dial_ahead(&self) {
+        self.transport.dial_ahead();
     }
 
     /// The server and the context, as messages name them.
@@ -236,12 +242,12 @@ async fn build(
     let wanted = flags.request_timeout.filter(|limit| !limit.is_zero());
     let data = Authorize { credentials: credentials.clone(), inner: OneShot(Arc::clone(&transport)) };
     let data = base.layer(option_layer(auth.as_ref()).layer(headers.layer(data)));
-    let api = Authorize { credentials, inner: Deadline { inner: Pooled(transport), wanted } };
+    let api = Authorize { credentials, inner: Deadline { inner: Pooled(Arc::clone(&transport)), wanted } };
     let api = base.layer(option_layer(auth.as_ref()).layer(headers.layer(api)));
     let gzip = DecompressionLayer::new().no_br().no_deflate().no_zstd().gzip(!config.disable_compression);
     let (api, data) = (Client::new(gzip.layer(api), &*namespace), Client::new(data, &*namespace));
     let server = config.cluster_url.to_string();
-    Ok(Cluster { api, data, server: server.trim_end_matches('/').to_owned(), context, namespace })
+    Ok(Cluster { api, data, server: server.trim_end_matches('/').to_owned(), context, namespace, transport })
 }
 
 /// The TLS configuration, the same for both clients.

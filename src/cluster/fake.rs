@@ -12,11 +12,12 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use kube::{Client, client::Body};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower::service_fn;
 
-use super::client::Cluster;
+use super::{client::Cluster, connect::Dialer, transport::Transport};
 
 /// One answer.
 pub(super) enum Reply {
@@ -89,8 +90,17 @@ impl Fake {
             server: "https://fake".into(),
             context: Some("fake".into()),
             namespace: "default".into(),
+            transport: nowhere(),
         }
     }
+}
+
+/// What is never asked to dial.
+fn nowhere() -> Arc<Transport> {
+    let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let tls = tls.with_safe_default_protocol_versions().unwrap();
+    let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    Transport::new(Dialer::new(&"https://fake".parse().unwrap(), None, None, tls).unwrap())
 }
 
 pub(super) fn ok(value: Value) -> Reply {

@@ -1,10 +1,10 @@
 //! From a request to an answer: the bottom of both clients' stacks.
 //!
-//! [`OneShot`] is the data plane's: every request gets a connection of its own, which becomes the tunnel. [`Pooled`]
-//! is the API's: hyper's pool over the same dialler. [`Authorize`] and [`Deadline`] go around them.
+//! [`OneShot`] is the data plane's: every request gets a connection of its own, which becomes the tunnel; the first may be
+//! dialled ahead. [`Pooled`] is the API's: hyper's pool over the same dialler. [`Authorize`] and [`Deadline`] go around them.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,10 +18,11 @@ use hyper_util::{
 };
 use kube::client::Body;
 use rustls::ClientConfig;
+use tokio::task::JoinHandle;
 use tower::{BoxError, Service};
 
 use super::{
-    connect::{Dialer, Io},
+    connect::{DialError, Dialer, Io},
     credentials::Credentials,
 };
 
@@ -31,23 +32,56 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long an answer may take to begin where the user set no `--request-timeout`, and for watches in any case.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a connection that was dialled ahead is of use. A server or a proxy closes one on which nothing is asked; what
+/// it is for follows within a few round trips.
+const AHEAD: Duration = Duration::from_secs(10);
+
 /// The dialler and the pool over it.
 pub(super) struct Transport {
     dialer: Arc<Dialer>,
     pool: RwLock<Pool>,
+    /// What [`OneShot`] takes before it dials, where it is there.
+    ahead: Mutex<Option<Ahead>>,
 }
+
+/// A connection that is being dialled, or was.
+type Ahead = JoinHandle<Result<Io, DialError>>;
 
 type Pool = legacy::Client<Dial, Body>;
 
 impl Transport {
     pub(super) fn new(dialer: Dialer) -> Arc<Self> {
         let dialer = Arc::new(dialer);
-        Arc::new(Self { pool: RwLock::new(pool(&dialer)), dialer })
+        Arc::new(Self { pool: RwLock::new(pool(&dialer)), dialer, ahead: Mutex::default() })
+    }
+
+    /// Dials the next tunnel's connection now, so that it stands by the time that the tunnel's pod is known.
+    pub(super) fn dial_ahead(self: &Arc<Self>) {
+        let dialer = Arc::clone(&self.dialer);
+        self.set_ahead(Some(tokio::spawn(async move { dialer.dial().await })));
+        let transport = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(AHEAD).await;
+            if let Some(transport) = transport.upgrade() {
+                transport.set_ahead(None);
+            }
+        });
+    }
+
+    fn set_ahead(&self, ahead: Option<Ahead>) -> Option<Ahead> {
+        std::mem::replace(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner), ahead)
+    }
+
+    /// The connection that was dialled ahead, if it was and came to be.
+    async fn ahead(&self) -> Option<Io> {
+        let dialled = self.set_ahead(None)?.await;
+        dialled.ok()?.ok()
     }
 
     /// Takes another client certificate into use. Pooled connections have shown the old one, so they are left behind.
     pub(super) fn set_tls(&self, tls: ClientConfig) {
         self.dialer.set_tls(tls);
+        self.set_ahead(None);
         *self.pool.write().unwrap_or_else(PoisonError::into_inner) = pool(&self.dialer);
     }
 }
@@ -65,7 +99,7 @@ pub(super) struct Dial(Arc<Dialer>);
 
 impl Service<Uri> for Dial {
     type Response = TokioIo<Io>;
-    type Error = super::connect::DialError;
+    type Error = DialError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -113,20 +147,35 @@ impl Service<Request<Body>> for OneShot {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let dialer = Arc::clone(&self.0.dialer);
+        let transport = Arc::clone(&self.0);
         Box::pin(async move {
-            let io = dialer.dial().await?;
-            let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
-            // Ends with the conversation, or hands the socket to whoever upgrades it.
-            tokio::spawn(async move {
-                if let Err(error) = connection.with_upgrades().await {
-                    tracing::debug!(%error, "a connection to the API server ended badly");
-                }
-            });
             address(&mut request)?;
-            Ok(sender.send_request(request).await?)
+            if let Some(again) = copy(&request)
+                && let Some(io) = transport.ahead().await
+            {
+                match converse(io, again).await {
+                    Ok(answer) => return Ok(answer),
+                    // Nobody says how long an idle connection lasts. An upgrade that was not answered did nothing.
+                    Err(error) => {
+                        tracing::debug!(%error, "the connection that was dialled ahead is of no use");
+                    }
+                }
+            }
+            converse(transport.dialer.dial().await?, request).await
         })
     }
+}
+
+/// One conversation, on a connection of its own.
+async fn converse(io: Io, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
+    // Ends with the conversation, or hands the socket to whoever upgrades it.
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a connection to the API server ended badly");
+        }
+    });
+    Ok(sender.send_request(request).await?)
 }
 
 /// What hyper's pool does for its requests: the host goes into a header, the path alone into the request line.

@@ -69,6 +69,8 @@ impl Sites {
         let (key, tracker, credit) = (found.fingerprint(), self.tracker.clone(), self.credit);
         let connect = async move {
             let cluster = Arc::new(found.connect().await?);
+            // Whoever needs a cluster needs a tunnel, once its pod is known.
+            cluster.dial_ahead();
             let dialer = Dialer::new(Arc::clone(&cluster), tracker.clone(), credit);
             Ok(Site { cluster, dialer, tracker, watches: Mutex::default(), tunnels: Shelf::default() })
         };
