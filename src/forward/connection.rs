@@ -10,7 +10,8 @@
 //! [`SLOW_ANSWER`] where it has not answered what the client said last.
 
 use std::{
-    io,
+    collections::VecDeque,
+    io::{self, IoSlice},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -58,6 +59,10 @@ const LINGERING: usize = 256;
 /// refuses until the watch says so (api/watch-container-restarted: half a second), and an application that restarts
 /// by itself refuses for about as long.
 const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Pieces that are written to the client at once, of at most 64 KiB each. A piece is what one read of the session held of
+/// a frame, and to write each by itself is a system call and a segment for each.
+const GATHERED: usize = 8;
 
 /// How long until such a port is tried again where nothing else happens.
 const REFUSED_AGAIN: Duration = Duration::from_millis(100);
@@ -242,7 +247,7 @@ impl Connection {
     /// Pumps both ways until either side is done.
     async fn pump(&mut self, stream: &mut Stream) -> Pumped {
         let mut outbound = Outbound { permit: None, resend: self.kept.clone().unwrap_or_default().into() };
-        let mut pending = Bytes::new();
+        let mut pending = VecDeque::new();
         let mut finished = false;
         let mut lingers: Option<OwnedSemaphorePermit> = None;
         let mut verdict_by: Option<Instant> = None;
@@ -297,7 +302,10 @@ impl Connection {
                         self.context.answered.store(true, Ordering::Relaxed);
                         active = Instant::now();
                         unanswered = false;
-                        pending = bytes;
+                        pending.push_back(bytes);
+                        while pending.len() < GATHERED && let Some(more) = stream.incoming.more() {
+                            pending.push_back(more);
+                        }
                         if self.write(&mut pending).is_err() {
                             return Pumped::ClientGone;
                         }
@@ -356,12 +364,16 @@ impl Connection {
     }
 
     /// Writes what the client takes.
-    fn write(&self, pending: &mut Bytes) -> io::Result<()> {
+    fn write(&self, pending: &mut VecDeque<Bytes>) -> io::Result<()> {
         while !pending.is_empty() {
-            match self.local.try_write(pending) {
+            let mut slices = [IoSlice::new(&[]); GATHERED];
+            let filled =
+                slices.iter_mut().zip(pending.iter()).map(|(slice, piece)| *slice = IoSlice::new(piece));
+            let count = filled.count();
+            match self.local.try_write(&slices[..count]) {
                 Ok(n) => {
                     self.context.end.counters.inbound(n);
-                    pending.advance(n);
+                    advance(pending, n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -403,6 +415,19 @@ impl Connection {
             NoWay::Refused(why) => why.to_string(),
         };
         self.fail(None, None, why);
+    }
+}
+
+/// Forgets `n` written bytes.
+fn advance(pending: &mut VecDeque<Bytes>, mut n: usize) {
+    while let Some(piece) = pending.front_mut()
+        && n >= piece.len()
+    {
+        n -= piece.len();
+        pending.pop_front();
+    }
+    if let Some(piece) = pending.front_mut() {
+        piece.advance(n);
     }
 }
 

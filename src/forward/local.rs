@@ -105,8 +105,8 @@ impl Local {
         on_stream!(self, stream => stream.try_read_buf(buffer))
     }
 
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        on_stream!(self, stream => stream.try_write(bytes))
+    pub(super) fn try_write(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        on_stream!(self, stream => stream.try_write_vectored(pieces))
     }
 
     /// Says that nothing more comes.

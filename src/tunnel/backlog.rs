@@ -129,7 +129,7 @@ impl Backlog {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, sync::atomic::Ordering};
+    use std::sync::atomic::Ordering;
 
     use bytes::{BufMut, Bytes};
     use tokio::sync::mpsc;
@@ -177,7 +177,7 @@ mod tests {
 
         /// What was sent: a byte for DATA, `.` for FIN, `!` for RST; pings come back in order.
         async fn sent(&mut self) -> (String, Vec<u32>) {
-            poll_fn(|cx| self.outbox.poll_write(cx, &mut self.wire)).await.unwrap();
+            self.outbox.write_all(&mut self.wire).await.unwrap();
             let mut bytes = Bytes::from(std::mem::take(&mut self.wire));
             let (mut sent, mut pings) = (String::new(), Vec::new());
             while let Some(frame) = self.decoder.decode(&mut bytes).unwrap() {

@@ -16,7 +16,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    stream::{Command, Inbound, Shared, Stream},
+    buffers,
+    stream::{COPY_BELOW, Command, Inbound, Shared, Stream},
     upgrade::Upgraded,
     websocket::{self, Piece},
 };
@@ -82,11 +83,11 @@ async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>,
     let read = async {
         let mut inbox = Inbox::new(inbound, stream);
         let mut bytes = upgraded.early;
-        let mut buffer = BytesMut::new();
+        let mut buffers = buffers::Inbox::default();
         while inbox.take(bytes) {
             inbox.wait_for_room(&drained).await;
-            buffer.reserve(READ);
-            match reader.read_buf(&mut buffer).await {
+            let buffer = buffers.room(COPY_BELOW, READ);
+            match reader.read_buf(buffer).await {
                 Ok(n) if n > 0 => bytes = buffer.split().freeze(),
                 _ => return,
             }
@@ -160,7 +161,7 @@ impl Inbox {
             return;
         }
         if channel == CHANNEL_DATA {
-            self.shared.hold(&bytes);
+            let (bytes, _) = self.shared.hold(bytes);
             let _ = self.inbound.send(Inbound::Data(bytes));
         } else {
             let room = MAX_ERROR_TEXT.saturating_sub(self.error_text.len());

@@ -1,11 +1,12 @@
 //! F2, the tunnel to one pod.
 //!
 //! [`upgrade`] makes a connection, [`session`] drives it, [`stream`] is one forwarded connection inside it; `backlog` holds
-//! what the peer has no room for, [`outbox`] what the transport has not taken yet. [`pool`] keeps the sessions to a pod.
+//! what the peer has no room for, [`outbox`] what the transport has not taken yet, `buffers` what may be filled again. [`pool`] keeps the sessions to a pod.
 //! `legacy` does without sessions, one upgrade a connection, where nothing better passes; [`dial`] picks among the
 //! protocols and remembers the choice.
 
 mod backlog;
+mod buffers;
 pub mod dial;
 pub mod end;
 #[cfg(test)]

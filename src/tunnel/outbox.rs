@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
@@ -19,13 +20,21 @@ use super::{
     stream::{Chunk, Shared},
     websocket,
 };
+use crate::spdy::frame::{HEAD, MAX_DATA};
 
-/// Bytes of a burst at most. Four full DATA frames: enough that heads cost nothing, little enough that a burst of
-/// one stream keeps no other waiting for long.
-const BATCH: usize = 256 * 1024;
+/// Bytes of a burst at most, and so of one turn of the driver, but for a single frame that is longer. Four full DATA
+/// frames: enough that heads cost nothing, little enough that a burst of one stream keeps no other waiting for long.
+pub(super) const BATCH: usize = 4 * (HEAD + MAX_DATA);
 
 /// Slices of one vectored write. Linux takes up to 1024; a burst rarely has more than a few.
 const SLICES: usize = 16;
+
+/// Buffers for small frames that are kept to be filled again: a burst has its WebSocket head and the pings between its
+/// DATA in some.
+const SPARES: usize = 8;
+
+/// A longer one is not kept: it held a burst of new connections.
+const SPARE_LENGTH: usize = 4 * 1024;
 
 /// How bytes travel on the upgraded connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,11 +78,14 @@ pub(super) struct Outbox {
     queued: usize,
     /// The transport may hold bytes that it has not passed on.
     flushing: bool,
+    /// Empty buffers for small frames.
+    spare: Vec<BytesMut>,
 }
 
 impl Outbox {
     pub(super) fn new(framing: Framing) -> Self {
-        Self { framing, waiting: VecDeque::new(), burst: VecDeque::new(), queued: 0, flushing: false }
+        let (waiting, burst, spare) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        Self { framing, waiting, burst, queued: 0, flushing: false, spare }
     }
 
     /// Bytes not yet taken by the transport.
@@ -92,14 +104,16 @@ impl Outbox {
             Some(Item::Control(buffer)) => buffer,
             Some(data) => {
                 self.waiting.push_back(data);
-                BytesMut::new()
+                self.spare.pop().unwrap_or_default()
             }
-            None => BytesMut::new(),
+            None => self.spare.pop().unwrap_or_default(),
         };
         let before = buffer.len();
         let result = write(&mut buffer);
         self.queued += buffer.len() - before;
-        if !buffer.is_empty() {
+        if buffer.is_empty() {
+            self.keep(buffer);
+        } else {
             self.waiting.push_back(Item::Control(buffer));
         }
         result
@@ -115,6 +129,14 @@ impl Outbox {
     pub(super) fn raw(&mut self, frame: BytesMut) {
         self.queued += frame.len();
         self.burst.push_back(Item::Control(frame));
+    }
+
+    /// Keeps a small frame's buffer for another.
+    fn keep(&mut self, mut buffer: BytesMut) {
+        buffer.clear();
+        if self.spare.len() < SPARES && buffer.capacity() <= SPARE_LENGTH {
+            self.spare.push(buffer);
+        }
     }
 
     /// Makes a burst of what waits.
@@ -133,7 +155,7 @@ impl Outbox {
         }
         if self.framing == Framing::WebSocket {
             let key = fastrand::u32(..).to_ne_bytes();
-            let mut head = BytesMut::with_capacity(websocket::MAX_HEAD);
+            let mut head = self.spare.pop().unwrap_or_default();
             websocket::put_binary_head(&mut head, length, key);
             self.queued += head.len();
             self.burst.push_back(Item::Control(head));
@@ -147,25 +169,18 @@ impl Outbox {
         self.burst.extend(self.waiting.drain(..count));
     }
 
-    /// Writes until all is written and flushed, or the transport takes no more. `Ready(true)` tells that something was
-    /// written, `Ready(false)` that there was nothing to do.
+    /// Writes until a burst is written, or the transport takes no more; flushes behind the last. `Ready(true)` tells that
+    /// something was written, `Ready(false)` that there was nothing to do.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<bool>> {
-        let mut wrote = false;
-        loop {
-            if self.burst.is_empty() {
-                self.seal();
-            }
-            if self.burst.is_empty() {
-                if self.flushing {
-                    ready!(Pin::new(&mut *io).poll_flush(cx))?;
-                    self.flushing = false;
-                }
-                return Poll::Ready(Ok(wrote));
-            }
+        if self.burst.is_empty() {
+            self.seal();
+        }
+        let wrote = !self.burst.is_empty();
+        while !self.burst.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut count = 0;
             for (slice, item) in slices.iter_mut().zip(&self.burst) {
@@ -176,10 +191,20 @@ impl Outbox {
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            wrote = true;
             self.flushing = true;
             self.advance(n);
         }
+        if self.flushing && self.waiting.is_empty() {
+            ready!(Pin::new(&mut *io).poll_flush(cx))?;
+            self.flushing = false;
+        }
+        Poll::Ready(Ok(wrote))
+    }
+
+    /// Writes and flushes all there is.
+    pub(super) async fn write_all(&mut self, io: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        while poll_fn(|cx| self.poll_write(cx, io)).await? {}
+        Ok(())
     }
 
     /// Forgets `n` written bytes, and notes whose they were.
@@ -194,8 +219,10 @@ impl Outbox {
             let take = n.min(bytes.len());
             bytes.advance(take);
             n -= take;
-            if bytes.is_empty() {
-                self.burst.pop_front();
+            if bytes.is_empty()
+                && let Some(Item::Control(buffer)) = self.burst.pop_front()
+            {
+                self.keep(buffer);
             }
         }
     }

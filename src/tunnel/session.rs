@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Notify, futures::OwnedNotified, mpsc},
@@ -31,9 +31,10 @@ use tokio_util::{io::poll_read_buf, sync::CancellationToken, task::TaskTracker};
 
 use super::{
     backlog::Backlog,
+    buffers,
     end::SessionEnd,
     outbox::{Framing, Outbox},
-    stream::{Command, Inbound, Shared, Stream},
+    stream::{COPY_BELOW, Command, Inbound, Shared, Stream},
     websocket,
 };
 use crate::{
@@ -44,12 +45,10 @@ use crate::{
 /// What is read at once. Two frames of Go's 32 KiB, so that a full pipe costs few turns.
 const READ: usize = 64 * 1024;
 
-/// Payload shorter than this is copied out of the read buffer: a stalled stream would keep 64 KiB alive for each of
-/// its few bytes otherwise, past every count of them.
-const COPY_BELOW: usize = READ / 8;
-
-/// Turns of the loop before other tasks of the runtime get theirs.
-const TURNS: usize = 32;
+/// Turns of the loop before other tasks of the runtime get theirs. With all there is to do, each reads [`READ`] and writes
+/// a burst, so other tasks wait for some 1 MiB to be moved, a millisecond. The connections' tasks are among them: what was
+/// read is still in the processor's cache when they write it.
+const TURNS: usize = 4;
 
 /// Commands taken in one turn: enough that a burst of new connections leaves as one.
 const COMMANDS: usize = 64;
@@ -217,7 +216,7 @@ struct Driver<IO> {
     bulk: usize,
     /// Wakes when one of `full` has room.
     drained: Pin<Box<OwnedNotified>>,
-    read: BytesMut,
+    read: buffers::Inbox,
     ping: Interval,
     heard: Instant,
     status: Arc<Status>,
@@ -244,7 +243,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             full: Vec::new(),
             bulk: 0,
             drained: Box::pin(Arc::clone(&status.drained).notified_owned()),
-            read: BytesMut::new(),
+            read: buffers::Inbox::default(),
             ping,
             heard: Instant::now(),
             status,
@@ -383,15 +382,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.heard = Instant::now();
             return Ok(false);
         }
-        if self.read.capacity() < COPY_BELOW {
-            self.read.reserve(READ);
-        }
-        let polled = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read);
+        let buffer = self.read.room(COPY_BELOW, READ);
+        let polled = poll_read_buf(Pin::new(&mut self.io), cx, buffer);
         match polled {
             Poll::Ready(Ok(0)) => Err(SessionEnd::Eof),
             Poll::Ready(Ok(_)) => {
                 self.heard = Instant::now();
-                let bytes = self.read.split().freeze();
+                let bytes = buffer.split().freeze();
                 self.receive(bytes)?;
                 Ok(true)
             }
@@ -442,9 +439,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     fn deliver(&mut self, pair: PairId, payload: Bytes) {
         let Some(entry) = self.streams.get_mut(&pair) else { return };
-        let payload = if payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload };
         self.bulk += usize::from(entry.moves(payload.len()));
-        if entry.shared.hold(&payload) {
+        let (payload, fills) = entry.shared.hold(payload);
+        if fills {
             self.full.push(Arc::clone(&entry.shared));
             self.status.stuck.cancel();
         }
@@ -461,6 +458,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
         self.streams.values_mut().for_each(Entry::settles);
         self.bulk = self.streams.values().filter(|entry| entry.is_bulk()).count();
+        if self.bulk == 0 {
+            // Of a burst that may be long past.
+            self.read.release();
+        }
         let spdy = &mut self.spdy;
         self.outbox.control(|out| spdy.keep_alive(out));
         Ok(true)
@@ -469,16 +470,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     /// Closes in order: what is queued first, it may be a stream's last FIN.
     async fn say_goodbye(&mut self) {
         let farewell = async {
-            poll_fn(|cx| self.outbox.poll_write(cx, &mut self.io)).await?;
+            self.outbox.write_all(&mut self.io).await?;
             if self.websocket.is_some() {
                 self.outbox.raw(websocket::close(fastrand::u32(..).to_ne_bytes()));
-                poll_fn(|cx| self.outbox.poll_write(cx, &mut self.io)).await?;
+                self.outbox.write_all(&mut self.io).await?;
             }
             poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await
         };
         let _ = tokio::time::timeout(CLOSE_WITHIN, farewell).await;
     }
 }
+
+#[cfg(test)]
+#[path = "fairness_tests.rs"]
+mod fairness_tests;
 
 #[cfg(test)]
 #[path = "session_tests.rs"]

@@ -1,6 +1,6 @@
 use std::io;
 
-use bytes::{Buf as _, BufMut as _};
+use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, ReadBuf};
 
 use super::*;

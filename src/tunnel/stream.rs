@@ -14,6 +14,7 @@ use std::sync::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::buffers;
 use crate::spdy::{
     frame::{HEAD, MAX_DATA},
     session::{End, PairId},
@@ -24,7 +25,15 @@ pub(super) const OUTBOUND_FRAMES: usize = 2;
 
 /// Bytes from the pod that wait for a slow local client. Beyond it the whole session stops reading until the client
 /// has taken some: 4 MiB rides out a client's pause of some milliseconds at full speed.
-pub(super) const INBOUND_LIMIT: usize = 4 * 1024 * 1024;
+const INBOUND_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Payload shorter than this is copied out of the buffer it was read into once its stream is behind: the whole buffer
+/// would be kept for each of its few bytes otherwise, past every count of them.
+pub(super) const COPY_BELOW: usize = 8 * 1024;
+
+/// Pieces that make a stream one that is behind. Up to then it may keep a read buffer of 64 KiB for each, and so at most
+/// [`INBOUND_LIMIT`] besides what is counted.
+const SHARED_PIECES: usize = 64;
 
 /// What each piece that waits costs beside its bytes: its place in the queue and its allocation. Without it an
 /// application that writes byte by byte could fill a hundred times the limit.
@@ -43,7 +52,7 @@ pub struct Chunk {
 impl Chunk {
     /// An empty buffer.
     pub fn new(permit: OwnedSemaphorePermit) -> Self {
-        let mut bytes = BytesMut::with_capacity(HEAD + MAX_DATA);
+        let mut bytes = buffers::take(HEAD + MAX_DATA);
         bytes.extend_from_slice(&[0; HEAD]);
         Self { bytes, _permit: permit }
     }
@@ -57,6 +66,12 @@ impl Chunk {
     pub fn buffer(&mut self) -> bytes::buf::Limit<&mut BytesMut> {
         let room = HEAD + MAX_DATA - self.bytes.len();
         bytes::BufMut::limit(&mut self.bytes, room)
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        buffers::give(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -96,21 +111,27 @@ pub struct Shared {
     pub(super) data_written: AtomicBool,
     /// Inbound bytes the task has not taken yet, and [`PIECE`] for each piece.
     buffered: AtomicUsize,
+    /// Pieces that those are in.
+    pieces: AtomicUsize,
     /// Permits for outbound buffers.
     permits: Arc<Semaphore>,
 }
 
 impl Shared {
-    /// Counts a piece that waits for the task; true when it makes the backlog too large.
-    pub(super) fn hold(&self, piece: &Bytes) -> bool {
+    /// Takes in a piece that is about to be handed to the task; true when it makes the backlog too large.
+    pub(super) fn hold(&self, piece: Bytes) -> (Bytes, bool) {
         let cost = piece.len() + PIECE;
+        let is_behind = self.pieces.fetch_add(1, Ordering::AcqRel) >= SHARED_PIECES;
         let before = self.buffered.fetch_add(cost, Ordering::AcqRel);
-        before <= INBOUND_LIMIT && before + cost > INBOUND_LIMIT
+        let fills = before <= INBOUND_LIMIT && before + cost > INBOUND_LIMIT;
+        let copies = is_behind && piece.len() < COPY_BELOW;
+        (if copies { Bytes::copy_from_slice(&piece) } else { piece }, fills)
     }
 
     /// A piece was taken; true when there is room again.
     fn take(&self, piece: &Bytes) -> bool {
         let cost = piece.len() + PIECE;
+        self.pieces.fetch_sub(1, Ordering::AcqRel);
         let before = self.buffered.fetch_sub(cost, Ordering::AcqRel);
         before > INBOUND_LIMIT && before - cost <= INBOUND_LIMIT
     }
@@ -146,6 +167,8 @@ pub struct Incoming {
     shared: Arc<Shared>,
     /// Wakes the driver when a full stream has room again.
     drained: Arc<Notify>,
+    /// What was seen behind the last bytes, by [`Self::more`].
+    next: Option<Inbound>,
     over: bool,
 }
 
@@ -163,13 +186,14 @@ impl Stream {
             pair: OnceLock::new(),
             data_written: AtomicBool::new(false),
             buffered: AtomicUsize::new(0),
+            pieces: AtomicUsize::new(0),
             permits: Arc::new(Semaphore::new(OUTBOUND_FRAMES)),
         });
         // Where the driver is gone the sender is dropped with the command, and `recv` tells `Lost`.
         let _ = commands.send(Command::Open { port, stream: Arc::clone(&shared), inbound });
         Self {
             outgoing: Outgoing { commands, shared: Arc::clone(&shared) },
-            incoming: Incoming { events, shared, drained, over: false },
+            incoming: Incoming { events, shared, drained, next: None, over: false },
             counted: Some(counted),
         }
     }
@@ -213,17 +237,39 @@ impl Outgoing {
 impl Incoming {
     /// The next thing that arrives. Cancel-safe. After `Ended` or `Lost` there is nothing more.
     pub async fn recv(&mut self) -> Inbound {
-        let next = self.events.recv().await.unwrap_or(Inbound::Lost);
+        let next = match self.next.take() {
+            Some(next) => next,
+            None => self.events.recv().await.unwrap_or(Inbound::Lost),
+        };
         match &next {
-            Inbound::Data(bytes) => {
-                if self.shared.take(bytes) {
-                    self.drained.notify_one();
-                }
-            }
+            Inbound::Data(bytes) => self.took(bytes),
             Inbound::DataEnd => {}
             Inbound::Ended(_) | Inbound::Lost => self.over = true,
         }
         next
+    }
+
+    /// Bytes that are there already, to be written together with those before.
+    pub fn more(&mut self) -> Option<Bytes> {
+        if self.next.is_none() {
+            self.next = self.events.try_recv().ok();
+        }
+        match self.next.take()? {
+            Inbound::Data(bytes) => {
+                self.took(&bytes);
+                Some(bytes)
+            }
+            other => {
+                self.next = Some(other);
+                None
+            }
+        }
+    }
+
+    fn took(&self, bytes: &Bytes) {
+        if self.shared.take(bytes) {
+            self.drained.notify_one();
+        }
     }
 }
 
@@ -233,5 +279,54 @@ impl Drop for Stream {
             // Should this stream's backlog be what stops the driver, the reset frees it.
             let _ = self.outgoing.commands.send(Command::Reset(Arc::clone(&self.outgoing.shared)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_is_behind_keeps_no_read_buffers_for_small_pieces() {
+        let (commands, mut receiver) = mpsc::unbounded_channel();
+        let mut stream = Stream::open(commands, Arc::default(), 80, Arc::default());
+        let Ok(Command::Open { stream: shared, inbound, .. }) = receiver.try_recv() else {
+            panic!("not opened")
+        };
+        let read = Bytes::from(vec![7; 64 * 1024]);
+        let kept = |piece: &Bytes| {
+            let (kept, _) = shared.hold(piece.clone());
+            let is_slice = kept.as_ptr() == piece.as_ptr();
+            inbound.send(Inbound::Data(kept)).unwrap();
+            is_slice
+        };
+        for _ in 0..SHARED_PIECES {
+            assert!(kept(&read.slice(..1)));
+        }
+        assert!(!kept(&read.slice(..COPY_BELOW - 1)));
+        assert!(kept(&read.slice(..COPY_BELOW)));
+        // Once it has caught up, it shares again.
+        while stream.incoming.more().is_some() {}
+        assert!(kept(&read.slice(..1)));
+    }
+
+    #[tokio::test]
+    async fn more_is_bytes_alone() {
+        let (commands, mut receiver) = mpsc::unbounded_channel();
+        let mut stream = Stream::open(commands, Arc::default(), 80, Arc::default());
+        let Ok(Command::Open { stream: shared, inbound, .. }) = receiver.try_recv() else {
+            panic!("not opened")
+        };
+        assert_eq!(stream.incoming.more(), None);
+        for text in ["a", "b"] {
+            inbound.send(Inbound::Data(shared.hold(Bytes::from(text)).0)).unwrap();
+        }
+        inbound.send(Inbound::DataEnd).unwrap();
+        assert_eq!(stream.incoming.recv().await, Inbound::Data(Bytes::from("a")));
+        assert_eq!(stream.incoming.more(), Some(Bytes::from("b")));
+        assert_eq!(stream.incoming.more(), None);
+        assert_eq!(stream.incoming.recv().await, Inbound::DataEnd);
+        drop((shared, inbound));
+        assert_eq!(stream.incoming.recv().await, Inbound::Lost);
     }
 }
