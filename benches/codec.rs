@@ -2,13 +2,14 @@
 //!
 //! Bytes come as a Go server writes them: a DATA frame of 32 KiB is three WebSocket messages, the third in two
 //! fragments (PROTOCOL §2.7, §4), read in pieces of 64 KiB that begin anywhere. They leave as frames of 64 KiB. The
-//! allocations are printed first: for the decoders alone, and for a whole session over a transport in memory.
+//! allocations are printed first: for the decoders alone, and for a whole session over a transport in memory. The WebSocket
+//! framing is measured beside a library's, over the same streams in memory: reading from one, writing to another.
 
 #![expect(clippy::print_stdout, reason = "the allocations are told beside criterion's times")]
 
 use std::{
     hint::black_box,
-    io,
+    io::{self, Read, Write},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -26,6 +27,7 @@ use kubectl_fwd::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::task::TaskTracker;
+use tungstenite::protocol::{Message, Role, WebSocket, WebSocketConfig};
 
 /// What a Go server puts into a frame, and what we read at once.
 const GO_FRAME: usize = 32 * 1024;
@@ -134,6 +136,43 @@ fn codec(criterion: &mut Criterion) {
     });
     group.finish();
 
+    let mut group = criterion.benchmark_group("websocket");
+    group.throughput(Throughput::BytesDecimal((FRAMES * GO_FRAME) as u64));
+    group.bench_function("ours, read", |bencher| {
+        let (mut wire, mut decoder, mut buffer) =
+            (Wire::new(), websocket::Decoder::default(), BytesMut::new());
+        bencher.iter(|| read_by_hand(&mut wire, &mut decoder, &mut buffer));
+    });
+    group.bench_function("tungstenite, read", |bencher| {
+        let mut library = library(Wire::new());
+        bencher.iter(|| read_by_library(&mut library));
+    });
+    let payload = vec![7; frame::HEAD + frame::MAX_DATA];
+    group.bench_function("ours, write", |bencher| {
+        let (mut wire, mut chunk, mut head) = (Wire::new(), BytesMut::new(), BytesMut::new());
+        bencher.iter(|| {
+            for _ in 0..FRAMES * GO_FRAME / frame::MAX_DATA {
+                chunk.clear();
+                chunk.extend_from_slice(&payload);
+                head.clear();
+                websocket::put_binary_head(&mut head, chunk.len(), KEY);
+                websocket::mask(&mut chunk, KEY, 0);
+                let slices = [io::IoSlice::new(&head), io::IoSlice::new(&chunk)];
+                black_box(wire.write_vectored(&slices).is_ok());
+            }
+        });
+    });
+    group.bench_function("tungstenite, write", |bencher| {
+        let mut library = library(Wire::new());
+        bencher.iter(|| {
+            for _ in 0..FRAMES * GO_FRAME / frame::MAX_DATA {
+                let sent = library.write(Message::Binary(Bytes::copy_from_slice(&payload)));
+                black_box(sent.and_then(|()| library.flush()).is_ok());
+            }
+        });
+    });
+    group.finish();
+
     // Heads are what a frame costs, however long it is.
     let mut group = criterion.benchmark_group("frames");
     group.throughput(Throughput::Elements(FRAMES as u64));
@@ -144,6 +183,79 @@ fn codec(criterion: &mut Criterion) {
         bencher.iter(|| input.iter().map(|bytes| decode(&mut session, bytes.clone())).sum::<usize>());
     });
     group.finish();
+}
+
+/// Gives Go's messages for ever, as reads of at most [`READ`], and takes what is written.
+struct Wire {
+    messages: Vec<u8>,
+    at: usize,
+}
+
+impl Wire {
+    fn new() -> Self {
+        Self { messages: messages(), at: 0 }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(READ);
+        let mut read = 0;
+        while read < wanted {
+            let part = (self.messages.len() - self.at).min(wanted - read);
+            buffer[read..read + part].copy_from_slice(&self.messages[self.at..self.at + part]);
+            read += part;
+            self.at = (self.at + part) % self.messages.len();
+        }
+        Ok(read)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(black_box(bytes).len())
+    }
+
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        Ok(black_box(slices).iter().map(|slice| slice.len()).sum())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads payload for [`FRAMES`] frames, as a session does.
+fn read_by_hand(wire: &mut Wire, decoder: &mut websocket::Decoder, buffer: &mut BytesMut) {
+    let mut left = FRAMES * (GO_FRAME + frame::HEAD);
+    while left > 0 {
+        buffer.resize(READ, 0);
+        let read = wire.read(buffer).unwrap_or(0);
+        buffer.truncate(read);
+        let mut bytes = buffer.split().freeze();
+        while let Ok(Some(piece)) = decoder.decode(&mut bytes) {
+            if let Piece::Payload { bytes, .. } = piece {
+                left = left.saturating_sub(black_box(bytes).len());
+            }
+        }
+        drop(bytes);
+        buffer.reserve(READ);
+    }
+}
+
+fn library(wire: Wire) -> WebSocket<Wire> {
+    let config = WebSocketConfig::default().read_buffer_size(READ).write_buffer_size(0);
+    WebSocket::from_raw_socket(wire, Role::Client, Some(config))
+}
+
+fn read_by_library(library: &mut WebSocket<Wire>) {
+    let mut left = FRAMES * (GO_FRAME + frame::HEAD);
+    while left > 0 {
+        match library.read() {
+            Ok(message) => left = left.saturating_sub(black_box(message).len()),
+            Err(error) => panic!("the library does not read what a Go server writes: {error}"),
+        }
+    }
 }
 
 /// A transport that gives so many frames and takes all there is.
@@ -188,7 +300,8 @@ impl AsyncWrite for Memory {
 async fn through_a_session(down: usize, up: usize) {
     let io = Memory { messages: messages(), at: 0, left: down };
     // On one thread the driver first runs once we wait, by when the pair is asked for: no frame comes too early.
-    let session = Session::spawn(io, Bytes::new(), Framing::WebSocket, true, &TaskTracker::new());
+    // Without credit, for nobody echoes its pings here.
+    let session = Session::spawn(io, Bytes::new(), Framing::WebSocket, false, &TaskTracker::new());
     let mut stream = session.open(80);
     for _ in 0..up {
         let mut chunk = Chunk::new(stream.outgoing.permit().await);
@@ -227,8 +340,12 @@ fn allocations() {
         }
     });
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    steady("session, down, 32 KiB", |count| runtime.block_on(through_a_session(count, 0)));
-    steady("session, up, 64 KiB", |count| runtime.block_on(through_a_session(0, count)));
+    // As a task, for the runtime gives turns to tasks in order, and to what it blocks on now and then.
+    let session = |down, up| {
+        runtime.block_on(async { tokio::spawn(through_a_session(down, up)).await.is_ok() });
+    };
+    steady("session, down, 32 KiB", |count| session(count, 0));
+    steady("session, up, 64 KiB", |count| session(0, count));
 }
 
 criterion_group!(benches, codec);

@@ -70,6 +70,13 @@ pub(super) fn first_answer(port: u16, patience: Duration) -> io::Result<Duration
     Ok(begun.elapsed())
 }
 
+/// The name of the pod that answers.
+pub(super) fn pod(port: u16) -> io::Result<String> {
+    let mut stream = connect(port, PATIENCE)?;
+    ask(&mut stream, "GET /", "")?;
+    Ok(String::from_utf8_lossy(&answer(&mut stream)?).trim().to_owned())
+}
+
 /// A connection that had an answer and stays open.
 pub(super) fn open(port: u16) -> io::Result<TcpStream> {
     let mut stream = connect(port, PATIENCE)?;

@@ -65,12 +65,7 @@ pub(super) fn all(
         kubeconfig: cluster.kubeconfig.clone(),
         ends: ports.len(),
     };
-    let kubectl = match kubectl {
-        Some(kubectl) => kubectl.to_owned(),
-        None => {
-            newest_kubectl().ok_or_else(|| io::Error::other("no kubectl in PATH; name one with --kubectl"))?
-        }
-    };
+    let kubectl = self::kubectl(kubectl)?;
     let name = format!("kubectl {}", version(&kubectl)?);
     let target = cluster.target.as_str();
     let kubectl = forwarder(name, kubectl, &["port-forward", "--address", "127.0.0.1", target]);
@@ -87,6 +82,12 @@ pub(super) fn all(
         all.push(Contender { is_relay: true, arguments, ..relay });
     }
     Ok(all)
+}
+
+/// The kubectl that was named, or one that is there.
+pub(super) fn kubectl(named: Option<&Path>) -> io::Result<PathBuf> {
+    let found = named.map(Path::to_owned).or_else(newest_kubectl);
+    found.ok_or_else(|| io::Error::other("no kubectl in PATH; name one with --kubectl"))
 }
 
 /// The newest of the `kubectl.1.NN` beside that of PATH, else that.

@@ -26,7 +26,7 @@ use argh::FromArgs;
 
 use cluster::{Cluster, Ports};
 use contender::Contender;
-use measure::{Failure, MEASURES, Measure, Setting};
+use measure::{Failure, Kubectl, MEASURES, Measure, Setting};
 
 /// Measure `kubectl-fwd` beside kubectl and a plain TCP relay.
 #[derive(FromArgs)]
@@ -114,7 +114,12 @@ fn compare(args: &Args) -> Outcome {
         }
     };
     let contenders = contender::all(&cluster, args.kubectl.as_deref(), args.before.as_deref())?;
-    let setting = Setting { quick: args.quick, cluster: cluster.pid() };
+    let kubectl = Kubectl {
+        program: contender::kubectl(args.kubectl.as_deref())?,
+        kubeconfig: cluster.kubeconfig.clone(),
+        target: cluster.target.clone(),
+    };
+    let setting = Setting { quick: args.quick, cluster: cluster.pid(), kubectl };
     let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
     table::print_head(&contenders, rounds);
     for measure in MEASURES {

@@ -1,7 +1,11 @@
 //! What is measured, each by a function over the local ports of a forwarder that was just started.
 
 use std::{
-    fmt, io, thread,
+    fmt, io,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -30,11 +34,39 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 const FAR: Duration = Duration::from_millis(50);
 
+/// Clients that ask while pods are replaced, for how long from the change on, and how many requests one may lose before
+/// it has lost enough.
+const ASKING: usize = 4;
+const ASKING_FOR: Duration = Duration::from_secs(4);
+const LOST_ENOUGH: usize = 100;
+
 /// What all measurements are told.
 pub(super) struct Setting {
     pub(super) quick: bool,
     /// The cluster's process, where it is ours.
     pub(super) cluster: Option<u32>,
+    /// Changes things in the cluster.
+    pub(super) kubectl: Kubectl,
+}
+
+/// kubectl, and what it is told to change.
+pub(super) struct Kubectl {
+    pub(super) program: PathBuf,
+    pub(super) kubeconfig: PathBuf,
+    pub(super) target: String,
+}
+
+impl Kubectl {
+    fn run(&self, arguments: &[&str]) -> io::Result<()> {
+        let mut command = Command::new(&self.program);
+        let command = command.args(arguments).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null());
+        let output = command.output()?;
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
+        }
+    }
 }
 
 /// Something measured: one run gives one number a row. `NAN` is a number that is not known.
@@ -47,6 +79,8 @@ pub(super) struct Measure {
     pub(super) relay: bool,
     /// Whether it wants an application that never reads.
     pub(super) stalls: bool,
+    /// Whether it replaces pods.
+    pub(super) recovers: bool,
     pub(super) run: fn(&Setting, &mut Running) -> Result<Vec<f64>, Failure>,
 }
 
@@ -56,6 +90,7 @@ const PLAIN: Measure = Measure {
     round_trip: Duration::ZERO,
     relay: true,
     stalls: false,
+    recovers: false,
     run: |_, _| Ok(vec![]),
 };
 
@@ -168,6 +203,33 @@ pub(super) const MEASURES: &[Measure] = &[
         ],
         stalls: true,
         run: |setting, running| beside(setting, running.http, || client::stall_upload(running.stalled)),
+        ..PLAIN
+    },
+    Measure {
+        name: "rolling-restart",
+        rows: &[
+            Row("requests lost in a rolling restart under load", "", Goal::AtMost(0.0)),
+            Row("… the longest answer", "ms", Goal::None),
+        ],
+        relay: false,
+        recovers: true,
+        run: |setting, running| {
+            recover(running, || setting.kubectl.run(&["rollout", "restart", &setting.kubectl.target]))
+        },
+        ..PLAIN
+    },
+    Measure {
+        name: "pod-deleted",
+        rows: &[
+            Row("requests lost when the serving pod is deleted", "", Goal::AtMost(0.0)),
+            Row("… the longest answer", "ms", Goal::None),
+        ],
+        relay: false,
+        recovers: true,
+        run: |setting, running| {
+            let pod = client::pod(running.http)?;
+            recover(running, || setting.kubectl.run(&["delete", "pod", "--wait=false", &pod]))
+        },
         ..PLAIN
     },
 ];
@@ -302,6 +364,38 @@ impl Others {
         let p99 = *times.get(times.len() * 99 / 100).ok_or(Failure::TimesOut)?;
         Ok(Self { answered: 100.0 * number(times.len()) / number(all), p50: median(&mut times), p99 })
     }
+}
+
+/// Requests that were lost while `change` took place and for a while after it, and the longest that one waited.
+fn recover(running: &mut Running, change: impl FnOnce() -> io::Result<()>) -> Result<Vec<f64>, Failure> {
+    let port = running.http;
+    client::first_answer(port, PATIENCE)?;
+    let over = AtomicBool::new(false);
+    let ask = || {
+        let (mut lost, mut longest) = (0, Duration::ZERO);
+        while !over.load(Ordering::Relaxed) && lost < LOST_ENOUGH {
+            match client::first_answer(port, PATIENCE) {
+                Ok(took) => longest = longest.max(took),
+                Err(_) => lost += 1,
+            }
+        }
+        vec![(lost, longest)]
+    };
+    let (changed, asked) = thread::scope(|scope| {
+        let asking = scope.spawn(|| at_once(ASKING, ask));
+        let changed = change();
+        if changed.is_ok() {
+            thread::sleep(ASKING_FOR);
+        }
+        over.store(true, Ordering::Relaxed);
+        (changed, asking.join().unwrap_or_default())
+    });
+    changed?;
+    if running.has_ended() {
+        return Err(Failure::Ends);
+    }
+    let lost = asked.iter().map(|(lost, _)| number(*lost)).sum();
+    Ok(vec![lost, asked.iter().map(|(_, longest)| milliseconds(*longest)).fold(0.0, f64::max)])
 }
 
 /// Runs something on so many threads, and gathers what they give.
