@@ -1,49 +1,43 @@
 //! Wiring, and the order of shutdown.
 //!
 //! Words become a `Config`, a `Config` becomes forwards, and the command then waits for one of two ends: a signal, or
-//! nothing left to do. What ends is ended in order: the forwards stop accepting and drain for a while, the view says
-//! what is left to say, and only then the error, if there is one, is printed. It is printed here and nowhere else.
+//! nothing left to do. What ends is ended in order (`process`), and only then the error, if there is one, is printed. It
+//! is printed here and nowhere else.
 
+mod manage;
+mod process;
+mod serve;
 mod signals;
+mod stdio;
 
 use std::{
     ffi::OsString,
     io::{self, Write as _},
-    time::Duration,
 };
 
-use tokio::{
-    runtime,
-    sync::{broadcast, oneshot},
-    time::timeout,
-};
+use tokio::runtime;
 
-use self::signals::Signals;
+use self::process::{INTERRUPTED, Process, no_start};
 use crate::{
     cli::{
         self, Invocation,
-        resolve::{Config, Surroundings, resolve},
+        args::Command,
+        resolve::{self, Common, Config, Surroundings},
     },
+    control::place::{self, Place},
     error::Fatal,
-    forward::{self, GRACE, Wanted, registry::Registry},
+    forward::Wanted,
     ui::{
         Output,
         color::When,
-        door::{Door, Stream},
-        json, lines, log,
+        door::Door,
+        json, log,
         report::{self, Look},
     },
 };
 
-/// How long a slow terminal may hold up the end.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Open files that are asked for: more than all connections of a few busy ports.
 const DESCRIPTORS: u64 = 64 * 1024;
-/// Events a slow view may fall behind by.
-const EVENTS: usize = 1024;
-
-/// The exit status of a command that was interrupted before it had done its work: what a shell gives to SIGINT.
-const INTERRUPTED: u8 = 130;
 
 /// Runs the command line (the program's name left out), and returns the exit status.
 pub fn run(argv: &[OsString]) -> u8 {
@@ -71,20 +65,49 @@ fn command(
     look: &mut Look,
     output: &mut Output,
 ) -> Result<u8, Fatal> {
-    let typed = match cli::parse(argv)? {
-        Invocation::Help(text) => return print(&text),
-        Invocation::Version => return print(&version()),
-        Invocation::Forward(typed) => *typed,
-    };
-    *output = cli::resolve::output(typed.args.output.as_deref())?;
-    let config = resolve(typed, surroundings)?;
-    look.color = config.common.ui.colors.stderr;
-    log::install(config.common.ui.verbosity, config.common.ui.colors.stderr);
-    raise_descriptor_limit();
+    let sockets = surroundings.sockets.clone();
+    match cli::parse(argv)? {
+        Invocation::Help(text) => print(&text),
+        Invocation::Version => print(&version()),
+        Invocation::Forward(typed) => {
+            *output = resolve::output(typed.args.output.as_deref())?;
+            let config = resolve::resolve(*typed, surroundings)?;
+            begin(&config.common, look);
+            raise_descriptor_limit();
+            // From here on the error that ends it is the last event.
+            *output = Output::Text;
+            run_async(forward(config, &sockets))
+        }
+        Invocation::Command(command, args) => {
+            let common = resolve::common(*args, surroundings)?;
+            begin(&common, look);
+            match command {
+                Command::List(list) => {
+                    let format = resolve::list_format(list.output.as_deref())?;
+                    run_async(async { manage::list(&Place::new(&sockets)?, format, &common).await })
+                }
+                Command::Stop(stop) => {
+                    run_async(async { manage::stop(&Place::new(&sockets)?, &stop, &common).await })
+                }
+                Command::Serve(serve) => {
+                    raise_descriptor_limit();
+                    run_async(serve::serve(common, &sockets, serve.stdio))
+                }
+                Command::Version(_) => print(&version()),
+            }
+        }
+    }
+}
+
+/// From here on it is known what the user wants to see.
+fn begin(common: &Common, look: &mut Look) {
+    look.color = common.ui.colors.stderr;
+    log::install(common.ui.verbosity, common.ui.colors.stderr);
+}
+
+fn run_async(work: impl Future<Output = Result<u8, Fatal>>) -> Result<u8, Fatal> {
     let runtime = runtime().map_err(|error| no_start("the asynchronous runtime", &error))?;
-    // From here on the error that ends it is the last event.
-    *output = Output::Text;
-    let ended = runtime.block_on(forward(config));
+    let ended = runtime.block_on(work);
     // Not the destructor, which would wait for a name lookup that nobody wants any more.
     runtime.shutdown_background();
     ended
@@ -103,10 +126,6 @@ fn raise_descriptor_limit() {
 /// at all processes) goes to the runtime's blocking threads.
 fn runtime() -> io::Result<runtime::Runtime> {
     runtime::Builder::new_current_thread().enable_all().thread_name("fwd").build()
-}
-
-fn no_start(what: &str, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::start", format!("{what} cannot be started")).because(error)
 }
 
 fn version() -> String {
@@ -130,60 +149,33 @@ fn print(text: &str) -> Result<u8, Fatal> {
 }
 
 /// Forwards until there is an end to it.
-async fn forward(config: Config) -> Result<u8, Fatal> {
-    // Before anything else: whoever interrupts early shall be heard.
-    let mut signals = Signals::listen().map_err(|error| no_start("listening for Ctrl-C", &error))?;
-    let door = Door::open().map_err(|error| no_start("the printer", &error))?;
-    let (events, receiver) = broadcast::channel(EVENTS);
-    let (stop_view, stopped) = oneshot::channel::<()>();
-    let ui = config.common.ui;
-    let view = tokio::spawn(async move {
-        let stopped = async {
-            let _ = stopped.await;
-        };
-        match ui.output {
-            Output::Text => lines::run(receiver, door, ui, stopped).await,
-            Output::Json => json::run(receiver, door, ui.quiet, stopped).await,
-        }
-    });
-    let ended = until_the_end(config, events, &mut signals).await;
-    // The view ends by itself once every sender is gone; this is for one that somebody kept.
-    drop(stop_view);
-    if let Ok(Ok(mut door)) = timeout(LAST_WORDS, view).await {
-        if let (Output::Json, Err(fatal)) = (ui.output, &ended) {
-            door.say(Stream::Out, json::error(fatal));
-        }
-        door.close(LAST_WORDS);
-    }
-    ended
-}
-
-async fn until_the_end(config: Config, events: forward::Events, signals: &mut Signals) -> Result<u8, Fatal> {
+async fn forward(config: Config, sockets: &place::Surroundings) -> Result<u8, Fatal> {
     let Config { requests, options, common } = config;
+    let mut process = Process::new(common, Door::open())?;
+    if let Err(fatal) = process.listen(sockets) {
+        // It forwards all the same.
+        let why = fatal.causes().collect::<Vec<_>>().join(": ");
+        tracing::warn!("'kubectl fwd list' will not show this: {why}");
+    }
     let wanted = requests.into_iter().map(|request| Wanted {
         request,
         options: options.clone(),
         context: None,
         label: None,
     });
-    let registry = Registry::new(common.flags, common.environment, common.credit, events);
     let started = tokio::select! {
-        () = signals.next() => return Ok(INTERRUPTED),
-        started = registry.start(wanted.collect()) => started,
+        () = process.signals.next() => return process.end(Ok(INTERRUPTED)).await,
+        started = process.registry.start(wanted.collect()) => started,
     };
     let ended = if let Err(fatal) = started {
         Err(fatal)
     } else {
         tokio::select! {
-            () = signals.next() => Ok(0),
-            finished = registry.finished() => finished.map(|()| 0),
+            () = process.signals.next() => Ok(0),
+            finished = process.registry.finished() => finished.map(|()| 0),
         }
     };
-    tokio::select! {
-        () = registry.shutdown(GRACE) => ended,
-        // Whoever asks twice does not want to wait.
-        () = signals.next() => Ok(INTERRUPTED),
-    }
+    process.end(ended).await
 }
 
 #[cfg(test)]

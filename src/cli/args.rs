@@ -189,8 +189,70 @@ pub struct Args {
 #[derive(FromArgs, ArgsInfo, Debug, Clone, PartialEq, Eq)]
 #[argh(subcommand)]
 pub enum Command {
+    /// `list`.
+    List(List),
+    /// `stop`.
+    Stop(Stop),
+    /// `serve`.
+    Serve(Serve),
     /// `version`.
     Version(Version),
+}
+
+/// List the forwards of this user, in whichever process they run.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "list",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd list",
+    example = "kubectl fwd list -o wide",
+    example = "kubectl fwd list -o json                       # everything, for programs",
+    note = "CONNECTIONS are open/total, BYTES are from/to the pod; SINCE is the age of STATE."
+)]
+pub struct List {
+    /// show a table, wide, json or name, which is the ids alone (default: table)
+    #[argh(option, short = 'o', arg_name = "FORMAT")]
+    pub output: Option<String>,
+}
+
+/// Stop forwards, and leave the others of their processes working.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "stop",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd stop k3x9ab                        # by id",
+    example = "kubectl fwd stop 8080                          # by local port",
+    example = "kubectl fwd stop svc/api                       # every port of it",
+    example = "kubectl fwd stop svc/api:http                  # one port of it",
+    example = "kubectl fwd stop --all",
+    note = "A word is an id, a local port, a --name, or a target as 'kubectl fwd list' shows it. A name or a target means all of its forwards; where a word could mean different things nothing is stopped."
+)]
+pub struct Stop {
+    /// stop every forward
+    #[argh(switch)]
+    pub all: bool,
+
+    /// what to stop
+    #[argh(positional, arg_name = "ID")]
+    pub words: Vec<String>,
+}
+
+/// Run without forwards until another program starts some, over JSON-RPC.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "serve",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd serve",
+    example = "kubectl fwd serve --stdio                      # for a parent program",
+    note = "docs/CONTROL.md in the repository describes the protocol."
+)]
+pub struct Serve {
+    /// speak on stdin and stdout as well, and end when stdin is closed
+    #[argh(switch)]
+    pub stdio: bool,
 }
 
 /// Print the version.

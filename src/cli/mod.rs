@@ -31,6 +31,8 @@ pub enum Invocation {
     Version,
     /// To forward.
     Forward(Box<Typed>),
+    /// A subcommand, with the flags that it shares with all others.
+    Command(Command, Box<Args>),
 }
 
 /// The flags as typed, and what argh cannot tell about them.
@@ -59,6 +61,12 @@ pub fn parse(argv: &[OsString]) -> Result<Invocation, Fatal> {
     let args: Args = with_argh(&normal.argv)?;
     match normal.command.as_deref().map(with_argh::<OneCommand>).transpose()? {
         Some(OneCommand { command: Command::Version(_) }) => Ok(Invocation::Version),
+        Some(_) if !normal.rest.is_empty() => Err(Fatal::new(
+            "fwd::usage::arguments",
+            format!("'{}' stands behind '--', where nothing is expected", normal.rest.join(" ")),
+        )
+        .help("leave the '--' out")),
+        Some(OneCommand { command }) => Ok(Invocation::Command(command, Box::new(args))),
         None => Ok(Invocation::Forward(Box::new(Typed { args, order: normal.order, rest: normal.rest }))),
     }
 }

@@ -22,12 +22,14 @@ use super::{
 };
 use crate::{
     cluster::flags::{Environment, Flags},
+    control::place,
     error::Fatal,
     forward::{Options, Request},
     model::ports::{Address, Local, PortSpec, Remote},
     ui::{
         Output, Settings,
         color::{Signals, When},
+        list::Format,
     },
 };
 
@@ -66,6 +68,8 @@ pub struct Surroundings {
     pub cluster: Environment,
     /// What colour depends on.
     pub signals: Signals,
+    /// What decides where control sockets are.
+    pub sockets: place::Surroundings,
     /// `KUBECTL_FWD_CREDIT`.
     pub credit: Option<String>,
 }
@@ -96,6 +100,11 @@ impl Surroundings {
                 dumb: env::var_os("TERM").is_some_and(|term| term == "dumb"),
                 stdout_is_terminal: io::stdout().is_terminal(),
                 stderr_is_terminal: io::stderr().is_terminal(),
+            },
+            sockets: place::Surroundings {
+                runtime: env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
+                temporary: env::temp_dir(),
+                user: env::var("USERNAME").unwrap_or_default(),
             },
             credit: env::var_os(CREDIT).map(|value| value.to_string_lossy().into_owned()),
         }
@@ -239,6 +248,20 @@ fn credit(text: Option<&str>) -> Result<bool, Fatal> {
         Some("off") => Ok(false),
         Some(other) => Err(Fatal::new("fwd::usage::bad_credit", format!("{CREDIT} cannot be '{other}'"))
             .help("it is on or off; without it, it is on")),
+    }
+}
+
+/// Reads `list -o`.
+pub fn list_format(text: Option<&str>) -> Result<Format, Fatal> {
+    match text {
+        None | Some("table") => Ok(Format::Table),
+        Some("wide") => Ok(Format::Wide),
+        Some("json") => Ok(Format::Json),
+        Some("name") => Ok(Format::Name),
+        Some(other) => {
+            Err(Fatal::new("fwd::usage::bad_output", format!("a list cannot be shown as '{other}'"))
+                .help("-o takes table, wide, json or name"))
+        }
     }
 }
 

@@ -1,4 +1,18 @@
-//! F4, management.
+//! F4, management: what other processes ask of this one, what this one asks of others, and what is remembered in files.
+//!
+//! Every process that forwards listens on a socket of its own ([`place`]), and answers JSON-RPC 2.0, one message a line
+//! ([`rpc`], [`server`]). The methods ([`methods`]) are a contract with other programs: docs/CONTROL.md. [`client`] finds
+//! the sockets of this user and asks them all, [`pick`] tells which forwards a word means. There is nothing else to
+//! start, to upgrade or to crash.
+//!
+//! Whatever a client sends, no forward that it does not name is touched by it: sizes, numbers and queues are limited,
+//! no forward ever waits for a client, and a client that does not read is dropped.
 
+pub mod client;
 pub mod file;
+pub mod methods;
+pub mod pick;
+pub mod place;
+pub mod rpc;
+pub mod server;
 pub mod store;

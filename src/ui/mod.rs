@@ -5,6 +5,7 @@ pub mod door;
 pub mod escape;
 pub mod json;
 pub mod lines;
+pub mod list;
 pub mod log;
 pub mod report;
 pub mod throttle;

@@ -31,15 +31,23 @@ pub fn render(fatal: &Fatal, look: Look) -> String {
     if look.fancy { drawn(fatal, look.color) } else { plain(fatal, look.color) }
 }
 
+/// The same, for what does not end the command.
+pub fn warning(fatal: &Fatal, color: bool) -> String {
+    lines(&paint(color, "warning:", Style::new().yellow().bold()), fatal)
+}
+
 fn plain(fatal: &Fatal, color: bool) -> String {
+    lines(&paint(color, "error:", Style::new().red().bold()), fatal)
+}
+
+fn lines(head: &str, fatal: &Fatal) -> String {
     let mut out = String::new();
-    let head = paint(color, "error:", Style::new().red().bold());
     let mut part = |head: &str, text: &str| {
         // A second line of the same part stands under the first.
         let text = escape::lines(text.trim_end()).replace('\n', "\n    ");
         let _ = writeln!(out, "{head} {text}");
     };
-    part(&head, &fatal.to_string());
+    part(head, &fatal.to_string());
     let mut cause = fatal.source();
     while let Some(why) = cause {
         part("  because:", &why.to_string());

@@ -52,12 +52,14 @@ pub fn program(built: &'static str) -> &'static Path {
     other.as_deref().unwrap_or(Path::new(built))
 }
 
-/// The command of `program` for the user of `kubeconfig`, both its streams to be read, neither coloured.
+/// The command of `program` for the user of `kubeconfig`, both its streams to be read, neither coloured. Control sockets
+/// are beside the kubeconfig, out of the way of whoever runs the tests.
 pub fn command(program: &Path, kubeconfig: &Path, args: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(program);
     command
         .args(args)
         .env("KUBECONFIG", kubeconfig)
+        .env("XDG_RUNTIME_DIR", kubeconfig.parent().unwrap_or(kubeconfig))
         .env_remove("FORCE_COLOR")
         .env_remove("CLICOLOR_FORCE")
         .stdin(Stdio::null())

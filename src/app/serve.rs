@@ -1,0 +1,47 @@
+//! `serve`: no forwards of its own; other programs start and stop them, on the socket and on stdin.
+
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+};
+
+use super::{
+    process::{Process, no_start},
+    stdio::streams,
+};
+use crate::{cli::resolve::Common, control::place::Surroundings, error::Fatal, ui::door::Door};
+
+/// Serves until a signal, or, with `stdio`, until the parent closes the pipe.
+pub(super) async fn serve(common: Common, sockets: &Surroundings, stdio: bool) -> Result<u8, Fatal> {
+    // stdout is the parent's alone.
+    let door = if stdio { Door::to(io::sink(), io::stderr()) } else { Door::open() };
+    let mut parent = None;
+    if stdio {
+        parent = Some(streams().map_err(|error| no_start("speaking on stdin and stdout", &error))?);
+    }
+    let mut process = Process::new(common, door)?;
+    match process.listen(sockets) {
+        Ok(path) if !stdio => {
+            // Whoever closed stdout does not want to know.
+            let _ = writeln!(io::stdout().lock(), "Serving on {path}");
+        }
+        Ok(_) => {}
+        Err(fatal) if !stdio => return process.end(Err(fatal)).await,
+        Err(fatal) => {
+            let why = fatal.causes().collect::<Vec<_>>().join(": ");
+            tracing::warn!("only this pipe reaches it: {why}");
+        }
+    }
+    let server = Arc::clone(&process.server);
+    let parent = async {
+        match parent {
+            Some((input, output)) => server.answer(input, output).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = process.signals.next() => {}
+        () = parent => {}
+    }
+    process.end(Ok(0)).await
+}

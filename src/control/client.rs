@@ -1,0 +1,109 @@
+//! Asks other processes of this user.
+
+use std::{io, time::Duration};
+
+use futures_util::future::join_all;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    time::timeout,
+};
+
+use super::{
+    place::{Place, Reached, Socket},
+    rpc,
+};
+use crate::error::{Fatal, plain};
+
+/// How long a process may take to answer: one that works answers within milliseconds, one that hangs never does.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of an answer: a list of some ten thousand forwards.
+const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+
+/// Why a process gave no result.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trouble {
+    /// It answered with an error.
+    Refused(rpc::Error),
+    /// It did not answer.
+    Silent(String),
+}
+
+/// What every process answered.
+pub struct Answers<T> {
+    /// Results, by process.
+    pub results: Vec<(Socket, T)>,
+    /// What is missing from them, and why.
+    pub problems: Vec<Fatal>,
+}
+
+/// Asks every process of this user the same, all at once. Those that are dead are no trouble.
+pub async fn ask_all<T: DeserializeOwned>(place: &Place, method: &str) -> Answers<T> {
+    let (sockets, problems) = place.sockets();
+    let mut answers = Answers { results: Vec::new(), problems };
+    let asked = sockets.into_iter().map(|socket| async move {
+        let answer = ask(&socket, &[(method, json!({}))]).await;
+        (socket, answer)
+    });
+    for (socket, answer) in join_all(asked).await {
+        let result = answer.and_then(|mut answer| match answer.pop() {
+            None => Ok(None),
+            Some(answer) => {
+                serde_json::from_value(answer?).map(Some).map_err(|error| Trouble::Silent(error.to_string()))
+            }
+        });
+        match result {
+            Ok(None) => {}
+            Ok(Some(result)) => answers.results.push((socket, result)),
+            Err(trouble) => answers.problems.push(no_answer(&socket, &trouble)),
+        }
+    }
+    answers
+}
+
+/// Asks one process several things, one after the other. There are no answers where it is dead.
+pub async fn ask(
+    socket: &Socket,
+    requests: &[(&str, Value)],
+) -> Result<Vec<Result<Value, Trouble>>, Trouble> {
+    let silent = |error: io::Error| Trouble::Silent(plain(&error));
+    let exchange = async {
+        let Reached::Stream(mut stream) = socket.connect().await? else { return Ok(Vec::new()) };
+        let mut answers = Vec::new();
+        for (id, (method, params)) in requests.iter().enumerate() {
+            let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+            stream.write_all(format!("{request}\n").as_bytes()).await?;
+            stream.flush().await?;
+            let mut line = Vec::new();
+            BufReader::new((&mut stream).take(MAX_ANSWER)).read_until(b'\n', &mut line).await?;
+            answers.push(read(&line));
+        }
+        Ok(answers)
+    };
+    match timeout(PATIENCE, exchange).await {
+        Ok(answers) => answers.map_err(silent),
+        Err(_) => Err(Trouble::Silent(format!("it said nothing for {} s", PATIENCE.as_secs()))),
+    }
+}
+
+fn read(line: &[u8]) -> Result<Value, Trouble> {
+    let mut answer: Value =
+        serde_json::from_slice(line).map_err(|_| Trouble::Silent("what it said is no answer".to_owned()))?;
+    match answer.get_mut("error").map(Value::take) {
+        Some(error) => Err(serde_json::from_value(error)
+            .map_or_else(|error| Trouble::Silent(error.to_string()), Trouble::Refused)),
+        None => Ok(answer["result"].take()),
+    }
+}
+
+/// A process that is there and gives no answer.
+pub fn no_answer(socket: &Socket, trouble: &Trouble) -> Fatal {
+    let fatal = Fatal::new("fwd::control::no_answer", format!("process {} does not answer", socket.pid));
+    match trouble {
+        Trouble::Silent(why) => fatal
+            .because(why)
+            .help(format!("it may be stopped (kill -CONT {0}), or hang (kill {0} ends it)", socket.pid)),
+        Trouble::Refused(error) => fatal.because(&error.message),
+    }
+}

@@ -1,0 +1,242 @@
+//! The methods, by name: what other programs build on (docs/CONTROL.md). None is renamed, none loses a field.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+use tokio::sync::broadcast;
+
+use super::rpc::{self, Error, codes};
+use crate::{
+    cli::{grammar, resolve},
+    error::Fatal,
+    forward::{
+        GRACE, Options, Request, Wanted,
+        registry::{Registry, SELECTOR},
+    },
+    model::{
+        event::Event,
+        forward::{self, ForwardId},
+        message,
+        ports::{Local, PortSpec, Remote},
+    },
+    policy::nearest::nearest,
+};
+
+/// The version of methods, fields and events. It grows when something is added.
+pub const PROTOCOL: u32 = 1;
+
+/// Forwards of a process that can be there when another is asked for. Each has a listener or two; this many leave most of
+/// the descriptors that a system gives to connections.
+const MAX_FORWARDS: usize = 1000;
+
+/// Characters that are quoted of what was sent.
+const QUOTED: usize = 64;
+
+/// Names of methods, and of the notification.
+pub mod names {
+    /// Starts a forward.
+    pub const START: &str = "portforward:start";
+    /// Stops one.
+    pub const STOP: &str = "portforward:stop";
+    /// Stops all of the process.
+    pub const STOP_ALL: &str = "portforward:stopAll";
+    /// Tells all of the process.
+    pub const LIST: &str = "portforward:list";
+    /// Asks for events.
+    pub const SUBSCRIBE: &str = "portforward:subscribe";
+    /// An event.
+    pub const EVENT: &str = "portforward:event";
+    /// Tells the version.
+    pub const VERSION: &str = "rpc:version";
+}
+
+const ALL: [&str; 6] =
+    [names::START, names::STOP, names::STOP_ALL, names::LIST, names::SUBSCRIBE, names::VERSION];
+
+/// Events from now on.
+pub(super) type Subscription = broadcast::Receiver<Arc<Event>>;
+
+/// What a method came to.
+pub(super) enum Done {
+    Result(Value),
+    Subscribed(Subscription),
+}
+
+/// The methods of a process.
+pub(super) struct Methods {
+    pub registry: Registry,
+}
+
+/// `portforward:start`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    resource_type: String,
+    name: String,
+    #[serde(default)]
+    namespace: Option<String>,
+    /// Null or 0 is any free one.
+    #[serde(default)]
+    local_port: Option<Value>,
+    remote_port: Value,
+    #[serde(default)]
+    context: Option<String>,
+    #[serde(default)]
+    address: Option<String>,
+    #[serde(default)]
+    label: Option<String>,
+}
+
+/// `portforward:stop`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stop {
+    id: String,
+}
+
+/// Those that take nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl Methods {
+    pub(super) async fn call(&self, method: &str, params: Map<String, Value>) -> Result<Done, Error> {
+        let result = match method {
+            names::START => json!(self.start(read(method, params)?).await?),
+            names::STOP => self.stop(read(method, params)?).await?,
+            names::STOP_ALL => {
+                let Nothing {} = read(method, params)?;
+                json!(self.registry.stop_all(GRACE).await)
+            }
+            names::LIST => {
+                let Nothing {} = read(method, params)?;
+                json!(self.registry.list())
+            }
+            names::SUBSCRIBE => {
+                let Nothing {} = read(method, params)?;
+                return Ok(Done::Subscribed(self.registry.events()));
+            }
+            names::VERSION => {
+                let Nothing {} = read(method, params)?;
+                json!({ "protocol": PROTOCOL, "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id() })
+            }
+            unknown => return Err(no_method(unknown)),
+        };
+        Ok(Done::Result(result))
+    }
+
+    async fn start(&self, start: Start) -> Result<ForwardId, Error> {
+        if self.registry.list().len() >= MAX_FORWARDS {
+            return Err(Error::new(
+                codes::TOO_MANY,
+                format!("this process has {MAX_FORWARDS} forwards already"),
+            )
+            .help("fwd::control::too_many", "stop some, or start this one in another process"));
+        }
+        let wanted = wanted(start)?;
+        let ids = self.registry.start(vec![wanted]).await?;
+        ids.first().copied().ok_or_else(|| Error::new(codes::FAILED, "nothing was started"))
+    }
+
+    async fn stop(&self, Stop { id }: Stop) -> Result<Value, Error> {
+        let id: String = id.chars().take(QUOTED).collect();
+        let unknown = || {
+            let error =
+                Error::new(codes::UNKNOWN_ID, format!("no forward of this process has the id '{id}'"));
+            let ids: Vec<_> = self.registry.list().iter().map(|one| one.id.to_string()).collect();
+            let help = match nearest(&id, ids.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("'{}' tells which there are", names::LIST),
+            };
+            error.help("fwd::control::unknown_id", help)
+        };
+        let id: ForwardId = id.parse().map_err(|_| unknown())?;
+        self.registry.stop(&[id], GRACE).await.map_err(|_| unknown())?;
+        Ok(Value::Null)
+    }
+}
+
+/// Checks what is to be started.
+fn wanted(start: Start) -> Result<Wanted, Error> {
+    let mut target = if start.resource_type == SELECTOR {
+        grammar::selector(&start.name).map_err(bad_params)?
+    } else {
+        // One word for both, so that neither can smuggle a slash into the other.
+        if let Some(part) = [&start.resource_type, &start.name].into_iter().find(|part| part.contains('/')) {
+            return Err(bad(
+                "bad_target",
+                format!("'{part}' holds a slash"),
+                "'resource_type' is a word like 'service', 'name' an object's name",
+            ));
+        }
+        grammar::target(&format!("{}/{}", start.resource_type, start.name)).map_err(bad_params)?
+    };
+    if let Some(namespace) = start.namespace.filter(|namespace| !namespace.is_empty()) {
+        grammar::object_name("namespace", &namespace, &namespace).map_err(bad_params)?;
+        target.namespace = Some(namespace);
+    }
+    let mut options = Options::default();
+    if let Some(address) = &start.address {
+        options.addresses = resolve::addresses(std::slice::from_ref(address)).map_err(bad_params)?;
+    }
+    if let Some(label) = start.label.as_deref()
+        && !forward::is_label(label)
+    {
+        return Err(bad("bad_label", format!("'{label}' cannot be a label"), forward::LABELS));
+    }
+    let local = match &start.local_port {
+        None | Some(Value::Null) => Local::Any,
+        Some(Value::Number(zero)) if zero.as_u64() == Some(0) => Local::Any,
+        Some(port) => Local::Number(number("local_port", port)?),
+    };
+    let remote = match &start.remote_port {
+        Value::String(name) => match PortSpec::parse(name) {
+            Ok(PortSpec { address: None, local: Local::Same, remote }) => remote,
+            _ => return Err(bad("bad_port", format!("'remote_port' cannot be '{name}'"), PORTS)),
+        },
+        port => Remote::Number(number("remote_port", port)?),
+    };
+    let ports = vec![PortSpec { address: None, local, remote }];
+    Ok(Wanted { request: Request { target, ports }, options, context: start.context, label: start.label })
+}
+
+const PORTS: &str = "ports are numbers from 1 to 65535; 'remote_port' may be the name of a port, 'local_port' null for any free one";
+
+/// An event as it is told to subscribers: once for each forward that it is about.
+pub(super) fn notifications(event: &Event) -> Vec<Value> {
+    message::of(event).iter().map(|told| rpc::notification(names::EVENT, told)).collect()
+}
+
+fn read<T: DeserializeOwned>(method: &str, params: Map<String, Value>) -> Result<T, Error> {
+    serde_json::from_value(Value::Object(params)).map_err(|error| {
+        bad("params", format!("'{method}': {error}"), "docs/CONTROL.md tells what each method takes")
+    })
+}
+
+fn bad(word: &str, message: String, help: &str) -> Error {
+    Error::new(codes::INVALID_PARAMS, message).help(&format!("fwd::usage::{word}"), help)
+}
+
+/// Bad input is the client's error, in whichever words.
+fn bad_params(fatal: Fatal) -> Error {
+    Error { code: codes::INVALID_PARAMS, ..Error::from(fatal) }
+}
+
+fn number(field: &str, port: &Value) -> Result<u16, Error> {
+    port.as_u64()
+        .and_then(|port| u16::try_from(port).ok())
+        .filter(|port| *port > 0)
+        .ok_or_else(|| bad("bad_port", format!("'{field}' cannot be {port}"), PORTS))
+}
+
+fn no_method(unknown: &str) -> Error {
+    // As much of it as a person would look at.
+    let unknown: String = unknown.chars().take(QUOTED).collect();
+    let help = match nearest(&unknown, ALL) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => format!("there are {}", ALL.join(", ")),
+    };
+    Error::new(codes::METHOD_NOT_FOUND, format!("there is no method '{unknown}'"))
+        .help("fwd::control::method", help)
+}

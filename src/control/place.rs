@@ -1,0 +1,108 @@
+//! Where sockets are: one file a process, in a directory that is this user's alone.
+//!
+//! On Unix that is `$XDG_RUNTIME_DIR/kubectl-fwd`, or else `kubectl-fwd-UID` in the temporary directory, where others
+//! could have put something of that name first: so whose it is, and that nobody else may enter, is checked before each
+//! use, and a link is never followed. On Windows it is the system's directory of named pipes, the user's name in each
+//! name.
+//!
+//! A name is `PID-RANDOM`: a process that took a dead one's number does not take its name.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+#[cfg_attr(unix, path = "place/unix.rs")]
+#[cfg_attr(windows, path = "place/windows.rs")]
+mod system;
+
+pub use system::{Listener, Stream};
+
+use crate::error::{Fatal, plain};
+
+/// What the environment says about where sockets are; read once, by `cli/resolve`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// `XDG_RUNTIME_DIR`.
+    pub runtime: Option<PathBuf>,
+    /// The directory for temporary files.
+    pub temporary: PathBuf,
+    /// The user's name, where names are all that keeps users apart.
+    pub user: String,
+}
+
+/// A process's socket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Socket {
+    /// The process.
+    pub pid: u32,
+    /// Where it listens.
+    pub path: PathBuf,
+}
+
+/// How connecting went.
+pub enum Reached {
+    /// The process is there.
+    Stream(Stream),
+    /// It is not: it was killed, and its socket has just been removed.
+    Dead,
+}
+
+/// The directories where sockets may be.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The first one that can be used is; all of them are looked through.
+    directories: Vec<PathBuf>,
+    prefix: String,
+}
+
+impl Place {
+    /// Where sockets are in these surroundings. Inside the runtime only.
+    pub fn new(surroundings: &Surroundings) -> Result<Self, Fatal> {
+        let (directories, prefix) =
+            system::directories(surroundings).map_err(|error| no_place(plain(&error)))?;
+        Ok(Self { directories, prefix })
+    }
+
+    /// Listens on a new socket of this process.
+    pub fn listen(&self) -> Result<Listener, Fatal> {
+        let name = format!("{}{}-{:04x}", self.prefix, std::process::id(), fastrand::u16(..));
+        let mut refusal = None;
+        for directory in &self.directories {
+            match system::listen(directory, &name) {
+                Ok(listener) => return Ok(listener),
+                Err(fatal) => refusal = refusal.or(Some(fatal)),
+            }
+        }
+        Err(refusal.unwrap_or_else(|| no_place("this user has no directory for it")))
+    }
+
+    /// Every socket of this user, by process. A directory that is not to be trusted has none, and says why.
+    pub fn sockets(&self) -> (Vec<Socket>, Vec<Fatal>) {
+        let (mut all, mut refusals) = (Vec::new(), Vec::new());
+        for directory in &self.directories {
+            match system::names(directory) {
+                Ok(names) => all.extend(names.iter().filter_map(|name| self.socket(directory, name))),
+                Err(fatal) => refusals.push(fatal),
+            }
+        }
+        all.sort();
+        (all, refusals)
+    }
+
+    fn socket(&self, directory: &Path, name: &str) -> Option<Socket> {
+        let (pid, _) = name.strip_prefix(&*self.prefix)?.strip_suffix(system::SUFFIX)?.split_once('-')?;
+        Some(Socket { pid: pid.parse().ok()?, path: directory.join(name) })
+    }
+}
+
+impl Socket {
+    /// Connects to the process, or sweeps what a dead one left.
+    pub async fn connect(&self) -> io::Result<Reached> {
+        system::connect(&self.path).await
+    }
+}
+
+fn no_place(why: impl std::fmt::Display) -> Fatal {
+    Fatal::new("fwd::control::place", "there is no safe place for a control socket").because(why)
+}

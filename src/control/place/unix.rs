@@ -1,0 +1,134 @@
+//! Unix sockets in a directory of mode 0700.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::net::{UnixListener, UnixStream};
+
+use super::{Reached, Surroundings, no_place};
+use crate::error::{Fatal, plain};
+
+pub(super) const SUFFIX: &str = ".sock";
+/// Nobody else may do anything there.
+const MODE: u32 = 0o700;
+const DIRECTORY: &str = "kubectl-fwd";
+/// How often a socket may refuse before it counts as dead, and the pause between: some systems refuse, too, where
+/// more clients come than a process accepts at once.
+const REFUSALS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A client's or a server's connection.
+pub type Stream = UnixStream;
+
+/// A socket that clients connect to, removed when dropped.
+pub struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+    user: u32,
+}
+
+impl Listener {
+    /// The next client of the same user. Others are turned away unheard.
+    pub async fn accept(&mut self) -> io::Result<Stream> {
+        loop {
+            let (stream, _) = self.socket.accept().await?;
+            match stream.peer_cred() {
+                Ok(peer) if peer.uid() == self.user => return Ok(stream),
+                _ => tracing::warn!("another user tried to connect to the control socket"),
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Who we are. The peer of a socket pair is this process, and asking for it takes no unsafe code.
+fn user() -> io::Result<u32> {
+    let (one, _other) = UnixStream::pair()?;
+    Ok(one.peer_cred()?.uid())
+}
+
+/// Where sockets may be. Those who started a forward with another environment may have put it into the other place.
+pub(super) fn directories(surroundings: &Surroundings) -> io::Result<(Vec<PathBuf>, String)> {
+    let fallback = surroundings.temporary.join(format!("{DIRECTORY}-{}", user()?));
+    // A relative path means nothing, says the XDG specification.
+    let runtime = surroundings.runtime.as_ref().filter(|path| path.is_absolute());
+    let directories = runtime.map(|runtime| runtime.join(DIRECTORY)).into_iter().chain([fallback]).collect();
+    Ok((directories, String::new()))
+}
+
+/// Refuses a directory that is not this user's alone. False where there is none.
+fn check(directory: &Path) -> Result<bool, Fatal> {
+    let refuse = |why: &str| {
+        Err(no_place(format!("{} {why}", directory.display())).help(format!(
+            "see who made it (ls -ld {0}), then remove it or run chmod 700 {0}",
+            directory.display()
+        )))
+    };
+    let user = user().map_err(|error| no_place(plain(&error)))?;
+    // Of the link itself, where it is one.
+    match fs::symlink_metadata(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => refuse(&format!("cannot be looked at: {}", plain(&error))),
+        Ok(found) if found.is_symlink() => refuse("is a link, and where it leads is not for us to trust"),
+        Ok(found) if !found.is_dir() => refuse("is no directory"),
+        Ok(found) if found.uid() != user => refuse("belongs to another user"),
+        Ok(found) if found.mode() & 0o777 != MODE => refuse("is open to other users: its mode is not 0700"),
+        Ok(_) => Ok(true),
+    }
+}
+
+pub(super) fn listen(directory: &Path, name: &str) -> Result<Listener, Fatal> {
+    let failed = |error: &io::Error| no_place(format!("{}: {}", directory.display(), plain(error)));
+    if !check(directory)? {
+        match fs::DirBuilder::new().mode(MODE).create(directory) {
+            // Somebody was faster; whoever it was is looked at below.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&error)),
+            _ => check(directory)?,
+        };
+    }
+    // Under another name until it listens: to whoever sweeps, a socket that refuses is a dead one.
+    let (hidden, path) = (directory.join(format!(".{name}")), directory.join(format!("{name}{SUFFIX}")));
+    let socket = UnixListener::bind(&hidden).map_err(|error| failed(&error))?;
+    if let Err(error) = fs::rename(&hidden, &path) {
+        let _ = fs::remove_file(&hidden);
+        return Err(failed(&error));
+    }
+    let user = user().map_err(|error| failed(&error))?;
+    Ok(Listener { socket, path, user })
+}
+
+pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
+    if !check(directory)? {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(directory)
+        .map_err(|error| no_place(format!("{}: {}", directory.display(), plain(&error))))?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+}
+
+pub(super) async fn connect(path: &Path) -> io::Result<Reached> {
+    for _ in 0..REFUSALS {
+        match UnixStream::connect(path).await {
+            Ok(stream) => return Ok(Reached::Stream(stream)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Reached::Dead),
+            Err(error) if error.kind() != io::ErrorKind::ConnectionRefused => return Err(error),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+    fs::remove_file(path)?;
+    Ok(Reached::Dead)
+}

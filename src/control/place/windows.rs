@@ -1,0 +1,93 @@
+//! Named pipes. By the system's default only their owner may write to one, and who cannot write can ask for nothing.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::windows::named_pipe::{ClientOptions, NamedPipeServer, ServerOptions},
+    time::sleep,
+};
+
+use super::{Reached, Surroundings, no_place};
+use crate::error::{Fatal, plain};
+
+pub(super) const SUFFIX: &str = "";
+const PIPES: &str = r"\\.\pipe";
+/// `ERROR_PIPE_BUSY`: every instance has its client, and the next one is about to be made.
+const BUSY: i32 = 231;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A client's or a server's connection.
+pub type Stream = Box<dyn Both>;
+
+/// What both ends of a pipe can do.
+pub trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
+
+/// A pipe that clients connect to.
+pub struct Listener {
+    /// The instance that the next client gets.
+    next: NamedPipeServer,
+    path: PathBuf,
+}
+
+impl Listener {
+    /// The next client.
+    pub async fn accept(&mut self) -> io::Result<Stream> {
+        self.next.connect().await?;
+        let following = options().create(&self.path)?;
+        Ok(Box::new(std::mem::replace(&mut self.next, following)))
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn options() -> ServerOptions {
+    let mut options = ServerOptions::new();
+    options.reject_remote_clients(true);
+    options
+}
+
+/// The one place of all pipes. The user's name is in each name, for another user's are not to be asked.
+pub(super) fn directories(surroundings: &Surroundings) -> io::Result<(Vec<PathBuf>, String)> {
+    let user: String = surroundings.user.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    Ok((vec![PathBuf::from(PIPES)], format!("kubectl-fwd-{user}-")))
+}
+
+pub(super) fn listen(directory: &Path, name: &str) -> Result<Listener, Fatal> {
+    let path = directory.join(name);
+    // The first of its name, or nothing: a pipe of ours that somebody else made first is not ours.
+    let next = options().first_pipe_instance(true).create(&path);
+    let next = next.map_err(|error| no_place(format!("{}: {}", path.display(), plain(&error))))?;
+    Ok(Listener { next, path })
+}
+
+pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
+    let entries = fs::read_dir(directory).map_err(|error| no_place(plain(&error)))?;
+    Ok(entries
+        .flatten()
+        .map(|entry| entry.file_name())
+        .filter_map(|name: OsString| name.into_string().ok())
+        .collect())
+}
+
+/// A pipe ends with its process: there is nothing to sweep.
+pub(super) async fn connect(path: &Path) -> io::Result<Reached> {
+    loop {
+        match ClientOptions::new().open(path) {
+            Ok(stream) => return Ok(Reached::Stream(Box::new(stream))),
+            Err(error) if error.raw_os_error() == Some(BUSY) => sleep(PAUSE).await,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Reached::Dead),
+            Err(error) => return Err(error),
+        }
+    }
+}

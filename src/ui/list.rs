@@ -1,0 +1,252 @@
+//! `kubectl fwd list`: forwards as a table, as JSON, as ids.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use owo_colors::Style;
+
+use super::{color::paint, escape, wording::Gravity};
+use crate::model::forward::{PortForward, State};
+
+/// How a list is shown: `-o`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Columns for people.
+    #[default]
+    Table,
+    /// More of them.
+    Wide,
+    /// Everything, for programs.
+    Json,
+    /// The ids alone, for `stop`.
+    Name,
+}
+
+/// Blanks between columns, as kubectl has them.
+const GAP: usize = 3;
+
+/// The forwards as text; empty for a table of none.
+pub fn render(forwards: &[PortForward], format: Format, now: Timestamp, color: bool) -> String {
+    match format {
+        Format::Table | Format::Wide if forwards.is_empty() => String::new(),
+        Format::Table => table(forwards, now, false, color),
+        Format::Wide => table(forwards, now, true, color),
+        // Of plain strings and numbers: it cannot fail.
+        Format::Json => serde_json::to_string_pretty(forwards).map(|text| text + "\n").unwrap_or_default(),
+        Format::Name => forwards.iter().fold(String::new(), |mut out, one| {
+            let _ = writeln!(out, "{}", one.id);
+            out
+        }),
+    }
+}
+
+const HEAD: [&str; 8] = ["ID", "TARGET", "LOCAL", "POD", "STATE", "SINCE", "CONNECTIONS", "BYTES"];
+const WIDE: [&str; 6] = ["NAME", "CONTEXT", "NAMESPACE", "PID", "RESTARTS", "LAST ERROR"];
+/// Which of them is coloured.
+const STATE: usize = 4;
+
+fn table(forwards: &[PortForward], now: Timestamp, wide: bool, color: bool) -> String {
+    let head = HEAD.iter().chain(if wide { &WIDE[..] } else { &[] }).map(|cell| (*cell).to_owned());
+    let mut rows: Vec<Vec<String>> = vec![head.collect()];
+    rows.extend(forwards.iter().map(|one| cells(one, now, wide)));
+    let columns = rows[0].len();
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    let states = std::iter::once(None).chain(forwards.iter().map(|one| Some(one.state)));
+    for (row, state) in rows.iter().zip(states) {
+        let mut line = String::new();
+        for (at, cell) in row.iter().enumerate() {
+            let style = state.filter(|_| at == STATE).map(style);
+            line.push_str(&style.map_or_else(|| cell.clone(), |style| paint(color, cell, style)));
+            if at + 1 < columns {
+                line.extend(std::iter::repeat_n(' ', widths[at] - cell.chars().count() + GAP));
+            }
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn style(state: State) -> Style {
+    match state {
+        State::Active => Gravity::Good,
+        State::Starting | State::Stopped => Gravity::Plain,
+        State::Waiting | State::Reconnecting => Gravity::Warning,
+        State::Lost => Gravity::Error,
+    }
+    .style()
+}
+
+fn cells(one: &PortForward, now: Timestamp, wide: bool) -> Vec<String> {
+    let or_none = |text: Option<&str>| match text {
+        Some(text) if !text.is_empty() => escape::line(text).into_owned(),
+        _ => "-".to_owned(),
+    };
+    let mut row = vec![
+        one.id.to_string(),
+        target(one),
+        or_none(Some(&local(one))),
+        or_none(one.pod.as_deref()),
+        one.state.word().to_owned(),
+        age(one.since, now),
+        format!("{}/{}", one.connections.open, one.connections.total),
+        format!("{}/{}", size(one.bytes.inbound), size(one.bytes.outbound)),
+    ];
+    if wide {
+        row.extend([
+            or_none(one.label.as_deref()),
+            or_none(one.context.as_deref()),
+            or_none(Some(&one.namespace)),
+            one.pid.to_string(),
+            one.restarts.to_string(),
+            or_none(one.last_error.as_deref()),
+        ]);
+    }
+    row
+}
+
+/// The target and its port, as a list shows them and `stop` takes them.
+pub fn target(one: &PortForward) -> String {
+    escape::line(&format!("{}:{}", one.target, one.remote_port)).into_owned()
+}
+
+/// The local end in a few characters, as a client would be told it.
+fn local(one: &PortForward) -> String {
+    match (&one.local, one.local_port) {
+        (Some(local), _) => local.clone(),
+        (None, Some(port)) => match one.address.as_str() {
+            address if address.contains(':') && !address.contains(',') => format!("[{address}]:{port}"),
+            address => format!("{address}:{port}"),
+        },
+        (None, None) => String::new(),
+    }
+}
+
+/// How long ago, in the largest unit that fits: `5s`, `3m`, `2h`, `4d`.
+fn age(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs().max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A count of bytes: `0`, `999`, `1.5Ki`, `12Mi`.
+fn size(bytes: u64) -> String {
+    let (mut whole, mut rest, mut unit) = (bytes, 0, 0);
+    while whole >= 1024 {
+        (rest, whole) = (whole % 1024, whole / 1024);
+        unit += 1;
+    }
+    match unit {
+        0 => bytes.to_string(),
+        _ if whole < 10 => format!("{whole}.{}{}", rest * 10 / 1024, UNITS[unit]),
+        _ => format!("{whole}{}", UNITS[unit]),
+    }
+}
+
+/// As far as 64 bits go.
+const UNITS: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        forward::{Bytes, Connections, ForwardId},
+        ports::Remote,
+    };
+
+    fn forward(target: &str) -> PortForward {
+        PortForward {
+            id: ForwardId::from_bits(0),
+            resource_type: "service".into(),
+            name: "api".into(),
+            namespace: "default".into(),
+            local_port: Some(8080),
+            remote_port: Remote::Name("http".into()),
+            active: true,
+            context: Some("prod".into()),
+            address: "localhost".into(),
+            local: None,
+            pod: Some("api-1".into()),
+            pod_port: Some(80),
+            state: State::Active,
+            since: Timestamp::UNIX_EPOCH,
+            connections: Connections { open: 1, total: 20, ..Connections::default() },
+            bytes: Bytes { inbound: 1536, outbound: 999 },
+            restarts: 2,
+            pid: 7,
+            last_error: None,
+            label: None,
+            target: target.into(),
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn tables() {
+        let other = PortForward {
+            local: Some("unix:/s".into()),
+            local_port: None,
+            pod: None,
+            state: State::Lost,
+            last_error: Some("no \u{1b}[2J".into()),
+            label: Some("x".into()),
+            ..forward("-l a=\u{1b}")
+        };
+        let all = [forward("svc/api"), other];
+        assert_eq!(
+            render(&all, Format::Table, at(5), false),
+            "ID       TARGET             LOCAL            POD     STATE    SINCE   CONNECTIONS   BYTES\n\
+             aaaaaa   svc/api:http       localhost:8080   api-1   active   5s      1/20          1.5Ki/999\n\
+             aaaaaa   -l a=\\u{1b}:http   unix:/s          -       lost     5s      1/20          1.5Ki/999\n"
+        );
+        let wide = render(&all, Format::Wide, at(5), false);
+        assert!(
+            wide.starts_with("ID ")
+                && wide.contains("NAME   CONTEXT   NAMESPACE   PID   RESTARTS   LAST ERROR\n")
+        );
+        assert!(wide.ends_with("x      prod      default     7     2          no \\u{1b}[2J\n"), "{wide}");
+        let colored = render(&all, Format::Table, at(5), true);
+        assert_eq!(colored.matches('\u{1b}').count(), 4, "{colored:?}");
+    }
+
+    #[test]
+    fn for_programs() {
+        let all = [forward("svc/api")];
+        assert_eq!(render(&all, Format::Name, at(0), true), "aaaaaa\n");
+        let json = render(&all, Format::Json, at(0), true);
+        assert_eq!(serde_json::from_str::<Vec<PortForward>>(&json).unwrap(), all);
+        assert_eq!(render(&[], Format::Json, at(0), true), "[]\n");
+        assert_eq!(render(&[], Format::Table, at(0), true), "");
+    }
+
+    #[test]
+    fn cells_of_all_kinds() {
+        for (seconds, expected) in [(-9, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")] {
+            assert_eq!(age(Timestamp::UNIX_EPOCH, at(seconds)), expected);
+        }
+        for (bytes, expected) in [
+            (0, "0"),
+            (1023, "1023"),
+            (1024, "1.0Ki"),
+            (20 * 1024, "20Ki"),
+            (3 << 30, "3.0Gi"),
+            (u64::MAX, "15Ei"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+        for (address, expected) in
+            [("::1", "[::1]:8080"), ("127.0.0.2", "127.0.0.2:8080"), ("127.0.0.2,::1", "127.0.0.2,::1:8080")]
+        {
+            assert_eq!(local(&PortForward { address: address.into(), ..forward("svc/a") }), expected);
+        }
+    }
+}

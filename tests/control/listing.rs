@@ -1,0 +1,126 @@
+//! `kubectl fwd list`.
+
+use serde_json::json;
+
+use crate::harness::{Test, World, ask, connect};
+
+#[tokio::test]
+async fn an_empty_list_says_how_to_start() -> Test {
+    let world = World::new().await?;
+    for line in ["list", "list -o wide"] {
+        let ran = world.run(line).await?;
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{line}");
+        assert!(ran.stderr.contains("kubectl fwd svc/api 8080:80"), "{}", ran.stderr);
+    }
+    for (line, stdout) in [("list -o json", "[]\n"), ("list -o name", ""), ("list -q", "")] {
+        let ran = world.run(line).await?;
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), stdout, ""), "{line}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_process_is_listed() -> Test {
+    let world = World::new().await?;
+    let (one, http) = world.working("svc/api :http :9000").await?;
+    let path = world.sandbox.directory().join("s.sock");
+    let (two, port) = world
+        .working(&format!("--address 127.0.0.1 pod/solo :8080 prod/svc/api unix:{}:80", path.display()))
+        .await?;
+    ask(http).await?;
+    ask(port).await?;
+    let all = world.listed("the connections to be over", |all| {
+        all.len() == 4 && all.iter().all(|one| one["connections"]["open"] == 0)
+    });
+    let all = all.await?;
+    let of = |target: &str, remote: serde_json::Value| {
+        all.iter()
+            .find(|one| one["target"] == target && one["remotePort"] == remote)
+            .ok_or(format!("no {target}"))
+    };
+    let api = of("svc/api", json!("http"))?;
+    let expected = json!({
+        "id": api["id"], "resourceType": "service", "name": "api", "namespace": "default", "localPort": http,
+        "remotePort": "http", "active": true, "context": api["context"], "address": "localhost", "local": null,
+        "pod": api["pod"], "podPort": 8080, "state": "active", "since": api["since"],
+        "connections": { "open": 0, "total": 1, "failed": 0, "held": 0, "retried": 0 }, "bytes": api["bytes"],
+        "restarts": 0, "pid": api["pid"], "lastError": null, "label": null, "target": "svc/api",
+    });
+    assert_eq!(api, &expected);
+    assert!(
+        api["bytes"]["in"].as_u64() > Some(50) && api["bytes"]["out"].as_u64() > Some(20),
+        "{}",
+        api["bytes"]
+    );
+    assert!(api["since"].as_str().is_some_and(|since| since.ends_with('Z')));
+    assert!(api["context"].is_string());
+    let echo = of("svc/api", json!(9000))?;
+    assert_eq!((&echo["pid"], &echo["bytes"]), (&api["pid"], &json!({ "in": 0, "out": 0 })));
+    let solo = of("pod/solo", json!(8080))?;
+    assert_eq!(
+        (&solo["address"], &solo["pod"], &solo["resourceType"]),
+        (&json!("127.0.0.1"), &json!("solo"), &json!("pod"))
+    );
+    assert_ne!(solo["pid"], api["pid"]);
+    let unix = of("prod/svc/api", json!(80))?;
+    assert_eq!((&unix["localPort"], &unix["namespace"]), (&json!(null), &json!("prod")));
+    assert_eq!(unix["local"], format!("unix:{}", path.display()));
+
+    let names = world.told("list -o name").await?;
+    let ids: Vec<_> = all.iter().filter_map(|one| one["id"].as_str()).collect();
+    assert_eq!(names.lines().collect::<Vec<_>>(), ids);
+    let table = world.told("list").await?;
+    assert!(table.starts_with("ID ") && table.lines().count() == 5 && !table.contains('\u{1b}'), "{table}");
+    assert!(table.contains("svc/api:http") && table.contains(&format!("localhost:{http}")), "{table}");
+    let wide = world.told("-n x list --output=wide --color=always").await?;
+    assert!(wide.contains("LAST ERROR") && wide.contains("\u{1b}[32mactive"), "{wide}");
+    for forward in [one, two] {
+        assert_eq!(forward.end("INT").await?.code, Some(0));
+    }
+    assert!(world.list().await?.is_empty());
+    assert!(world.sockets()?.is_empty(), "sockets are left");
+    Ok(())
+}
+
+/// The id is the same whichever pod serves, and the list says where it is and what went wrong.
+#[tokio::test]
+async fn a_forward_over_its_life() -> Test {
+    let world = World::new().await?;
+    let (mut forward, port) = world.working("svc/db :5432").await?;
+    let before = world.list().await?;
+    let first = before[0]["pod"].clone();
+    world.sandbox.scale("sts", "default", "db", 0)?;
+    let waiting = world.listed("it to wait", |all| all[0]["state"] == "waiting").await?;
+    assert_eq!((&waiting[0]["active"], &waiting[0]["id"]), (&json!(false), &before[0]["id"]));
+    assert!(waiting[0]["lastError"].as_str().is_some_and(|why| why.contains("pod")), "{}", waiting[0]);
+    let held = connect(port).await?;
+    world.listed("a held connection", |all| all[0]["connections"]["held"] == 1).await?;
+    drop(held);
+    world.sandbox.scale("sts", "default", "db", 1)?;
+    forward.stderr("svc/db: pod").await?;
+    let after = world.listed("it to work", |all| all[0]["state"] == "active").await?;
+    assert_eq!((&after[0]["id"], &after[0]["restarts"]), (&before[0]["id"], &json!(1)));
+    assert!(first.is_string() && after[0]["pod"].is_string());
+    Ok(())
+}
+
+/// One process that hangs holds nobody up.
+#[tokio::test]
+async fn a_hung_process() -> Test {
+    let world = World::new().await?;
+    let (hung, _) = world.working("svc/web :80").await?;
+    let (_forward, _) = world.working("pod/solo :8080").await?;
+    hung.signal("STOP").await?;
+    let ran = world.run("list -o json").await?;
+    hung.signal("CONT").await?;
+    let all: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout)?;
+    assert!(!all.iter().any(|one| one["target"] == "svc/web"), "{}", ran.stdout);
+    assert_eq!(ran.code, Some(0));
+    assert!(
+        ran.stderr.contains("warning: process") && ran.stderr.contains("does not answer"),
+        "{}",
+        ran.stderr
+    );
+    world.listed("both", |all| all.len() == 2).await?;
+    Ok(())
+}

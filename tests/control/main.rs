@@ -1,0 +1,15 @@
+//! Management, end to end: several processes of the built binary, and other programs that drive them over their
+//! control sockets.
+//!
+//! Every test has a cluster and a runtime directory of its own, so that it sees its own processes only.
+#![cfg(unix)]
+
+mod contract;
+mod harness;
+mod hostile;
+mod listing;
+mod methods;
+mod places;
+mod python;
+mod serving;
+mod stopping;

@@ -1,0 +1,123 @@
+//! Where sockets are: what is left by the dead, and what others have put there.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixListener;
+
+use crate::harness::{Test, World, ask};
+
+#[tokio::test]
+async fn the_directory_is_ours_alone() -> Test {
+    let world = World::new().await?;
+    let (_forward, _) = world.working("pod/solo :8080").await?;
+    assert_eq!(fs::metadata(world.place())?.permissions().mode() & 0o777, 0o700);
+    Ok(())
+}
+
+/// A killed process leaves its socket, and the next list takes it away.
+#[tokio::test]
+async fn after_a_kill() -> Test {
+    let world = World::new().await?;
+    let (killed, _) = world.working("svc/web :80").await?;
+    let (_forward, port) = world.working("pod/solo :8080").await?;
+    assert_eq!(world.sockets()?.len(), 2);
+    killed.signal("KILL").await?;
+    assert_eq!(killed.wait().await?.code, None);
+    assert_eq!(world.sockets()?.len(), 2);
+    let ran = world.run("list -o json").await?;
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "the dead are no trouble");
+    assert_eq!(world.sockets()?.len(), 1);
+    ask(port).await?;
+    Ok(())
+}
+
+/// What is no socket of ours stays, and is no trouble.
+#[tokio::test]
+async fn stale_and_strange_files() -> Test {
+    let world = World::new().await?;
+    let (_forward, _) = world.working("pod/solo :8080").await?;
+    let place = world.place();
+    drop(UnixListener::bind(place.join("1-dead.sock"))?);
+    fs::write(place.join("notes.txt"), "x")?;
+    fs::write(place.join("x-y.sock"), "x")?;
+    let all = world.list().await?;
+    assert_eq!(all.len(), 1);
+    assert!(
+        !place.join("1-dead.sock").exists()
+            && place.join("notes.txt").exists()
+            && place.join("x-y.sock").exists()
+    );
+    Ok(())
+}
+
+/// A place that is not to be trusted is neither written to nor read; forwarding goes on, and the reason is told.
+#[tokio::test]
+async fn places_that_others_made() -> Test {
+    for (what, says) in [
+        ("link", "is a link"),
+        ("open", "its mode is not 0700"),
+        ("file", "is no directory"),
+        ("other", "another user"),
+    ] {
+        let world = World::new().await?;
+        let (place, elsewhere) = (world.place(), world.sandbox.directory().join("elsewhere"));
+        fs::create_dir(&elsewhere)?;
+        fs::set_permissions(&elsewhere, Permissions::from_mode(0o700))?;
+        match what {
+            "link" => symlink(&elsewhere, &place)?,
+            "file" => fs::write(&place, "")?,
+            _ => fs::create_dir(&place)?,
+        }
+        match what {
+            "open" => fs::set_permissions(&place, Permissions::from_mode(0o755))?,
+            "other" => {
+                fs::set_permissions(&place, Permissions::from_mode(0o700))?;
+                // Only root may give a directory away.
+                if chown(&place, Some(65534), None).is_err() {
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        // The other place, which is a fallback, is not to be had either.
+        let mut command = world.command("pod/solo :8080");
+        let nowhere = world.sandbox.directory().join("nowhere");
+        command.env("TMPDIR", &nowhere);
+        let mut forward = sandbox::forward::Forward::spawn(command)?;
+        let port = forward.port().await?;
+        assert_eq!(ask(port).await?, "solo");
+        assert!(forward.said_on_stderr().contains(says), "{what}: {}", forward.said_on_stderr());
+        let ran = world.run("list -o json").await?;
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "[]\n"), "{what}");
+        assert!(ran.stderr.contains(says) && ran.stderr.contains("help: "), "{what}: {}", ran.stderr);
+        assert_eq!(fs::read_dir(&elsewhere)?.count(), 0, "{what}");
+        let mut command = world.command("serve");
+        command.env("TMPDIR", &nowhere);
+        let ended = sandbox::forward::Forward::spawn(command)?.wait().await?;
+        assert_eq!(ended.code, Some(1), "{what}");
+        assert!(
+            ended.stderr.contains("no safe place") && ended.stderr.contains(says),
+            "{what}: {}",
+            ended.stderr
+        );
+        assert_eq!(forward.end("INT").await?.code, Some(0));
+    }
+    Ok(())
+}
+
+/// Without a runtime directory sockets are in the temporary one, and who has one finds both.
+#[tokio::test]
+async fn without_a_runtime_directory() -> Test {
+    let world = World::new().await?;
+    let temporary = world.sandbox.directory().join("tmp");
+    fs::create_dir(&temporary)?;
+    let mut command = world.command("pod/solo :8080");
+    command.env_remove("XDG_RUNTIME_DIR").env("TMPDIR", &temporary);
+    let mut forward = sandbox::forward::Forward::spawn(command)?;
+    forward.port().await?;
+    let (_other, _) = world.working("svc/web :80").await?;
+    let mut command = world.command("list -o name");
+    let output = command.env("TMPDIR", &temporary).output().await?;
+    assert_eq!(String::from_utf8(output.stdout)?.lines().count(), 2);
+    Ok(())
+}
