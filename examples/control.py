@@ -152,11 +152,13 @@ def watch():
 
 
 def main(arguments):
-    commands = {"list": list_all, "start": start, "stop": stop, "watch": watch}
-    try:
-        commands[arguments[0]](*arguments[1:])
-    except (IndexError, KeyError, TypeError):
+    # How many words each takes, at least and at most.
+    commands = {"list": (list_all, 0, 0), "start": (start, 4, 5), "stop": (stop, 1, 1000), "watch": (watch, 0, 0)}
+    command, least, most = commands.get(arguments[0] if arguments else "", (None, 0, 0))
+    if command is None or not least <= len(arguments) - 1 <= most:
         sys.exit(__doc__)
+    try:
+        command(*arguments[1:])
     except (Failed, EOFError, OSError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

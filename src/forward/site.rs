@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -65,7 +65,10 @@ impl Sites {
         if let Some(context) = context {
             flags.context = Some(context.to_owned());
         }
-        let found = Found::find(flags, self.environment.clone())?;
+        let environment = self.environment.clone();
+        // Files may be on a slow disk, and other forwards share this thread.
+        let found =
+            spawn_blocking(move || Found::find(flags, environment)).await.map_err(|_| panicked())??;
         let (key, tracker, credit) = (found.fingerprint(), self.tracker.clone(), self.credit);
         let connect = async move {
             let cluster = Arc::new(found.connect().await?);
@@ -77,6 +80,11 @@ impl Sites {
         let connect = connect.boxed();
         self.known.get(key, |_| true, || connect).await
     }
+}
+
+fn panicked() -> Fatal {
+    Fatal::new("fwd::kubeconfig::unreadable", "the kubeconfig cannot be read")
+        .because("reading it went wrong in a way that was not foreseen")
 }
 
 impl Site {

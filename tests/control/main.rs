@@ -12,4 +12,5 @@ mod methods;
 mod places;
 mod python;
 mod serving;
+mod sharing;
 mod stopping;

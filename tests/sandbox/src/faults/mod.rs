@@ -86,6 +86,11 @@ impl Faults {
         self.wake();
     }
 
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.links().len()
+    }
+
     /// Ends every live connection with a RST.
     pub fn reset_all(&self) {
         for link in self.links() {
