@@ -5,11 +5,13 @@
 
 use serde_json::Value;
 
-use crate::schema::validate;
 use crate::{broken, krew, read, root, yaml};
 
-fn schema() -> Value {
-    serde_json::from_str(include_str!("goreleaser.schema.json")).unwrap()
+/// What goreleaser's schema has against a configuration.
+fn validate(config: &Value) -> Vec<String> {
+    let schema = serde_json::from_str(include_str!("goreleaser.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    schema.iter_errors(config).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
 fn config() -> Value {
@@ -22,22 +24,22 @@ fn strings(value: &Value) -> Vec<&str> {
 
 #[test]
 fn is_valid() {
-    let wrong = validate(&schema(), &config());
+    let wrong = validate(&config());
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
 fn broken_ones_are_refused() {
     for (from, to, complaint) in [
-        ("project_name:", "projectname:", ".projectname: nothing"),
-        ("builder: rust", "builder: cargo", "is none of"),
-        ("binary: kubectl-fwd", "binary: [kubectl-fwd]", "is no string"),
-        ("formats: [deb, rpm]", "formats: [deb, rmp]", "is none of"),
-        ("skip_upload: true", "skip_upload: [true]", "not exactly one of"),
-        ("version: 2", "version: two", "is no integer"),
-        ("    command: zigbuild\n", "    command: zigbuild\n    if: true\n", ".if: nothing"),
+        ("project_name:", "projectname:", "'projectname' was unexpected"),
+        ("builder: rust", "builder: cargo", "/builds/0/builder: \"cargo\" is not one of"),
+        ("binary: kubectl-fwd", "binary: [kubectl-fwd]", "/builds/0/binary"),
+        ("formats: [deb, rpm]", "formats: [deb, rmp]", "/nfpms/0/formats/1: \"rmp\" is not one of"),
+        ("skip_upload: true", "skip_upload: [true]", "/krews/0/skip_upload"),
+        ("version: 2", "version: two", "/version"),
+        ("    command: zigbuild\n", "    command: zigbuild\n    if: true\n", "'if' was unexpected"),
     ] {
-        let wrong = validate(&schema(), &yaml(&broken(&read(".goreleaser.yml"), from, to)));
+        let wrong = validate(&yaml(&broken(&read(".goreleaser.yml"), from, to)));
         assert!(wrong.iter().any(|line| line.contains(complaint)), "{from:?} -> {to:?}: {wrong:?}");
     }
 }

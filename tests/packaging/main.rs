@@ -8,7 +8,6 @@ mod goreleaser;
 mod install;
 mod krew;
 mod manifest;
-mod schema;
 mod workflows;
 
 use std::path::{Path, PathBuf};
