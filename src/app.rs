@@ -4,33 +4,42 @@
 //! nothing left to do. What ends is ended in order (`process`), and only then the error, if there is one, is printed. It
 //! is printed here and nowhere else.
 
+mod background;
+mod forward;
+mod keep;
+mod logs;
 mod manage;
 mod process;
+mod save;
 mod serve;
 mod signals;
 mod stdio;
+mod up;
 
 use std::{
     ffi::OsString,
     io::{self, Write as _},
+    path::PathBuf,
 };
 
 use tokio::runtime;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-use self::process::{INTERRUPTED, Process, no_start};
+use self::{background::Background, forward::Work, process::no_start};
 use crate::{
     cli::{
         self, Invocation,
         args::Command,
-        resolve::{self, Common, Config, Surroundings},
+        resolve::{self, Common, Surroundings},
     },
-    control::place::{self, Place},
+    control::{
+        place::{self, Place},
+        store::{self, Sets},
+    },
     error::Fatal,
-    forward::Wanted,
     ui::{
         Output,
         color::When,
-        door::Door,
         json, log,
         report::{self, Look},
     },
@@ -39,70 +48,146 @@ use crate::{
 /// Open files that are asked for: more than all connections of a few busy ports.
 const DESCRIPTORS: u64 = 64 * 1024;
 
+/// How an error is told, as far as that is known.
+struct Manner {
+    look: Look,
+    output: Output,
+    /// This is the child of a `--detach`.
+    is_child: bool,
+    child: Option<Background>,
+}
+
 /// Runs the command line (the program's name left out), and returns the exit status.
 pub fn run(argv: &[OsString]) -> u8 {
     let surroundings = Surroundings::read();
     // Until `--color` is understood an error is coloured as the environment has it.
-    let mut look =
+    let look =
         Look { fancy: surroundings.signals.draws(), color: surroundings.signals.decide(When::Auto).stderr };
-    let mut output = Output::Text;
-    match command(argv, surroundings, &mut look, &mut output) {
+    let mut manner = Manner { look, output: Output::Text, is_child: false, child: None };
+    match command(argv, surroundings, &mut manner) {
         Ok(status) => status,
         Err(fatal) => {
-            if output == Output::Json {
-                let _ = writeln!(io::stdout().lock(), "{}", json::error(&fatal));
-            }
-            // A closed stderr leaves nobody to tell.
-            let _ = io::stderr().lock().write_all(report::render(&fatal, look).as_bytes());
+            manner.tell(&fatal);
             1
         }
     }
 }
 
-fn command(
-    argv: &[OsString],
-    surroundings: Surroundings,
-    look: &mut Look,
-    output: &mut Output,
-) -> Result<u8, Fatal> {
-    let sockets = surroundings.sockets.clone();
+impl Manner {
+    /// From here on it is known what the user wants to see.
+    fn begin(&mut self, common: &mut Common) {
+        // Nobody answers questions in the background, whatever stdin is.
+        common.environment.stdin_is_terminal &= !self.is_child;
+        self.look.color = common.ui.colors.stderr;
+        self.output = common.ui.output;
+        if !self.is_child {
+            log::install(common.ui.verbosity, common.ui.colors.stderr, BoxMakeWriter::new(io::stderr));
+        }
+    }
+
+    fn tell(&self, fatal: &Fatal) {
+        match &self.child {
+            Some(background) => return background.failed(fatal),
+            None if self.is_child => return background::stillborn(fatal),
+            None => {}
+        }
+        if self.output == Output::Json {
+            let _ = writeln!(io::stdout().lock(), "{}", json::error(fatal));
+        }
+        // A closed stderr leaves nobody to tell.
+        let _ = io::stderr().lock().write_all(report::render(fatal, self.look).as_bytes());
+    }
+}
+
+fn command(argv: &[OsString], surroundings: Surroundings, manner: &mut Manner) -> Result<u8, Fatal> {
+    let system = System {
+        sockets: surroundings.sockets.clone(),
+        configuration: surroundings.configuration.clone(),
+        program: surroundings.program.clone(),
+    };
     match cli::parse(argv)? {
         Invocation::Help(text) => print(&text),
         Invocation::Version => print(&version()),
         Invocation::Forward(typed) => {
-            *output = resolve::output(typed.args.output.as_deref())?;
-            let config = resolve::resolve(*typed, surroundings)?;
-            begin(&config.common, look);
-            raise_descriptor_limit();
-            // From here on the error that ends it is the last event.
-            *output = Output::Text;
-            run_async(forward(config, &sockets))
+            manner.is_child = typed.args.in_background;
+            manner.output = resolve::output(typed.args.output.as_deref())?;
+            let detach = typed.args.detach;
+            let mut config = resolve::resolve(*typed, surroundings)?;
+            manner.begin(&mut config.common);
+            if detach && !manner.is_child {
+                return run_async(background::detach(system.program, argv, false, config.common.ui));
+            }
+            forward(Work::from(config), &system, manner)
+        }
+        Invocation::Command(Command::Up(up), mut args) => {
+            if up.schema {
+                return print(store::SCHEMA);
+            }
+            manner.is_child = up.in_background;
+            args.output.clone_from(&up.output);
+            let mut common = resolve::common(*args, surroundings)?;
+            manner.begin(&mut common);
+            if up.detach && !manner.is_child {
+                let reads_stdin = up::reads_stdin(&up);
+                return run_async(background::detach(system.program, argv, reads_stdin, common.ui));
+            }
+            let work = up::work(&up, common, system.sets().as_ref())?;
+            forward(work, &system, manner)
         }
         Invocation::Command(command, args) => {
-            let common = resolve::common(*args, surroundings)?;
-            begin(&common, look);
+            let mut common = resolve::common(*args, surroundings)?;
+            manner.begin(&mut common);
+            let place = || Place::new(&system.sockets);
             match command {
                 Command::List(list) => {
                     let format = resolve::list_format(list.output.as_deref())?;
-                    run_async(async { manage::list(&Place::new(&sockets)?, format, &common).await })
+                    run_async(async { manage::list(&place()?, format, &common).await })
                 }
-                Command::Stop(stop) => {
-                    run_async(async { manage::stop(&Place::new(&sockets)?, &stop, &common).await })
-                }
+                Command::Stop(stop) => run_async(async { manage::stop(&place()?, &stop, &common).await }),
                 Command::Serve(serve) => {
                     raise_descriptor_limit();
-                    run_async(serve::serve(common, &sockets, serve.stdio))
+                    let configuration = system.configuration.as_deref();
+                    run_async(serve::serve(common, &system.sockets, configuration, serve.stdio))
                 }
-                Command::Version(_) => print(&version()),
+                Command::Save(save) => {
+                    let sets = system.sets();
+                    run_async(async { save::save(&place()?, &save, sets.as_ref(), &common).await })
+                }
+                Command::Logs(logs) => run_async(async { logs::logs(&place()?, &logs, &common).await }),
+                Command::Up(_) | Command::Version(_) => print(&version()),
             }
         }
     }
 }
 
-/// From here on it is known what the user wants to see.
-fn begin(common: &Common, look: &mut Look) {
-    look.color = common.ui.colors.stderr;
-    log::install(common.ui.verbosity, common.ui.colors.stderr);
+/// What of the system a command may need.
+struct System {
+    sockets: place::Surroundings,
+    configuration: Option<PathBuf>,
+    program: Option<PathBuf>,
+}
+
+impl System {
+    fn sets(&self) -> Option<Sets> {
+        self.configuration.as_deref().map(Sets::new)
+    }
+}
+
+/// Forwards, here or as the child of a `--detach`.
+fn forward(work: Work, system: &System, manner: &mut Manner) -> Result<u8, Fatal> {
+    raise_descriptor_limit();
+    let Manner { output, is_child, child, .. } = manner;
+    run_async(async {
+        if *is_child {
+            let background = Background::begin(&Place::new(&system.sockets)?)?;
+            let log = background.log.clone();
+            log::install(work.common.ui.verbosity, false, BoxMakeWriter::new(move || log.clone()));
+            *child = Some(background);
+        }
+        // From here on the error that ends it is the last event.
+        *output = Output::Text;
+        forward::forward(work, &system.sockets, system.configuration.as_deref(), child.clone()).await
+    })
 }
 
 fn run_async(work: impl Future<Output = Result<u8, Fatal>>) -> Result<u8, Fatal> {
@@ -146,36 +231,6 @@ fn print(text: &str) -> Result<u8, Fatal> {
         }
         _ => Ok(0),
     }
-}
-
-/// Forwards until there is an end to it.
-async fn forward(config: Config, sockets: &place::Surroundings) -> Result<u8, Fatal> {
-    let Config { requests, options, common } = config;
-    let mut process = Process::new(common, Door::open())?;
-    if let Err(fatal) = process.listen(sockets) {
-        // It forwards all the same.
-        let why = fatal.causes().collect::<Vec<_>>().join(": ");
-        tracing::warn!("'kubectl fwd list' will not show this: {why}");
-    }
-    let wanted = requests.into_iter().map(|request| Wanted {
-        request,
-        options: options.clone(),
-        context: None,
-        label: None,
-    });
-    let started = tokio::select! {
-        () = process.signals.next() => return process.end(Ok(INTERRUPTED)).await,
-        started = process.registry.start(wanted.collect()) => started,
-    };
-    let ended = if let Err(fatal) = started {
-        Err(fatal)
-    } else {
-        tokio::select! {
-            () = process.signals.next() => Ok(0),
-            finished = process.registry.finished() => finished.map(|()| 0),
-        }
-    };
-    process.end(ended).await
 }
 
 #[cfg(test)]

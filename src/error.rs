@@ -4,12 +4,14 @@
 //! what to do next. [`Transient`] ends one attempt and is tried again by whoever made it; it becomes `Fatal` only
 //! where there is nothing left to try.
 
-use std::{fmt, io};
+use std::{borrow::Cow, fmt, io};
 
-/// Ends a command. Rendered by miette, once, in `main`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// Ends a command. Rendered by miette, once, in `main`; it may come from another process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fatal {
-    code: &'static str,
+    code: Cow<'static, str>,
     what: String,
     why: Option<Box<Why>>,
     help: Option<String>,
@@ -17,7 +19,7 @@ pub struct Fatal {
 }
 
 /// A text in which something is wrong, in one place or several.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excerpt {
     /// What the text is called: a file's path.
     pub name: String,
@@ -28,7 +30,7 @@ pub struct Excerpt {
 }
 
 /// A place in a text, and what is wrong there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Where it begins, in bytes.
     pub offset: usize,
@@ -45,7 +47,7 @@ pub struct Place {
 }
 
 /// One link of the chain of causes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Why {
     text: String,
     next: Option<Box<Self>>,
@@ -53,8 +55,8 @@ struct Why {
 
 impl Fatal {
     /// `code` is stable and searchable, `fwd::AREA::WORD`; `what` says what failed and on which object.
-    pub fn new(code: &'static str, what: impl Into<String>) -> Self {
-        Self { code, what: what.into(), why: None, help: None, excerpt: None }
+    pub fn new(code: impl Into<Cow<'static, str>>, what: impl Into<String>) -> Self {
+        Self { code: code.into(), what: what.into(), why: None, help: None, excerpt: None }
     }
 
     /// Adds why it failed, most immediate cause first.
@@ -83,8 +85,8 @@ impl Fatal {
     }
 
     /// The stable code.
-    pub fn code(&self) -> &'static str {
-        self.code
+    pub fn code(&self) -> &str {
+        &self.code
     }
 
     /// What to do next.
@@ -138,7 +140,7 @@ impl std::error::Error for Fatal {
 
 impl miette::Diagnostic for Fatal {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.code))
+        Some(Box::new(&self.code))
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {

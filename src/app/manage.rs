@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A forward and where its process listens.
-type Found = (Socket, PortForward);
+pub(super) type Found = (Socket, PortForward);
 
 /// Shows every forward of this user.
 pub(super) async fn list(place: &Place, format: Format, common: &Common) -> Result<u8, Fatal> {
@@ -92,7 +92,7 @@ async fn stop_some(place: &Place, words: &[String], common: &Common) -> Result<u
 }
 
 /// Every forward of this user. Processes that do not answer are told about.
-async fn find(place: &Place, common: &Common) -> Vec<Found> {
+pub(super) async fn find(place: &Place, common: &Common) -> Vec<Found> {
     let Answers { results, problems } = ask_all::<Vec<PortForward>>(place, names::LIST).await;
     warn(&problems, common);
     let of = |(socket, forwards): (Socket, Vec<PortForward>)| {

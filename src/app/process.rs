@@ -1,7 +1,12 @@
 //! What every process that forwards has, and the order in which it ends: the forwards stop accepting and drain for a
 //! while, clients get their last answers, the view says what is left to say.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write as _},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{broadcast, oneshot},
@@ -9,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::signals::Signals;
+use super::{background::Background, signals::Signals};
 use crate::{
     cli::resolve::Common,
     control::{
@@ -18,6 +23,10 @@ use crate::{
     },
     error::Fatal,
     forward::{GRACE, registry::Registry},
+    model::{
+        event::Event,
+        forward::{ForwardId, PortForward},
+    },
     ui::{
         Output, Settings,
         door::{Door, Stream},
@@ -26,7 +35,7 @@ use crate::{
 };
 
 /// How long a slow terminal may hold up the end.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Events a slow view may fall behind by.
 const EVENTS: usize = 1024;
 /// The exit status of a command that was interrupted before it had done its work: what a shell gives to SIGINT.
@@ -39,30 +48,30 @@ pub(super) struct Process {
     pub server: Arc<Server>,
     ui: Settings,
     view: JoinHandle<Door>,
+    /// What works, for whoever waits for it.
+    works: oneshot::Sender<Vec<PortForward>>,
     stop_view: oneshot::Sender<()>,
+    background: Option<Background>,
 }
 
 impl Process {
     /// Gets everything ready but the control socket.
-    pub(super) fn new(common: Common, door: io::Result<Door>) -> Result<Self, Fatal> {
+    pub(super) fn new(
+        common: Common,
+        door: io::Result<Door>,
+        background: Option<Background>,
+    ) -> Result<Self, Fatal> {
         // Before anything else: whoever interrupts early shall be heard.
         let signals = Signals::listen().map_err(|error| no_start("listening for Ctrl-C", &error))?;
         let door = door.map_err(|error| no_start("the printer", &error))?;
         let (events, receiver) = broadcast::channel(EVENTS);
         let (stop_view, stopped) = oneshot::channel::<()>();
+        let (works, working) = oneshot::channel();
         let ui = common.ui;
-        let view = tokio::spawn(async move {
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            match ui.output {
-                Output::Text => lines::run(receiver, door, ui, stopped).await,
-                Output::Json => json::run(receiver, door, ui.quiet, stopped).await,
-            }
-        });
+        let view = tokio::spawn(view(receiver, door, ui, working, stopped, background.clone()));
         let registry = Registry::new(common.flags, common.environment, common.credit, events);
         let server = Server::new(registry.clone());
-        Ok(Self { registry, signals, server, ui, view, stop_view })
+        Ok(Self { registry, signals, server, ui, view, works, stop_view, background })
     }
 
     /// Lets other processes of this user ask. Says where.
@@ -73,26 +82,93 @@ impl Process {
         Ok(path)
     }
 
+    /// The forwards of these ids, as they are now.
+    pub(super) fn forwards(&self, ids: &[ForwardId]) -> Vec<PortForward> {
+        let mut all = self.registry.list();
+        all.retain(|forward| ids.contains(&forward.id));
+        all
+    }
+
+    /// Says something on stderr, or what is in its place.
+    pub(super) fn tell(&self, text: &str) {
+        let text = text.trim_end();
+        match &self.background {
+            Some(background) => background.say(text),
+            // A closed stderr leaves nobody to tell.
+            None => _ = writeln!(io::stderr().lock(), "{text}"),
+        }
+    }
+
+    /// Tells whoever waits for it that all of it works.
+    pub(super) fn works(&mut self, forwards: Vec<PortForward>) {
+        let (works, _) = oneshot::channel();
+        let _ = std::mem::replace(&mut self.works, works).send(forwards);
+    }
+
     /// Ends everything, with what the command came to.
     pub(super) async fn end(self, ended: Result<u8, Fatal>) -> Result<u8, Fatal> {
-        let Self { registry, mut signals, server, ui, view, stop_view } = self;
-        let ended = tokio::select! {
+        let Self { registry, mut signals, server, ui, view, works, stop_view, background } = self;
+        tokio::select! {
             () = async {
                 registry.shutdown(GRACE).await;
                 server.shutdown().await;
-            } => ended,
-            // Whoever asks twice does not want to wait.
-            () = signals.next() => Ok(INTERRUPTED),
-        };
+            } => {}
+            // Whoever asks does not want to wait any longer.
+            _ = signals.next() => {}
+        }
+        let ended = if signals.heard() > 1 { Ok(INTERRUPTED) } else { ended };
         // The view ends by itself once every sender is gone; this is for one that somebody kept.
-        drop((registry, server, stop_view));
+        drop((registry, server, works, stop_view));
         if let Ok(Ok(mut door)) = timeout(LAST_WORDS, view).await {
-            if let (Output::Json, Err(fatal)) = (ui.output, &ended) {
+            // Whoever waits for a process in the background says it himself.
+            let alone = background.is_none_or(|background| !background.is_awaited());
+            if let (Output::Json, Err(fatal), true) = (ui.output, &ended, alone) {
                 door.say(Stream::Out, json::error(fatal));
             }
             door.close(LAST_WORDS);
         }
         ended
+    }
+}
+
+/// Shows what happens, until there is an end to it. What happened before all of it worked is shown before whoever waits
+/// for a process in the background hears that it works.
+async fn view(
+    mut events: broadcast::Receiver<Arc<Event>>,
+    mut door: Door,
+    ui: Settings,
+    works: oneshot::Receiver<Vec<PortForward>>,
+    stopped: oneshot::Receiver<()>,
+    background: Option<Background>,
+) -> Door {
+    let mut stopped = pin!(async {
+        let _ = stopped.await;
+    });
+    if let Some(background) = background {
+        let mut working = None;
+        let first = async {
+            tokio::select! {
+                Ok(forwards) = works => working = Some(forwards),
+                () = &mut stopped => {}
+            }
+        };
+        door = show(&mut events, door, ui, first).await;
+        let Some(forwards) = working else { return door };
+        door.settle(LAST_WORDS);
+        background.works(forwards);
+    }
+    show(&mut events, door, ui, stopped).await
+}
+
+async fn show(
+    events: &mut broadcast::Receiver<Arc<Event>>,
+    door: Door,
+    ui: Settings,
+    stop: impl Future<Output = ()>,
+) -> Door {
+    match ui.output {
+        Output::Text => lines::run(events, door, ui, stop).await,
+        Output::Json => json::run(events, door, ui.quiet, stop).await,
     }
 }
 

@@ -2,24 +2,32 @@
 
 use std::{
     io::{self, Write as _},
+    path::Path,
     sync::Arc,
 };
 
 use super::{
+    keep::Keeper,
     process::{Process, no_start},
+    signals::Said,
     stdio::streams,
 };
 use crate::{cli::resolve::Common, control::place::Surroundings, error::Fatal, ui::door::Door};
 
 /// Serves until a signal, or, with `stdio`, until the parent closes the pipe.
-pub(super) async fn serve(common: Common, sockets: &Surroundings, stdio: bool) -> Result<u8, Fatal> {
+pub(super) async fn serve(
+    common: Common,
+    sockets: &Surroundings,
+    configuration: Option<&Path>,
+    stdio: bool,
+) -> Result<u8, Fatal> {
     // stdout is the parent's alone.
     let door = if stdio { Door::to(io::sink(), io::stderr()) } else { Door::open() };
     let mut parent = None;
     if stdio {
         parent = Some(streams().map_err(|error| no_start("speaking on stdin and stdout", &error))?);
     }
-    let mut process = Process::new(common, door)?;
+    let mut process = Process::new(common, door, None)?;
     match process.listen(sockets) {
         Ok(path) if !stdio => {
             // Whoever closed stdout does not want to know.
@@ -39,9 +47,17 @@ pub(super) async fn serve(common: Common, sockets: &Surroundings, stdio: bool) -
             None => std::future::pending().await,
         }
     };
+    let mut keeper = Keeper::new(&process.registry, configuration);
+    keeper.begin();
     tokio::select! {
-        () = process.signals.next() => {}
+        said = process.signals.next() => {
+            if said == Said::ByHand {
+                keeper.by_hand();
+            }
+        }
         () = parent => {}
     }
-    process.end(Ok(0)).await
+    let ended = process.end(Ok(0)).await;
+    keeper.end().await;
+    ended
 }

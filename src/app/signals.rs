@@ -1,30 +1,65 @@
 //! The ways in which a person, a shell or a service manager says "enough".
 
+use std::io;
+
+/// Who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    /// A person who wants an end to just this: Ctrl-C.
+    ByHand,
+    /// The system, perhaps because it is being shut down.
+    Otherwise,
+}
+
+/// Heard from now on: the process no longer dies of them.
+pub(super) struct Signals {
+    system: system::Signals,
+    heard: usize,
+}
+
+impl Signals {
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self { system: system::Signals::listen()?, heard: 0 })
+    }
+
+    /// The next one.
+    pub(super) async fn next(&mut self) -> Said {
+        let said = self.system.next().await;
+        self.heard += 1;
+        said
+    }
+
+    /// How many there were.
+    pub(super) fn heard(&self) -> usize {
+        self.heard
+    }
+}
+
 #[cfg(unix)]
 mod system {
     use std::io;
 
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
-    /// Heard from now on: the process no longer dies of them.
-    pub(crate) struct Signals {
+    use super::Said;
+
+    pub(super) struct Signals {
         interrupt: Signal,
         terminate: Signal,
     }
 
     impl Signals {
-        pub(crate) fn listen() -> io::Result<Self> {
+        pub(super) fn listen() -> io::Result<Self> {
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,
             })
         }
 
-        /// The next one.
-        pub(crate) async fn next(&mut self) {
+        pub(super) async fn next(&mut self) -> Said {
             tokio::select! {
-                _ = self.interrupt.recv() => {}
-                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => Said::ByHand,
+                _ = self.terminate.recv() => Said::Otherwise,
             }
         }
     }
@@ -36,27 +71,25 @@ mod system {
 
     use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, ctrl_break, ctrl_c, ctrl_close};
 
-    /// Heard from now on.
-    pub(crate) struct Signals {
+    use super::Said;
+
+    pub(super) struct Signals {
         interrupt: CtrlC,
         stop: CtrlBreak,
         close: CtrlClose,
     }
 
     impl Signals {
-        pub(crate) fn listen() -> io::Result<Self> {
+        pub(super) fn listen() -> io::Result<Self> {
             Ok(Self { interrupt: ctrl_c()?, stop: ctrl_break()?, close: ctrl_close()? })
         }
 
-        /// The next one.
-        pub(crate) async fn next(&mut self) {
+        pub(super) async fn next(&mut self) -> Said {
             tokio::select! {
-                _ = self.interrupt.recv() => {}
-                _ = self.stop.recv() => {}
-                _ = self.close.recv() => {}
+                _ = self.interrupt.recv() => Said::ByHand,
+                _ = self.stop.recv() => Said::ByHand,
+                _ = self.close.recv() => Said::Otherwise,
             }
         }
     }
 }
-
-pub(crate) use system::Signals;

@@ -72,6 +72,22 @@ pub struct Args {
     #[argh(switch)]
     pub give_up: bool,
 
+    /// forward in the background, and return once that works
+    #[argh(switch, short = 'd')]
+    pub detach: bool,
+
+    /// call the forwards this, for list, stop and logs
+    #[argh(option, arg_name = "NAME")]
+    pub name: Option<String>,
+
+    /// write this file once everything works, and remove it at the end: JSON, for scripts
+    #[argh(option, arg_name = "FILE")]
+    pub ready_file: Option<String>,
+
+    /// how --detach starts itself again
+    #[argh(switch, hidden_help)]
+    pub in_background: bool,
+
     /// print text, or json: one object an event (default: text)
     #[argh(option, short = 'o', arg_name = "FORMAT")]
     pub output: Option<String>,
@@ -195,6 +211,12 @@ pub enum Command {
     Stop(Stop),
     /// `serve`.
     Serve(Serve),
+    /// `up`.
+    Up(Up),
+    /// `save`.
+    Save(Save),
+    /// `logs`.
+    Logs(Logs),
     /// `version`.
     Version(Version),
 }
@@ -253,6 +275,102 @@ pub struct Serve {
     /// speak on stdin and stdout as well, and end when stdin is closed
     #[argh(switch)]
     pub stdio: bool,
+}
+
+/// Start the forwards of a set, all or none: one that was saved, that of a file, or fwd.yaml in this directory.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, Default, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "up",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd up                # the set fwd.yaml in this directory",
+    example = "kubectl fwd up dev            # the saved set dev",
+    example = "kubectl fwd up -f shop.yaml -d"
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub struct Up {
+    /// the saved set
+    #[argh(positional, arg_name = "NAME")]
+    pub set: Option<String>,
+
+    /// start the set in this file; - is stdin
+    #[argh(option, short = 'f', arg_name = "FILE")]
+    pub file: Option<String>,
+
+    /// start what of it can be started, and tell what cannot
+    #[argh(switch)]
+    pub keep_going: bool,
+
+    /// print the JSON schema of sets
+    #[argh(switch)]
+    pub schema: bool,
+
+    /// forward in the background, and return once that works
+    #[argh(switch, short = 'd')]
+    pub detach: bool,
+
+    /// write this file once everything works, and remove it at the end: JSON, for scripts
+    #[argh(option, arg_name = "FILE")]
+    pub ready_file: Option<String>,
+
+    /// exit with an error once reconnecting has failed, instead of trying for as long as it takes
+    #[argh(switch)]
+    pub give_up: bool,
+
+    /// print text, or json: one object an event (default: text)
+    #[argh(option, short = 'o', arg_name = "FORMAT")]
+    pub output: Option<String>,
+
+    /// how --detach starts itself again
+    #[argh(switch, hidden_help)]
+    pub in_background: bool,
+}
+
+/// Save the forwards that run, in whichever process, as a set that 'up' starts again.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, Default, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "save",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd save dev          # then: kubectl fwd up dev",
+    example = "kubectl fwd save --auto work  # and keep it current from now on",
+    example = "kubectl fwd save -f fwd.yaml  # with a project"
+)]
+pub struct Save {
+    /// the name of the set
+    #[argh(positional, arg_name = "NAME")]
+    pub set: Option<String>,
+
+    /// write to this file instead; - is stdout
+    #[argh(option, short = 'f', arg_name = "FILE")]
+    pub file: Option<String>,
+
+    /// keep the set current: forwards that start are added, those that you end are removed
+    #[argh(switch)]
+    pub auto: bool,
+
+    /// replace a set that is there
+    #[argh(switch)]
+    pub force: bool,
+}
+
+/// Print the log of a forward in the background.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, Default, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "logs",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd logs kq3x7m",
+    example = "kubectl fwd logs -f db        # by its name, and whatever comes"
+)]
+pub struct Logs {
+    /// its id, name, local port or target
+    #[argh(positional, arg_name = "FORWARD")]
+    pub forward: String,
+
+    /// go on printing what comes
+    #[argh(switch, short = 'f')]
+    pub follow: bool,
 }
 
 /// Print the version.

@@ -270,8 +270,8 @@ mod tests {
             assert!(fatal.to_string().contains(says), "{line}: {fatal}");
             assert!(Diagnostic::help(&fatal).is_some(), "{line}");
         }
-        let empty = requests(&[Token::Selector(" ")]).map_err(|fatal| fatal.code());
-        assert_eq!(empty, Err("fwd::usage::bad_selector"));
+        let empty = requests(&[Token::Selector(" ")]).map_err(|fatal| fatal.code().to_owned());
+        assert_eq!(empty, Err("fwd::usage::bad_selector".to_owned()));
     }
 
     #[test]

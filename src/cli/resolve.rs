@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     cluster::flags::{Environment, Flags},
-    control::place,
+    control::{place, store},
     error::Fatal,
     forward::{Options, Request},
     model::ports::{Address, Local, PortSpec, Remote},
@@ -45,6 +45,10 @@ pub struct Config {
     pub requests: Vec<Request>,
     /// How.
     pub options: Options,
+    /// What the user calls it.
+    pub label: Option<String>,
+    /// Written once it works.
+    pub ready_file: Option<PathBuf>,
     /// And what every command does.
     pub common: Common,
 }
@@ -70,6 +74,10 @@ pub struct Surroundings {
     pub signals: Signals,
     /// What decides where control sockets are.
     pub sockets: place::Surroundings,
+    /// Where the user's configuration is.
+    pub configuration: Option<PathBuf>,
+    /// This program.
+    pub program: Option<PathBuf>,
     /// `KUBECTL_FWD_CREDIT`.
     pub credit: Option<String>,
 }
@@ -106,9 +114,22 @@ impl Surroundings {
                 temporary: env::temp_dir(),
                 user: env::var("USERNAME").unwrap_or_default(),
             },
+            configuration: configuration(|name| env::var_os(name).map(PathBuf::from), env::home_dir()),
+            program: env::current_exe().ok(),
             credit: env::var_os(CREDIT).map(|value| value.to_string_lossy().into_owned()),
         }
     }
+}
+
+/// The user's directory for configuration, as each system has it.
+fn configuration(variable: impl Fn(&str) -> Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    if cfg!(windows) {
+        return variable("APPDATA");
+    }
+    // A relative path means nothing, says the XDG specification.
+    let xdg = variable("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+    let own = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".config" };
+    xdg.or_else(|| Some(home?.join(own)))
 }
 
 /// Makes sense of what was typed.
@@ -136,8 +157,12 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
     };
     let hold = args.hold.as_deref().map_or(Ok(defaults.hold), |text| go_duration("--hold", text))?;
     let (auto_port, give_up) = (args.auto_port, args.give_up);
+    let label = args.name.as_deref().map(store::label).transpose()?;
+    let ready_file = args.ready_file.clone().map(PathBuf::from);
     Ok(Config {
         requests,
+        label,
+        ready_file,
         options: Options { hold, pod_running_timeout, auto_port, give_up, addresses },
         common: common(args, surroundings)?,
     })

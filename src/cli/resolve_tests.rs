@@ -146,8 +146,8 @@ fn the_same_local_port() {
         ("svc/a unix:/tmp/x:80 svc/b unix:/tmp/y:80", false),
         ("svc/a unix:/tmp/x:80 svc/b 80", false),
     ] {
-        let refused = config(line).err().map(|fatal| fatal.code());
-        assert_eq!(refused, twice.then_some("fwd::usage::port_twice"), "{line}");
+        let refused = config(line).err().map(|fatal| fatal.code().to_owned());
+        assert_eq!(refused.as_deref(), twice.then_some("fwd::usage::port_twice"), "{line}");
     }
 }
 

@@ -10,9 +10,11 @@
 
 pub mod client;
 pub mod file;
+pub mod log;
 pub mod methods;
 pub mod pick;
 pub mod place;
+pub mod ready;
 pub mod rpc;
 pub mod server;
 pub mod store;

@@ -54,14 +54,19 @@ pub struct Place {
     /// The first one that can be used is; all of them are looked through.
     directories: Vec<PathBuf>,
     prefix: String,
+    /// The same for logs.
+    logs: Vec<PathBuf>,
 }
+
+const LOG: &str = "log";
 
 impl Place {
     /// Where sockets are in these surroundings. Inside the runtime only.
     pub fn new(surroundings: &Surroundings) -> Result<Self, Fatal> {
         let (directories, prefix) =
             system::directories(surroundings).map_err(|error| no_place(plain(&error)))?;
-        Ok(Self { directories, prefix })
+        let logs = system::log_directories(surroundings, &directories);
+        Ok(Self { directories, prefix, logs })
     }
 
     /// Listens on a new socket of this process.
@@ -88,6 +93,36 @@ impl Place {
         }
         all.sort();
         (all, refusals)
+    }
+
+    /// A name for this process's log, in a directory that is there.
+    pub fn log(&self) -> Result<PathBuf, Fatal> {
+        let name = format!("{}-{:04x}.{LOG}", std::process::id(), fastrand::u16(..));
+        let mut refusal = None;
+        for directory in &self.logs {
+            match system::make(directory) {
+                Ok(()) => return Ok(directory.join(name)),
+                Err(fatal) => refusal = refusal.or(Some(fatal)),
+            }
+        }
+        Err(refusal.unwrap_or_else(|| no_place("this user has no directory for it")))
+    }
+
+    /// Every log of this user with its process, the newest first.
+    pub fn logs(&self) -> Vec<(u32, PathBuf)> {
+        let mut all = Vec::new();
+        for directory in &self.logs {
+            for name in system::names(directory).unwrap_or_default() {
+                let path = directory.join(&name);
+                let pid = name.strip_suffix(LOG).and_then(|name| name.split_once('-')?.0.parse().ok());
+                let since = path.metadata().and_then(|metadata| metadata.modified());
+                if let (Some(pid), Ok(since)) = (pid, since) {
+                    all.push((since, pid, path));
+                }
+            }
+        }
+        all.sort_by(|one, other| other.cmp(one));
+        all.into_iter().map(|(_, pid, path)| (pid, path)).collect()
     }
 
     fn socket(&self, directory: &Path, name: &str) -> Option<Socket> {

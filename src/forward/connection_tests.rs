@@ -66,7 +66,7 @@ impl Forwarded {
             Arc::new(Resolved::pod("default", "db-0")),
             Arc::clone(&end),
             Duration::from_secs(30),
-            Reporter::new(events, "pod/db-0".to_owned()).of(&end),
+            Reporter::new(events, "pod/db-0".to_owned(), None).of(&end),
             stop.clone(),
         );
         let tasks = TaskTracker::new();

@@ -18,7 +18,7 @@ use tokio_util::{
 };
 
 use super::{
-    GRACE,
+    GRACE, Options,
     report::{Events, LocalEnd, Reporter},
     site::{Site, Sites, Watched},
 };
@@ -72,7 +72,6 @@ pub(super) struct Forward {
     pub end: Arc<LocalEnd>,
     /// Where it listens, as `--address` takes it.
     pub address: String,
-    pub label: Option<String>,
     pub run: Arc<Run>,
     /// No new connections.
     pub stop: CancellationToken,
@@ -89,6 +88,7 @@ pub(super) struct Run {
     pub resolved: Arc<Resolved>,
     pub reporter: Reporter,
     pub site: Arc<Site>,
+    pub options: Options,
     /// Followed for as long as this is there.
     pub _watched: Arc<Watched>,
     /// Ends the supervisor with it.
@@ -283,10 +283,18 @@ impl Forward {
             restarts: status.restarts,
             pid: process::id(),
             last_error: run.reporter.last_error(end),
-            label: self.label.clone(),
+            label: run.reporter.label().map(str::to_owned),
             target: run.reporter.target().to_owned(),
+            kubeconfig: run.site.kubeconfig.clone(),
+            hold_ms: millis(run.options.hold),
+            pod_running_timeout_ms: millis(run.options.pod_running_timeout),
+            auto_port: run.options.auto_port,
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 /// The `resourceType` of forwards to the pods of a label selector.

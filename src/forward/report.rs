@@ -57,6 +57,7 @@ pub(super) struct Status {
 struct Desk {
     events: Events,
     target: String,
+    label: Option<String>,
     ends: Mutex<Vec<Arc<LocalEnd>>>,
     status: Mutex<Status>,
 }
@@ -70,10 +71,10 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(events: Events, target: String) -> Self {
+    pub(super) fn new(events: Events, target: String, label: Option<String>) -> Self {
         let status =
             Status { state: State::Starting, since: Timestamp::now(), pod: None, restarts: 0, trouble: None };
-        let desk = Desk { events, target, ends: Mutex::default(), status: Mutex::new(status) };
+        let desk = Desk { events, target, label, ends: Mutex::default(), status: Mutex::new(status) };
         Self { desk: Arc::new(desk), end: None }
     }
 
@@ -85,6 +86,11 @@ impl Reporter {
     /// The target as typed.
     pub(super) fn target(&self) -> &str {
         &self.desk.target
+    }
+
+    /// What the user calls it.
+    pub(super) fn label(&self) -> Option<&str> {
+        self.desk.label.as_deref()
     }
 
     /// The forwards of the target.
@@ -127,9 +133,10 @@ impl Reporter {
             // The last one was stopped while the supervisor was about to speak.
             return;
         }
+        let Desk { target, label, .. } = &*self.desk;
+        let event = Event { at, forwards, target: target.clone(), label: label.clone(), what };
         // Nobody listening is no trouble.
-        let _ =
-            self.desk.events.send(Arc::new(Event { at, forwards, target: self.desk.target.clone(), what }));
+        let _ = self.desk.events.send(Arc::new(event));
     }
 
     /// Keeps what a list shows of it.

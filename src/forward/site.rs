@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
@@ -38,6 +39,8 @@ pub(super) struct Sites {
 /// One cluster.
 pub(super) struct Site {
     pub cluster: Arc<Cluster>,
+    /// The kubeconfig it was found in, where one was named.
+    pub kubeconfig: Option<String>,
     dialer: Dialer,
     tracker: TaskTracker,
     watches: Mutex<HashMap<(String, PodQuery), Weak<Watched>>>,
@@ -66,6 +69,9 @@ impl Sites {
             flags.context = Some(context.to_owned());
         }
         let environment = self.environment.clone();
+        // Whoever is told of it may be in another directory.
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let kubeconfig = flags.kubeconfig.as_ref().map(|path| absolute(path).display().to_string());
         // Files may be on a slow disk, and other forwards share this thread.
         let found =
             spawn_blocking(move || Found::find(flags, environment)).await.map_err(|_| panicked())??;
@@ -75,7 +81,8 @@ impl Sites {
             // Whoever needs a cluster needs a tunnel, once its pod is known.
             cluster.dial_ahead();
             let dialer = Dialer::new(Arc::clone(&cluster), tracker.clone(), credit);
-            Ok(Site { cluster, dialer, tracker, watches: Mutex::default(), tunnels: Shelf::default() })
+            let (watches, tunnels) = (Mutex::default(), Shelf::default());
+            Ok(Site { cluster, kubeconfig, dialer, tracker, watches, tunnels })
         };
         let connect = connect.boxed();
         self.known.get(key, |_| true, || connect).await

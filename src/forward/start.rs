@@ -140,7 +140,11 @@ impl Registry {
         for (wanted, place) in wanted.into_iter().zip(places) {
             let (site, resolved) = found[place].clone();
             resolved.check(&wanted.request.ports)?;
-            let reporter = Reporter::new(self.shared.events.clone(), wanted.request.target.to_string());
+            let reporter = Reporter::new(
+                self.shared.events.clone(),
+                wanted.request.target.to_string(),
+                wanted.label.clone(),
+            );
             let watched = site.watch(&resolved);
             prepared.push(Prepared { wanted, site, resolved, watched, reporter, ends: Vec::new() });
         }
@@ -157,6 +161,7 @@ impl Registry {
             resolved: Arc::clone(&resolved),
             reporter: reporter.clone(),
             site: Arc::clone(&site),
+            options: wanted.options.clone(),
             _watched: Arc::clone(&watched),
             _stop: stop.clone().drop_guard(),
         });
@@ -167,7 +172,6 @@ impl Registry {
             let forward = Forward {
                 end: Arc::clone(&end),
                 address,
-                label: wanted.label.clone(),
                 run: Arc::clone(&run),
                 stop: CancellationToken::new(),
                 kill: CancellationToken::new(),

@@ -149,6 +149,8 @@ pub struct Event {
     pub forwards: Arc<[ForwardId]>,
     /// The target as the user typed it: `svc/api`.
     pub target: String,
+    /// What the user calls it (`--name`).
+    pub label: Option<String>,
     /// What.
     pub what: Happening,
 }

@@ -164,6 +164,14 @@ pub struct PortForward {
     pub label: Option<String>,
     /// The target in one word, `svc/api`, as messages call it and `stop` takes it.
     pub target: String,
+    /// The kubeconfig, where one was named (`--kubeconfig`); null where the usual ones are read.
+    pub kubeconfig: Option<String>,
+    /// How long a connection waits for a ready pod, in milliseconds.
+    pub hold_ms: u64,
+    /// How long the start waits for one, in milliseconds.
+    pub pod_running_timeout_ms: u64,
+    /// Whether a taken local port is replaced by the next free one.
+    pub auto_port: bool,
 }
 
 /// Connections of a forward.
@@ -228,7 +236,8 @@ mod tests {
             "remotePort":"http","active":true,"context":"prod","address":"localhost","local":null,"pod":"api-1",
             "podPort":8080,"state":"active","since":"2026-01-02T03:04:05Z",
             "connections":{"open":1,"total":2,"failed":3,"held":4,"retried":5},"bytes":{"in":6,"out":7},
-            "restarts":8,"pid":9,"lastError":null,"label":"a","target":"svc/api"}"#;
+            "restarts":8,"pid":9,"lastError":null,"label":"a","target":"svc/api","kubeconfig":null,"holdMs":30000,
+            "podRunningTimeoutMs":60000,"autoPort":false}"#;
         let forward: PortForward = serde_json::from_str(text).unwrap();
         assert_eq!((forward.state, forward.bytes.inbound, forward.bytes.outbound), (State::Active, 6, 7));
         let expected: String = text.split_whitespace().collect();

@@ -18,6 +18,8 @@ pub struct Message<'a> {
     pub id: ForwardId,
     /// Its target, `svc/api`.
     pub target: &'a str,
+    /// What the user calls it.
+    pub label: Option<&'a str>,
     /// What happened: the field `event`, and what goes with it.
     #[serde(flatten)]
     pub what: What<'a>,
@@ -43,7 +45,13 @@ pub enum What<'a> {
 /// An event as it is told to programs: once for each forward that it is about.
 pub fn of(event: &Event) -> Vec<Message<'_>> {
     let what = what(&event.what);
-    let of = |id: &ForwardId| Message { at: event.at, id: *id, target: &event.target, what: what.clone() };
+    let of = |id: &ForwardId| Message {
+        at: event.at,
+        id: *id,
+        target: &event.target,
+        label: event.label.as_deref(),
+        what: what.clone(),
+    };
     event.forwards.iter().map(of).collect()
 }
 
@@ -105,12 +113,13 @@ mod tests {
 
     fn told(what: Happening) -> Value {
         let forwards = [ForwardId::from_bits(0), ForwardId::from_bits(1)].into();
-        let event = Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), what };
+        let event =
+            Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), label: None, what };
         let mut all = serde_json::to_value(of(&event)).unwrap();
         assert_eq!((&all[0]["id"], &all[1]["id"]), (&json!("aaaaaa"), &json!("baaaaa")));
         let mut first = all[0].take();
         assert_eq!((&first["at"], &first["target"]), (&json!("1970-01-01T00:00:00Z"), &json!("svc/api")));
-        for common in ["at", "id", "target"] {
+        for common in ["at", "id", "target", "label"] {
             first.as_object_mut().unwrap().remove(common);
         }
         first

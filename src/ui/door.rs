@@ -24,10 +24,16 @@ pub enum Stream {
     Err,
 }
 
+enum Item {
+    Line(Stream, String),
+    /// Answered once everything before it is written.
+    Mark(SyncSender<()>),
+}
+
 /// Hands lines over.
 #[derive(Debug)]
 pub struct Door {
-    lines: SyncSender<(Stream, String)>,
+    lines: SyncSender<Item>,
     done: mpsc::Receiver<()>,
     left_out: u64,
 }
@@ -40,14 +46,15 @@ impl Door {
 
     /// To any two.
     pub fn to(out: impl Write + Send + 'static, err: impl Write + Send + 'static) -> io::Result<Self> {
-        let (lines, waiting) = mpsc::sync_channel::<(Stream, String)>(WAITING);
+        let (lines, waiting) = mpsc::sync_channel(WAITING);
         let (finished, done) = mpsc::channel();
         thread::Builder::new().name("printer".to_owned()).spawn(move || {
             let (mut out, mut err) = (Writer::new(out), Writer::new(err));
-            for (stream, text) in waiting {
-                match stream {
-                    Stream::Out => out.line(&text),
-                    Stream::Err => err.line(&text),
+            for item in waiting {
+                match item {
+                    Item::Line(Stream::Out, text) => out.line(&text),
+                    Item::Line(Stream::Err, text) => err.line(&text),
+                    Item::Mark(reached) => _ = reached.try_send(()),
                 }
             }
             // Nobody listens any more where the process did not want to wait.
@@ -60,12 +67,20 @@ impl Door {
     pub fn say(&mut self, stream: Stream, text: String) {
         if self.left_out > 0 {
             let count = format!("({} lines were left out)", self.left_out);
-            if self.lines.try_send((Stream::Err, count)).is_ok() {
+            if self.lines.try_send(Item::Line(Stream::Err, count)).is_ok() {
                 self.left_out = 0;
             }
         }
-        if let Err(TrySendError::Full(_)) = self.lines.try_send((stream, text)) {
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(Item::Line(stream, text)) {
             self.left_out += 1;
+        }
+    }
+
+    /// Waits until what was said so far is written, at most this long.
+    pub fn settle(&self, at_most: Duration) {
+        let (reached, reaches) = mpsc::sync_channel(1);
+        if self.lines.try_send(Item::Mark(reached)).is_ok() {
+            let _ = reaches.recv_timeout(at_most);
         }
     }
 
@@ -142,6 +157,8 @@ pub(super) mod tests {
         door.say(Stream::Err, "one".into());
         door.say(Stream::Out, "Forwarding".into());
         door.say(Stream::Err, "two".into());
+        door.settle(SOON);
+        assert_eq!(err.text(), "one\ntwo\n");
         assert!(door.close(SOON));
         assert_eq!(err.text(), "one\ntwo\n");
     }

@@ -1,6 +1,6 @@
 //! The view for programs: one JSON object a line on stdout, and nothing else there (docs/EVENTS.md).
 
-use std::{pin::pin, sync::Arc};
+use std::{path::Path, pin::pin, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Fatal,
-    model::{event::Event, message},
+    model::{event::Event, forward::ForwardId, message},
 };
 
 /// What is no event of a forward.
@@ -21,6 +21,8 @@ use crate::{
 enum Beside<'a> {
     /// Events came faster than they could be written.
     Missed { at: Timestamp, count: u64 },
+    /// All of it works, in the background.
+    Detached { at: Timestamp, pid: Option<u32>, ids: &'a [ForwardId], log: &'a Path },
     /// The command ends with an error.
     Error {
         at: Timestamp,
@@ -44,7 +46,7 @@ struct Place<'a> {
 
 /// Shows every event until there are no more senders, or until `stop`; then hands the door back.
 pub async fn run(
-    mut events: broadcast::Receiver<Arc<Event>>,
+    events: &mut broadcast::Receiver<Arc<Event>>,
     mut door: Door,
     quiet: bool,
     stop: impl Future<Output = ()>,
@@ -84,6 +86,12 @@ fn say(door: &mut Door, message: &impl Serialize) {
     }
 }
 
+/// That it goes on in the background, as an event.
+pub fn detached(pid: Option<u32>, ids: &[ForwardId], log: &Path) -> String {
+    let detached = Beside::Detached { at: Timestamp::now(), pid, ids, log };
+    serde_json::to_string(&detached).unwrap_or_default()
+}
+
 /// The error that ends the command, as an event.
 pub fn error(fatal: &Fatal) -> String {
     let places = fatal.excerpt().into_iter().flat_map(|excerpt| {
@@ -118,7 +126,6 @@ mod tests {
         model::{
             endpoint::PodId,
             event::{Bound, Gone, Happening, Stop},
-            forward::ForwardId,
         },
         ui::door::tests::Seen,
     };
@@ -152,16 +159,17 @@ mod tests {
     }
 
     async fn shown(happenings: Vec<Happening>, quiet: bool) -> Vec<Value> {
-        let (sender, events) = broadcast::channel(64);
+        let (sender, mut events) = broadcast::channel(64);
         for what in happenings {
             let forwards = [ForwardId::from_bits(0), ForwardId::from_bits(1)].into();
-            let event = Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), what };
+            let event =
+                Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), label: None, what };
             sender.send(Arc::new(event)).unwrap();
         }
         drop(sender);
         let out = Seen::default();
         let door = Door::to(out.clone(), Seen::closed()).unwrap();
-        assert!(run(events, door, quiet, pending()).await.close(SOON));
+        assert!(run(&mut events, door, quiet, pending()).await.close(SOON));
         out.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -178,12 +186,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_view_says_what_it_missed() {
-        let (sender, events) = broadcast::channel(1);
+        let (sender, mut events) = broadcast::channel(1);
         for _ in 0..3 {
             let event = Event {
                 at: Timestamp::UNIX_EPOCH,
                 forwards: [ForwardId::from_bits(0)].into(),
                 target: "svc/api".into(),
+                label: None,
                 what: Happening::Started,
             };
             sender.send(Arc::new(event)).unwrap();
@@ -191,7 +200,7 @@ mod tests {
         drop(sender);
         let out = Seen::default();
         let door = Door::to(out.clone(), Seen::closed()).unwrap();
-        assert!(run(events, door, false, pending()).await.close(SOON));
+        assert!(run(&mut events, door, false, pending()).await.close(SOON));
         let first: Value = serde_json::from_str(out.text().lines().next().unwrap()).unwrap();
         assert_eq!((&first["event"], &first["count"]), (&json!("missed"), &json!(2)));
     }
@@ -232,6 +241,7 @@ mod tests {
         let mut lines = shown(all(), false).await;
         lines.push(serde_json::from_str(&error(&fatal())).unwrap());
         lines.push(serde_json::to_value(Beside::Missed { at: Timestamp::UNIX_EPOCH, count: 1 }).unwrap());
+        lines.push(serde_json::from_str(&detached(Some(1), &[], Path::new("/l"))).unwrap());
         for line in lines {
             let event = line["event"].as_str().unwrap();
             let common = if line.get("id").is_some() {

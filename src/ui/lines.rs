@@ -15,7 +15,7 @@ use crate::model::event::{Event, Happening};
 
 /// Shows every event until there are no more senders, or until `stop`; then hands the door back.
 pub async fn run(
-    mut events: broadcast::Receiver<Arc<Event>>,
+    events: &mut broadcast::Receiver<Arc<Event>>,
     door: Door,
     settings: Settings,
     stop: impl Future<Output = ()>,
@@ -123,7 +123,7 @@ mod tests {
 
     fn event(what: Happening) -> Arc<Event> {
         let forwards = [ForwardId::from_bits(1)].into();
-        Arc::new(Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), what })
+        Arc::new(Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), label: None, what })
     }
 
     fn forwarding() -> Happening {
@@ -143,12 +143,12 @@ mod tests {
     async fn shown(happenings: Vec<Happening>, settings: Settings) -> (String, String) {
         let (out, err) = (Seen::default(), Seen::default());
         let door = Door::to(out.clone(), err.clone()).unwrap();
-        let (sender, events) = broadcast::channel(8);
+        let (sender, mut events) = broadcast::channel(8);
         for what in happenings {
             sender.send(event(what)).unwrap();
         }
         drop(sender);
-        let door = run(events, door, settings, pending()).await;
+        let door = run(&mut events, door, settings, pending()).await;
         assert!(door.close(Duration::from_secs(10)));
         (out.text(), err.text())
     }
@@ -183,8 +183,8 @@ mod tests {
     async fn failures_are_counted_for_a_second() {
         let err = Seen::default();
         let door = Door::to(Seen::default(), err.clone()).unwrap();
-        let (sender, events) = broadcast::channel(64);
-        let view = tokio::spawn(run(events, door, Settings::default(), pending()));
+        let (sender, mut events) = broadcast::channel(64);
+        let view = tokio::spawn(async move { run(&mut events, door, Settings::default(), pending()).await });
         for _ in 0..30 {
             sender.send(event(refused())).unwrap();
         }
@@ -198,9 +198,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_may_come_first() {
-        let (_sender, events) = broadcast::channel(8);
+        let (_sender, mut events) = broadcast::channel(8);
         let door = Door::to(Seen::default(), Seen::default()).unwrap();
-        let door = run(events, door, Settings::default(), async {}).await;
+        let door = run(&mut events, door, Settings::default(), async {}).await;
         assert!(door.close(Duration::from_secs(10)));
     }
 }

@@ -183,6 +183,10 @@ mod tests {
             last_error: None,
             label: None,
             target: target.into(),
+            kubeconfig: None,
+            hold_ms: 30_000,
+            pod_running_timeout_ms: 60_000,
+            auto_port: false,
         }
     }
 

@@ -1,10 +1,12 @@
-//! The log of `-v NUMBER`, on stderr.
+//! The log of `-v NUMBER`, on stderr or wherever a process without one writes.
 //!
 //! At every level only targets are let through whose lines are known to hold no header and no body: tokens travel in
 //! headers. Our own crate never logs one; hyper and kube log theirs at `trace`, which is never switched on.
 
 use tracing::{Level, level_filters::LevelFilter};
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    filter::Targets, fmt::writer::BoxMakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 const OURS: &str = "kubectl_fwd";
 /// Theirs, which `-v 8` adds, at `debug` and no further.
@@ -23,12 +25,9 @@ pub fn filter(verbosity: u8) -> Targets {
 }
 
 /// Switches the log on for the process. A second call changes nothing.
-pub fn install(verbosity: u8, color: bool) {
+pub fn install(verbosity: u8, color: bool, to: BoxMakeWriter) {
     // Left to itself it writes to stdout, and in colour even to a pipe.
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(color)
-        .with_target(verbosity >= 4);
+    let layer = tracing_subscriber::fmt::layer().with_writer(to).with_ansi(color).with_target(verbosity >= 4);
     let _ = tracing_subscriber::registry().with(layer).with(filter(verbosity)).try_init();
 }
 

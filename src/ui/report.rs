@@ -94,7 +94,7 @@ struct Shown {
 
 impl Shown {
     fn new(fatal: &Fatal) -> Self {
-        let mut out = Fatal::new(fatal.code(), escape::lines(&fatal.to_string()));
+        let mut out = Fatal::new(fatal.code().to_owned(), escape::lines(&fatal.to_string()));
         for cause in fatal.causes() {
             out = out.because(escape::lines(cause));
         }

@@ -143,7 +143,8 @@ mod tests {
 
     fn worded(what: Happening) -> String {
         let forwards = [ForwardId::from_bits(1)].into();
-        let event = Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), what };
+        let event =
+            Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), label: None, what };
         let Some(line) = line(&event) else { return String::new() };
         let stream = if line.stream == Stream::Out { "out " } else { "err " };
         let subject = line.subject.map(|subject| subject + ": ").unwrap_or_default();

@@ -91,15 +91,28 @@ fn check(directory: &Path) -> Result<bool, Fatal> {
     }
 }
 
-pub(super) fn listen(directory: &Path, name: &str) -> Result<Listener, Fatal> {
-    let failed = |error: &io::Error| no_place(format!("{}: {}", directory.display(), plain(error)));
+/// Logs are beside the sockets.
+pub(super) fn log_directories(_: &Surroundings, sockets: &[PathBuf]) -> Vec<PathBuf> {
+    sockets.to_vec()
+}
+
+/// Makes the directory where it is not there.
+pub(super) fn make(directory: &Path) -> Result<(), Fatal> {
     if !check(directory)? {
         match fs::DirBuilder::new().mode(MODE).create(directory) {
             // Somebody was faster; whoever it was is looked at below.
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(no_place(format!("{}: {}", directory.display(), plain(&error))));
+            }
             _ => check(directory)?,
         };
     }
+    Ok(())
+}
+
+pub(super) fn listen(directory: &Path, name: &str) -> Result<Listener, Fatal> {
+    let failed = |error: &io::Error| no_place(format!("{}: {}", directory.display(), plain(error)));
+    make(directory)?;
     // Under another name until it listens: to whoever sweeps, a socket that refuses is a dead one.
     let (hidden, path) = (directory.join(format!(".{name}")), directory.join(format!("{name}{SUFFIX}")));
     let socket = UnixListener::bind(&hidden).map_err(|error| failed(&error))?;

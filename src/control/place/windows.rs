@@ -63,6 +63,17 @@ pub(super) fn directories(surroundings: &Surroundings) -> io::Result<(Vec<PathBu
     Ok((vec![PathBuf::from(PIPES)], format!("kubectl-fwd-{user}-")))
 }
 
+/// Pipes are no files. The directory for temporary files is each user's own.
+pub(super) fn log_directories(surroundings: &Surroundings, _: &[PathBuf]) -> Vec<PathBuf> {
+    vec![surroundings.temporary.join("kubectl-fwd")]
+}
+
+/// Makes the directory where it is not there.
+pub(super) fn make(directory: &Path) -> Result<(), Fatal> {
+    fs::create_dir_all(directory)
+        .map_err(|error| no_place(format!("{}: {}", directory.display(), plain(&error))))
+}
+
 pub(super) fn listen(directory: &Path, name: &str) -> Result<Listener, Fatal> {
     let path = directory.join(name);
     // The first of its name, or nothing: a pipe of ours that somebody else made first is not ours.

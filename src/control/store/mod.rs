@@ -6,6 +6,7 @@
 
 mod auto;
 mod read;
+mod running;
 mod set;
 mod write;
 mod yaml;

@@ -264,7 +264,7 @@ fn what_it_looks_like() {
             "    ports: [\"8080:80\", \"9090:metrics\"]",
             "    namespace: shop",
             "  - target: sts/db",
-            "    ports: \"5432\"",
+            "    ports: 5432",
             "    name: db",
             "    namespace: data",
         ]
@@ -373,9 +373,10 @@ fn only_what_is_to_be_kept_current_is() {
 
 #[test]
 fn what_is_no_set_at_all() {
-    let open = |bytes: &[u8]| Document::from_reader("stdin".into(), bytes).map_err(|fatal| fatal.code());
-    assert_eq!(open(b"\xff"), Err("fwd::set::not_utf8"));
-    assert_eq!(open(&vec![b'#'; MAX_BYTES as usize + 1]), Err("fwd::set::too_large"));
+    let open =
+        |bytes: &[u8]| Document::from_reader("stdin".into(), bytes).map_err(|fatal| fatal.code().to_owned());
+    assert_eq!(open(b"\xff"), Err("fwd::set::not_utf8".to_owned()));
+    assert_eq!(open(&vec![b'#'; MAX_BYTES as usize + 1]), Err("fwd::set::too_large".to_owned()));
     assert_eq!(open(b"forwards:").map(|document| document.name), Ok("stdin".into()));
     let missing = Document::open(Path::new("/no/such/fwd.yaml")).unwrap_err();
     assert_eq!((missing.code(), missing.causes().count()), ("fwd::set::unreadable", 1));

@@ -63,7 +63,7 @@ pub fn write(set: &Set) -> String {
             Subject::Selector(selector) => field(&mut fields, "selector", selector),
             Subject::Object(..) => field(&mut fields, "target", &target.to_string()),
         }
-        let ports: Vec<_> = ports.iter().map(PortSpec::to_string).map(|port| quoted(&port)).collect();
+        let ports: Vec<_> = ports.iter().map(PortSpec::to_string).map(port).collect();
         let _ = match ports.as_slice() {
             [port] => writeln!(fields, "ports: {port}"),
             ports => writeln!(fields, "ports: [{}]", ports.join(", ")),
@@ -126,6 +126,11 @@ fn scope(out: &mut String, scope: &Scope) {
     if let Some(auto_port) = scope.auto_port {
         let _ = writeln!(out, "autoPort: {auto_port}");
     }
+}
+
+/// With a colon it is a number of base 60 to old readers of YAML.
+fn port(text: String) -> String {
+    if text.bytes().all(|b| b.is_ascii_digit()) { text } else { quoted(&text) }
 }
 
 fn field(out: &mut String, key: &str, value: &str) {

@@ -53,13 +53,18 @@ pub fn program(built: &'static str) -> &'static Path {
 }
 
 /// The command of `program` for the user of `kubeconfig`, both its streams to be read, neither coloured. Control sockets
-/// are beside the kubeconfig, out of the way of whoever runs the tests.
+/// and saved sets are beside the kubeconfig: it neither lists nor stops what whoever runs the tests forwards.
 pub fn command(program: &Path, kubeconfig: &Path, args: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(program);
+    let beside = kubeconfig.parent().unwrap_or(kubeconfig);
+    for place in ["XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP", "XDG_CONFIG_HOME", "APPDATA"] {
+        command.env(place, beside);
+    }
     command
         .args(args)
         .env("KUBECONFIG", kubeconfig)
-        .env("XDG_RUNTIME_DIR", kubeconfig.parent().unwrap_or(kubeconfig))
+        // On Windows it is all that keeps one user's pipes apart from another's.
+        .env("USERNAME", beside.file_name().unwrap_or_default())
         .env_remove("FORCE_COLOR")
         .env_remove("CLICOLOR_FORCE")
         .stdin(Stdio::null())

@@ -1,0 +1,88 @@
+//! `save`: from the forwards that run, in whichever process, to a set.
+
+use std::path::Path;
+
+use super::{manage::find, print, up::no_home};
+use crate::{
+    cli::{args, resolve::Common},
+    control::{
+        file::Replacement,
+        place::Place,
+        store::{Set, Sets, write},
+    },
+    error::{Fatal, plain},
+};
+
+/// The file that is none.
+const STDOUT: &str = "-";
+
+/// Saves what runs.
+pub(super) async fn save(
+    place: &Place,
+    save: &args::Save,
+    sets: Option<&Sets>,
+    common: &Common,
+) -> Result<u8, Fatal> {
+    let usage = |what: &str, help: &str| Err(Fatal::new("fwd::usage::arguments", what).help(help));
+    match (&save.set, &save.file) {
+        (None, None) => return usage("there is no name for the set", "for example: kubectl fwd save dev"),
+        (Some(_), Some(_)) => {
+            return usage("there are both the name of a set and a file", "leave one of them out");
+        }
+        (None, Some(_)) if save.auto => {
+            return usage(
+                "a file of its own is not kept current",
+                "name a set: kubectl fwd save --auto NAME",
+            );
+        }
+        _ => {}
+    }
+    if let (Some(name), Some(sets)) = (&save.set, sets) {
+        sets.path(name)?;
+    }
+    let forwards: Vec<_> = find(place, common).await.into_iter().map(|(_, forward)| forward).collect();
+    // One that is kept current can begin with none.
+    if forwards.is_empty() && !save.auto {
+        return Err(Fatal::new("fwd::set::nothing", "there is nothing to save")
+            .because("nothing is forwarded at the moment")
+            .help("start what is to be saved, for example 'kubectl fwd -d svc/api 8080:80'"));
+    }
+    let set = Set { auto: save.auto, ..Set::of(&forwards)? };
+    let count = set.entries.iter().map(|entry| entry.ports.len()).sum();
+    let (path, up) = match (&save.set, &save.file) {
+        (_, Some(file)) if file == STDOUT => return print(&write(&set)),
+        (_, Some(file)) => {
+            to_file(Path::new(file), &set, save.force)?;
+            (file.clone(), format!("-f {file}"))
+        }
+        (name, None) => {
+            let (name, sets) = (name.clone().unwrap_or_default(), sets.ok_or_else(no_home)?);
+            let path = sets.save(&sets.lock()?, &name, &set, save.force)?;
+            (path.display().to_string(), name)
+        }
+    };
+    if common.ui.quiet {
+        return Ok(0);
+    }
+    let count = match count {
+        1 => "1 forward".to_owned(),
+        count => format!("{count} forwards"),
+    };
+    let current = if save.auto { ", which is kept current from now on" } else { "" };
+    print(&format!("{count} saved to {path}{current}; 'kubectl fwd up {up}' starts them\n"))
+}
+
+fn to_file(path: &Path, set: &Set, overwrite: bool) -> Result<(), Fatal> {
+    let name = path.display();
+    if path.exists() && !overwrite {
+        return Err(Fatal::new("fwd::set::exists", format!("{name} exists already"))
+            .because("it may have changes of yours")
+            .help("choose another file, or replace it with --force"));
+    }
+    let written = Replacement::of(path).and_then(|file| file.put(&write(set)));
+    written.map_err(|error| {
+        Fatal::new("fwd::set::unwritable", format!("{name} cannot be written"))
+            .because(plain(&error))
+            .help("its directory has to exist, and you need the right to write there")
+    })
+}

@@ -1,0 +1,113 @@
+//! `up`: from a set to what is to be forwarded.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::forward::Work;
+use crate::{
+    cli::{args, resolve::Common},
+    control::store::{Document, Entry, Reading, Sets, read},
+    error::Fatal,
+    forward::{Options, Request, Wanted},
+};
+
+/// The set of a project, in its directory.
+const FILE: &str = "fwd.yaml";
+/// The file that is none.
+const STDIN: &str = "-";
+
+/// Whether the set is read from stdin.
+pub(super) fn reads_stdin(up: &args::Up) -> bool {
+    up.file.as_deref() == Some(STDIN)
+}
+
+/// Reads the set, and says what it wants. What is typed goes before what is written.
+pub(super) fn work(up: &args::Up, mut common: Common, sets: Option<&Sets>) -> Result<Work, Fatal> {
+    let (document, directory) = document(up, sets)?;
+    let Reading { mut set, problems, spoilt } = read(&document.text);
+    let mut left_out = None;
+    if !problems.is_empty() {
+        let may_go_on = !spoilt && !set.entries.is_empty();
+        if !(may_go_on && up.keep_going) {
+            let help = "'kubectl fwd up --schema' prints what a set holds";
+            let more = if may_go_on { "; --keep-going starts the forwards without a problem" } else { "" };
+            return Err(document.invalid(problems, "nothing is started").help(format!("{help}{more}")));
+        }
+        left_out = Some(document.invalid(problems, "these forwards are left out"));
+    }
+    if set.entries.is_empty() {
+        return Err(Fatal::new("fwd::set::empty", format!("there is nothing to start in {}", document.name))
+            .help("add forwards to it; 'kubectl fwd up --schema' prints what a set holds"));
+    }
+    let flags = &mut common.flags;
+    if flags.kubeconfig.is_none() {
+        flags.kubeconfig = set.kubeconfig.map(|path| directory.join(path));
+    }
+    let first = set.entries[0].scope.namespace.clone();
+    let alike = set.entries.iter().all(|entry| entry.scope.namespace == first);
+    match (&flags.namespace, alike) {
+        (Some(_), _) => {}
+        // A target is called what the file calls it, wherever that is clear.
+        (None, true) => flags.namespace = first,
+        (None, false) => {
+            for Entry { target, scope, .. } in &mut set.entries {
+                target.namespace = target.namespace.take().or_else(|| scope.namespace.clone());
+            }
+        }
+    }
+    let typed_context = flags.context.is_some();
+    let wanted = set.entries.into_iter().map(|Entry { target, ports, label, scope, .. }| {
+        let defaults = Options::default();
+        let options = Options {
+            hold: scope.hold.unwrap_or(defaults.hold),
+            pod_running_timeout: scope.pod_running_timeout.unwrap_or(defaults.pod_running_timeout),
+            auto_port: scope.auto_port.unwrap_or(defaults.auto_port),
+            give_up: up.give_up,
+            addresses: scope.addresses.unwrap_or(defaults.addresses),
+        };
+        let context = scope.context.filter(|_| !typed_context);
+        Wanted { request: Request { target, ports }, options, context, label }
+    });
+    let ready_file = up.ready_file.clone().map(PathBuf::from);
+    Ok(Work { wanted: wanted.collect(), common, keep_going: up.keep_going, left_out, ready_file })
+}
+
+/// The text of the set, and the directory that its paths start from.
+fn document(up: &args::Up, sets: Option<&Sets>) -> Result<(Document, PathBuf), Fatal> {
+    let directory = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
+    match (&up.set, &up.file) {
+        (Some(_), Some(_)) => {
+            Err(Fatal::new("fwd::usage::arguments", "there are both the name of a set and a file")
+                .help("leave one of them out"))
+        }
+        (None, Some(file)) if file == STDIN => {
+            Document::from_reader("stdin".to_owned(), io::stdin().lock()).map(|text| (text, PathBuf::new()))
+        }
+        (None, Some(file)) => Document::open(Path::new(file)).map(|text| (text, directory(Path::new(file)))),
+        (Some(name), None) => {
+            let sets = sets.ok_or_else(no_home)?;
+            Ok((sets.load(name)?, directory(&sets.path(name)?)))
+        }
+        (None, None) if Path::new(FILE).exists() => {
+            Document::open(Path::new(FILE)).map(|text| (text, PathBuf::new()))
+        }
+        (None, None) => {
+            let names = sets.map(Sets::names).unwrap_or_default();
+            let fatal = Fatal::new("fwd::set::none", "there is nothing to start")
+                .because(format!("no set is named, and there is no {FILE} in this directory"));
+            Err(match names.as_slice() {
+                [] => fatal.help("'kubectl fwd save NAME' makes a set of the forwards that run"),
+                names => fatal.help(format!("name one that is saved: {}", names.join(", "))),
+            })
+        }
+    }
+}
+
+/// There is no place where saved sets could be.
+pub(super) fn no_home() -> Fatal {
+    Fatal::new("fwd::set::no_home", "there is no directory for saved sets")
+        .because("the home directory of this user is not known")
+        .help("set HOME (on Windows APPDATA), or use a file: -f FILE")
+}

@@ -1,0 +1,173 @@
+//! From forwards that run to the set that starts them again.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::set::{Entry, Scope, Set};
+use crate::{
+    error::Fatal,
+    forward::{Options, registry::SELECTOR},
+    model::{
+        forward::PortForward,
+        ports::{Address, Local, PortSpec, Remote},
+        target::{Kind, Subject, Target},
+    },
+};
+
+impl Entry {
+    /// What starts this forward again, on the same local end. `None` for one that this version does not know.
+    pub fn of(forward: &PortForward) -> Option<Self> {
+        let subject = match forward.resource_type.as_str() {
+            SELECTOR => Subject::Selector(forward.name.clone()),
+            kind => Subject::Object(Kind::parse(kind)?, forward.name.clone()),
+        };
+        let local = match (&forward.local, forward.local_port) {
+            (Some(local), _) => Local::Unix(local.strip_prefix("unix:").unwrap_or(local).into()),
+            (None, Some(port)) if forward.remote_port == Remote::Number(port) => Local::Same,
+            (None, port) => Local::Number(port?),
+        };
+        let port = PortSpec { address: None, local, remote: forward.remote_port.clone() };
+        let defaults = Options::default();
+        let addresses: Option<Vec<_>> =
+            forward.address.split(',').map(|text| Address::parse(text).ok()).collect();
+        let millis = |millis: u64, default: Duration| {
+            Some(Duration::from_millis(millis)).filter(|duration| *duration != default)
+        };
+        let scope = Scope {
+            context: forward.context.clone(),
+            namespace: Some(forward.namespace.clone()),
+            addresses: addresses.filter(|addresses| *addresses != defaults.addresses),
+            hold: millis(forward.hold_ms, defaults.hold),
+            pod_running_timeout: millis(forward.pod_running_timeout_ms, defaults.pod_running_timeout),
+            auto_port: forward.auto_port.then_some(true),
+        };
+        let target = Target { namespace: None, subject };
+        Some(Self { target, ports: vec![port], label: forward.label.clone(), scope, line: 0 })
+    }
+}
+
+impl Set {
+    /// The set of these forwards. It has one kubeconfig, and so must they.
+    pub fn of(forwards: &[PortForward]) -> Result<Self, Fatal> {
+        let kubeconfig = |forward: &PortForward| forward.kubeconfig.as_ref().map(PathBuf::from);
+        let first = forwards.first().and_then(kubeconfig);
+        if let Some(other) = forwards.iter().find(|forward| kubeconfig(forward) != first) {
+            let name = |path: Option<PathBuf>| {
+                path.map_or_else(|| "the usual one".to_owned(), |path| path.display().to_string())
+            };
+            return Err(Fatal::new("fwd::set::kubeconfigs", "what runs is not saved as a set")
+                .because(format!(
+                    "a set has one kubeconfig, and the forwards have {} and {}",
+                    name(first),
+                    name(kubeconfig(other))
+                ))
+                .help(
+                    "write a set for each by hand (kubectl fwd up --schema), or use one kubeconfig for both",
+                ));
+        }
+        let mut set = Self { kubeconfig: first, ..Self::default() };
+        for entry in forwards.iter().filter_map(Entry::of) {
+            set.add(&entry);
+        }
+        Ok(set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        control::store::{read, write},
+        model::forward::{Bytes, Connections, ForwardId, State},
+    };
+
+    fn forward(kind: &str, name: &str, local: u16, remote: Remote) -> PortForward {
+        PortForward {
+            id: ForwardId::from_bits(0),
+            resource_type: kind.into(),
+            name: name.into(),
+            namespace: "shop".into(),
+            local_port: Some(local),
+            remote_port: remote,
+            active: true,
+            context: Some("prod".into()),
+            address: "localhost".into(),
+            local: None,
+            pod: None,
+            pod_port: None,
+            state: State::Active,
+            since: Timestamp::UNIX_EPOCH,
+            connections: Connections::default(),
+            bytes: Bytes::default(),
+            restarts: 0,
+            pid: 1,
+            last_error: None,
+            label: None,
+            target: String::new(),
+            kubeconfig: None,
+            hold_ms: 30_000,
+            pod_running_timeout_ms: 60_000,
+            auto_port: false,
+        }
+    }
+
+    #[test]
+    fn what_runs_is_started_again() {
+        let named = || Remote::Name("http".into());
+        let forwards = [
+            forward("service", "api", 8080, Remote::Number(80)),
+            forward("statefulset", "db", 5432, Remote::Number(5432)),
+            forward("service", "api", 9090, named()),
+            PortForward { label: Some("w".into()), ..forward("selector", "app=web", 40_123, named()) },
+            PortForward {
+                local: Some("unix:/tmp/a:b".into()),
+                local_port: None,
+                address: String::new(),
+                ..forward("pod", "x", 1, Remote::Number(80))
+            },
+            PortForward {
+                address: "127.0.0.2,10.0.0.5".into(),
+                hold_ms: 1500,
+                auto_port: true,
+                ..forward("pod", "y", 8080, Remote::Number(80))
+            },
+            // Of a version to come.
+            forward("cronjob", "z", 1, Remote::Number(1)),
+        ];
+        let set = Set::of(&forwards).unwrap();
+        let text = write(&set);
+        let bare: Vec<_> = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+        let expected = r#"version: 1
+context: prod
+namespace: shop
+forwards:
+  - target: svc/api
+    ports: ["8080:80", "9090:http"]
+  - target: sts/db
+    ports: 5432
+  - selector: app=web
+    ports: "40123:http"
+    name: w
+  - target: pod/x
+    ports: "unix:/tmp/a:b:80"
+  - target: pod/y
+    ports: "8080:80"
+    address: "127.0.0.2,10.0.0.5"
+    hold: 1500ms
+    autoPort: true"#;
+        assert_eq!(bare.join("\n"), expected);
+        assert!(read(&text).problems.is_empty());
+    }
+
+    #[test]
+    fn one_kubeconfig() {
+        let here = forward("pod", "a", 1, Remote::Number(1));
+        let there =
+            PortForward { kubeconfig: Some("/k".into()), ..forward("pod", "b", 2, Remote::Number(2)) };
+        assert_eq!(Set::of(std::slice::from_ref(&there)).unwrap().kubeconfig, Some("/k".into()));
+        let error = Set::of(&[here, there]).unwrap_err();
+        assert!(error.causes().next().is_some_and(|why| why.contains("/k") && why.contains("usual")));
+        assert_eq!(Set::of(&[]), Ok(Set::default()));
+    }
+}

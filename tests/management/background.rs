@@ -1,0 +1,168 @@
+//! `--detach`: what is said, what survives, and how it fails.
+
+use serde_json::Value;
+
+use crate::harness::{PROGRAM, Test, World, ask, gone, id_in, is_alive, pid_of, port_in, signal};
+
+#[tokio::test]
+async fn it_returns_once_it_works() -> Test {
+    let world = World::new().await?;
+    let ran = world.succeed("-d svc/api :80 --name web").await?;
+    let (port, id) = (port_in(&ran.stdout)?, id_in(&ran.stderr)?);
+    // kubectl's lines, and nothing else.
+    assert!(ran.stdout.lines().all(|line| line.starts_with("Forwarding from ")), "{}", ran.stdout);
+    assert!(ran.stderr.contains(&format!("'kubectl fwd stop {id}' ends it")), "{}", ran.stderr);
+    ask(port).await?;
+    let all = world.list().await?;
+    assert_eq!((all.len(), &all[0]["id"], &all[0]["label"]), (1, &id.clone().into(), &"web".into()));
+    world.succeed("stop web").await?;
+    gone(pid_of(&all[0])?).await?;
+    assert!(world.list().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn for_programs() -> Test {
+    let world = World::new().await?;
+    let ran = world.succeed("-d -o json svc/api :80 pod/solo :8080").await?;
+    assert_eq!(ran.stderr, "");
+    let events: Vec<Value> = ran.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let last = events.last().ok_or("no events")?;
+    assert_eq!(last["event"], "detached");
+    let all = world.list().await?;
+    let mut ids: Vec<_> = all.iter().map(|forward| &forward["id"]).collect();
+    ids.sort_by_key(ToString::to_string);
+    let mut told: Vec<_> = last["ids"].as_array().ok_or("no ids")?.iter().collect();
+    told.sort_by_key(ToString::to_string);
+    assert_eq!((told, &last["pid"]), (ids, &all[0]["pid"]));
+    assert!(events.iter().any(|event| event["event"] == "active" && event["target"] == "pod/solo"));
+    let log = last["log"].as_str().ok_or("no log")?;
+    assert!(std::fs::read_to_string(log)?.contains("\"event\":\"active\""));
+    Ok(())
+}
+
+/// The error, its look and the status are those of a forward in the terminal.
+#[tokio::test]
+async fn errors_are_the_commands_own() -> Test {
+    let world = World::new().await?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let port = taken.local_addr()?.port();
+    for line in [
+        "svc/apo :80".to_owned(),
+        format!("svc/api {port}:80"),
+        "pod/stuck :8080 --pod-running-timeout=1s".to_owned(),
+        "svc/api 99999".to_owned(),
+        "up none".to_owned(),
+        "-o json svc/apo :80".to_owned(),
+    ] {
+        let (plain, detached) = (world.run(&line).await?, world.run(&format!("{line} --detach")).await?);
+        assert_eq!((detached.code, &detached.stderr), (Some(1), &plain.stderr), "{line}");
+        let kinds = |stdout: &str| -> Vec<Value> {
+            let events = stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            events.map(|event| event["event"].clone()).collect()
+        };
+        assert_eq!(kinds(&detached.stdout), kinds(&plain.stdout), "{line}");
+    }
+    assert_eq!(world.list().await?, [] as [Value; 0]);
+    Ok(())
+}
+
+/// The terminal goes, with everything that belongs to it: `script` gives the command one of its own.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn it_survives_its_terminal() -> Test {
+    let world = World::new().await?;
+    let mut shell = tokio::process::Command::new("script");
+    let told = world.path("told");
+    let line =
+        format!("{PROGRAM} -d svc/api :80 > {0} 2>&1; echo done >> {0}; exec sleep 1000", told.display());
+    let environment = world
+        .command("")
+        .as_std()
+        .get_envs()
+        .filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned())))
+        .collect::<Vec<_>>();
+    shell.args(["-qec", &line, "/dev/null"]).envs(environment).stdin(std::process::Stdio::null());
+    shell.stdout(std::process::Stdio::null()).kill_on_drop(true);
+    let mut terminal = shell.spawn()?;
+    crate::harness::within("the command in the terminal", async {
+        while !std::fs::read_to_string(&told).is_ok_and(|text| text.contains("done")) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await?;
+    let text = std::fs::read_to_string(&told)?;
+    let port = port_in(&text)?;
+    let forward = world.listed(1).await?.remove(0);
+    // Its master end is closed: everything in its session gets a hang-up.
+    terminal.kill().await?;
+    terminal.wait().await?;
+    ask(port).await?;
+    let pid = pid_of(&forward)?;
+    // And it has no terminal that could ever stop it again.
+    let session =
+        std::process::Command::new("ps").args(["-o", "sid=,tty=", "-p", &pid.to_string()]).output()?;
+    let session = String::from_utf8(session.stdout)?;
+    assert_eq!(session.split_whitespace().collect::<Vec<_>>(), [pid.to_string().as_str(), "?"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn interrupted_before_it_works() -> Test {
+    let world = World::new().await?;
+    let mut command = world.start("-d pod/stuck :8080")?;
+    command.stderr("waiting for a ready pod").await?;
+    let pid = pid_of(&world.listed(1).await?[0])?;
+    let ended = command.end("INT").await?;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(130), ""));
+    gone(pid).await
+}
+
+/// Killed, it leaves a socket and no forward; the next one has the port.
+#[tokio::test]
+async fn killed_and_started_again() -> Test {
+    let world = World::new().await?;
+    let ran = world.succeed("-d svc/api :80").await?;
+    let (port, pid) = (port_in(&ran.stdout)?, pid_of(&world.list().await?[0])?);
+    signal(pid, "KILL")?;
+    gone(pid).await?;
+    assert!(world.list().await?.is_empty());
+    let again = world.succeed(&format!("-d svc/api {port}:80")).await?;
+    assert_eq!(port_in(&again.stdout)?, port);
+    ask(port).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_termination_ends_it_in_order() -> Test {
+    let world = World::new().await?;
+    world.succeed("-d svc/api :80").await?;
+    let pid = pid_of(&world.list().await?[0])?;
+    assert!(is_alive(pid));
+    signal(pid, "TERM")?;
+    gone(pid).await?;
+    let left: Vec<_> = std::fs::read_dir(world.path("kubectl-fwd"))?
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|end| end == "sock"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+/// What has to ask somebody cannot do so in the background.
+#[tokio::test]
+async fn a_plugin_that_asks_questions() -> Test {
+    let world = World::new().await?;
+    let text = std::fs::read_to_string(world.sandbox.kubeconfig("admin"))?;
+    let mut config: Value = serde_json::from_str(&text)?;
+    config["users"][0]["user"] = serde_json::json!({ "exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", "exit 1"],
+        "interactiveMode": "Always",
+    } });
+    let path = world.write("asks", &config.to_string())?;
+    let ran = world.run(&format!("-d svc/api :80 --kubeconfig {}", path.display())).await?;
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("it has to ask questions"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("run this in a terminal once to log in"), "{}", ran.stderr);
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! `logs`: of what runs in the background, and of what did.
+
+use crate::harness::{Test, World, gone, id_in, pid_of, port_in, signal};
+
+#[tokio::test]
+async fn by_whatever_names_it() -> Test {
+    let world = World::new().await?;
+    let ran = world.succeed("-d svc/api :80 --name web").await?;
+    let (id, port) = (id_in(&ran.stderr)?, port_in(&ran.stdout)?);
+    for word in [id.as_str(), "web", &port.to_string(), "svc/api"] {
+        let log = world.succeed(&format!("logs {word}")).await?.stdout;
+        let line = log.lines().find(|line| line.contains("Forwarding from 127.0.0.1:")).ok_or("no line")?;
+        assert!(line.contains(&port.to_string()) && line.starts_with("20") && line.contains("Z "), "{line}");
+    }
+    let unknown = world.run("logs wbe").await?;
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("did you mean 'web'?"), "{unknown:?}");
+    let (_terminal, port) = world.working("pod/solo :8080").await?;
+    let none = world.run(&format!("logs {port}")).await?;
+    assert!(none.code == Some(1) && none.stderr.contains("not in the background"), "{none:?}");
+    Ok(())
+}
+
+/// What comes is printed as it comes, and the end of the process is the end of it.
+#[tokio::test]
+async fn followed_to_the_end() -> Test {
+    let world = World::new().await?;
+    world.sandbox.scale("sts", "default", "db", 1)?;
+    world.sandbox.settled().await?;
+    let id = id_in(&world.succeed("-d sts/db :8080").await?.stderr)?;
+    let mut logs = world.start(&format!("logs -f {id}"))?;
+    logs.stdout("Forwarding from").await?;
+    world.sandbox.delete("pod", "default", "db-0")?;
+    logs.stdout("waiting for a ready pod").await?;
+    logs.stdout("new connections go to the new one").await?;
+    world.succeed(&format!("stop {id}")).await?;
+    let ended = logs.wait().await?;
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stdout.trim_end().ends_with("sts/db: stopped"), "{}", ended.stdout);
+    // It is there still, for whoever wonders what has become of it.
+    assert_eq!(world.succeed(&format!("logs {id}")).await?.stdout, ended.stdout);
+    Ok(())
+}
+
+#[tokio::test]
+async fn interrupted() -> Test {
+    let world = World::new().await?;
+    let id = id_in(&world.succeed("-d svc/api :80").await?.stderr)?;
+    let mut logs = world.start(&format!("logs {id} --follow"))?;
+    logs.stdout("Forwarding from").await?;
+    assert_eq!(logs.end("INT").await?.code, Some(0));
+    assert_eq!(world.list().await?.len(), 1);
+    Ok(())
+}
+
+/// A process that is gone keeps its log for a while; those of long ago are swept.
+#[tokio::test]
+async fn swept() -> Test {
+    let world = World::new().await?;
+    let id = id_in(&world.succeed("-d svc/api :80").await?.stderr)?;
+    let pid = pid_of(&world.list().await?[0])?;
+    signal(pid, "KILL")?;
+    gone(pid).await?;
+    assert!(world.succeed(&format!("logs {id}")).await?.stdout.contains("Forwarding from"));
+    let directory = world.path("kubectl-fwd");
+    for count in 0..40 {
+        // No process has these numbers: they are beyond what systems give.
+        std::fs::write(directory.join(format!("{}-0000.log", 4_000_000_000_u32 + count)), "")?;
+    }
+    world.succeed("-d svc/api :80").await?;
+    let logs = std::fs::read_dir(directory)?.flatten();
+    let logs = logs.filter(|entry| entry.path().extension().is_some_and(|end| end == "log")).count();
+    assert_eq!(logs, 17, "16 of the dead, and one of the living");
+    Ok(())
+}

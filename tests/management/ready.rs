@@ -1,0 +1,103 @@
+//! `--ready-file`: what a script waits for.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::{Test, World, ask, within};
+
+async fn read(path: &Path) -> Result<Value, crate::harness::Failure> {
+    within("the ready file", async {
+        while !path.exists() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await?;
+    // Whole from the first moment on.
+    Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?)
+}
+
+#[tokio::test]
+async fn there_while_it_works() -> Test {
+    let world = World::new().await?;
+    let path = world.path("ready.json");
+    let forward = world.start("svc/api :80 sts/db :8080 --name x --ready-file ready.json")?;
+    let ready = read(&path).await?;
+    let targets: Vec<_> =
+        ready["forwards"].as_array().ok_or("no forwards")?.iter().map(|one| &one["target"]).collect();
+    assert_eq!(targets, ["svc/api", "sts/db"]);
+    let first = &ready["forwards"][0];
+    assert_eq!(
+        (&first["label"], &first["state"], &first["remotePort"], &first["pid"]),
+        (&"x".into(), &"active".into(), &80.into(), &ready["pid"])
+    );
+    assert!(first["pod"].is_string());
+    for one in ready["forwards"].as_array().into_iter().flatten() {
+        ask(one["localPort"].as_u64().and_then(|port| port.try_into().ok()).ok_or("no port")?).await?;
+    }
+    let listed = world.list().await?;
+    let keys = |forward: &Value| forward.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
+    assert_eq!(keys(first), keys(&listed[0]), "the shape is that of a list");
+    assert_eq!(forward.end("TERM").await?.code, Some(0));
+    assert!(!path.exists());
+    Ok(())
+}
+
+/// Not before everything works: one target has no pod yet.
+#[tokio::test]
+async fn not_too_early() -> Test {
+    let world = World::new().await?;
+    world.sandbox.scale("sts", "default", "db", 0)?;
+    world.sandbox.settled().await?;
+    let path = world.path("ready.json");
+    let mut forward = world.start("svc/api :80 sts/db :8080 --ready-file ready.json")?;
+    forward.port().await?;
+    forward.stderr("sts/db: waiting").await?;
+    assert!(!path.exists());
+    world.sandbox.scale("sts", "default", "db", 1)?;
+    read(&path).await?;
+    forward.end("INT").await?;
+    assert!(!path.exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_there_before() -> Test {
+    let world = World::new().await?;
+    let path = world.write("ready.json", "{\"pid\":1,\"forwards\":[]}")?;
+    let mut stuck = world.start("pod/stuck :8080 --ready-file ready.json")?;
+    stuck.stderr("waiting").await?;
+    assert!(!path.exists(), "a killed process's file is nobody's");
+    assert_eq!(stuck.end("INT").await?.code, Some(130));
+    // What is no ready file is somebody's.
+    world.write("ready.json", "precious")?;
+    for (line, words) in [
+        ("svc/api :80 --ready-file ready.json", "ready.json is no ready file"),
+        ("svc/api :80 --ready-file none/ready.json", "the ready file none/ready.json cannot be written"),
+        ("svc/api :80 --ready-file .", "cannot be written"),
+        ("-d svc/api :80 --ready-file ready.json", "ready.json is no ready file"),
+    ] {
+        let ran = world.run(line).await?;
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{line}");
+        assert!(ran.stderr.contains(words) && ran.stderr.contains("help: "), "{line}: {}", ran.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(path)?, "precious");
+    let left: Vec<_> = std::fs::read_dir(world.path("."))?.flatten().map(|entry| entry.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("tmp")), "{left:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_the_background() -> Test {
+    let world = World::new().await?;
+    let path = world.path("ready.json");
+    world.succeed("-d svc/api :80 --ready-file ready.json").await?;
+    assert!(path.exists(), "it is there when the command returns");
+    world.succeed("stop --all").await?;
+    within("the end of the file", async {
+        while path.exists() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
