@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails as its test does")]
 
-use std::{collections::BTreeMap, path::PathBuf};
+#[path = "wire/transcripts.rs"]
+mod transcripts;
+
+use std::collections::BTreeMap;
 
 use bytes::{Buf, Bytes, BytesMut};
 use flate2::{Decompress, FlushDecompress};
@@ -15,60 +18,7 @@ use kubectl_fwd::{
     },
     tunnel::websocket,
 };
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Line {
-    dir: String,
-    #[serde(default)]
-    hex: String,
-}
-
-/// One direction of a transcript, after the HTTP head.
-#[derive(Clone)]
-struct Side {
-    name: String,
-    bytes: Vec<u8>,
-    tunnelled: bool,
-}
-
-fn wire() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/wire")
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
-}
-
-/// Every transcript's bytes in one direction. Those without an upgrade have none.
-fn sides(direction: &str) -> Vec<Side> {
-    let mut sides = Vec::new();
-    for entry in std::fs::read_dir(wire()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "jsonl") {
-            continue;
-        }
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let bytes: Vec<u8> = text
-            .lines()
-            .map(|line| serde_json::from_str::<Line>(line).unwrap())
-            .filter(|line| line.dir == direction)
-            .flat_map(|line| unhex(&line.hex))
-            .collect();
-        let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
-        let first = std::str::from_utf8(&bytes[..head]).unwrap().lines().next().unwrap();
-        if direction == "s>c" && !first.contains(" 101 ") {
-            continue;
-        }
-        sides.push(Side { tunnelled: name.contains(".tunnel."), name, bytes: bytes[head..].to_vec() });
-    }
-    assert!(sides.len() >= 20, "transcripts are missing: {}", sides.len());
-    sides
-}
+use transcripts::{sides, unhex, wire};
 
 /// Cuts `bytes` whole, one by one, and at random.
 fn cuts(bytes: &[u8]) -> Vec<Vec<Bytes>> {

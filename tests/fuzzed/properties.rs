@@ -1,0 +1,435 @@
+//! What holds for any input whatever: each function takes bytes and panics where it does not hold.
+//!
+//! libFuzzer looks for such bytes (`fuzz/`), and `main.rs` beside this tries some at random in every test run.
+
+#![allow(unreachable_pub, reason = "the package of the fuzz targets has it as well")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+
+use bytes::{Bytes, BytesMut};
+use kubectl_fwd::{
+    cli::{
+        self, Invocation, duration,
+        grammar::{self, Token},
+        resolve::{Surroundings, resolve},
+    },
+    control::store::{self, Document, Reading, Set},
+    model::{
+        ports::{Address, PortSpec, Remote},
+        target::Target,
+    },
+    spdy::{
+        frame::{self, Decoder, Frame, FrameError},
+        session::{End, Event, PairId, Session, Turn},
+    },
+    tunnel::websocket::{self, Piece, WebSocketError},
+    ui::report::{Look, render},
+};
+
+/// Bytes to take choices and lengths from; past the end it gives zeros.
+struct Script<'a>(&'a [u8]);
+
+impl<'a> Script<'a> {
+    fn byte(&mut self) -> u8 {
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        first
+    }
+
+    fn word(&mut self) -> u16 {
+        u16::from_be_bytes([self.byte(), self.byte()])
+    }
+
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(length.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    /// The rest, cut where the byte in front says, again and again: no cut at 0, single bytes at 1.
+    fn cut(mut self) -> (Vec<u8>, Vec<Bytes>) {
+        let step = match usize::from(self.byte()) {
+            0 => usize::MAX,
+            step => step,
+        };
+        (self.0.to_vec(), self.0.chunks(step).map(Bytes::copy_from_slice).collect())
+    }
+}
+
+/// However the bytes are cut, the same frames come out, and then the same error.
+pub fn spdy_decoder(data: &[u8]) {
+    let (whole, parts) = Script(data).cut();
+    let (frames, error) = decoded(vec![Bytes::from(whole.clone())]);
+    assert_eq!(decoded(parts), (frames.clone(), error));
+    let carried: usize = frames.iter().map(|frame| payload(frame).len()).sum();
+    assert!(carried <= whole.len(), "bytes out of nowhere");
+    for frame in &frames {
+        if let Frame::SynStream { stream, block, priority, .. } = frame {
+            assert!(*stream > 0 && *stream <= frame::MAX_STREAM_ID && *priority < 8);
+            assert!(block.len() <= frame::MAX_CONTROL);
+        }
+    }
+}
+
+fn payload(frame: &Frame) -> &[u8] {
+    if let Frame::Data { payload, .. } = frame { payload } else { &[] }
+}
+
+/// All frames, the pieces of DATA that follow one another on a stream as one.
+fn decoded(parts: Vec<Bytes>) -> (Vec<Frame>, Option<FrameError>) {
+    let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
+    for mut part in parts {
+        loop {
+            match decoder.decode(&mut part) {
+                Ok(Some(frame)) => join(&mut frames, frame),
+                Ok(None) => break,
+                Err(error) => return (frames, Some(error)),
+            }
+        }
+        assert!(part.is_empty(), "more was wanted while there was some");
+    }
+    (frames, None)
+}
+
+fn join(frames: &mut Vec<Frame>, next: Frame) {
+    if let (
+        Some(Frame::Data { stream, payload, fin: fin @ false }),
+        Frame::Data { stream: of, payload: more, fin: last },
+    ) = (frames.last_mut(), &next)
+        && stream == of
+    {
+        *payload = [payload.as_ref(), more.as_ref()].concat().into();
+        *fin = *last;
+        return;
+    }
+    frames.push(next);
+}
+
+/// However the bytes are cut, the same payload and the same control frames come out, and then the same error.
+pub fn websocket_decoder(data: &[u8]) {
+    let (whole, parts) = Script(data).cut();
+    let all = unwrapped(vec![Bytes::from(whole.clone())]);
+    assert!(all.payload.len() <= whole.len(), "bytes out of nowhere");
+    assert!(all.messages.iter().all(|at| *at <= all.payload.len()));
+    assert_eq!(unwrapped(parts), all);
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Unwrapped {
+    payload: Vec<u8>,
+    /// Where in the payload messages ended.
+    messages: Vec<usize>,
+    pings: Vec<Bytes>,
+    closed: Vec<u16>,
+    error: Option<WebSocketError>,
+}
+
+fn unwrapped(parts: Vec<Bytes>) -> Unwrapped {
+    let (mut decoder, mut all) = (websocket::Decoder::default(), Unwrapped::default());
+    for mut part in parts {
+        loop {
+            match decoder.decode(&mut part) {
+                Ok(Some(Piece::Payload { bytes, ends, .. })) => {
+                    all.payload.extend_from_slice(&bytes);
+                    if ends {
+                        all.messages.push(all.payload.len());
+                    }
+                }
+                Ok(Some(Piece::Ping(payload))) => {
+                    assert!(payload.len() <= 125);
+                    all.pings.push(payload);
+                }
+                Ok(Some(Piece::Close(status))) => all.closed.push(status),
+                Ok(None) => break,
+                Err(error) => {
+                    all.error = Some(error);
+                    return all;
+                }
+            }
+        }
+        assert!(part.is_empty(), "more was wanted while there was some");
+    }
+    all
+}
+
+/// A peer that says anything at all: what we write stays SPDY with ascending ids, a pair ends once, and nothing is
+/// heard of it afterwards.
+pub fn spdy_session(data: &[u8]) {
+    let mut script = Script(data);
+    let mut peer = Peer::new(script.byte() & 1 == 0);
+    while !script.0.is_empty() {
+        let op = script.byte();
+        let alive = match op % 12 {
+            0 | 1 => peer.open(script.word()),
+            2 | 3 => peer.send(script.byte(), script.word(), op & 0x80 != 0),
+            4 => peer.reset(script.byte()),
+            5 => peer.keep_alive(),
+            6 => peer.flush(),
+            // What an honest peer would say of one of our streams, at a time of its own.
+            7 => peer.answer(script.byte(), |stream, out| {
+                out.extend_from_slice(&(0x8003_0002_u32).to_be_bytes());
+                out.extend_from_slice(&(u32::from(op >> 7) << 24 | 4).to_be_bytes());
+                out.extend_from_slice(&stream.to_be_bytes());
+            }),
+            8 => peer.answer(script.byte(), |stream, out| frame::put_reset(out, stream, 3)),
+            9 => {
+                let payload = script.take(usize::from(op >> 4));
+                peer.answer(script.byte(), |stream, out| {
+                    out.extend_from_slice(&frame::data_head(stream, payload.len(), op & 0x80 != 0));
+                    out.extend_from_slice(payload);
+                })
+            }
+            10 => {
+                let mut out = BytesMut::new();
+                frame::put_ping(&mut out, u32::from(script.byte()));
+                peer.hear(&out)
+            }
+            _ => {
+                let length = usize::from(script.byte());
+                peer.hear(script.take(length))
+            }
+        };
+        if !alive {
+            break;
+        }
+    }
+    peer.end();
+}
+
+/// A session and what its peer has seen of it.
+struct Peer {
+    session: Session,
+    /// Pairs that were opened and did not end.
+    live: BTreeSet<PairId>,
+    all: Vec<PairId>,
+    finished: BTreeSet<PairId>,
+    decoder: Decoder,
+    /// The streams we opened, in their order.
+    streams: Vec<u32>,
+    data_of: BTreeMap<u32, PairId>,
+}
+
+impl Peer {
+    fn new(credit: bool) -> Self {
+        Self {
+            session: Session::new(credit),
+            live: BTreeSet::new(),
+            all: Vec::new(),
+            finished: BTreeSet::new(),
+            decoder: Decoder::default(),
+            streams: Vec::new(),
+            data_of: BTreeMap::new(),
+        }
+    }
+
+    fn pick(&self, choice: u8) -> Option<PairId> {
+        self.all.get(usize::from(choice) % self.all.len().max(1)).copied()
+    }
+
+    fn open(&mut self, port: u16) -> bool {
+        let mut out = BytesMut::new();
+        if let Some(pair) = self.session.open(port, &mut out) {
+            assert!(self.live.insert(pair), "a pair twice");
+            self.all.push(pair);
+        }
+        self.read(out)
+    }
+
+    fn send(&mut self, choice: u8, length: u16, fin: bool) -> bool {
+        let Some(pair) = self.pick(choice) else { return true };
+        let usable = self.live.contains(&pair) && !self.finished.contains(&pair);
+        match self.session.send(pair, usize::from(length), fin) {
+            Turn::Now(head) => {
+                assert!(usable);
+                if fin {
+                    self.finished.insert(pair);
+                }
+                let stream = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+                assert_eq!(*self.data_of.entry(stream).or_insert(pair), pair, "one stream for two pairs");
+                let mut out = BytesMut::from(&head[..]);
+                out.resize(out.len() + usize::from(length), 0);
+                self.read(out)
+            }
+            Turn::Wait => {
+                assert!(usable);
+                true
+            }
+            Turn::Never => {
+                assert!(!usable);
+                true
+            }
+        }
+    }
+
+    fn reset(&mut self, choice: u8) -> bool {
+        let Some(pair) = self.pick(choice) else { return true };
+        let mut out = BytesMut::new();
+        self.session.reset(pair, &mut out);
+        self.live.remove(&pair);
+        self.read(out)
+    }
+
+    fn keep_alive(&mut self) -> bool {
+        let mut out = BytesMut::new();
+        self.session.keep_alive(&mut out);
+        assert!(!out.is_empty(), "no question was asked");
+        self.read(out)
+    }
+
+    fn flush(&mut self) -> bool {
+        let mut out = BytesMut::new();
+        self.session.flush(&mut out);
+        self.read(out)
+    }
+
+    fn answer(&mut self, choice: u8, frame: impl FnOnce(u32, &mut BytesMut)) -> bool {
+        let Some(&stream) = self.streams.get(usize::from(choice) % self.streams.len().max(1)) else {
+            return true;
+        };
+        let mut out = BytesMut::new();
+        frame(stream, &mut out);
+        self.hear(&out)
+    }
+
+    /// Takes in what the peer says; false once that cannot be read.
+    fn hear(&mut self, bytes: &[u8]) -> bool {
+        let mut input = Bytes::copy_from_slice(bytes);
+        loop {
+            match self.session.receive(&mut input) {
+                Ok(None) => break,
+                Ok(Some(Event::Data(pair, payload))) => {
+                    assert!(self.live.contains(&pair) && !payload.is_empty());
+                }
+                Ok(Some(Event::DataEnd(pair))) => assert!(self.live.contains(&pair)),
+                Ok(Some(Event::Ended(pair, end))) => {
+                    assert!(self.live.remove(&pair), "it ended twice");
+                    assert!(!matches!(end, End::Failed(text) if text.is_empty() || text.len() > 16 * 1024));
+                }
+                Ok(Some(Event::Pong(_) | Event::GoAway)) => {}
+                Err(_) => return false,
+            }
+        }
+        assert!(input.is_empty());
+        self.flush()
+    }
+
+    /// Reads what we wrote.
+    fn read(&mut self, out: BytesMut) -> bool {
+        assert_eq!(self.session.len(), self.live.len());
+        let mut out = out.freeze();
+        while let Some(frame) = self.decoder.decode(&mut out).expect("we write SPDY") {
+            match frame {
+                // The question to the reader, which has its answer in being refused.
+                Frame::SynStream { stream: 1, .. } => {
+                    assert!(!self.streams.is_empty() || !self.all.is_empty());
+                }
+                Frame::SynStream { stream, .. } => {
+                    assert!(self.streams.last().is_none_or(|last| *last < stream), "ids ascend");
+                    self.streams.push(stream);
+                }
+                Frame::Data { stream, .. } | Frame::Reset { stream, .. } => {
+                    assert!(self.streams.contains(&stream), "a stream that was not opened");
+                }
+                Frame::Ping { .. } => {}
+                other => panic!("a client does not write {other:?}"),
+            }
+        }
+        true
+    }
+
+    /// Nothing is left half written.
+    fn end(mut self) {
+        let mut out = BytesMut::new();
+        frame::put_ping(&mut out, 7);
+        let mut out = out.freeze();
+        assert_eq!(self.decoder.decode(&mut out), Ok(Some(Frame::Ping { id: 7 })));
+    }
+}
+
+/// Any words are understood or refused; what is said of them keeps to one's terminal and to oneself.
+pub fn command_line(data: &[u8]) {
+    const SECRET: &str = "hush-hush";
+    let words = ["--token", SECRET]
+        .map(OsString::from)
+        .into_iter()
+        .chain(data.split(|byte| *byte == b'\n').map(word));
+    let words: Vec<OsString> = words.collect();
+    let outcome = cli::parse(&words).and_then(|invocation| match invocation {
+        Invocation::Forward(typed) => resolve(*typed, Surroundings::default()).map(drop),
+        _ => Ok(()),
+    });
+    if let Err(fatal) = outcome {
+        let said = render(&fatal, Look { fancy: false, color: false });
+        assert!(said.starts_with("error: "), "{said:?}");
+        assert!(!said.contains(SECRET), "{said:?}");
+        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+    }
+}
+
+/// Any text is a set or has problems with a place each, and a set is the same when it is written and read once more.
+pub fn sets_file(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Reading { set, problems, spoilt } = store::read(&text);
+    for place in &problems {
+        let (from, to) = (place.offset, place.offset + place.length);
+        assert!(text.get(from..to).is_some(), "{from}..{to} is no place in the text");
+    }
+    let document = Document { name: "fwd.yaml".to_owned(), text: text.clone().into_owned() };
+    if problems.is_empty() {
+        assert!(!spoilt);
+        let written = store::write(&set);
+        let again = store::read(&written);
+        assert!(again.problems.is_empty(), "{:?} in {written}", again.problems);
+        assert_eq!(without_lines(again.set), without_lines(set), "{written}");
+    } else {
+        let said = render(&document.invalid(problems, ""), Look { fancy: false, color: false });
+        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+    }
+}
+
+fn without_lines(mut set: Set) -> Set {
+    set.entries.iter_mut().for_each(|entry| entry.line = 0);
+    set
+}
+
+#[cfg(unix)]
+fn word(bytes: &[u8]) -> OsString {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::ffi::OsStr::from_bytes(bytes).to_owned()
+}
+
+#[cfg(not(unix))]
+fn word(bytes: &[u8]) -> OsString {
+    String::from_utf8_lossy(bytes).into_owned().into()
+}
+
+/// The small grammars: what they take means something, and is the same when it is written and read once more.
+pub fn grammar(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(port) = PortSpec::parse(&text) {
+        assert!(!matches!(port.remote, Remote::Number(0)));
+        assert!(!matches!(&port.remote, Remote::Name(name) if name.is_empty()));
+        assert_eq!(PortSpec::parse(&port.to_string()).as_ref(), Ok(&port), "{port}");
+    }
+    if let Ok(address) = Address::parse(&text) {
+        assert_eq!(Address::parse(&address.to_string()), Ok(address));
+    }
+    if let Ok(target) = Target::parse(&text) {
+        assert_eq!(Target::parse(&target.to_string()).as_ref(), Ok(&target), "{target}");
+    }
+    let _ = (duration::parse(&text), duration::parse_timeout(&text));
+    let tokens: Vec<Token<'_>> = text
+        .split(' ')
+        .map(|word| match word.as_bytes() {
+            [b'p', b'=', ..] => Token::Port(&word[2..]),
+            [b'l', b'=', ..] => Token::Selector(&word[2..]),
+            _ => Token::Word(word),
+        })
+        .collect();
+    if let Ok(requests) = grammar::requests(&tokens) {
+        let ports: usize = requests.iter().map(|request| request.ports.len()).sum();
+        assert!(!requests.is_empty() && requests.iter().all(|request| !request.ports.is_empty()));
+        assert_eq!(requests.len() + ports, tokens.len(), "a word is lost");
+    }
+}

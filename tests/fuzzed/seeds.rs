@@ -1,0 +1,77 @@
+//! Inputs to begin from: the recorded transcripts, and lines that people type.
+
+#![allow(unreachable_pub, reason = "the package of the fuzz targets has it as well")]
+
+use crate::transcripts::sides;
+
+/// Longer ones teach a fuzzer nothing that these do not.
+const LONGEST: usize = 8 * 1024;
+
+/// What stands before bytes that are not to be cut.
+const UNCUT: u8 = 0;
+
+/// Each target's name and its seeds.
+pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let recorded = |tunnelled: bool| {
+        // That one is a megabyte of the same.
+        let telling = sides("s>c").into_iter().filter(|side| !side.name.starts_with("client-rst"));
+        telling.filter(move |side| side.tunnelled == tunnelled).map(|mut side| {
+            side.bytes.truncate(LONGEST);
+            side.bytes
+        })
+    };
+    let uncut = |bytes: Vec<u8>| [vec![UNCUT], bytes].concat();
+    let lines = |lines: &[&str], between: &str| {
+        lines.iter().map(|line| line.replace(' ', between).into_bytes()).collect::<Vec<_>>()
+    };
+    vec![
+        ("spdy_decoder", recorded(false).map(uncut).collect()),
+        ("websocket_decoder", recorded(true).map(uncut).collect()),
+        ("spdy_session", recorded(false).map(|bytes| session(&bytes)).collect()),
+        ("command_line", lines(LINES, "\n")),
+        ("sets_file", SETS.iter().map(|text| text.as_bytes().to_vec()).collect()),
+        ("grammar", lines(WORDS, " ")),
+    ]
+}
+
+/// Two pairs, a few bytes for each, and what a server said once, in pieces.
+fn session(heard: &[u8]) -> Vec<u8> {
+    let mut script = vec![0, 0, 0, 80, 0, 0, 81, 2, 0, 0, 9, 2, 1, 0, 9, 7, 0, 7, 1, 7, 2, 7, 3];
+    for piece in heard.chunks(200) {
+        script.extend([11, piece.len() as u8]);
+        script.extend_from_slice(piece);
+    }
+    script.extend([5, 6, 9, 1, 0x82, 0, 0, 1, 4, 1]);
+    script
+}
+
+const LINES: &[&str] = &[
+    "svc/api 8080:80",
+    "svc/api --port 8080:80 --port=9090:metrics",
+    "svc/api 8080:80 svc/db 5432 pod/x :6379",
+    "-l app=web 8080 --context=x -nx -n=y --as-group a --as-group b",
+    "staging/svc/api unix:/tmp/api.sock:80 --hold 1m30s --address 127.0.0.1,::1",
+    "svc/db :5432 -- psql -h 127.0.0.1",
+    "help version",
+    "--request_timeout 5 -v=6 -qn x deploy/web 3000 --color never --give-up=false",
+];
+
+const WORDS: &[&str] = &[
+    "svc/api",
+    "staging/deploy/web",
+    "8080:80",
+    "[::1]:8080:http",
+    "127.0.0.1::80",
+    "unix:/tmp/a.sock:80",
+    "svc/api p=8080:80 l=app=web 0:80",
+    "1h2m3.5s",
+    "localhost",
+];
+
+const SETS: &[&str] = &[
+    include_str!("../../examples/fwd.yaml"),
+    "version: 1\nauto: true\nkubeconfig: ../config\nforwards: []\n",
+    "version: 1\nforwards:\n- {target: svc/api, ports: [80, '81:http'], name: \"a b\", hold: 1h2m, address: 'localhost,::1'}\n",
+    "{\"version\": 1, \"forwards\": [{\"selector\": \"app in (a, b)\", \"ports\": \":80\", \"podRunningTimeout\": 0}]}",
+    "version: 2\nforwards: &a [*a]\n---\n",
+];
