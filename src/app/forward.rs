@@ -67,8 +67,10 @@ pub(super) async fn forward(
         process.tell(&report::warning(fatal, color));
     }
     let started = tokio::select! {
-        _ = process.signals.next() => return process.end(Ok(INTERRUPTED)).await,
+        // What works has said so already, and whoever read that may interrupt in the same moment.
+        biased;
         started = start(&process.registry, wanted, keep_going) => started,
+        _ = process.signals.next() => return process.end(Ok(INTERRUPTED)).await,
     };
     let ready = started.and_then(|(ids, failures)| {
         for fatal in &failures {

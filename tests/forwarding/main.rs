@@ -18,6 +18,7 @@ mod pods;
 mod pool;
 mod replay;
 mod rights;
+mod secrets;
 mod sessions;
 mod targets;
 mod traffic;

@@ -1,0 +1,45 @@
+//! What the log shows at its loudest: a lot, and nothing that opens anything.
+
+use http::StatusCode;
+use sandbox::faults::Denial;
+use sandbox::forward::Ended;
+
+use crate::harness::{Test, ask, cluster, fwd};
+
+fn holds_no_credential(line: &str, ended: Ended) {
+    let log = ended.stdout + &ended.stderr;
+    assert!(log.contains(" DEBUG "), "{line}: {log}");
+    for secret in ["token-of-", "s3cret", "Bearer", "Basic ", "uthorization:"] {
+        assert!(!log.contains(secret), "{line}: {secret} in {log}");
+    }
+}
+
+/// A token of the kubeconfig, and one of the command line, each refused for a while.
+#[tokio::test]
+async fn tokens_are_not_logged() -> Test {
+    let sandbox = cluster().await?;
+    for line in ["svc/api :80 -v 9", "svc/api :80 -v 9 --token token-of-dev"] {
+        let mut forward = fwd(&sandbox, line)?;
+        let port = forward.port().await?;
+        ask(port).await?;
+        sandbox.faults().deny(Denial::new(StatusCode::UNAUTHORIZED).path("/portforward"));
+        sandbox.faults().reset_all();
+        forward.stderr("(401)").await?;
+        sandbox.faults().clear();
+        forward.stderr("connected to pod ").await?;
+        ask(port).await?;
+        holds_no_credential(line, forward.end("INT").await?);
+    }
+    Ok(())
+}
+
+/// Nor is a password, which this cluster does not take.
+#[tokio::test]
+async fn passwords_are_not_logged() -> Test {
+    let sandbox = cluster().await?;
+    let line = "svc/api :80 -v 9 --username u --password s3cret";
+    let ended = fwd(&sandbox, line)?.wait().await?;
+    assert_eq!(ended.code, Some(1));
+    holds_no_credential(line, ended);
+    Ok(())
+}
