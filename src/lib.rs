@@ -2,6 +2,38 @@
 //! pods restart, roll and vanish, while connections break and while the API server is away. This crate is all of it;
 //! the binary only hands over the command line.
 //!
+//! # From Rust
+//!
+//! A [`forward::registry::Registry`] is all that an embedding program needs: it takes what is to be forwarded as
+//! [`forward::Wanted`], finds clusters by kubectl's [flags](cluster::flags::Flags) and
+//! [environment](cluster::flags::Environment), and tells what happens as [`model::event::Event`]s. It runs in the
+//! caller's tokio runtime, prints nothing and reads no environment by itself.
+//!
+//! ```no_run
+//! use kubectl_fwd::{
+//!     cli::resolve::Surroundings,
+//!     cluster::flags::Flags,
+//!     error::Fatal,
+//!     forward::{GRACE, Options, Request, Wanted, registry::Registry},
+//!     model::{ports::PortSpec, target::{Kind, Target}},
+//! };
+//!
+//! # async fn forward() -> Result<(), Fatal> {
+//! let (events, _) = tokio::sync::broadcast::channel(256);
+//! let registry = Registry::new(Flags::default(), Surroundings::read().cluster, true, events);
+//! let ports = vec![PortSpec::parse("8080:http").expect("a port")];
+//! let request = Request { target: Target::object(Kind::Service, "api"), ports };
+//! let wanted = Wanted { request, options: Options::default(), context: None, label: None };
+//! let ids = registry.start(vec![wanted]).await?; // it works now
+//! registry.stop(&ids, GRACE).await.expect("they are there");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/forward.rs` in the repository follows the events as well. Programs in other languages drive
+//! `kubectl-fwd serve`, see `docs/CONTROL.md`. The other modules are public so that each floor can be tested and measured by
+//! itself; before 1.0 they change without notice.
+//!
 //! # The floors
 //!
 //! Imports go down only. A floor knows nothing of those above it.
