@@ -1,6 +1,6 @@
 //! Answers clients, on the socket and on stdin.
 //!
-//! A client is one task. It reads a line when fewer than [`MAX_PENDING`] answers are due, carries each request out in a
+//! A client is one task. It reads a line when fewer than `MAX_PENDING` answers are due, carries each request out in a
 //! task of its own, so that a slow one holds up no other, and hands what there is to say to a writer. It never waits for
 //! the writer: a client whose queue is full, or that does not read a line in time, is dropped.
 //!

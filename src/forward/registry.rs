@@ -1,7 +1,7 @@
 //! The forwards of a process: they come one by one or in groups, are listed, and go one by one.
 //!
 //! A forward is one port of one target. Those that were asked for together as one target share a supervisor, which
-//! ends with the last of them; what forwards share beyond that is in [`site`](super::site).
+//! ends with the last of them; what forwards share beyond that is in `site`.
 
 use std::{
     future::Future,
