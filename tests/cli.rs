@@ -87,7 +87,13 @@ fn usage_errors_are_a_few_plain_lines() {
         ),
         (
             "version extra",
-            "error: Unrecognized argument: extra\n  help: 'kubectl fwd --help' shows how it is used\n",
+            "error: there is a word too many: 'extra'\n  help: 'kubectl fwd version --help' shows how it is used\n",
+        ),
+        ("logs", "error: FORWARD is missing\n  help: 'kubectl fwd logs --help' shows how it is used\n"),
+        (
+            "lst",
+            "error: no port is given for pod/lst\n  help: did you mean 'kubectl fwd list'? To forward, write its ports behind \
+             it: kubectl fwd pod/lst 8080:80\n",
         ),
     ] {
         let output = fwd(line);

@@ -14,6 +14,9 @@
 //! target before it; one typed before any target (`--port 80 svc/api`, `8080 -l app=web`) belongs to the only one.
 //! `-l SELECTOR` is a target and `--port PORT` is a port, wherever they stand.
 
+use argh::ArgsInfo as _;
+
+use super::args::Command;
 use crate::{
     error::Fatal,
     forward::Request,
@@ -83,9 +86,25 @@ pub fn requests(tokens: &[Token<'_>]) -> Result<Vec<Request>, Fatal> {
     match requests.iter().find(|request| request.ports.is_empty()) {
         None => Ok(requests),
         Some(Request { target, .. }) => {
-            Err(Fatal::new("fwd::usage::no_ports", format!("no port is given for {target}"))
-                .help(format!("write its ports behind it: kubectl fwd {target} 8080:80")))
+            let fatal = Fatal::new("fwd::usage::no_ports", format!("no port is given for {target}"));
+            let ports = format!("write its ports behind it: kubectl fwd {target} 8080:80");
+            Err(match command_like(target) {
+                Some(command) => {
+                    fatal.help(format!("did you mean 'kubectl fwd {command}'? To forward, {ports}"))
+                }
+                None => fatal.help(ports),
+            })
         }
+    }
+}
+
+/// The command that was probably meant by a word that was read as a pod.
+fn command_like(target: &Target) -> Option<&'static str> {
+    match target {
+        Target { namespace: None, subject: Subject::Object(Kind::Pod, name) } => {
+            nearest(name, Command::get_subcommands().into_iter().map(|command| command.name))
+        }
+        _ => None,
     }
 }
 

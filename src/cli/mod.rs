@@ -85,8 +85,18 @@ fn with_argh<T: FromArgs>(argv: &[String]) -> Result<T, Fatal> {
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     // What argh finds wrong here is rare: the normaliser has seen to flags and their values.
     T::from_args(&[NAME], &argv).map_err(|exit| {
-        Fatal::new("fwd::usage::arguments", exit.output.trim().to_owned())
-            .help(format!("'{NAME} --help' shows how it is used"))
+        let said = exit.output.trim();
+        let what = if let Some(word) = said.strip_prefix("Unrecognized argument: ") {
+            format!("there is a word too many: '{word}'")
+        } else if let Some(missing) = said.strip_prefix("Required positional arguments not provided:") {
+            format!("{} is missing", missing.trim())
+        } else {
+            said.to_owned()
+        };
+        let command = argv.first().copied().filter(|word| !word.starts_with('-'));
+        let words: Vec<&str> = std::iter::once(NAME).chain(command).collect();
+        Fatal::new("fwd::usage::arguments", what)
+            .help(format!("'{} --help' shows how it is used", words.join(" ")))
     })
 }
 
@@ -113,6 +123,8 @@ mod tests {
             matches!(parse_line("help version"), Ok(Invocation::Help(text)) if text.contains("fwd version"))
         );
         let extra = parse_line("version extra").err().map(|fatal| fatal.to_string());
-        assert_eq!(extra.as_deref(), Some("Unrecognized argument: extra"));
+        assert_eq!(extra.as_deref(), Some("there is a word too many: 'extra'"));
+        let missing = parse_line("logs").err().map(|fatal| fatal.to_string());
+        assert_eq!(missing.as_deref(), Some("FORWARD is missing"));
     }
 }
