@@ -18,6 +18,8 @@ pub mod codes {
     pub const METHOD_NOT_FOUND: i64 = -32601;
     /// The method does not take these parameters.
     pub const INVALID_PARAMS: i64 = -32602;
+    /// It panicked.
+    pub const INTERNAL: i64 = -32603;
     /// It was understood and could not be done; `data` says why and what to do.
     pub const FAILED: i64 = -32000;
     /// No forward has this id.

@@ -9,11 +9,12 @@
 
 use std::{
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -267,8 +268,7 @@ impl Server {
         match request {
             Err(refusal) => Outcome { answer: refusal.answer(), events: None },
             Ok(Request { id, method, params }) => {
-                let outcome = self.methods.call(&method, params).await;
-                let (outcome, events) = match outcome {
+                let (outcome, events) = match unless_it_panics(self.methods.call(&method, params)).await {
                     Ok(Done::Result(result)) => (Ok(result), None),
                     Ok(Done::Subscribed(events)) => (Ok(Value::Null), Some(events)),
                     Err(error) => (Err(error), None),
@@ -277,6 +277,14 @@ impl Server {
             }
         }
     }
+}
+
+/// A client that asked for something is told of a panic, too; what that was about is on stderr.
+async fn unless_it_panics(call: impl Future<Output = Result<Done, rpc::Error>>) -> Result<Done, rpc::Error> {
+    // What a method shares with others is behind locks that each of them takes as it finds it.
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
+        Err(rpc::Error::new(rpc::codes::INTERNAL, "the request failed by a mistake of this program"))
+    })
 }
 
 async fn next_event(events: &mut Option<Subscription>) -> Result<Arc<Event>, broadcast::error::RecvError> {
@@ -387,6 +395,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered() {
+        let told = unless_it_panics(async { panic!("on purpose") }).await;
+        assert!(told.is_err_and(|error| error.code == rpc::codes::INTERNAL));
     }
 
     #[tokio::test]
