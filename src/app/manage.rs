@@ -50,7 +50,9 @@ pub(super) async fn stop(place: &Place, stop: &args::Stop, common: &Common) -> R
 }
 
 async fn stop_all(place: &Place, common: &Common) -> Result<u8, Fatal> {
-    let Answers { results, problems } = ask_all::<usize>(place, names::STOP_ALL).await;
+    let Answers { results, mut problems } = ask_all::<usize>(place, names::STOP_ALL).await;
+    // Not all of them, then: the last of the problems is what the command fails with.
+    let fails = problems.pop();
     warn(&problems, common);
     let text = match results.iter().map(|(_, count)| count).sum() {
         0 => "nothing was forwarded\n".to_owned(),
@@ -58,8 +60,7 @@ async fn stop_all(place: &Place, common: &Common) -> Result<u8, Fatal> {
         count => format!("{count} forwards stopped\n"),
     };
     let printed = if common.ui.quiet { Ok(0) } else { print(&text) };
-    // Not all of them, then.
-    problems.into_iter().next().map_or(printed, Err)
+    fails.map_or(printed, Err)
 }
 
 async fn stop_some(place: &Place, words: &[String], common: &Common) -> Result<u8, Fatal> {

@@ -90,6 +90,8 @@ async fn places_that_others_made() -> Test {
         let ran = world.run("list -o json").await?;
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "[]\n"), "{what}");
         assert!(ran.stderr.contains(says) && ran.stderr.contains("help: "), "{what}: {}", ran.stderr);
+        let ran = world.run("stop --all").await?;
+        assert_eq!((ran.code, ran.stderr.matches(says).count()), (Some(1), 1), "{what}: {}", ran.stderr);
         assert_eq!(fs::read_dir(&elsewhere)?.count(), 0, "{what}");
         let mut command = world.command("serve");
         command.env("TMPDIR", &nowhere);
