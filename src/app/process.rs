@@ -113,8 +113,13 @@ impl Process {
                 registry.shutdown(GRACE).await;
                 server.shutdown().await;
             } => {}
-            // Whoever asks does not want to wait any longer.
-            _ = signals.next() => {}
+            // Whoever asks twice does not want to wait any longer. Once may come with whatever else ended it: Ctrl-C in a
+            // terminal closes a parent's pipe as well.
+            () = async {
+                while signals.heard() < 2 {
+                    signals.next().await;
+                }
+            } => {}
         }
         let ended = if signals.heard() > 1 { Ok(INTERRUPTED) } else { ended };
         // The view ends by itself once every sender is gone; this is for one that somebody kept.

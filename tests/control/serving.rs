@@ -39,6 +39,36 @@ async fn for_a_parent() -> Test {
     Ok(())
 }
 
+/// Ctrl-C in a terminal reaches the parent, which closes the pipe, and the process itself: that is asking once.
+#[tokio::test]
+async fn a_closed_pipe_and_a_signal_are_one_end() -> Test {
+    let world = World::new().await?;
+    let mut child = world.command("serve --stdio").stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let mut stdin = child.stdin.take().ok_or("no stdin")?;
+    let mut stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
+    let params = json!({ "resource_type": "svc", "name": "api", "remote_port": 9000 });
+    let start = json!({ "jsonrpc": "2.0", "id": 1, "method": "portforward:start", "params": params });
+    stdin.write_all(format!("{start}\n").as_bytes()).await?;
+    within("the answer", stdout.read_line(&mut String::new())).await??;
+    let port = u16::try_from(world.list().await?[0]["localPort"].as_u64().unwrap_or_default())?;
+    let mut client = connect(port).await?;
+    let mut byte = [0; 1];
+    client.write_all(&byte).await?;
+    within("the first echo", client.read_exact(&mut byte)).await??;
+    drop(stdin);
+    within("the end of the listener", async { while connect(port).await.is_ok() {} }).await?;
+    let pid = child.id().ok_or("it is gone")?.to_string();
+    assert!(tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await?.success());
+    // Answered in the drain, long after the signal has come.
+    for _ in 0..30 {
+        client.write_all(&byte).await?;
+        within("an echo", client.read_exact(&mut byte)).await??;
+    }
+    drop(client);
+    assert_eq!(within("its end", child.wait()).await??.code(), Some(0));
+    Ok(())
+}
+
 #[tokio::test]
 async fn signals_end_it() -> Test {
     let world = World::new().await?;
