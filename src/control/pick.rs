@@ -107,40 +107,18 @@ mod tests {
     use miette::Diagnostic;
 
     use super::*;
-    use crate::model::{
-        forward::{Bytes, Connections, ForwardId, State},
-        ports::Remote,
-    };
+    use crate::model::{forward::ForwardId, ports::Remote};
 
     fn forward(id: u64, namespace: &str, target: &str, local: u16, remote: &str) -> PortForward {
         let plain = target.strip_prefix("x/").unwrap_or(target);
         let (kind, name) = plain.split_once('/').unwrap_or(("selector", plain));
+        let remote = remote.parse().map_or_else(|_| Remote::Name(remote.into()), Remote::Number);
         PortForward {
             id: ForwardId::from_bits(id),
-            resource_type: kind.into(),
-            name: name.into(),
             namespace: namespace.into(),
             local_port: Some(local),
-            remote_port: remote.parse().map_or_else(|_| Remote::Name(remote.into()), Remote::Number),
-            active: true,
-            context: None,
-            address: "localhost".into(),
-            local: None,
-            pod: None,
-            pod_port: None,
-            state: State::Active,
-            since: jiff::Timestamp::UNIX_EPOCH,
-            connections: Connections::default(),
-            bytes: Bytes::default(),
-            restarts: 0,
-            pid: 1,
-            last_error: None,
-            label: None,
             target: target.into(),
-            kubeconfig: None,
-            hold_ms: 30_000,
-            pod_running_timeout_ms: 60_000,
-            auto_port: false,
+            ..PortForward::example(kind, name, remote)
         }
     }
 

@@ -201,6 +201,40 @@ pub struct Bytes {
 }
 
 #[cfg(test)]
+impl PortForward {
+    /// One that works, from local port 8080; tests say what else matters to them.
+    pub(crate) fn example(resource_type: &str, name: &str, remote_port: Remote) -> Self {
+        Self {
+            id: ForwardId::from_bits(0),
+            resource_type: resource_type.into(),
+            name: name.into(),
+            namespace: "default".into(),
+            local_port: Some(8080),
+            remote_port,
+            active: true,
+            context: None,
+            address: "localhost".into(),
+            local: None,
+            pod: None,
+            pod_port: None,
+            state: State::Active,
+            since: Timestamp::UNIX_EPOCH,
+            connections: Connections::default(),
+            bytes: Bytes::default(),
+            restarts: 0,
+            pid: 1,
+            last_error: None,
+            label: None,
+            target: String::new(),
+            kubeconfig: None,
+            hold_ms: 30_000,
+            pod_running_timeout_ms: 60_000,
+            auto_port: false,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -156,37 +156,21 @@ const UNITS: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 mod tests {
     use super::*;
     use crate::model::{
-        forward::{Bytes, Connections, ForwardId},
+        forward::{Bytes, Connections},
         ports::Remote,
     };
 
     fn forward(target: &str) -> PortForward {
         PortForward {
-            id: ForwardId::from_bits(0),
-            resource_type: "service".into(),
-            name: "api".into(),
-            namespace: "default".into(),
-            local_port: Some(8080),
-            remote_port: Remote::Name("http".into()),
-            active: true,
             context: Some("prod".into()),
-            address: "localhost".into(),
-            local: None,
             pod: Some("api-1".into()),
             pod_port: Some(80),
-            state: State::Active,
-            since: Timestamp::UNIX_EPOCH,
             connections: Connections { open: 1, total: 20, ..Connections::default() },
             bytes: Bytes { inbound: 1536, outbound: 999 },
             restarts: 2,
             pid: 7,
-            last_error: None,
-            label: None,
             target: target.into(),
-            kubeconfig: None,
-            hold_ms: 30_000,
-            pod_running_timeout_ms: 60_000,
-            auto_port: false,
+            ..PortForward::example("service", "api", Remote::Name("http".into()))
         }
     }
 

@@ -74,41 +74,15 @@ impl Set {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::{
-        control::store::{read, write},
-        model::forward::{Bytes, Connections, ForwardId, State},
-    };
+    use crate::control::store::{read, write};
 
     fn forward(kind: &str, name: &str, local: u16, remote: Remote) -> PortForward {
         PortForward {
-            id: ForwardId::from_bits(0),
-            resource_type: kind.into(),
-            name: name.into(),
             namespace: "shop".into(),
             local_port: Some(local),
-            remote_port: remote,
-            active: true,
             context: Some("prod".into()),
-            address: "localhost".into(),
-            local: None,
-            pod: None,
-            pod_port: None,
-            state: State::Active,
-            since: Timestamp::UNIX_EPOCH,
-            connections: Connections::default(),
-            bytes: Bytes::default(),
-            restarts: 0,
-            pid: 1,
-            last_error: None,
-            label: None,
-            target: String::new(),
-            kubeconfig: None,
-            hold_ms: 30_000,
-            pod_running_timeout_ms: 60_000,
-            auto_port: false,
+            ..PortForward::example(kind, name, remote)
         }
     }
 
