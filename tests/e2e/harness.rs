@@ -126,6 +126,10 @@ impl Place {
 
     fn command(&self, program: &Path, kubeconfig: &Path, args: &[&str]) -> Command {
         let mut command = forward::command(program, kubeconfig, args);
+        // Nothing is left beside a kubeconfig that is somebody's own.
+        for place in ["XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP", "XDG_CONFIG_HOME", "APPDATA"] {
+            command.env(place, &self.scratch);
+        }
         // kubectl finds the built program as its plugin, and keeps what it learns of the API to this scenario.
         let plugins = program_path().parent().map(Path::to_owned);
         let path = env::var_os("PATH").unwrap_or_default();
