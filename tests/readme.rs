@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::{fs, str};
 
 use sandbox::client::{Failure, Test, ask};
-use sandbox::forward::Forward;
+use sandbox::forward::{Forward, command};
 use sandbox::{Options, Sandbox, kubectl};
 use serde_json::{Value, json};
 
@@ -123,6 +123,36 @@ async fn what_is_shown_manages() -> Test {
             ended.stdout,
             ended.stderr
         );
+    }
+    Ok(())
+}
+
+/// Each line of "Sets": what runs is saved, and starts again.
+#[tokio::test]
+async fn what_is_shown_remembers() -> Test {
+    let sandbox = Sandbox::start(Options::default()).await?;
+    let here = sandbox.directory();
+    let start = |line: &str| {
+        let mut command =
+            command(program(), &sandbox.kubeconfig("admin"), &line.split(' ').collect::<Vec<_>>());
+        command.current_dir(here);
+        Forward::spawn(command)
+    };
+    let lines = lines_of("Sets");
+    assert!(lines.len() >= 4, "{lines:?}");
+    for line in ["save -f fwd.yaml"].into_iter().chain(lines) {
+        let ended = if line.starts_with("save") {
+            let mut forward = start("svc/api :80")?;
+            forward.port().await?;
+            let ended = start(line)?.wait().await?;
+            forward.end("INT").await?;
+            ended
+        } else {
+            let mut forward = start(line)?;
+            ask(forward.port().await?).await?;
+            forward.end("INT").await?
+        };
+        assert_eq!(ended.code, Some(0), "{line}: {}", ended.stderr);
     }
     Ok(())
 }
