@@ -83,7 +83,9 @@ pub(super) fn listen(directory: &Path, name: &str) -> Result<Listener, Fatal> {
 }
 
 pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
-    let entries = fs::read_dir(directory).map_err(|error| no_place(plain(&error)))?;
+    let entries = fs::read_dir(directory).map_err(|error| {
+        Fatal::new("fwd::control::place", "the pipes of this machine cannot be listed").because(plain(&error))
+    })?;
     Ok(entries
         .flatten()
         .map(|entry| entry.file_name())
