@@ -16,6 +16,7 @@ use kube::{
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::ExposeSecret as _;
+use tokio::task::spawn_blocking;
 use tower::{Layer as _, util::option_layer};
 use tower_http::decompression::DecompressionLayer;
 
@@ -213,14 +214,21 @@ async fn build(
     flags: &Flags,
     plugin: Option<(Plugin, Credential)>,
 ) -> Result<Cluster, Fatal> {
-    let unusable = |error: kube::Error| {
+    let unusable = |why: String| {
         Fatal::new("fwd::auth::unusable", "the kubeconfig's credentials cannot be used")
-            .because(super::access::reason(&error))
+            .because(why)
             .help("check the user's certificate, key and token; `kubectl auth whoami` uses the same")
     };
+    let no_use = |error: kube::Error| unusable(super::access::reason(&error));
     let agent = concat!("kubectl-fwd/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
-    let tls = tls(&config).map_err(unusable)?;
+    // The system's authorities are many files, and a legacy auth-provider may run a command right here.
+    let from = config.clone();
+    let slow = move || Ok((tls(&from)?, from.auth_layer()?));
+    let (tls, auth) = spawn_blocking(slow)
+        .await
+        .map_err(|_| unusable("reading them went wrong in a way that was not foreseen".to_owned()))?
+        .map_err(no_use)?;
     let dialer =
         Dialer::new(&config.cluster_url, config.tls_server_name.as_deref(), config.proxy_url.as_ref(), tls)
             .map_err(|why| {
@@ -231,12 +239,7 @@ async fn build(
     let credentials = plugin
         .map(|(plugin, first)| Credentials::new(plugin, &first, certificate_user(&config, &transport)))
         .transpose()?;
-
-    // A legacy auth-provider may run a command right here.
-    let from = config.clone();
-    let auth = tokio::task::spawn_blocking(move || from.auth_layer()).await.ok();
-    let auth = auth.transpose().map_err(unusable)?.flatten();
-    let headers = config.extra_headers_layer().map_err(unusable)?;
+    let headers = config.extra_headers_layer().map_err(no_use)?;
     let base = config.base_uri_layer();
 
     let wanted = flags.request_timeout.filter(|limit| !limit.is_zero());
