@@ -362,7 +362,8 @@ pub fn command_line(data: &[u8]) {
     if let Err(fatal) = outcome {
         let said = render(&fatal, Look { fancy: false, color: false });
         assert!(said.starts_with("error: "), "{said:?}");
-        assert!(!said.contains(SECRET), "{said:?}");
+        // libFuzzer learns the secret from the comparison, and types it as a word that is none.
+        assert!(!said.contains(SECRET) || String::from_utf8_lossy(data).contains(SECRET), "{said:?}");
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
     }
 }
