@@ -2,10 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
 pub(crate) use sandbox::client::{Failure, Test, answer, ask, connect, rest, send, within};
-use sandbox::forward::{self, Forward};
+use sandbox::forward::{self, Ended, Forward};
 use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -46,8 +45,8 @@ impl World {
     }
 
     /// Runs a command to its end.
-    pub(crate) async fn run(&self, line: &str) -> Result<Ran, Failure> {
-        within(line, self.command(line).output()).await??.try_into()
+    pub(crate) async fn run(&self, line: &str) -> Result<Ended, Failure> {
+        Ok(within(line, self.command(line).output()).await??.try_into()?)
     }
 
     /// Runs a command that is to succeed, and gives its stdout.
@@ -114,27 +113,6 @@ impl World {
         let mut serve = self.start("serve")?;
         serve.stdout("Serving on ").await?;
         Ok((serve, self.client().await?))
-    }
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl TryFrom<Output> for Ran {
-    type Error = Failure;
-
-    fn try_from(output: Output) -> Result<Self, Failure> {
-        let code = output.status.code();
-        Ok(Self {
-            code,
-            stdout: String::from_utf8(output.stdout)?,
-            stderr: String::from_utf8(output.stderr)?,
-        })
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::process::Stdio;
 
+use sandbox::forward::Ended;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::harness::{Failure, Ran, Test, World, ask, connect, pid, within};
+use crate::harness::{Failure, Test, World, ask, connect, pid, within};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/control.py");
 
@@ -23,8 +24,8 @@ fn python(world: &World, line: &str) -> Command {
     command
 }
 
-async fn run(world: &World, line: &str) -> Result<Ran, Failure> {
-    within(line, python(world, line).output()).await??.try_into()
+async fn run(world: &World, line: &str) -> Result<Ended, Failure> {
+    Ok(within(line, python(world, line).output()).await??.try_into()?)
 }
 
 #[tokio::test]

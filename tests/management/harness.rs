@@ -2,10 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 pub(crate) use sandbox::client::{Failure, Test, ask, within};
-use sandbox::forward::{self, Forward};
+use sandbox::forward::{self, Ended, Forward};
 use sandbox::{Options, Sandbox};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
@@ -16,14 +16,6 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-fwd");
 /// A cluster and the processes of one user. Those in the background end with it.
 pub(crate) struct World {
     pub sandbox: Sandbox,
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
 }
 
 impl World {
@@ -52,21 +44,21 @@ impl World {
     }
 
     /// Runs a command to its end.
-    pub(crate) async fn run(&self, line: &str) -> Result<Ran, Failure> {
-        within(line, self.command(line).output()).await??.try_into()
+    pub(crate) async fn run(&self, line: &str) -> Result<Ended, Failure> {
+        Ok(within(line, self.command(line).output()).await??.try_into()?)
     }
 
     /// The same, with something on its stdin.
-    pub(crate) async fn run_with(&self, line: &str, input: &str) -> Result<Ran, Failure> {
+    pub(crate) async fn run_with(&self, line: &str, input: &str) -> Result<Ended, Failure> {
         let mut child = self.command(line).stdin(Stdio::piped()).spawn()?;
         let mut stdin = child.stdin.take().ok_or("no stdin")?;
         stdin.write_all(input.as_bytes()).await?;
         drop(stdin);
-        within(line, child.wait_with_output()).await??.try_into()
+        Ok(within(line, child.wait_with_output()).await??.try_into()?)
     }
 
     /// Runs a command that is to succeed.
-    pub(crate) async fn succeed(&self, line: &str) -> Result<Ran, Failure> {
+    pub(crate) async fn succeed(&self, line: &str) -> Result<Ended, Failure> {
         let ran = self.run(line).await?;
         if ran.code == Some(0) { Ok(ran) } else { Err(format!("{line} failed: {ran:?}").into()) }
     }
@@ -124,18 +116,6 @@ impl Drop for World {
         let command = forward::command(Path::new(PROGRAM), &self.sandbox.kubeconfig("admin"), &words);
         let mut command = command.into_std();
         let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
-}
-
-impl TryFrom<Output> for Ran {
-    type Error = Failure;
-
-    fn try_from(output: Output) -> Result<Self, Failure> {
-        Ok(Self {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout)?,
-            stderr: String::from_utf8(output.stderr)?,
-        })
     }
 }
 

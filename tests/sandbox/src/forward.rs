@@ -7,7 +7,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{self, Stdio};
+use std::string::FromUtf8Error;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -39,6 +40,20 @@ pub struct Ended {
     pub stdout: String,
     /// All of its stderr.
     pub stderr: String,
+}
+
+/// Of a command that ran to its end, with every byte of what it said.
+impl TryFrom<process::Output> for Ended {
+    type Error = FromUtf8Error;
+
+    fn try_from(output: process::Output) -> Result<Self, FromUtf8Error> {
+        let process::Output { status, stdout, stderr } = output;
+        Ok(Self {
+            code: status.code(),
+            stdout: String::from_utf8(stdout)?,
+            stderr: String::from_utf8(stderr)?,
+        })
+    }
 }
 
 /// Something did not come about; what it was, and what the program said instead.
