@@ -127,7 +127,7 @@ impl Methods {
     }
 
     async fn start(&self, start: Start) -> Result<ForwardId, Error> {
-        if self.registry.list().len() >= MAX_FORWARDS {
+        if self.registry.count() >= MAX_FORWARDS {
             return Err(Error::new(
                 codes::TOO_MANY,
                 format!("this process has {MAX_FORWARDS} forwards already"),
