@@ -36,7 +36,7 @@ use crate::{
         place::{self, Place},
         store::{self, Sets},
     },
-    error::Fatal,
+    error::{Fatal, plain},
     ui::{
         Output,
         color::When,
@@ -222,14 +222,18 @@ fn version() -> String {
     )
 }
 
-/// For text that is asked for. A reader that has seen enough (`| head`) is no error.
+/// For text that is asked for.
 fn print(text: &str) -> Result<u8, Fatal> {
+    put(text.as_bytes()).map(|_| 0)
+}
+
+/// Writes to stdout. False tells that the reader has seen enough (`| head`), which is no error.
+fn put(bytes: &[u8]) -> Result<bool, Fatal> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Fatal::new("fwd::output", "stdout cannot be written to").because(error))
-        }
-        _ => Ok(0),
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Fatal::new("fwd::output", "stdout cannot be written to").because(plain(&error))),
     }
 }
 

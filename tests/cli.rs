@@ -140,3 +140,14 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_in_words() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let output = Command::new(program()).arg("--version").stdout(full).output().expect("the binary runs");
+    let said = text(&output.stderr);
+    assert!(said.starts_with("error: stdout cannot be written to\n  because: "), "{said}");
+    assert!(!said.contains("os error"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}

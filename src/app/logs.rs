@@ -1,15 +1,10 @@
 //! `logs`: what a process in the background has to say.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fs, io, path::PathBuf, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{manage::find, process::no_start, signals::Signals};
+use super::{manage::find, process::no_start, put, signals::Signals};
 use crate::{
     cli::{args, resolve::Common},
     control::{
@@ -36,16 +31,7 @@ pub(super) async fn logs(place: &Place, logs: &args::Logs, common: &Common) -> R
             _ => false,
         };
         let new = tail.more().map_err(|error| unreadable(&path, &error))?;
-        let mut out = io::stdout().lock();
-        match out.write_all(&new).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
-            Err(error) => {
-                return Err(Fatal::new("fwd::output", "stdout cannot be written to").because(plain(&error)));
-            }
-            Ok(()) => {}
-        }
-        drop(out);
-        if !alive {
+        if !put(&new)? || !alive {
             return Ok(0);
         }
         tokio::select! {
@@ -62,6 +48,7 @@ async fn locate(place: &Place, word: &str, common: &Common) -> Result<(PathBuf, 
     let unknown = match pick(word, &forwards) {
         Ok(found) => {
             let id = found.first().map(|forward| forward.id);
+            // `pick` gives at least one, and of these: so the place is there, in both.
             let at = forwards.iter().position(|forward| Some(forward.id) == id).unwrap_or_default();
             let (socket, pid) = (sockets[at].clone(), forwards[at].pid);
             return match all.into_iter().find(|(other, _)| *other == pid) {
