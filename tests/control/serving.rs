@@ -4,22 +4,38 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{ChildStdin, ChildStdout};
 
-use crate::harness::{Test, World, ask, connect, within};
+use crate::harness::{Failure, Test, World, ask, connect, within};
+
+/// A `serve` for a parent, and its pipe.
+struct Child {
+    process: tokio::process::Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Child {
+    /// Starts it, and in it a forward to a service. Gives the answer, too.
+    async fn with_forward(world: &World, name: &str, port: u16) -> Result<(Self, Value), Failure> {
+        let mut process = world.command("serve --stdio").stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let mut stdin = process.stdin.take().ok_or("no stdin")?;
+        let mut stdout = BufReader::new(process.stdout.take().ok_or("no stdout")?);
+        let params = json!({ "resource_type": "svc", "name": name, "remote_port": port });
+        let start = json!({ "jsonrpc": "2.0", "id": 1, "method": "portforward:start", "params": params });
+        stdin.write_all(format!("{start}\n").as_bytes()).await?;
+        let mut line = String::new();
+        within("the answer", stdout.read_line(&mut line)).await??;
+        Ok((Self { process, stdin, stdout }, serde_json::from_str(&line)?))
+    }
+}
 
 /// A parent speaks on the pipe; nothing but answers comes back; when the parent closes it, everything ends.
 #[tokio::test]
 async fn for_a_parent() -> Test {
     let world = World::new().await?;
-    let mut child = world.command("serve --stdio").stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
-    let mut stdin = child.stdin.take().ok_or("no stdin")?;
-    let mut stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
-    let params = json!({ "resource_type": "svc", "name": "web", "remote_port": 80 });
-    let start = json!({ "jsonrpc": "2.0", "id": 1, "method": "portforward:start", "params": params });
-    stdin.write_all(format!("{start}\n").as_bytes()).await?;
-    let mut line = String::new();
-    within("the answer", stdout.read_line(&mut line)).await??;
-    let answer: Value = serde_json::from_str(&line)?;
+    let (child, answer) = Child::with_forward(&world, "web", 80).await?;
+    let Child { mut process, mut stdin, mut stdout } = child;
     assert!(answer["result"].is_string() && answer["id"] == 1, "{answer}");
     // Its socket is there as well.
     let all = world.list().await?;
@@ -33,7 +49,7 @@ async fn for_a_parent() -> Test {
     within("the end", stdout.read_to_string(&mut rest)).await??;
     let last: Value = serde_json::from_str(&rest)?;
     assert_eq!((&last["id"], &last["result"][0]["connections"]["total"]), (&json!(2), &json!(1)));
-    let ended = within("its end", child.wait()).await??;
+    let ended = within("its end", process.wait()).await??;
     assert_eq!(ended.code(), Some(0));
     assert!(connect(port).await.is_err());
     Ok(())
@@ -43,13 +59,7 @@ async fn for_a_parent() -> Test {
 #[tokio::test]
 async fn a_closed_pipe_and_a_signal_are_one_end() -> Test {
     let world = World::new().await?;
-    let mut child = world.command("serve --stdio").stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
-    let mut stdin = child.stdin.take().ok_or("no stdin")?;
-    let mut stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
-    let params = json!({ "resource_type": "svc", "name": "api", "remote_port": 9000 });
-    let start = json!({ "jsonrpc": "2.0", "id": 1, "method": "portforward:start", "params": params });
-    stdin.write_all(format!("{start}\n").as_bytes()).await?;
-    within("the answer", stdout.read_line(&mut String::new())).await??;
+    let (Child { mut process, stdin, stdout: _stdout }, _) = Child::with_forward(&world, "api", 9000).await?;
     let port = u16::try_from(world.list().await?[0]["localPort"].as_u64().unwrap_or_default())?;
     let mut client = connect(port).await?;
     let mut byte = [0; 1];
@@ -57,7 +67,7 @@ async fn a_closed_pipe_and_a_signal_are_one_end() -> Test {
     within("the first echo", client.read_exact(&mut byte)).await??;
     drop(stdin);
     within("the end of the listener", async { while connect(port).await.is_ok() {} }).await?;
-    let pid = child.id().ok_or("it is gone")?.to_string();
+    let pid = process.id().ok_or("it is gone")?.to_string();
     assert!(tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await?.success());
     // Answered in the drain, long after the signal has come.
     for _ in 0..30 {
@@ -65,7 +75,7 @@ async fn a_closed_pipe_and_a_signal_are_one_end() -> Test {
         within("an echo", client.read_exact(&mut byte)).await??;
     }
     drop(client);
-    assert_eq!(within("its end", child.wait()).await??.code(), Some(0));
+    assert_eq!(within("its end", process.wait()).await??.code(), Some(0));
     Ok(())
 }
 
