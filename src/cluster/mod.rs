@@ -5,6 +5,7 @@
 //! - [`flags`]: what the command line and the environment say.
 //! - `kubeconfig`, `choice`, `proxy`: from those to one server, one user, one namespace and one proxy.
 //! - `exec`, `credentials`: credential plugins, and the `Authorization` header that they give.
+//! - `tls`: whose certificates are believed, and which one is shown.
 //! - [`connect`]: one TCP connection with TLS on it, through a proxy where there is one.
 //! - [`client`]: the two clients of a [`client::Cluster`]: `api` for objects, `data` for tunnels.
 //! - [`target`]: what a target stands for: a query for pods, and the way from its ports to theirs.
@@ -32,6 +33,7 @@ mod proxy;
 mod selector;
 mod slices;
 pub mod target;
+mod tls;
 mod transport;
 pub mod watch;
 mod watcher;
