@@ -20,6 +20,7 @@ use tower::{Layer as _, util::option_layer};
 use tower_http::decompression::DecompressionLayer;
 
 use super::{
+    awaited::Awaited,
     choice::{self, Choice},
     connect::Dialer,
     credentials::Credentials,
@@ -80,12 +81,13 @@ impl Found {
         digest.finish().as_ref().try_into().unwrap_or_default()
     }
 
-    /// Gets ready to talk to it. Nothing is sent to the server yet, but a credential plugin runs.
-    pub async fn connect(self) -> Result<Cluster, Fatal> {
+    /// Gets ready to talk to it. Nothing is sent to the server yet, but a credential plugin runs. What takes long, then or
+    /// later, is told by `awaited`.
+    pub async fn connect(self, awaited: &Awaited) -> Result<Cluster, Fatal> {
         // rustls takes no provider for granted; whoever was first has chosen the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         match self.choice {
-            Some(choice) => from_choice(choice, &self.flags, &self.environment).await,
+            Some(choice) => from_choice(choice, &self.flags, &self.environment, awaited).await,
             None => from_pod(&self.files, &self.flags, &self.environment).await,
         }
     }
@@ -94,12 +96,21 @@ impl Found {
 impl Cluster {
     /// Finds a cluster and gets ready to talk to it.
     pub async fn connect(flags: &Flags, environment: &Environment) -> Result<Self, Fatal> {
-        Found::find(flags.clone(), environment.clone())?.connect().await
+        Found::find(flags.clone(), environment.clone())?.connect(&Awaited::silently()).await
     }
 
     /// Begins to dial the first tunnel's connection: TCP and TLS take their round trips while the API is asked.
     pub fn dial_ahead(&self) {
         self.transport.dial_ahead();
+    }
+
+    /// What a request waits for at the moment, for [`Awaited::during`]; `asked` is what was asked for.
+    pub fn awaiting(&self, asked: &str) -> String {
+        if self.transport.is_dialling() {
+            format!("connecting to {}", self.server)
+        } else {
+            format!("waiting for {} to answer ({asked})", self.server)
+        }
     }
 
     /// The server and the context, as messages name them.
@@ -109,7 +120,12 @@ impl Cluster {
 }
 
 /// The cluster that a kubeconfig, or the command line alone, describes.
-async fn from_choice(choice: Choice, flags: &Flags, environment: &Environment) -> Result<Cluster, Fatal> {
+async fn from_choice(
+    choice: Choice,
+    flags: &Flags,
+    environment: &Environment,
+    awaited: &Awaited,
+) -> Result<Cluster, Fatal> {
     let Choice { context, namespace, server, cluster, mut user } = choice;
     let wishes = Wishes {
         explicit: cluster.proxy_url.as_deref(),
@@ -139,7 +155,7 @@ async fn from_choice(choice: Choice, flags: &Flags, environment: &Environment) -
     let own = user.token.is_some() || user.token_file.is_some() || user.username.is_some();
     if let Some(exec) = user.exec.take().filter(|_| !own) {
         let ready = Plugin::new(exec, &cluster, environment.stdin_is_terminal)?;
-        let first = ready.run().await?;
+        let first = awaited.during(|| "waiting for the credential plugin".to_owned(), ready.run()).await?;
         if let Some((certificate, key)) = &first.certificate {
             set_identity(&mut user, certificate, key.expose_secret());
         }

@@ -10,6 +10,7 @@
 //! - [`client`]: the two clients of a [`client::Cluster`]: `api` for objects, `data` for tunnels.
 //! - [`target`]: what a target stands for: a query for pods, and the way from its ports to theirs.
 //! - [`watch`]: the pods of that query, as snapshots that change.
+//! - [`awaited`]: what is waited for, told once the wait is long.
 //! - [`access`]: every error in words, with what to do about it.
 //!
 //! Tokens and keys stay in `SecretString`s and in header values marked sensitive, and nothing here logs a request's
@@ -17,6 +18,7 @@
 //! has to be filtered to `kubectl_fwd` alone ([`LOG_FILTER`]).
 
 pub mod access;
+pub mod awaited;
 mod choice;
 pub mod client;
 pub mod connect;

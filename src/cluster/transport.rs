@@ -4,7 +4,10 @@
 //! dialled ahead. [`Pooled`] is the API's: hyper's pool over the same dialler. [`Authorize`] and [`Deadline`] go around them.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -40,6 +43,8 @@ const AHEAD: Duration = Duration::from_secs(10);
 pub(super) struct Transport {
     dialer: Arc<Dialer>,
     pool: RwLock<Pool>,
+    /// Connections of the pool that are being dialled.
+    dialling: Arc<AtomicUsize>,
     /// What [`OneShot`] takes before it dials, where it is there.
     ahead: Mutex<Option<Ahead>>,
 }
@@ -51,8 +56,13 @@ type Pool = legacy::Client<Dial, Body>;
 
 impl Transport {
     pub(super) fn new(dialer: Dialer) -> Arc<Self> {
-        let dialer = Arc::new(dialer);
-        Arc::new(Self { pool: RwLock::new(pool(&dialer)), dialer, ahead: Mutex::default() })
+        let (dialer, dialling) = (Arc::new(dialer), Arc::default());
+        Arc::new(Self {
+            pool: RwLock::new(pool(&dialer, &dialling)),
+            dialling,
+            dialer,
+            ahead: Mutex::default(),
+        })
     }
 
     /// Dials the next tunnel's connection now, so that it stands by the time that the tunnel's pod is known.
@@ -66,6 +76,11 @@ impl Transport {
                 transport.set_ahead(None);
             }
         });
+    }
+
+    /// Whether a request of the pool waits for a connection, as far as can be told.
+    pub(super) fn is_dialling(&self) -> bool {
+        self.dialling.load(Ordering::Relaxed) > 0
     }
 
     fn set_ahead(&self, ahead: Option<Ahead>) -> Option<Ahead> {
@@ -82,20 +97,39 @@ impl Transport {
     pub(super) fn set_tls(&self, tls: ClientConfig) {
         self.dialer.set_tls(tls);
         self.set_ahead(None);
-        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = pool(&self.dialer);
+        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = pool(&self.dialer, &self.dialling);
     }
 }
 
-fn pool(dialer: &Arc<Dialer>) -> Pool {
+fn pool(dialer: &Arc<Dialer>, dialling: &Arc<AtomicUsize>) -> Pool {
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .build(Dial(Arc::clone(dialer)))
+        .build(Dial { dialer: Arc::clone(dialer), dialling: Arc::clone(dialling) })
 }
 
 /// hyper's pool asks for a connection by URL; there is one server, so it is not looked at.
 #[derive(Clone)]
-pub(super) struct Dial(Arc<Dialer>);
+pub(super) struct Dial {
+    dialer: Arc<Dialer>,
+    dialling: Arc<AtomicUsize>,
+}
+
+/// One dial of the pool, for as long as it lasts.
+struct Dialling(Arc<AtomicUsize>);
+
+impl Dialling {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Service<Uri> for Dial {
     type Response = TokioIo<Io>;
@@ -107,8 +141,11 @@ impl Service<Uri> for Dial {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let dialer = Arc::clone(&self.0);
-        Box::pin(async move { dialer.dial().await.map(TokioIo::new) })
+        let (dialer, dialling) = (Arc::clone(&self.dialer), Dialling::begin(&self.dialling));
+        Box::pin(async move {
+            let _dialling = dialling;
+            dialer.dial().await.map(TokioIo::new)
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -24,12 +25,13 @@ use super::{
 };
 use crate::{
     cluster::{
+        awaited::Awaited,
         flags::{Environment, Flags},
         target::Resolved,
     },
     error::Fatal,
     model::{
-        event::{Bound, Happening, Stop},
+        event::{Bound, Event, Happening, Stop},
         forward::{ForwardId, PortForward, State},
         target::{Subject, Target},
     },
@@ -47,6 +49,8 @@ pub struct Registry {
 pub(super) struct Shared {
     pub sites: Sites,
     pub events: Events,
+    /// Tells of long waits before there are forwards to tell of.
+    pub awaited: Awaited,
     /// Supervisors, watches, sessions.
     pub tracker: TaskTracker,
     /// Forwards that end: each for its grace at most.
@@ -100,9 +104,11 @@ impl Registry {
     /// (PROTOCOL §2.8); events go to `events`.
     pub fn new(flags: Flags, environment: Environment, credit: bool, events: Events) -> Self {
         let tracker = TaskTracker::new();
+        let awaited = tells_by(events.clone());
         let shared = Shared {
-            sites: Sites::new(flags, environment, credit, tracker.clone()),
+            sites: Sites::new(flags, environment, credit, awaited.clone(), tracker.clone()),
             events,
+            awaited,
             tracker,
             endings: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -113,7 +119,7 @@ impl Registry {
     }
 
     /// The events of all forwards from now on.
-    pub fn events(&self) -> tokio::sync::broadcast::Receiver<Arc<crate::model::event::Event>> {
+    pub fn events(&self) -> tokio::sync::broadcast::Receiver<Arc<Event>> {
         self.shared.events.subscribe()
     }
 
@@ -246,6 +252,15 @@ impl Shared {
             join_all(closing.iter().map(TaskTracker::wait)).await;
         }
     }
+}
+
+/// Long waits, as notices that are about no forward.
+fn tells_by(events: Events) -> Awaited {
+    Awaited::new(move |text| {
+        let (forwards, target, what) = ([].into(), String::new(), Happening::Notice { text });
+        // Nobody listening is no trouble.
+        let _ = events.send(Arc::new(Event { at: Timestamp::now(), forwards, target, label: None, what }));
+    })
 }
 
 fn take(forwards: &mut Vec<Forward>, which: impl Fn(&Forward) -> bool) -> Vec<Forward> {

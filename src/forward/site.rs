@@ -17,6 +17,7 @@ use tokio_util::{
 use super::shelf::Shelf;
 use crate::{
     cluster::{
+        awaited::Awaited,
         client::{Cluster, Found},
         flags::{Environment, Flags},
         target::{PodQuery, Resolved},
@@ -32,6 +33,7 @@ pub(super) struct Sites {
     flags: Flags,
     environment: Environment,
     credit: bool,
+    awaited: Awaited,
     tracker: TaskTracker,
     known: Shelf<[u8; 32], Site, Fatal>,
 }
@@ -57,8 +59,14 @@ pub(super) struct Watched {
 
 impl Sites {
     /// Clusters as these words mean them, but for the context. What they need runs on `tracker`.
-    pub(super) fn new(flags: Flags, environment: Environment, credit: bool, tracker: TaskTracker) -> Self {
-        Self { flags, environment, credit, tracker, known: Shelf::default() }
+    pub(super) fn new(
+        flags: Flags,
+        environment: Environment,
+        credit: bool,
+        awaited: Awaited,
+        tracker: TaskTracker,
+    ) -> Self {
+        Self { flags, environment, credit, awaited, tracker, known: Shelf::default() }
     }
 
     /// The cluster of a context; without one, that of the flags, or else the kubeconfig's current one. The files are
@@ -76,8 +84,9 @@ impl Sites {
         let found =
             spawn_blocking(move || Found::find(flags, environment)).await.map_err(|_| panicked())??;
         let (key, tracker, credit) = (found.fingerprint(), self.tracker.clone(), self.credit);
+        let awaited = self.awaited.clone();
         let connect = async move {
-            let cluster = Arc::new(found.connect().await?);
+            let cluster = Arc::new(found.connect(&awaited).await?);
             // Whoever needs a cluster needs a tunnel, once its pod is known.
             cluster.dial_ahead();
             let dialer = Dialer::new(Arc::clone(&cluster), tracker.clone(), credit);

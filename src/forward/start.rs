@@ -91,7 +91,12 @@ impl Registry {
     async fn start_group(&self, wanted: Vec<Wanted>) -> Result<Vec<ForwardId>, Fatal> {
         let mut prepared = self.prepare(wanted).await?;
         stream::iter(prepared.iter_mut().map(Ok))
-            .try_for_each_concurrent(AT_ONCE, Prepared::first_look)
+            .try_for_each_concurrent(AT_ONCE, |target| {
+                let cluster = Arc::clone(&target.site.cluster);
+                let asked = format!("the pods of {}", target.reporter.target());
+                let looking = target.first_look();
+                async move { self.shared.awaited.during(|| cluster.awaiting(&asked), looking).await }
+            })
             .await?;
         for target in &mut prepared {
             target.bind().await?;
@@ -132,8 +137,10 @@ impl Registry {
             }
         }
         let resolve = |(site, target): (Arc<Site>, Target)| async move {
-            let resolved = Arc::new(target::resolve(&site.cluster, &target).await?);
-            Ok::<_, Fatal>((site, resolved))
+            let asked = target.to_string();
+            let finding = target::resolve(&site.cluster, &target);
+            let resolved = self.shared.awaited.during(|| site.cluster.awaiting(&asked), finding).await?;
+            Ok::<_, Fatal>((site, Arc::new(resolved)))
         };
         let found: Vec<_> = stream::iter(distinct).map(resolve).buffered(AT_ONCE).try_collect().await?;
         let mut prepared = Vec::new();

@@ -145,9 +145,10 @@ pub enum Stop {
 pub struct Event {
     /// When.
     pub at: Timestamp,
-    /// To which. All of a target's ports share what happens to its pods, and are then told of together.
+    /// To which. All of a target's ports share what happens to its pods, and are then told of together. None, where a
+    /// start takes long and there are no forwards yet.
     pub forwards: Arc<[ForwardId]>,
-    /// The target as the user typed it: `svc/api`.
+    /// The target as the user typed it: `svc/api`. Empty where it is about none.
     pub target: String,
     /// What the user calls it (`--name`).
     pub label: Option<String>,

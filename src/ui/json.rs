@@ -70,9 +70,14 @@ pub async fn run(
 }
 
 fn show(door: &mut Door, event: &Event, quiet: bool) {
+    let line = wording::line(event);
     // As the other view: what is no error is not told.
-    if quiet && wording::line(event).is_none_or(|line| line.gravity < Gravity::Error) {
+    if quiet && line.as_ref().is_none_or(|line| line.gravity < Gravity::Error) {
         return;
+    }
+    // What is about no forward is no event of one. It is for a person.
+    if let (true, Some(line)) = (event.forwards.is_empty(), line) {
+        door.say(Stream::Err, line.text);
     }
     for message in message::of(event) {
         say(door, &message);

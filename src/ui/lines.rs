@@ -90,7 +90,7 @@ impl Lines {
             return;
         }
         let text = match &line.subject {
-            // kubectl's line is never coloured: it is for scripts.
+            // kubectl's line is never coloured: it is for scripts. Nor is what is about no target.
             None => line.text.clone(),
             Some(subject) => {
                 let head = format!("{subject}:");

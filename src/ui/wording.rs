@@ -30,7 +30,7 @@ pub struct Line {
     pub stream: Stream,
     /// How bad it is.
     pub gravity: Gravity,
-    /// What it is about, in front of the text; none on stdout.
+    /// What it is about, in front of the text; none on stdout, and where it is about no target.
     pub subject: Option<String>,
     /// The text.
     pub text: String,
@@ -93,7 +93,7 @@ pub fn line(event: &Event) -> Option<Line> {
     Some(Line {
         stream: Stream::Err,
         gravity,
-        subject: Some(escape::line(&event.target).into_owned()),
+        subject: (!event.target.is_empty()).then(|| escape::line(&event.target).into_owned()),
         text: escape::line(&text).into_owned(),
     })
 }
