@@ -3,13 +3,7 @@
 //! [`Surroundings::read`] looks once at the environment and the terminals; [`resolve`] is pure and decides everything
 //! the floors below are told.
 
-use std::{
-    env, io,
-    io::IsTerminal as _,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{env, io, io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
@@ -25,7 +19,7 @@ use crate::{
     control::{place, store},
     error::Fatal,
     forward::{Options, Request},
-    model::ports::{Address, Local, PortSpec, Remote},
+    model::ports::{Address, Local, PortSpec, Remote, takes},
     ui::{
         Output, Settings,
         color::{Signals, When},
@@ -317,27 +311,14 @@ pub fn addresses(typed: &[String]) -> Result<Vec<Address>, Fatal> {
     Ok(all.iter().copied().filter(|address| !covered(address)).collect())
 }
 
-/// The IPs that an address stands for.
-fn ips(address: Address) -> Vec<IpAddr> {
-    match address {
-        Address::Localhost => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-        Address::Ip(ip) => vec![ip],
-    }
-}
-
-/// Whether a listener on `wide` takes what one on `narrow` wants: the same, or every address of the family.
-fn same_socket(wide: IpAddr, narrow: IpAddr) -> bool {
-    wide == narrow || (wide.is_unspecified() && wide.is_ipv4() == narrow.is_ipv4())
-}
-
 fn covers(wide: Address, narrow: Address) -> bool {
-    let wide = ips(wide);
-    ips(narrow).into_iter().all(|narrow| wide.iter().any(|wide| same_socket(*wide, narrow)))
+    let wide = wide.ips();
+    narrow.ips().into_iter().all(|narrow| wide.iter().any(|wide| takes(*wide, narrow)))
 }
 
 fn overlap(one: Address, other: Address) -> bool {
-    let others = ips(other);
-    ips(one).into_iter().any(|one| others.iter().any(|o| same_socket(one, *o) || same_socket(*o, one)))
+    let others = other.ips();
+    one.ips().into_iter().any(|one| others.iter().any(|o| takes(one, *o) || takes(*o, one)))
 }
 
 /// Refuses two ports that want the same local end. Found here, because the bind would blame another process.

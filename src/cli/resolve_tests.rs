@@ -1,4 +1,7 @@
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use miette::Diagnostic;
 use secrecy::ExposeSecret;

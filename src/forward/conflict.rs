@@ -4,13 +4,17 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr},
     process,
 };
 
 use listeners::{Listener, Protocol, SocketState};
 
-use crate::error::{Fatal, plain};
+use super::local;
+use crate::{
+    error::{Fatal, plain},
+    model::ports::ListenIp,
+};
 
 /// How many ports above the wanted one are tried. A hundred taken ones in a row are no accident that one more would end.
 const PROBES: u16 = 100;
@@ -19,13 +23,14 @@ const PRIVILEGED: u16 = 1024;
 /// What is added to a privileged port to propose another: 80 becomes 8080, 443 becomes 8443.
 const INSTEAD_OF_PRIVILEGED: u16 = 8000;
 
-/// The error for a local address that could not be bound. Looks at the system's sockets; blocks for milliseconds.
-pub(super) fn explain(address: SocketAddr, error: &io::Error) -> Fatal {
+/// The error for a local address that could not be bound, one of those that were wanted. Looks at the system's sockets;
+/// blocks for milliseconds.
+pub(super) fn explain(address: SocketAddr, error: &io::Error, wanted: &[ListenIp]) -> Fatal {
     let port = address.port();
     match error.kind() {
-        io::ErrorKind::AddrInUse => in_use(address, holder(address).as_ref()),
+        io::ErrorKind::AddrInUse => in_use(address, holder(address).as_ref(), nearest_free(wanted, port)),
         io::ErrorKind::PermissionDenied if port < PRIVILEGED => {
-            let free = nearest_free(address.ip(), INSTEAD_OF_PRIVILEGED + port - 1);
+            let free = nearest_free(wanted, INSTEAD_OF_PRIVILEGED + port - 1);
             Fatal::new("fwd::port::privileged", format!("local port {port} cannot be listened on"))
                 .because(format!("ports below {PRIVILEGED} need privileges that this process does not have"))
                 .help(suggestions(port, free, false))
@@ -59,7 +64,7 @@ pub(super) fn explain_unix(path: &std::path::Path, error: &io::Error) -> Fatal {
         .help("its directory has to exist, and you need the right to write there")
 }
 
-fn in_use(address: SocketAddr, holder: Option<&Holder>) -> Fatal {
+fn in_use(address: SocketAddr, holder: Option<&Holder>, free: Option<u16>) -> Fatal {
     let port = address.port();
     let fatal = Fatal::new("fwd::port::in_use", format!("local port {port} is taken ({address})"));
     let fatal = match holder {
@@ -69,7 +74,7 @@ fn in_use(address: SocketAddr, holder: Option<&Holder>) -> Fatal {
         }
         None => fatal.because("another process listens on it; the system does not tell which"),
     };
-    fatal.help(suggestions(port, nearest_free(address.ip(), port), true))
+    fatal.help(suggestions(port, free, true))
 }
 
 fn suggestions(port: u16, free: Option<u16>, auto_port: bool) -> String {
@@ -83,10 +88,22 @@ fn suggestions(port: u16, free: Option<u16>, auto_port: bool) -> String {
     }
 }
 
-/// The first free port above this one on the same address, found by trying a bounded number of them.
-pub(super) fn nearest_free(address: IpAddr, port: u16) -> Option<u16> {
-    (port.checked_add(1)?..=port.saturating_add(PROBES))
-        .find(|candidate| TcpListener::bind((address, *candidate)).is_ok())
+/// The ports above this one that are tried in its place.
+pub(super) fn above(port: u16) -> impl Iterator<Item = u16> {
+    (u32::from(port) + 1..=u32::from(port) + u32::from(PROBES)).map_while(|port| u16::try_from(port).ok())
+}
+
+/// The first of them that is free on every address that was wanted.
+fn nearest_free(wanted: &[ListenIp], port: u16) -> Option<u16> {
+    above(port).find(|port| {
+        // All at once, for one must not be in the way of another. What the machine lacks is in nobody's way.
+        let listen = |one: &ListenIp| (one.may_lack, local::listen(SocketAddr::new(one.ip, *port)));
+        let tried: Vec<_> = wanted.iter().map(listen).collect();
+        tried.iter().all(|(may_lack, tried)| match tried {
+            Ok(_) => true,
+            Err(error) => *may_lack && error.kind() != io::ErrorKind::AddrInUse,
+        })
+    })
 }
 
 /// Who listens.
@@ -115,15 +132,18 @@ fn pick(all: impl IntoIterator<Item = Listener>, wanted: SocketAddr) -> Option<H
 
 fn in_the_way(theirs: IpAddr, ours: IpAddr) -> bool {
     let (theirs, ours) = (theirs.to_canonical(), ours.to_canonical());
-    // A listener on every IPv6 address usually takes IPv4 as well.
+    // A listener on every IPv6 address usually takes IPv4 as well. Ours does not.
     theirs == ours
-        || ours.is_unspecified() && (ours.is_ipv6() || theirs.is_ipv4())
+        || ours.is_unspecified() && ours.is_ipv4() == theirs.is_ipv4()
         || theirs.is_unspecified() && (theirs.is_ipv6() || ours.is_ipv4())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{error::Error, net::Ipv4Addr};
+    use std::{
+        error::Error,
+        net::{Ipv4Addr, Ipv6Addr, TcpListener},
+    };
 
     use listeners::Process;
     use miette::Diagnostic;
@@ -131,6 +151,10 @@ mod tests {
     use super::*;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn only(ip: IpAddr) -> Vec<ListenIp> {
+        vec![ListenIp { ip, may_lack: false }]
+    }
 
     fn listener(pid: u32, socket: &str, state: SocketState) -> Listener {
         let process = Process { pid, name: format!("p{pid}"), path: String::new() };
@@ -156,6 +180,9 @@ mod tests {
             ("127.0.0.3:8080", Some(2)),
             ("0.0.0.0:8080", Some(2)),
             ("[::1]:8080", None),
+            ("[::]:8080", None),
+            ("[::]:6060", Some(7)),
+            ("0.0.0.0:7070", Some(6)),
             ("127.0.0.1:7070", Some(6)),
             ("127.0.0.1:6060", None),
             ("127.0.0.1:1", None),
@@ -170,7 +197,7 @@ mod tests {
         let taken = TcpListener::bind((HERE, 0)).unwrap();
         let address = taken.local_addr().unwrap();
         let error = TcpListener::bind(address).unwrap_err();
-        let fatal = explain(address, &error);
+        let fatal = explain(address, &error, &only(HERE));
         assert_eq!(fatal.code(), "fwd::port::in_use");
         assert!(fatal.to_string().contains(&address.to_string()));
         #[cfg(target_os = "linux")]
@@ -185,10 +212,10 @@ mod tests {
     #[test]
     fn another_process_is_named() {
         let holder = Holder { pid: 7, name: "nginx".into(), socket: "0.0.0.0:80".parse().unwrap() };
-        let fatal = in_use("127.0.0.1:80".parse().unwrap(), Some(&holder));
+        let fatal = in_use("127.0.0.1:80".parse().unwrap(), Some(&holder), None);
         let why = fatal.source().map(ToString::to_string);
         assert_eq!(why.as_deref(), Some("nginx (process 7) listens on 0.0.0.0:80"));
-        let unknown = in_use("127.0.0.1:80".parse().unwrap(), None);
+        let unknown = in_use("127.0.0.1:80".parse().unwrap(), None, None);
         assert!(unknown.source().is_some_and(|why| why.to_string().contains("does not tell")));
     }
 
@@ -200,7 +227,8 @@ mod tests {
             ("10.255.255.1:80", io::ErrorKind::AddrNotAvailable, "fwd::port::not_local"),
             ("127.0.0.1:80", io::ErrorKind::Unsupported, "fwd::port::bind"),
         ] {
-            assert_eq!(explain(address.parse().unwrap(), &kind.into()).code(), code, "{address} {kind}");
+            let fatal = explain(address.parse().unwrap(), &kind.into(), &only(HERE));
+            assert_eq!(fatal.code(), code, "{address} {kind}");
         }
     }
 
@@ -217,11 +245,20 @@ mod tests {
     fn the_nearest_free_port() {
         let taken = TcpListener::bind((HERE, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
-        if let Some(free) = port.checked_sub(1).and_then(|below| nearest_free(HERE, below)) {
-            assert!(free > port, "{free} is taken");
+        // Taken on one of two addresses is taken.
+        let both = [&only(HERE)[..], &only(Ipv4Addr::new(127, 0, 0, 2).into())[..]].concat();
+        for wanted in [&both[..1], &both] {
+            if let Some(free) = port.checked_sub(1).and_then(|below| nearest_free(wanted, below)) {
+                assert!(free > port, "{free} is taken");
+            }
+            assert_eq!(nearest_free(wanted, u16::MAX), None);
         }
-        assert_eq!(nearest_free(HERE, u16::MAX), None);
+        // One must not be in the way of the other.
+        let every = [only(Ipv4Addr::UNSPECIFIED.into()), only(Ipv6Addr::UNSPECIFIED.into())].concat();
+        if local::listen((Ipv6Addr::UNSPECIFIED, 0).into()).is_ok() {
+            assert!(nearest_free(&every, port).is_some());
+        }
         // Not an address of this machine: nothing is free there, and nothing fails.
-        assert_eq!(nearest_free(Ipv4Addr::new(192, 0, 2, 1).into(), 8080), None);
+        assert_eq!(nearest_free(&only(Ipv4Addr::new(192, 0, 2, 1).into()), 8080), None);
     }
 }

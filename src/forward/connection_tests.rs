@@ -56,7 +56,7 @@ impl Forwarded {
         let (route, suspects, router) = route::channel();
         let (events, told) = broadcast::channel(64);
         let stop = CancellationToken::new();
-        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address().unwrap();
         let listening = Listening { listener, bound: Bound::Tcp(address) };
         let remote = Remote::Number(80);

@@ -1,11 +1,6 @@
 //! Local ends: bound all before anything starts, then each with an accept loop of its own.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,7 +14,7 @@ use crate::{
     error::Fatal,
     model::{
         event::Bound,
-        ports::{Address, Local},
+        ports::{Address, ListenIp, Local, listen_ips},
     },
 };
 
@@ -30,6 +25,10 @@ const MAX_CONNECTIONS: usize = 16 * 1024;
 
 /// Waits after a failed accept: no descriptor is free, and the next accept would fail as fast.
 const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Ports of the system's choice that are tried for one that is free on every address. It takes them from thousands, of
+/// which few are taken: a second try is rare, and so many in vain are no accident.
+const ANY_PORT_TRIES: usize = 32;
 
 /// A bound local end.
 pub(super) struct Listening {
@@ -43,11 +42,13 @@ pub(super) struct Instead {
     pub bound: u16,
 }
 
+/// An address that could not be bound, and why.
+type Failure = (SocketAddr, io::Error);
+
 /// Binds one local end on all its addresses. `same` is the number that [`Local::Same`] means.
 ///
-/// `localhost` is both loopback addresses, of which one may fail; any other address must be bound. A port of 0 is any
-/// free one, and the first one bound is used for the other addresses. With `auto_port` a taken port is replaced by the
-/// next free one.
+/// `localhost` is both loopback addresses, of which one may be missing; any other address must be bound. A port of 0 is
+/// one that is free on all of them. With `auto_port` a taken port is replaced by the next one that is.
 pub(super) async fn bind(
     local: &Local,
     same: u16,
@@ -60,67 +61,87 @@ pub(super) async fn bind(
         Local::Any => 0,
         Local::Number(port) => *port,
     };
-    match bind_all(wanted, addresses).await {
-        Ok(listening) => Ok((listening, None)),
-        Err((address, error)) if auto_port && error.kind() == io::ErrorKind::AddrInUse => {
-            let Some(free) = conflict::nearest_free(address.ip(), address.port()) else {
-                return Err(explain(address, error).await);
-            };
-            match bind_all(free, addresses).await {
-                Ok(listening) => Ok((listening, Some(Instead { wanted, bound: free }))),
-                Err((address, error)) => Err(explain(address, error).await),
-            }
-        }
-        Err((address, error)) => Err(explain(address, error).await),
+    let ips = listen_ips(addresses);
+    let bound = match wanted {
+        0 => bind_any(&ips),
+        _ => bind_all(wanted, &ips),
+    };
+    let failure = match bound {
+        Ok(listening) => return Ok((listening, None)),
+        Err(failure) => failure,
+    };
+    if auto_port
+        && is_taken(&failure.1)
+        && let Some((bound, listening)) = bind_next(wanted, &ips)
+    {
+        return Ok((listening, Some(Instead { wanted, bound })));
     }
+    Err(explain(failure, ips).await)
 }
 
 /// The error for a port that could not be bound. To find its holder takes a look at every process, for milliseconds in
 /// which connections of other forwards go on.
-async fn explain(address: SocketAddr, error: io::Error) -> Fatal {
+async fn explain((address, error): Failure, ips: Vec<ListenIp>) -> Fatal {
     let kind = error.kind();
-    let looked = tokio::task::spawn_blocking(move || conflict::explain(address, &error)).await;
+    let looked = tokio::task::spawn_blocking(move || conflict::explain(address, &error, &ips)).await;
     looked.unwrap_or_else(|_| conflict::unexplained(address, &kind.into()))
 }
 
-async fn bind_all(mut port: u16, addresses: &[Address]) -> Result<Vec<Listening>, (SocketAddr, io::Error)> {
-    let mut all: Vec<Listening> = Vec::new();
-    for address in addresses {
-        let (ips, may_fail): (Vec<IpAddr>, bool) = match address {
-            Address::Localhost => (vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], true),
-            Address::Ip(ip) => (vec![*ip], false),
-        };
-        let mut bound_one = false;
-        let mut failure = None;
-        for ip in ips {
-            let at = SocketAddr::new(ip, port);
-            match tcp(at).await {
-                Ok(listening) => {
-                    if let Bound::Tcp(address) = &listening.bound {
-                        port = address.port();
-                    }
-                    all.push(listening);
-                    bound_one = true;
-                }
-                // A port that somebody else has on one of the two is a conflict all the same: clients of `localhost`
-                // would reach either. Only an address that this machine lacks is no reason to fail.
-                Err(error) if may_fail && error.kind() != io::ErrorKind::AddrInUse => {
-                    failure.get_or_insert((at, error));
-                }
-                Err(error) => return Err((at, error)),
-            }
-        }
-        if !bound_one && let Some(failure) = failure {
-            return Err(failure);
-        }
-    }
-    Ok(all)
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
 }
 
-async fn tcp(address: SocketAddr) -> io::Result<Listening> {
-    let listener = Listener::tcp(address).await?;
-    let bound = listener.address().unwrap_or(address);
-    Ok(Listening { listener, bound: Bound::Tcp(bound) })
+fn bind_all(port: u16, ips: &[ListenIp]) -> Result<Vec<Listening>, Failure> {
+    let mut all = Vec::new();
+    bind_each(port, ips, &mut all).map(|()| all)
+}
+
+/// Binds a port of the system's choice: the one that it gives for the first address, unless it is taken on another.
+fn bind_any(ips: &[ListenIp]) -> Result<Vec<Listening>, Failure> {
+    first_free(|all| bind_each(0, ips, all))
+}
+
+fn first_free(
+    mut bind: impl FnMut(&mut Vec<Listening>) -> Result<(), Failure>,
+) -> Result<Vec<Listening>, Failure> {
+    // What is of no use stays bound until another is found, so that it is not given again.
+    let mut useless = Vec::new();
+    loop {
+        let mut all = Vec::new();
+        match bind(&mut all) {
+            Ok(()) => return Ok(all),
+            Err((_, error)) if is_taken(&error) && useless.len() < ANY_PORT_TRIES => useless.push(all),
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Binds the first port above `taken` that is free on every address.
+fn bind_next(taken: u16, ips: &[ListenIp]) -> Option<(u16, Vec<Listening>)> {
+    conflict::above(taken).find_map(|port| Some((port, bind_all(port, ips).ok()?)))
+}
+
+/// Binds every address. On a failure `all` has those that were bound before it.
+fn bind_each(mut port: u16, ips: &[ListenIp], all: &mut Vec<Listening>) -> Result<(), Failure> {
+    let mut failure = None;
+    for &ListenIp { ip, may_lack } in ips {
+        let at = SocketAddr::new(ip, port);
+        match Listener::tcp(at) {
+            Ok(listener) => {
+                let address = listener.address().unwrap_or(at);
+                port = address.port();
+                all.push(Listening { listener, bound: Bound::Tcp(address) });
+            }
+            // A port that somebody else has on one of the two is a conflict all the same: clients of `localhost`
+            // would reach either. Only an address that this machine lacks is no reason to fail.
+            Err(error) if may_lack && !is_taken(&error) => _ = failure.get_or_insert((at, error)),
+            Err(error) => return Err((at, error)),
+        }
+    }
+    match failure {
+        Some(failure) if all.is_empty() => Err(failure),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(unix)]
@@ -162,6 +183,11 @@ pub(super) async fn accept(
                         drop(slot);
                     });
                 }
+                Err(error) if is_one_clients(&error) => {
+                    tracing::debug!(%error, "a client was gone before it was accepted");
+                    // The next may be, too, for as long as they come: others have their turn.
+                    tokio::task::yield_now().await;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(backoff).await;
@@ -171,4 +197,143 @@ pub(super) async fn accept(
         }
     };
     stop.run_until_cancelled(accept).await;
+}
+
+/// Whether a failed accept is the trouble of the one client that it was about. Linux passes on what happened to a
+/// connection while it waited (accept(2)), and others say that it is gone.
+fn is_one_clients(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    #[cfg(unix)]
+    let protocol = [rustix::io::Errno::PROTO, rustix::io::Errno::NOPROTOOPT, rustix::io::Errno::HOSTDOWN]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
+    #[cfg(not(unix))]
+    let protocol = false;
+    protocol
+        || matches!(
+            error.kind(),
+            Kind::ConnectionAborted
+                | Kind::ConnectionReset
+                | Kind::ConnectionRefused
+                | Kind::Interrupted
+                | Kind::TimedOut
+                | Kind::Unsupported
+                | Kind::PermissionDenied
+                | Kind::HostUnreachable
+                | Kind::NetworkUnreachable
+                | Kind::NetworkDown
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, TcpListener};
+
+    use super::*;
+
+    fn addresses(text: &str) -> Vec<Address> {
+        text.split(',').map(|one| Address::parse(one).unwrap()).collect()
+    }
+
+    fn ports(listening: &[Listening]) -> Vec<(IpAddr, u16)> {
+        let of = |one: &Listening| match &one.bound {
+            Bound::Tcp(address) => (address.ip(), address.port()),
+            Bound::Unix(path) => panic!("{}", path.display()),
+        };
+        listening.iter().map(of).collect()
+    }
+
+    fn has_ipv6() -> bool {
+        TcpListener::bind("[::1]:0").is_ok()
+    }
+
+    /// Addresses of both families, and those that another takes: no conflict with ourselves, in any order.
+    #[tokio::test]
+    async fn every_address_on_one_port() {
+        if !has_ipv6() {
+            return;
+        }
+        for (wanted, expected) in [
+            ("0.0.0.0,::", &["0.0.0.0", "::"][..]),
+            ("::,0.0.0.0", &["::", "0.0.0.0"]),
+            ("localhost,0.0.0.0", &["::1", "0.0.0.0"]),
+            ("::1,::", &["::"]),
+            ("127.0.0.1,127.0.0.1", &["127.0.0.1"]),
+        ] {
+            let (listening, _) = bind(&Local::Any, 0, &addresses(wanted), false).await.unwrap();
+            let bound = ports(&listening);
+            let ips: Vec<_> = bound.iter().map(|(ip, _)| ip.to_string()).collect();
+            assert_eq!(ips, expected, "{wanted}");
+            assert!(bound.iter().all(|(_, port)| *port == bound[0].1), "{bound:?}");
+        }
+    }
+
+    /// Of IPv6 alone, as kubectl has it: somebody else may have the port on IPv4.
+    #[tokio::test]
+    async fn every_ipv6_address_leaves_ipv4_alone() {
+        let Ok(listener) = Listener::tcp("[::]:0".parse().unwrap()) else { return };
+        let port = listener.address().unwrap().port();
+        TcpListener::bind(("0.0.0.0", port)).unwrap();
+    }
+
+    /// A port that is taken on one of the addresses is replaced by one that is free on all.
+    #[tokio::test]
+    async fn the_next_port_is_free_on_every_address() {
+        let (one, other) = ("127.0.0.1", "127.0.0.2");
+        let taken = TcpListener::bind((one, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        // And so may the next be, on the other.
+        let _next = TcpListener::bind((other, port.saturating_add(1)));
+        for wanted in [format!("{one},{other}"), format!("{other},{one}")] {
+            let wanted = addresses(&wanted);
+            assert!(bind(&Local::Number(port), 0, &wanted, false).await.is_err());
+            let (listening, instead) = bind(&Local::Number(port), 0, &wanted, true).await.unwrap();
+            let bound = ports(&listening);
+            assert!(bound.len() == 2 && bound[0].1 == bound[1].1 && bound[0].1 > port + 1, "{bound:?}");
+            assert_eq!(instead.map(|instead| (instead.wanted, instead.bound)), Some((port, bound[0].1)));
+        }
+    }
+
+    /// The system gives a port that is free on the first address, and knows nothing of the others.
+    #[tokio::test]
+    async fn another_port_is_asked_for_where_one_is_taken_elsewhere() {
+        let ips = listen_ips(&addresses("127.0.0.1"));
+        let taken = || ("127.0.0.2:1".parse().unwrap(), io::ErrorKind::AddrInUse.into());
+        let mut seen = Vec::new();
+        let mut free_at = |at: usize| {
+            seen.clear();
+            first_free(|all| {
+                bind_each(0, &ips, all)?;
+                seen.push(ports(all)[0].1);
+                if seen.len() < at { Err(taken()) } else { Ok(()) }
+            })
+        };
+        let bound = ports(&free_at(3).unwrap());
+        assert!(free_at(usize::MAX).is_err());
+        assert_eq!((bound.len(), seen.len()), (1, ANY_PORT_TRIES + 1));
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), ANY_PORT_TRIES + 1, "a port was given again");
+    }
+
+    /// What is the trouble of one client that is gone is nobody else's: the next is accepted at once.
+    #[cfg(unix)]
+    #[test]
+    fn whose_trouble_it_is() {
+        use rustix::io::Errno;
+        for (errno, own) in [
+            (Errno::CONNABORTED, true),
+            (Errno::PROTO, true),
+            (Errno::PERM, true),
+            (Errno::NETDOWN, true),
+            (Errno::HOSTUNREACH, true),
+            (Errno::MFILE, false),
+            (Errno::NFILE, false),
+            (Errno::NOBUFS, false),
+            (Errno::NOMEM, false),
+            (Errno::INVAL, false),
+        ] {
+            assert_eq!(is_one_clients(&errno.into()), own, "{errno}");
+        }
+    }
 }

@@ -3,9 +3,13 @@
 use std::{io, net::SocketAddr};
 
 use bytes::BufMut;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
+
+/// Connections that may wait to be accepted. The system has a limit of its own below it.
+const BACKLOG: i32 = 4096;
 
 /// A bound local end.
 pub(super) enum Listener {
@@ -33,10 +37,28 @@ impl Drop for SocketFile {
     }
 }
 
+/// Listens on a TCP address. On an IPv6 one to IPv6 alone, as Go does with an address that is written out: `::` leaves
+/// IPv4 to `0.0.0.0`, whichever of the two is bound first and whatever the system's default is.
+pub(super) fn listen(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of an earlier listener that are not over yet are no conflict. Windows knows none of that, and would
+    // share the port with whoever listens there.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
 impl Listener {
-    /// Binds a TCP address.
-    pub(super) async fn tcp(address: SocketAddr) -> io::Result<Self> {
-        TcpListener::bind(address).await.map(Self::Tcp)
+    /// Binds a TCP address. Inside the runtime only.
+    pub(super) fn tcp(address: SocketAddr) -> io::Result<Self> {
+        let socket = listen(address)?;
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket.into()).map(Self::Tcp)
     }
 
     /// Binds a Unix socket. A file that is there is an error, as a taken port is, unless it is a socket that nobody
@@ -72,7 +94,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // A client may be gone already, and macOS refuses the option then. Reading tells that it is.
+                let _ = stream.set_nodelay(true);
                 Ok(Local::Tcp(stream))
             }
             #[cfg(unix)]

@@ -3,7 +3,11 @@
 //! The grammar is kubectl's (PROTOCOL §6), with two additions: an address in front, and `unix:PATH` for LOCAL. Where
 //! kubectl reads surprising things silently (`1:2:3` means 1), this refuses them.
 
-use std::{fmt, net::IpAddr, path::PathBuf};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +52,15 @@ pub enum Address {
     Localhost,
     /// An address that must be bound.
     Ip(IpAddr),
+}
+
+/// An IP to listen on, of those that addresses stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenIp {
+    /// Which.
+    pub ip: IpAddr,
+    /// A machine that lacks it is no reason to fail, as long as something else is listened on.
+    pub may_lack: bool,
 }
 
 /// Why a word is not a port. The words are meant for a person.
@@ -97,8 +110,40 @@ impl Address {
             return Ok(Self::Localhost);
         }
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        bare.parse().map(Self::Ip).map_err(|_| PortError::BadAddress(text.to_owned()))
+        // `::ffff:127.0.0.1` is an IPv4 address, to Go and so to kubectl as well.
+        let ip = bare.parse().map(|ip: IpAddr| ip.to_canonical());
+        ip.map(Self::Ip).map_err(|_| PortError::BadAddress(text.to_owned()))
     }
+
+    /// The IPs that it stands for.
+    pub fn ips(self) -> Vec<IpAddr> {
+        match self {
+            Self::Localhost => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            Self::Ip(ip) => vec![ip],
+        }
+    }
+}
+
+/// Whether a listener on `wide` takes what one on `narrow` wants: the same, or every address of the family.
+pub fn takes(wide: IpAddr, narrow: IpAddr) -> bool {
+    wide == narrow || (wide.is_unspecified() && wide.is_ipv4() == narrow.is_ipv4())
+}
+
+/// The IPs that a port is listened on, in order and each once. Those that another one of them takes are left out, for
+/// they would be a conflict with ourselves.
+pub fn listen_ips(addresses: &[Address]) -> Vec<ListenIp> {
+    let mut all: Vec<ListenIp> = Vec::new();
+    for address in addresses {
+        let may_lack = *address == Address::Localhost;
+        for ip in address.ips() {
+            match all.iter_mut().find(|one| one.ip == ip) {
+                Some(one) => one.may_lack &= may_lack,
+                None => all.push(ListenIp { ip, may_lack }),
+            }
+        }
+    }
+    let taken = |one: &ListenIp| all.iter().any(|other| other.ip != one.ip && takes(other.ip, one.ip));
+    all.iter().filter(|one| !taken(one)).copied().collect()
 }
 
 impl fmt::Display for Address {
@@ -232,8 +277,32 @@ mod tests {
         let with_address = PortSpec::parse("127.0.0.2:8080:80").map(|s| s.address);
         assert_eq!(with_address, Ok(Some(Address::Ip([127, 0, 0, 2].into()))));
         let v6 = PortSpec::parse("[::1]:8080:80").map(|s| s.address);
-        assert_eq!(v6, Ok(Some(Address::Ip(std::net::Ipv6Addr::LOCALHOST.into()))));
+        assert_eq!(v6, Ok(Some(Address::Ip(Ipv6Addr::LOCALHOST.into()))));
         assert_eq!(PortSpec::parse("localhost::80").map(|s| s.address), Ok(Some(Address::Localhost)));
+    }
+
+    #[test]
+    fn what_is_listened_on() {
+        for (addresses, expected) in [
+            ("localhost", "127.0.0.1? ::1?"),
+            ("0.0.0.0 ::", "0.0.0.0 ::"),
+            (":: 0.0.0.0", ":: 0.0.0.0"),
+            ("localhost 0.0.0.0", "::1? 0.0.0.0"),
+            ("0.0.0.0 localhost", "0.0.0.0 ::1?"),
+            (":: localhost", ":: 127.0.0.1?"),
+            ("0.0.0.0 :: localhost", "0.0.0.0 ::"),
+            ("::1 ::", "::"),
+            ("localhost 127.0.0.1", "127.0.0.1 ::1?"),
+            ("127.0.0.1 127.0.0.1 127.0.0.2", "127.0.0.1 127.0.0.2"),
+            ("::ffff:127.0.0.1 127.0.0.1", "127.0.0.1"),
+            ("::ffff:0.0.0.0 127.0.0.1", "0.0.0.0"),
+        ] {
+            let addresses: Vec<_> = addresses.split(' ').map(|text| Address::parse(text).unwrap()).collect();
+            let ips = listen_ips(&addresses);
+            let ips: Vec<_> =
+                ips.iter().map(|one| format!("{}{}", one.ip, if one.may_lack { "?" } else { "" })).collect();
+            assert_eq!(ips.join(" "), expected, "{addresses:?}");
+        }
     }
 
     #[test]

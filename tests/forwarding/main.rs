@@ -7,6 +7,7 @@
 
 #![cfg(unix)]
 
+mod addresses;
 mod disturbed;
 mod ending;
 mod halves;
