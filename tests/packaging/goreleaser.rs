@@ -117,8 +117,15 @@ fn says_what_the_manifest_says() {
     assert_eq!(krews["short_description"], spec.short_description);
     assert_eq!(krews["description"], spec.description);
     assert_eq!(krews["caveats"].as_str().unwrap_or_default(), spec.caveats);
-    // Without it the bot's manifest would be pushed by goreleaser itself, to a repository that is not there.
+    // goreleaser publishes nothing: it runs where the dependency tree is compiled, and has no right to.
     assert_eq!(krews["skip_upload"], true);
+    let cask = &config["homebrew_casks"][0];
+    assert_eq!(cask["skip_upload"], true);
+    assert!(config.get("signs").is_none() && !config.to_string().contains(".Env."));
+    // A check of macOS that is taken away is told.
+    let hook = cask["hooks"]["post"]["install"].as_str().unwrap_or_default();
+    let told = cask["caveats"].as_str().is_some_and(|text| text.contains("quarantine"));
+    assert!(!hook.contains("quarantine") || (told && hook.contains("ohai")));
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn judge(text: &str) -> Vec<String> {
     for (name, job) in jobs(&workflow) {
         unless(job["permissions"].is_object(), format!("{name}: no permissions"));
         unless(job["timeout-minutes"].is_u64(), format!("{name}: no timeout"));
+        unless(!compiles(job) || is_harmless(job), format!("{name}: compiles with rights or secrets"));
     }
     for line in text.lines().filter(|line| line.trim_start_matches([' ', '-']).starts_with("uses:")) {
         unless(is_pinned(line), format!("not pinned: {}", line.trim()));
@@ -54,8 +55,35 @@ fn judge(text: &str) -> Vec<String> {
         // An expression is put into the script before a shell reads it: a branch's name would be run.
         let run = step["run"].as_str().unwrap_or_default();
         unless(!run.contains("${{"), format!("an expression in a script: {run}"));
+        let moves = run.contains("toolchain install stable") || run.contains("default stable");
+        unless(!moves, format!("a toolchain that moves: {run}"));
+    }
+    for image in text.split_whitespace().filter(|word| IMAGES.iter().any(|image| word.starts_with(image))) {
+        unless(has_digest(image), format!("an image without its digest: {image}"));
     }
     wrong
+}
+
+/// Where the images of clusters come from.
+const IMAGES: [&str; 2] = ["kindest/", "rancher/"];
+
+fn has_digest(image: &str) -> bool {
+    let digest = image.split_once("@sha256:").map_or("", |(_, digest)| digest);
+    digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether a job builds what others wrote: build scripts and macros of some hundred packages run in it.
+fn compiles(job: &Value) -> bool {
+    let steps = job["steps"].as_array().into_iter().flatten();
+    steps.filter_map(|step| step["run"].as_str().or(step["uses"].as_str())).any(|words| {
+        ["cargo ", "scripts/toolchain", "rustup ", "goreleaser"].iter().any(|word| words.contains(word))
+    })
+}
+
+/// Whether nothing can be changed, signed or read from a job that its steps do not have anyway.
+fn is_harmless(job: &Value) -> bool {
+    let rights = job["permissions"].as_object().into_iter().flatten();
+    rights.into_iter().all(|(_, right)| right == "read") && !job.to_string().contains("secrets.")
 }
 
 /// `uses: owner/action@<commit> # vVERSION`.
@@ -101,6 +129,16 @@ jobs:
         (" # v7.0.1", "", "not pinned"),
         ("persist-credentials: false", "persist-credentials: true", "token"),
         ("cargo test", "echo ${{ github.head_ref }}", "expression"),
+        ("{ contents: read }", "{ contents: write }", "a: compiles with rights"),
+        ("{ contents: read }", "{ contents: read, id-token: write }", "a: compiles with rights"),
+        (
+            "cargo test",
+            "cargo test\n        env: { TOKEN: '${{ secrets.TOKEN }}' }",
+            "a: compiles with rights",
+        ),
+        ("cargo test", "rustup toolchain install stable && cargo test", "toolchain that moves"),
+        ("cargo test", "k3d cluster create --image rancher/k3s:v1", "without its digest"),
+        ("cargo test", "k3d cluster create --image rancher/k3s:v1@sha256:ab", "without its digest"),
     ] {
         let wrong = judge(&crate::broken(good, from, to));
         assert!(wrong.iter().any(|line| line.contains(complaint)), "{from:?} -> {to:?}: {wrong:?}");
@@ -140,22 +178,74 @@ fn is_executable(path: &str) -> bool {
     root(path).is_file()
 }
 
-/// The krew job takes what the release job made, and no pre-release reaches it.
+/// What is published is what was built, by a job that builds nothing; krew-index and the tap get what was published, and
+/// no pre-release.
 #[test]
-fn krew_index_gets_what_was_released() {
+fn what_is_published_was_built_elsewhere() {
     let release = yaml(&read(".github/workflows/release.yml"));
-    assert_eq!(release["jobs"]["krew"]["needs"], "release");
-    assert_eq!(release["jobs"]["krew"]["if"], "${{ !contains(github.ref_name, '-') }}");
-    let with = |action: &str| {
-        let step = steps(&release).find(|step| step["uses"].as_str().is_some_and(|u| u.starts_with(action)));
-        step.unwrap_or_else(|| panic!("no {action}"))["with"].clone()
+    let jobs = jobs(&release);
+    let step = |job: &str, action: &str| {
+        let mut steps = jobs[job]["steps"].as_array().unwrap().iter();
+        let step = steps.find(|step| step["uses"].as_str().is_some_and(|u| u.starts_with(action)));
+        step.unwrap_or_else(|| panic!("{job}: no {action}"))["with"].clone()
     };
-    let uploaded = with("actions/upload-artifact@");
-    let downloaded = with("actions/download-artifact@");
-    assert_eq!(uploaded["name"], downloaded["name"]);
-    assert_eq!(uploaded["path"], "dist/krew/fwd.yaml");
-    assert_eq!(downloaded["path"], "dist/krew");
-    assert_eq!(with("rajatjindal/krew-release-bot@")["krew_template_file"], "dist/krew/fwd.yaml");
+    let built = step("build", "actions/upload-artifact@");
+    assert!(compiles(&jobs["build"]) && is_harmless(&jobs["build"]));
+    for (job, needs) in [("publish", "build"), ("krew", "publish"), ("tap", "publish")] {
+        assert!(!compiles(&jobs[job]), "{job}");
+        assert_eq!(jobs[job]["needs"], needs, "{job}");
+        assert_eq!(
+            step(job, "actions/download-artifact@"),
+            serde_json::json!({"name": built["name"], "path": built["path"]})
+        );
+    }
+    for job in ["krew", "tap"] {
+        assert_eq!(jobs[job]["if"], "${{ !contains(github.ref_name, '-') }}");
+    }
+    assert_eq!(step("krew", "rajatjindal/krew-release-bot@")["krew_template_file"], "release/krew/fwd.yaml");
+    assert_eq!(step("publish", "actions/attest@")["subject-checksums"], "release/files/checksums.txt");
+}
+
+/// The files of a release are those that its sums name, and none is taken from another folder.
+#[cfg(unix)]
+#[test]
+fn what_is_released_is_what_the_sums_name() {
+    let folder = std::env::temp_dir().join(format!("kubectl-fwd-release-files-{}", std::process::id()));
+    let dist = folder.join("dist");
+    for (path, text) in [
+        ("checksums.txt", "aa  a.tar.gz\nbb  a.sbom.json\n"),
+        ("a.tar.gz", "archive"),
+        ("a.sbom.json", "sbom"),
+        ("secret", "not for others"),
+        ("krew/fwd.yaml", "manifest"),
+        ("homebrew/Casks/kubectl-fwd.rb", "cask"),
+    ] {
+        let path = dist.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let sort = |into: &str| {
+        let script = std::process::Command::new(root("scripts/release-files"))
+            .arg(&dist)
+            .arg(folder.join(into))
+            .output();
+        script.unwrap().status.success()
+    };
+    assert!(sort("release"));
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder.join("release/files")).unwrap().map(|f| f.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["a.sbom.json", "a.tar.gz", "checksums.txt"]);
+    assert!(
+        folder.join("release/krew/fwd.yaml").is_file()
+            && folder.join("release/homebrew/kubectl-fwd.rb").is_file()
+    );
+    assert!(!sort("release"), "it is there already");
+    for sums in ["aa  ../secret\n", "aa  missing\n"] {
+        std::fs::write(dist.join("checksums.txt"), sums).unwrap();
+        assert!(!sort(sums.trim().rsplit('/').next().unwrap()), "{sums}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// No second place says which Rust is the oldest.
@@ -164,4 +254,20 @@ fn the_oldest_rust_is_read_from_cargo_toml() {
     let ci = yaml(&read(".github/workflows/ci.yml"));
     let msrv = ci["jobs"]["msrv"]["steps"].to_string();
     assert!(msrv.contains("rust-version") && !msrv.contains(env!("CARGO_PKG_RUST_VERSION")), "{msrv}");
+}
+
+/// What releases are built with is one version, and not older than what Cargo.toml promises.
+#[test]
+fn releases_are_built_with_one_rust() {
+    let script = read("scripts/toolchain");
+    let pinned: Vec<u32> = script
+        .lines()
+        .find_map(|line| line.strip_prefix("RUST="))
+        .unwrap()
+        .split('.')
+        .map(|number| number.parse().unwrap())
+        .collect();
+    let oldest: Vec<u32> =
+        env!("CARGO_PKG_RUST_VERSION").split('.').map(|number| number.parse().unwrap()).collect();
+    assert!(pinned.len() == 3 && pinned >= oldest, "{pinned:?} {oldest:?}");
 }
