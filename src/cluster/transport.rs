@@ -35,6 +35,11 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long an answer may take to begin where the user set no `--request-timeout`, and for watches in any case.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long an upgrade may take, from dialling to the head of its answer. Dialling has its own limit within it, which leaves
+/// the server five seconds at least. It answers within a few round trips where it reaches the node; a node that is gone
+/// takes it half a minute, for which no connection is to wait: a round of attempts is over by then, and tells.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// How long a connection that was dialled ahead is of use. A server or a proxy closes one on which nothing is asked; what
 /// it is for follows within a few round trips.
 const AHEAD: Duration = Duration::from_secs(10);
@@ -187,23 +192,33 @@ impl Service<Request<Body>> for OneShot {
         let transport = Arc::clone(&self.0);
         Box::pin(async move {
             address(&mut request)?;
-            if let Some(again) = copy(&request)
-                && let Some(io) = transport.ahead().await
-            {
-                match converse(io, again).await {
-                    // What a proxy says of a connection on which it was asked nothing for too long.
-                    Ok(answer) if answer.status() == StatusCode::REQUEST_TIMEOUT => {
-                        tracing::debug!("the connection that was dialled ahead was left idle for too long");
-                    }
-                    Ok(answer) => return Ok(answer),
-                    // Nobody says how long an idle connection lasts. An upgrade that was not answered did nothing.
-                    Err(error) => {
-                        tracing::debug!(%error, "the connection that was dialled ahead is of no use");
-                    }
+            match tokio::time::timeout(UPGRADE_TIMEOUT, transport.ask(request)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(NoAnswer(UPGRADE_TIMEOUT).into()),
+            }
+        })
+    }
+}
+
+impl Transport {
+    /// Sends a request on a connection of its own.
+    async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+        if let Some(again) = copy(&request)
+            && let Some(io) = self.ahead().await
+        {
+            match converse(io, again).await {
+                // What a proxy says of a connection on which it was asked nothing for too long.
+                Ok(answer) if answer.status() == StatusCode::REQUEST_TIMEOUT => {
+                    tracing::debug!("the connection that was dialled ahead was left idle for too long");
+                }
+                Ok(answer) => return Ok(answer),
+                // Nobody says how long an idle connection lasts. An upgrade that was not answered did nothing.
+                Err(error) => {
+                    tracing::debug!(%error, "the connection that was dialled ahead is of no use");
                 }
             }
-            converse(transport.dialer.dial().await?, request).await
-        })
+        }
+        converse(self.dialer.dial().await?, request).await
     }
 }
 
@@ -429,6 +444,25 @@ mod tests {
         ] {
             assert_eq!(after_dialling_ahead(deeds).await, (status, 0), "{deeds:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_upgrade_that_is_not_answered_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let transport = Transport::new(Dialer::new(&server, None, None, tls).unwrap());
+        let ahead = transport.dialer.dial().await.unwrap();
+        transport.set_ahead(Some(tokio::spawn(async { Ok(ahead) })));
+        let _silent = listener.accept().await.unwrap();
+        tokio::time::pause();
+        let request = Request::get(server).body(Body::empty()).unwrap();
+        let error = OneShot(transport).oneshot(request).await.err().unwrap();
+        assert!(error.is::<NoAnswer>(), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

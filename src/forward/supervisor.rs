@@ -37,7 +37,7 @@ use crate::{
         event::{Gone, Happening},
     },
     policy::{backoff, select},
-    tunnel::dial::DialError,
+    tunnel::dial::{DialError, Tunnel},
 };
 
 /// A reason for waiting that lasts this long is told although another was told before. Shorter ones are the ordinary
@@ -47,6 +47,10 @@ const TELL_AGAIN: Duration = Duration::from_secs(3);
 /// A way that fails younger than this is not replaced at once, lest a sandbox that is gone and a watch that is late
 /// make us dial without pause.
 const MIN_AGE: Duration = Duration::from_millis(500);
+
+/// How long the first dial of a start may take at least, however little is left of `--pod-running-timeout`: that is meant
+/// for pods, and a dial far away takes its time as well.
+const FIRST_DIAL: Duration = Duration::from_secs(5);
 
 /// The longest `Retry-After` that is obeyed: kubelet's own is 60 s (PROTOCOL §1).
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -73,8 +77,8 @@ enum Reached {
 }
 
 /// What a supervisor remembers from turn to turn.
-#[derive(Default)]
 struct Memory {
+    begun: Instant,
     way: Option<Arc<Way>>,
     /// The pod of the last way that was open.
     last: Option<PodId>,
@@ -83,6 +87,13 @@ struct Memory {
     rounds: u32,
     /// Trouble was told that an end of it must follow.
     troubled: bool,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let begun = Instant::now();
+        Self { begun, way: None, last: None, generation: 0, rounds: 0, troubled: false }
+    }
 }
 
 impl Supervisor {
@@ -177,7 +188,7 @@ impl Supervisor {
                 self.tell_waiting(memory, &mut told, &why);
             }
             tokio::select! {
-                changed = self.pods.changed() => if changed.is_err() { std::future::pending().await },
+                () = changed(&mut self.pods) => {}
                 () = sleep_until(changed_at + TELL_AGAIN), if told.as_ref() != Some(&why) => {
                     self.tell_waiting(memory, &mut told, &why);
                 }
@@ -198,8 +209,9 @@ impl Supervisor {
         let probe = self.ports_in(pod).ok().and_then(|ends| ends.first().map(|(_, port)| *port)).unwrap_or(1);
         let mut attempt = 0;
         loop {
+            let left = self.left_to_start(memory);
             let error = tokio::select! {
-                dialled = self.site.reach(&pod.id, probe) => match dialled {
+                dialled = dial(&self.site, &pod.id, probe, left) => match dialled {
                     Ok(tunnel) => {
                         memory.generation += 1;
                         let (generation, since) = (memory.generation, Instant::now());
@@ -210,7 +222,8 @@ impl Supervisor {
                 () = another_is_chosen(&mut self.pods, &pod.id) => return Reached::Changed,
             };
             attempt += 1;
-            if attempt > backoff::ATTEMPTS || (memory.last.is_none() && is_final(&error)) {
+            let too_late = self.left_to_start(memory).is_some_and(|left| left.is_zero());
+            if attempt > backoff::ATTEMPTS || too_late || (memory.last.is_none() && is_final(&error)) {
                 return Reached::Failed(error);
             }
             let delay = backoff::attempt(attempt, fastrand::f64()).max(retry_after(&error));
@@ -227,6 +240,12 @@ impl Supervisor {
                 () = another_is_chosen(&mut self.pods, &pod.id) => return Reached::Changed,
             }
         }
+    }
+
+    /// What is left of the time that a start may take; `None` once it has worked.
+    fn left_to_start(&self, memory: &Memory) -> Option<Duration> {
+        let left = self.options.pod_running_timeout.saturating_sub(memory.begun.elapsed());
+        memory.last.is_none().then_some(left)
     }
 
     /// What follows from how reaching `pod` went.
@@ -266,7 +285,7 @@ impl Supervisor {
                 tokio::select! {
                     () = tokio::time::sleep(next) => {}
                     // The watch speaks again, or the set changed: a sign of life.
-                    _ = self.pods.changed() => {}
+                    () = changed(&mut self.pods) => {}
                 }
                 self.close(memory);
                 None
@@ -316,7 +335,7 @@ impl Supervisor {
     async fn keep(&mut self, memory: &mut Memory) {
         let Some(way) = memory.way.clone() else { return };
         tokio::select! {
-            _ = self.pods.changed() => {}
+            () = changed(&mut self.pods) => {}
             why = way.tunnel.closed() => {
                 memory.troubled = true;
                 self.reporter.tell(Happening::Reconnecting {
@@ -334,7 +353,7 @@ impl Supervisor {
                     self.close(memory);
                     tokio::select! {
                         () = sleep_until(way.since + MIN_AGE) => {}
-                        _ = self.pods.changed() => {}
+                        () = changed(&mut self.pods) => {}
                     }
                 }
             }
@@ -342,12 +361,31 @@ impl Supervisor {
     }
 }
 
+/// Dials a pod; at the start, for no longer than is left.
+async fn dial(
+    site: &Site,
+    pod: &PodId,
+    probe: u16,
+    left: Option<Duration>,
+) -> Result<Arc<Tunnel>, DialError> {
+    let Some(left) = left else { return site.reach(pod, probe).await };
+    let limit = left.max(FIRST_DIAL);
+    let late = |_| Err(DialError::late(limit));
+    timeout(limit, site.reach(pod, probe)).await.unwrap_or_else(late)
+}
+
+/// Waits until the set has changed. One that is no longer followed never does: whoever waits must not be told so again
+/// and again.
+async fn changed(pods: &mut watch::Receiver<Snapshot>) {
+    if pods.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
 /// Waits until `pod` is not the chosen one any more.
 async fn another_is_chosen(pods: &mut watch::Receiver<Snapshot>, pod: &PodId) {
     loop {
-        if pods.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        changed(pods).await;
         let snapshot = pods.borrow_and_update();
         if select::choose(&snapshot.pods, Some(pod)).is_none_or(|chosen| chosen.id != *pod) {
             return;
@@ -390,5 +428,21 @@ fn unreachable(target: &str, pod: &PodId, error: &DialError) -> Fatal {
         (403, None) => fatal.help("ask the cluster's administrator for get and create on pods/portforward"),
         (401, _) => fatal.help(access::LOG_IN),
         _ => fatal.help("`kubectl describe pod` shows the pod's state; try again if it was just starting"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_set_that_is_no_longer_followed_does_not_change() {
+        let (publish, mut pods) = watch::channel(Snapshot::default());
+        publish.send_replace(Snapshot::default());
+        assert!(changed(&mut pods).now_or_never().is_some());
+        drop(publish);
+        assert!(changed(&mut pods).now_or_never().is_none());
     }
 }

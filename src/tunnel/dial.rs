@@ -1,8 +1,11 @@
 //! Reaching a pod: the protocols in order, the choice remembered for the cluster (PROTOCOL §1).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::FutureExt as _;
@@ -54,6 +57,14 @@ pub struct DialError {
     pub why: Transient,
     /// What the server answered, where it answered: rights and missing pods are told from trouble by it.
     pub refusal: Option<Refusal>,
+}
+
+impl DialError {
+    /// It took longer than it may.
+    pub fn late(limit: Duration) -> Self {
+        let why = format!("no answer within {:.0} s", limit.as_secs_f64().ceil());
+        Self { why: Transient { why }, refusal: None }
+    }
 }
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Tunnel, Protocol::Spdy, Protocol::Legacy];

@@ -150,6 +150,8 @@ pub(crate) struct Pod {
     pub(crate) refused: Arc<AtomicUsize>,
     /// The next dial panics.
     pub(crate) panics: Arc<AtomicBool>,
+    /// A dial is never answered.
+    pub(crate) hangs: Arc<AtomicBool>,
     pub(crate) tracker: TaskTracker,
 }
 
@@ -169,6 +171,9 @@ impl Pod {
             async move {
                 // A dial takes a while.
                 tokio::task::yield_now().await;
+                if pod.hangs.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
                 if pod.refuses.load(Ordering::Relaxed) {
                     pod.refused.fetch_add(1, Ordering::Relaxed);
                     return Err(DialError { why: Transient { why: "no more".to_owned() }, refusal: None });

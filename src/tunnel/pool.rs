@@ -33,7 +33,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::{
     sync::Notify,
-    time::{Instant, interval},
+    time::{Instant, interval, timeout},
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -56,6 +56,10 @@ const MAX_RETIRED: usize = 24;
 
 /// After a failed dial of a further session, no other is tried for this long: what there is serves as well.
 const DIAL_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a pool whose sessions are all gone waits for one that is being dialled. A dial that goes well takes a few
+/// round trips; with one that hangs, whoever made the pool is quicker to begin anew.
+const LAST_DIAL: Duration = Duration::from_secs(2);
 
 /// How often idle sessions are looked at, and how many looks in a row one may be idle: an extra session is closed after
 /// a minute.
@@ -86,8 +90,10 @@ struct State {
     slots: Vec<Slot>,
     /// Sessions that are left to those who are on them.
     retired: Vec<SessionWatch>,
-    /// A session is being dialled in the background.
+    /// A session is being dialled in the background. [`Dialling`] takes it back.
     dialling: bool,
+    /// It was told to be over while a dial was under way, and stays so.
+    over: bool,
     /// No further session is dialled until then.
     no_dial_until: Option<Instant>,
     /// Why there is no session, should there be none.
@@ -169,17 +175,24 @@ impl Pool {
         }
     }
 
-    /// Waits until no session is left, and tells why.
+    /// Waits until no session is left, and tells why. One that is being dialled is waited for, but not for long.
     pub async fn closed(&self) -> String {
         loop {
             let changed = self.inner.changed.notified();
-            {
+            let is_last = {
                 let state = self.inner.lock();
-                if !state.dialling && state.slots.iter().all(|slot| slot.session.is_closed()) {
+                let none = state.slots.iter().all(|slot| slot.session.is_closed());
+                if state.over || none && !state.dialling {
                     return state.why.clone();
                 }
+                none
+            };
+            if !is_last {
+                changed.await;
+            } else if timeout(LAST_DIAL, changed).await.is_err() {
+                self.inner.lock().over = true;
+                self.inner.changed.notify_waiters();
             }
-            changed.await;
         }
     }
 }
@@ -194,6 +207,9 @@ impl Inner {
     fn choose(self: &Arc<Self>, port: u16) -> Choice {
         let (choice, another) = {
             let mut state = self.lock();
+            if state.over {
+                return Choice::Over;
+            }
             let retired = state.sweep();
             let room = state.may_dial();
             let mut idle = state.idle();
@@ -226,23 +242,12 @@ impl Inner {
         if std::mem::replace(&mut self.lock().dialling, true) {
             return;
         }
-        let (weak, gone) = (Arc::downgrade(self), self.gone());
+        let dialling = Dialling { pool: Arc::downgrade(self), in_vain: true };
+        let gone = self.gone();
         let dialled = (self.dial)();
         self.tracker.spawn(async move {
             let Some(dialled) = gone.run_until_cancelled(dialled).await else { return };
-            let Some(inner) = weak.upgrade() else { return };
-            match dialled {
-                Ok(session) => inner.add(&session),
-                Err(error) => {
-                    // Those who wait share what there is.
-                    let mut state = inner.lock();
-                    state.no_dial_until = Some(Instant::now() + DIAL_PAUSE);
-                    state.why = error.why.to_string();
-                    tracing::debug!(why = %error.why, "no further session");
-                }
-            }
-            inner.lock().dialling = false;
-            inner.changed.notify_waiters();
+            dialling.ends(dialled);
         });
     }
 
@@ -301,6 +306,44 @@ impl Inner {
             spare |= slot.idle > 0;
             keep
         });
+    }
+}
+
+/// A dial in the background. However it ends, by a panic too, those who wait look again and another may be begun.
+struct Dialling {
+    pool: Weak<Inner>,
+    /// No session came of it.
+    in_vain: bool,
+}
+
+impl Dialling {
+    fn ends(mut self, dialled: Result<Session, DialError>) {
+        let Some(inner) = self.pool.upgrade() else { return };
+        match dialled {
+            Ok(session) => {
+                inner.add(&session);
+                self.in_vain = false;
+            }
+            // Those who wait share what there is.
+            Err(error) => {
+                tracing::debug!(why = %error.why, "no further session");
+                inner.lock().why = error.why.to_string();
+            }
+        }
+    }
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        let Some(inner) = self.pool.upgrade() else { return };
+        {
+            let mut state = inner.lock();
+            state.dialling = false;
+            if self.in_vain {
+                state.no_dial_until = Some(Instant::now() + DIAL_PAUSE);
+            }
+        }
+        inner.changed.notify_waiters();
     }
 }
 

@@ -251,3 +251,39 @@ async fn it_is_over_with_its_last_session() {
     assert!(pool.open(80).await.is_none());
     drop(stalled);
 }
+
+/// A session that is being dialled for ever is no session: with the last real one the pool is over.
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_hangs_does_not_keep_it() {
+    let pod = Pod::default();
+    let pool = pod.pool().await;
+    pod.hangs.store(true, Ordering::Relaxed);
+    let _taken = [open(&pool).await, open(&pool).await];
+    let waiting = pool.open(80);
+    for index in 0..pod.dialled() {
+        pod.peer(index).hangs_up.cancel();
+    }
+    assert_eq!(pool.closed().await, SessionEnd::Eof.to_string());
+    assert!(waiting.await.is_none());
+    assert!(pool.open(80).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_panics_is_one_that_failed() {
+    let pod = Pod::default();
+    let pool = pod.pool().await;
+    let _first = open(&pool).await;
+    pod.panics.store(true, Ordering::Relaxed);
+    // It takes the last idle session, and dials another.
+    let panicked = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.open(80).await }
+    });
+    assert!(panicked.await.is_err());
+    let _second = open(&pool).await;
+    assert_eq!(pod.dialled(), 2, "no other is tried at once");
+    tokio::time::sleep(DIAL_PAUSE).await;
+    let _third = open(&pool).await;
+    settled().await;
+    assert_eq!(pod.dialled(), 3);
+}

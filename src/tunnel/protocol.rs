@@ -7,6 +7,10 @@ use kube::core::Status;
 
 use crate::cluster::access::Denied;
 
+/// Characters of a refusal that a person is shown: the longest that say something, of a missing right with the user's long
+/// name in it, are half of that.
+const MAX_SHOWN: usize = 600;
+
 /// The ways into a pod, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
@@ -82,6 +86,15 @@ impl Refusal {
 
     /// What the server said, for a person.
     pub fn why(&self) -> String {
+        let mut why = self.worded();
+        if let Some((end, _)) = why.char_indices().nth(MAX_SHOWN) {
+            why.truncate(end);
+            why.push('…');
+        }
+        why
+    }
+
+    fn worded(&self) -> String {
         match (self.status.as_u16(), self.words()) {
             (101, _) => "the server upgraded to another protocol than the one asked for".to_owned(),
             (status, "") => format!("the server answered {status}"),

@@ -2,11 +2,14 @@
 //!
 //! Nothing is sent behind the request's head before the 101: bytes that come early are lost (§1).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use kube::{client::Body, core::Status};
+use tokio::time::timeout;
 
 use super::{
     protocol::{Protocol, Refusal},
@@ -26,6 +29,9 @@ const STREAM_PROTOCOL: &str = "portforward.k8s.io";
 
 /// What is read of a refusal's body: a Status is a few hundred bytes, a proxy's page may be anything.
 const MAX_REFUSAL: usize = 16 * 1024;
+
+/// How long a refusal's body is waited for. It follows its head at once; what has not come by then is left out.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why there is no upgraded connection.
 #[derive(Debug)]
@@ -126,12 +132,26 @@ async fn refusal(response: Response<Body>) -> Refusal {
         .headers()
         .get(header::RETRY_AFTER)
         .and_then(|value: &HeaderValue| value.to_str().ok()?.parse().ok());
-    let body = Limited::new(response.into_body(), MAX_REFUSAL).collect().await;
-    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body = beginning(response.into_body()).await;
     let said =
         serde_json::from_slice::<Status>(&body).ok().filter(|said| !said.message.is_empty()).map(Box::new);
     let text = String::from_utf8_lossy(&body).lines().next().unwrap_or_default().to_owned();
     Refusal { status, said, text, retry_after }
+}
+
+/// What comes of a body, up to its limits.
+async fn beginning(mut body: Body) -> Vec<u8> {
+    let mut beginning = Vec::new();
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await
+            && beginning.len() < MAX_REFUSAL
+        {
+            let data = frame.into_data().unwrap_or_default();
+            beginning.extend_from_slice(&data[..data.len().min(MAX_REFUSAL - beginning.len())]);
+        }
+    };
+    let _ = timeout(REFUSAL_TIMEOUT, read).await;
+    beginning
 }
 
 #[cfg(test)]

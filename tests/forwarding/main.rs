@@ -23,3 +23,4 @@ mod secrets;
 mod sessions;
 mod targets;
 mod traffic;
+mod upsets;

@@ -11,6 +11,7 @@
 //! | `reset`, `close` | none: every live connection ends with a RST, with a FIN |
 //! | `deny` | a [`Denial`] |
 //! | `trip` | a [`Trip`]: the next pair of streams fails so |
+//! | `upset` | `{"what": "unanswered", "times": 3}`: what becomes of the next upgrades, see [`Upset`]; without `times` of all |
 //! | `pings` | how they are echoed: `"queued"`, `"at-once"`, `"swapped"` |
 //! | `clear` | none: no faults from now on |
 
@@ -18,6 +19,7 @@ mod delay;
 mod denial;
 mod link;
 mod runtime;
+pub(crate) mod upset;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -34,6 +36,7 @@ pub use denial::Denial;
 pub use link::Io;
 use link::Link;
 pub use runtime::{Pings, Runtime, Trip};
+pub use upset::Upset;
 
 /// No limit on reading.
 const UNLIMITED: u64 = u64::MAX;
@@ -120,6 +123,21 @@ impl Faults {
         self.runtime.trips()
     }
 
+    /// Has this become of the next upgrades, or of all from now on.
+    pub fn upset(&self, what: Upset, times: Option<u32>) {
+        self.runtime.set_upset(upset::Asked { what, times });
+    }
+
+    /// How many upgrades met an upset so far.
+    pub fn upsets(&self) -> u64 {
+        self.runtime.upset()
+    }
+
+    /// Resolves when that is as wanted.
+    pub async fn upsets_are(&self, wanted: impl Fn(u64) -> bool) {
+        self.runtime.upset_are(wanted).await;
+    }
+
     /// Has pings echoed so, from now on.
     pub fn pings(&self, pings: Pings) {
         self.runtime.set_pings(pings);
@@ -188,6 +206,7 @@ impl Faults {
             }
             "deny" => read(body).map(|denial| self.deny(denial)),
             "trip" => read(body).map(|trip| self.trip(trip)),
+            "upset" => read(body).map(|asked| self.runtime.set_upset(asked)),
             "pings" => read(body).map(|pings| self.pings(pings)),
             "clear" => {
                 self.clear();
@@ -360,6 +379,9 @@ mod tests {
         assert_eq!(faults.trips(), 1);
         assert_eq!(faults.admin("/admin/faults/pings", br#""at-once""#).status(), 200);
         assert_eq!(faults.runtime().pings(), Pings::AtOnce);
+        assert_eq!(faults.admin("/admin/faults/upset", br#"{"what":"go-away","times":1}"#).status(), 200);
+        let met = [faults.runtime().next_upset(), faults.runtime().next_upset()];
+        assert_eq!((met, faults.upsets()), ([Some(Upset::GoAway), None], 1));
         assert_eq!(faults.admin("/admin/faults/clear", b"").status(), 200);
         assert_eq!((faults.trips(), faults.runtime().pings()), (0, Pings::Queued));
         assert_eq!(faults.admin("/admin/faults/wat", b"").status(), StatusCode::NOT_FOUND);

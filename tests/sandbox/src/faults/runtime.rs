@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
+use tokio::sync::watch;
+
+use super::upset::{Asked, Upset};
 
 /// How one pair fails. Each is used up by one pair, in the order in which they were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -59,12 +62,17 @@ pub enum Pings {
 
 /// The faults of a node's container runtime. Clones are the same faults.
 #[derive(Debug, Clone, Default)]
-pub struct Runtime(Arc<Mutex<State>>);
+pub struct Runtime {
+    state: Arc<Mutex<State>>,
+    /// Upgrades that met an upset.
+    upset: watch::Sender<u64>,
+}
 
 #[derive(Debug, Default)]
 struct State {
     trips: VecDeque<Trip>,
     pings: Pings,
+    upset: Option<Asked>,
 }
 
 impl Runtime {
@@ -74,6 +82,30 @@ impl Runtime {
 
     pub(super) fn set_pings(&self, pings: Pings) {
         self.state().pings = pings;
+    }
+
+    pub(super) fn set_upset(&self, upset: Asked) {
+        self.state().upset = Some(upset);
+    }
+
+    /// How many upgrades met an upset so far.
+    pub(super) fn upset(&self) -> u64 {
+        *self.upset.borrow()
+    }
+
+    pub(super) async fn upset_are(&self, wanted: impl Fn(u64) -> bool) {
+        let mut upset = self.upset.subscribe();
+        // The sender lives as long as this does.
+        let _ = upset.wait_for(|upset| wanted(*upset)).await;
+    }
+
+    /// What becomes of the upgrade that is asked for now.
+    pub(crate) fn next_upset(&self) -> Option<Upset> {
+        let mut state = self.state();
+        let asked = state.upset.as_mut().filter(|asked| asked.times != Some(0))?;
+        asked.times = asked.times.map(|times| times - 1);
+        self.upset.send_modify(|upset| *upset += 1);
+        Some(asked.what)
     }
 
     pub(super) fn clear(&self) {
@@ -95,6 +127,6 @@ impl Runtime {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

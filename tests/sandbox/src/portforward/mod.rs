@@ -22,6 +22,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 
+use crate::faults::{Upset, upset};
 use crate::node::{Node, Sandbox};
 use crate::serve::Body;
 use negotiate::Protocol;
@@ -29,12 +30,18 @@ use transport::Connection;
 
 /// Answers an authorised port-forward request for a pod, and serves what comes after the upgrade. `uid` is `None` if the
 /// pod has no running sandbox.
-pub fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incoming>) -> Response<Body> {
+pub async fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incoming>) -> Response<Body> {
     let sandbox = uid.and_then(|uid| node.sandbox(uid));
     let (answer, protocol) = match negotiate::negotiate(&request, node.support(), uid, sandbox.is_some()) {
         Ok(agreed) => agreed,
         Err(refusal) => return *refusal.0,
     };
+    let upset = node.faults().next_upset();
+    match upset {
+        Some(Upset::Unanswered) => return std::future::pending().await,
+        Some(Upset::HalfRefused) => return upset::half_refused().await,
+        _ => {}
+    }
     if let Some(sandbox) = sandbox {
         let session = node.count_session();
         let upgrade = hyper::upgrade::on(&mut request);
@@ -43,7 +50,11 @@ pub fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incoming>) ->
             let _session = session;
             match upgrade.await {
                 Ok(upgraded) => {
-                    run(Box::new(TokioIo::new(upgraded)), protocol, sandbox, node).await;
+                    let io = TokioIo::new(upgraded);
+                    match upset {
+                        Some(upset) => upset.run(io, protocol == Protocol::Tunnel).await,
+                        None => run(Box::new(io), protocol, sandbox, node).await,
+                    }
                 }
                 Err(error) => tracing::debug!(%error, "the connection did not upgrade"),
             }

@@ -68,7 +68,7 @@ async fn dispatch(
             let call = Call::new(&request, resource, namespace, name, subresource, query)?;
             who.check(&call.action())?;
             if call.subresource == "portforward" {
-                return port_forward(cluster, &who, &call, request);
+                return port_forward(cluster, &who, &call, request).await;
             }
             if call.subresource == "token" {
                 return token(cluster, &call, request).await;
@@ -101,7 +101,7 @@ async fn token(cluster: &Cluster, call: &Call, request: Request<Incoming>) -> Re
     Ok(serve::json(StatusCode::CREATED, &asked))
 }
 
-fn port_forward(
+async fn port_forward(
     cluster: &Cluster,
     who: &Identity,
     call: &Call,
@@ -116,5 +116,5 @@ fn port_forward(
         return Err(Status::bad_request(format!("pod {} does not have a host assigned", call.name)));
     }
     let uid = Some(meta::uid(&pod)).filter(|uid| cluster.node.is_running(uid));
-    Ok(portforward::handle(&cluster.node, uid, request))
+    Ok(portforward::handle(&cluster.node, uid, request).await)
 }

@@ -36,7 +36,9 @@ pub async fn start(node: Node) -> Peer {
             let node = node.clone();
             let service = service_fn(move |request| {
                 let node = node.clone();
-                async move { Ok::<_, std::convert::Infallible>(portforward::handle(&node, Some("uid"), request)) }
+                async move {
+                    Ok::<_, std::convert::Infallible>(portforward::handle(&node, Some("uid"), request).await)
+                }
             });
             tokio::spawn(
                 http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades(),
