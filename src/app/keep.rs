@@ -177,11 +177,12 @@ async fn apply(sets: &Sets, changes: Vec<Change>) {
         return;
     }
     let sets = sets.clone();
-    let change = move |set: &mut Set| {
+    let change = move |set: &mut Set, directory: &Path| {
         // Counted, so that each of them is made.
-        changes.iter().filter(|change| change.make(set)).count() > 0
+        changes.iter().filter(|change| change.make(set, directory)).count() > 0
     };
-    let failed = spawn_blocking(move || sets.keep_current(change)).await.unwrap_or_default();
+    let say = |lock: &Path| tracing::warn!("sets that are kept current wait for {}", lock.display());
+    let failed = spawn_blocking(move || sets.keep_current(say, change)).await.unwrap_or_default();
     for fatal in failed {
         let why = fatal.causes().collect::<Vec<_>>().join(": ");
         tracing::warn!("{fatal}: {why}");
@@ -196,18 +197,21 @@ impl Kept {
 }
 
 impl Change {
-    fn make(&self, set: &mut Set) -> bool {
+    /// Says whether that changes anything. Paths in the set are relative to `directory`.
+    fn make(&self, set: &mut Set, directory: &Path) -> bool {
         let (Self::Add(kept) | Self::Remove(kept)) = self;
-        if set.entries.is_empty() {
-            set.kubeconfig.clone_from(&kept.kubeconfig);
-        }
-        // A set has one kubeconfig; what needs another one is not for it.
-        if set.kubeconfig != kept.kubeconfig {
-            return false;
-        }
+        let same = set.is_of(kept.kubeconfig.as_deref(), directory);
         match self {
-            Self::Add(kept) => set.add(&kept.entry),
-            Self::Remove(kept) => set.remove(&kept.entry),
+            Self::Add(kept) => {
+                // A set has one kubeconfig; what needs another one is not for it. One without forwards takes any.
+                if !same && set.entries.is_empty() {
+                    set.kubeconfig.clone_from(&kept.kubeconfig);
+                } else if !same {
+                    return false;
+                }
+                set.add(&kept.entry)
+            }
+            Self::Remove(kept) => same && set.remove(&kept.entry),
         }
     }
 }

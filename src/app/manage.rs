@@ -18,6 +18,7 @@ use crate::{
     error::Fatal,
     model::forward::{ForwardId, PortForward},
     ui::{
+        escape,
         list::{self, Format},
         report,
     },
@@ -105,6 +106,13 @@ pub(super) async fn find(place: &Place, common: &Common) -> Vec<Found> {
 fn warn(problems: &[Fatal], common: &Common) {
     for problem in problems {
         tell(report::warning(problem, common.ui.colors.stderr).trim_end());
+    }
+}
+
+/// Tells what is waited for, unless only errors are wanted.
+pub(super) fn waiting(what: &str, common: &Common) {
+    if !common.ui.quiet {
+        tell(&escape::line(&format!("waiting for {what}")));
     }
 }
 

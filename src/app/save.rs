@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use super::{manage::find, print, up::no_home};
+use super::{
+    manage::{find, waiting},
+    print,
+    up::no_home,
+};
 use crate::{
     cli::{args, resolve::Common},
     control::{
         file::Replacement,
         place::Place,
-        store::{Set, Sets, write},
+        store::{self, Lock, Set, Sets},
     },
     error::{Fatal, plain},
 };
@@ -48,16 +52,16 @@ pub(super) async fn save(
             .help("start what is to be saved, for example 'kubectl fwd -d svc/api 8080:80'"));
     }
     let set = Set { auto: save.auto, ..Set::of(&forwards)? };
-    let count = set.entries.iter().map(|entry| entry.ports.len()).sum();
+    let count = set.forwards();
     let (path, up) = match (&save.set, &save.file) {
-        (_, Some(file)) if file == STDOUT => return print(&write(&set)),
+        (_, Some(file)) if file == STDOUT => return print(&store::text(&set)?),
         (_, Some(file)) => {
             to_file(Path::new(file), &set, save.force)?;
             (file.clone(), format!("-f {file}"))
         }
         (name, None) => {
             let (name, sets) = (name.clone().unwrap_or_default(), sets.ok_or_else(no_home)?);
-            let path = sets.save(&sets.lock()?, &name, &set, save.force)?;
+            let path = sets.save(&lock(sets, common)?, &name, &set, save.force)?;
             (path.display().to_string(), name)
         }
     };
@@ -72,6 +76,10 @@ pub(super) async fn save(
     print(&format!("{count} saved to {path}{current}; 'kubectl fwd up {up}' starts them\n"))
 }
 
+fn lock(sets: &Sets, common: &Common) -> Result<Lock, Fatal> {
+    sets.lock(|path| waiting(&format!("another process to release the lock {}", path.display()), common))
+}
+
 fn to_file(path: &Path, set: &Set, overwrite: bool) -> Result<(), Fatal> {
     let name = path.display();
     if path.exists() && !overwrite {
@@ -79,7 +87,8 @@ fn to_file(path: &Path, set: &Set, overwrite: bool) -> Result<(), Fatal> {
             .because("it may have changes of yours")
             .help("choose another file, or replace it with --force"));
     }
-    let written = Replacement::of(path).and_then(|file| file.put(&write(set)));
+    let text = store::text(set)?;
+    let written = Replacement::of(path).and_then(|file| file.put(&text));
     written.map_err(|error| {
         Fatal::new("fwd::set::unwritable", format!("{name} cannot be written"))
             .because(plain(&error))

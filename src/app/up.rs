@@ -5,10 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::forward::Work;
+use super::{forward::Work, manage::waiting};
 use crate::{
     cli::{args, resolve::Common},
-    control::store::{Document, Entry, Reading, Sets, read},
+    control::{
+        patience::Patience,
+        store::{Document, Entry, Reading, Sets, WITHIN, read},
+    },
     error::Fatal,
     forward::{Options, Request, Wanted},
 };
@@ -25,7 +28,7 @@ pub(super) fn reads_stdin(up: &args::Up) -> bool {
 
 /// Reads the set, and says what it wants. What is typed goes before what is written.
 pub(super) fn work(up: &args::Up, mut common: Common, sets: Option<&Sets>) -> Result<Work, Fatal> {
-    let (document, directory) = document(up, sets)?;
+    let (document, directory) = document(up, &common, sets)?;
     let Reading { mut set, problems, spoilt } = read(&document.text);
     let mut left_out = None;
     if !problems.is_empty() {
@@ -75,24 +78,27 @@ pub(super) fn work(up: &args::Up, mut common: Common, sets: Option<&Sets>) -> Re
 }
 
 /// The text of the set, and the directory that its paths start from.
-fn document(up: &args::Up, sets: Option<&Sets>) -> Result<(Document, PathBuf), Fatal> {
+fn document(up: &args::Up, common: &Common, sets: Option<&Sets>) -> Result<(Document, PathBuf), Fatal> {
     let directory = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
+    let patience = Patience::of(WITHIN);
+    let say = |name: &str| waiting(&format!("the end of {name}"), common);
+    let open = |path: &Path| Document::open(path, patience, || say(&path.display().to_string()));
     match (&up.set, &up.file) {
         (Some(_), Some(_)) => {
             Err(Fatal::new("fwd::usage::arguments", "there are both the name of a set and a file")
                 .help("leave one of them out"))
         }
         (None, Some(file)) if file == STDIN => {
-            Document::from_reader("stdin".to_owned(), io::stdin().lock()).map(|text| (text, PathBuf::new()))
+            let name = "stdin".to_owned();
+            Document::from_reader(name, io::stdin(), patience, || say("stdin, a set of forwards"))
+                .map(|text| (text, PathBuf::new()))
         }
-        (None, Some(file)) => Document::open(Path::new(file)).map(|text| (text, directory(Path::new(file)))),
+        (None, Some(file)) => open(Path::new(file)).map(|text| (text, directory(Path::new(file)))),
         (Some(name), None) => {
             let sets = sets.ok_or_else(no_home)?;
             Ok((sets.load(name)?, directory(&sets.path(name)?)))
         }
-        (None, None) if Path::new(FILE).exists() => {
-            Document::open(Path::new(FILE)).map(|text| (text, PathBuf::new()))
-        }
+        (None, None) if Path::new(FILE).exists() => open(Path::new(FILE)).map(|text| (text, PathBuf::new())),
         (None, None) => {
             let names = sets.map(Sets::names).unwrap_or_default();
             let fatal = Fatal::new("fwd::set::none", "there is nothing to start")

@@ -10,6 +10,7 @@ pub mod grammar;
 pub mod help;
 pub mod normalise;
 pub mod resolve;
+pub mod taken;
 pub use std::ffi::OsString;
 
 use argh::{ArgsInfo, FromArgs};

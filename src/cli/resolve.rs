@@ -13,6 +13,7 @@ use super::{
     duration::{self, DurationError},
     grammar::{self, Token},
     normalise::Slot,
+    taken::Taken,
 };
 use crate::{
     cluster::flags::{Environment, Flags},
@@ -323,21 +324,19 @@ fn overlap(one: Address, other: Address) -> bool {
 
 /// Refuses two ports that want the same local end. Found here, because the bind would blame another process.
 fn no_port_twice(requests: &[Request], addresses: &[Address]) -> Result<(), Fatal> {
-    let mut taken: Vec<(&PortSpec, String)> = Vec::new();
+    let mut taken = Taken::default();
     for Request { target, ports } in requests {
+        let target = target.to_string();
         for port in ports {
-            let same = |other: &PortSpec| same_local((port, addresses), (other, addresses));
-            if let Some((_, other)) = taken.iter().find(|(other, _)| same(other)) {
-                let local = local_end(port);
-                return Err(Fatal::new("fwd::usage::port_twice", format!("{local} is wanted twice"))
-                    .because(if *other == target.to_string() {
-                        format!("{target} asks for it twice")
-                    } else {
-                        format!("both {other} and {target} ask for it")
-                    })
-                    .help("give one of them another local port, as in 8081:80, or any free one, as in :80"));
-            }
-            taken.push((port, target.to_string()));
+            let Some(other) = taken.take(port, addresses, &target) else { continue };
+            let local = local_end(port);
+            return Err(Fatal::new("fwd::usage::port_twice", format!("{local} is wanted twice"))
+                .because(if other == target {
+                    format!("{target} asks for it twice")
+                } else {
+                    format!("both {other} and {target} ask for it")
+                })
+                .help("give one of them another local port, as in 8081:80, or any free one, as in :80"));
         }
     }
     Ok(())
@@ -365,7 +364,7 @@ pub fn local_end(port: &PortSpec) -> String {
 }
 
 /// The local port, where it is known without asking the cluster.
-fn local_number(port: &PortSpec) -> Option<u16> {
+pub(super) fn local_number(port: &PortSpec) -> Option<u16> {
     match (&port.local, &port.remote) {
         (Local::Number(number), _) | (Local::Same, Remote::Number(number)) => Some(*number),
         _ => None,

@@ -28,7 +28,7 @@ pub const PROTOCOL: u32 = 1;
 
 /// Forwards of a process that can be there when another is asked for. Each has a listener or two; this many leave most of
 /// the descriptors that a system gives to connections.
-const MAX_FORWARDS: usize = 1000;
+pub(super) const MAX_FORWARDS: usize = 1000;
 
 /// Characters that are quoted of what was sent.
 const QUOTED: usize = 64;

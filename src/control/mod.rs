@@ -12,6 +12,7 @@ pub mod client;
 pub mod file;
 pub mod log;
 pub mod methods;
+pub mod patience;
 pub mod pick;
 pub mod place;
 pub mod ready;

@@ -44,7 +44,8 @@ fn escaped(text: &str, harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
     }))
 }
 
-fn is_harmless(c: char) -> bool {
+/// Whether a terminal shows it as what it is, and nothing else.
+pub fn is_harmless(c: char) -> bool {
     // C0 and C1 controls; among the latter is a one-byte CSI.
     !c.is_control()
         && !matches!(

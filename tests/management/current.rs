@@ -61,6 +61,24 @@ async fn a_reboot() -> Test {
     Ok(())
 }
 
+/// A kubeconfig is the same one however its path is written.
+#[tokio::test]
+async fn a_kubeconfig_relative_to_the_set() -> Test {
+    let world = World::new().await?;
+    world.succeed("save --auto work").await?;
+    let text = std::fs::read_to_string(world.sandbox.kubeconfig("admin"))?;
+    let beside = world.write("beside", &text)?;
+    let set = "auto: true\nkubeconfig: ../../beside\nforwards: [{target: svc/api, ports: ':80'}]\n";
+    std::fs::write(world.path("kubectl-fwd/sets/work.yaml"), set)?;
+    let (up, _) = world.working("up work").await?;
+    let (solo, _) = world.working(&format!("pod/solo :8080 --kubeconfig {}", beside.display())).await?;
+    world.set_becomes("work", "both", |text| text.contains("pod/solo") && text.contains("svc/api")).await?;
+    assert!(world.set("work")?.contains("kubeconfig: \"../../beside\""), "{}", world.set("work")?);
+    assert_eq!(up.end("INT").await?.code, Some(0));
+    assert_eq!(solo.end("INT").await?.code, Some(0));
+    world.set_becomes("work", "none", |text| text.contains("forwards: []")).await
+}
+
 /// A group that does not come about was never there.
 #[tokio::test]
 async fn what_never_worked() -> Test {

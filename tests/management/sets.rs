@@ -189,3 +189,22 @@ async fn the_schema() -> Test {
     assert_eq!(schema, include_str!("../../schemas/fwd.schema.json"));
     Ok(())
 }
+
+/// A set that comes through a pipe may take its time, and whoever waits hears what for.
+#[tokio::test]
+async fn a_slow_pipe() -> Test {
+    let world = World::new().await?;
+    let pipe = world.path("pipe.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
+    let mut up = world.start("up -f pipe.yaml")?;
+    up.stderr("waiting for the end of pipe.yaml").await?;
+    std::fs::write(&pipe, "forwards: [{target: svc/api, ports: ':80'}]\n")?;
+    ask(up.port().await?).await?;
+    assert_eq!(up.end("INT").await?.code, Some(0));
+    // Among the saved ones it would hold up every process that keeps some of them current.
+    std::fs::create_dir_all(world.path("kubectl-fwd/sets"))?;
+    std::fs::rename(&pipe, world.path("kubectl-fwd/sets/pipe.yaml"))?;
+    let refused = world.run("up pipe").await?;
+    assert!(refused.code == Some(1) && refused.stderr.contains("it is no regular file"), "{refused:?}");
+    Ok(())
+}

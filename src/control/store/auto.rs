@@ -40,9 +40,10 @@ impl Set {
         let Some(port) = stopped.ports.first() else { return false };
         let mut changed = false;
         for entry in &mut self.entries {
-            let all = entry.clone();
-            entry.ports.retain(|own| !all.means(own, stopped, port));
-            changed |= entry.ports.len() != all.ports.len();
+            let gone: Vec<_> = entry.ports.iter().map(|own| entry.means(own, stopped, port)).collect();
+            changed |= gone.contains(&true);
+            let mut gone = gone.into_iter();
+            entry.ports.retain(|_| gone.next() != Some(true));
         }
         self.entries.retain(|entry| !entry.ports.is_empty());
         changed
@@ -61,17 +62,20 @@ impl Entry {
         fn agrees<T: PartialEq>(open: Option<&T>, actual: Option<&T>) -> bool {
             open.is_none() || actual.is_none() || open == actual
         }
-        let namespace =
-            |entry: &Self| entry.target.namespace.clone().or_else(|| entry.scope.namespace.clone());
-        let local = match own.local {
+        let local = || match own.local {
             Local::Any => true,
             _ => same_local((own, self.addresses()), (port, running.addresses())),
         };
-        local
-            && own.remote == port.remote
+        // What is cheap to compare first: it is asked of every port for every other.
+        own.remote == port.remote
             && self.target.subject == running.target.subject
-            && agrees(namespace(self).as_ref(), namespace(running).as_ref())
+            && agrees(self.namespace(), running.namespace())
             && agrees(self.scope.context.as_ref(), running.scope.context.as_ref())
+            && local()
+    }
+
+    fn namespace(&self) -> Option<&String> {
+        self.target.namespace.as_ref().or(self.scope.namespace.as_ref())
     }
 }
 

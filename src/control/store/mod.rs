@@ -5,6 +5,8 @@
 //! to a cluster is ever written: a set names contexts, and the kubeconfig has the credentials.
 
 mod auto;
+mod document;
+mod lock;
 mod read;
 mod running;
 mod set;
@@ -12,89 +14,39 @@ mod write;
 mod yaml;
 
 use std::{
-    fs::{self, File},
-    io::{self, Read as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
+use self::document::MAX_BYTES;
 pub use self::{
+    document::{Document, WITHIN},
+    lock::Lock,
     read::{Reading, label, read},
     set::{Entry, Scope, Set},
     write::write,
 };
-use super::file::Replacement;
+use super::{file::Replacement, methods::MAX_FORWARDS as MAX_IN_PROCESS, patience::Patience};
 use crate::{
-    error::{Excerpt, Fatal, Place, plain},
+    error::{Fatal, plain},
     policy::nearest,
 };
 
 /// The schema of the format, for editors.
 pub const SCHEMA: &str = include_str!("../../../schemas/fwd.schema.json");
 
-/// The largest set that is read: thousands of forwards. A file beyond it is no set.
-pub const MAX_BYTES: u64 = 1024 * 1024;
-
 /// Longest name of a set, so that it can be a file's everywhere.
 const MAX_NAME: usize = 64;
 
+/// The most forwards of a set: as many as one process has at most, for one process starts it.
+pub const MAX_FORWARDS: usize = MAX_IN_PROCESS;
+
 const EXTENSION: &str = "yaml";
-
-/// Held by whoever reads a set in order to write it.
-const LOCK: &str = ".lock";
-
-/// A set's text, and what to call it in messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    /// The path, or `stdin`.
-    pub name: String,
-    /// The text.
-    pub text: String,
-}
 
 /// The user's own sets.
 #[derive(Debug, Clone)]
 pub struct Sets {
     directory: PathBuf,
-}
-
-/// Exclusive right to change the sets, until it is dropped.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held for its drop")] File);
-
-impl Document {
-    /// Reads a file.
-    pub fn open(path: &Path) -> Result<Self, Fatal> {
-        let name = path.display().to_string();
-        let file = File::open(path).map_err(|error| unreadable(&name, &error))?;
-        Self::from_reader(name, file)
-    }
-
-    /// Reads anything to its end.
-    pub fn from_reader(name: String, reader: impl io::Read) -> Result<Self, Fatal> {
-        let mut bytes = Vec::new();
-        reader.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&name, &error))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(Fatal::new("fwd::set::too_large", format!("{name} is no set of forwards"))
-                .because(format!("it is larger than {} KiB", MAX_BYTES / 1024))
-                .help("is it the right file? 'kubectl fwd up --schema' prints what a set holds"));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            Fatal::new("fwd::set::not_utf8", format!("{name} is no set of forwards"))
-                .because(format!("it is not UTF-8 text: byte {} is not", error.utf8_error().valid_up_to()))
-                .help("save it as UTF-8, if it is the right file")
-        })?;
-        Ok(Self { name, text })
-    }
-
-    /// The error that tells every problem of the text.
-    pub fn invalid(&self, problems: Vec<Place>, consequence: &str) -> Fatal {
-        let what = match problems.len() {
-            1 => format!("there is a problem in {}; {consequence}", self.name),
-            count => format!("there are {count} problems in {}; {consequence}", self.name),
-        };
-        let excerpt = Excerpt { name: self.name.clone(), text: self.text.clone(), places: problems };
-        Fatal::new("fwd::set::invalid", what).found_in(excerpt)
-    }
 }
 
 impl Sets {
@@ -113,7 +65,7 @@ impl Sets {
     pub fn load(&self, name: &str) -> Result<Document, Fatal> {
         let path = self.path(name)?;
         if path.exists() {
-            return Document::open(&path);
+            return Document::saved(&path);
         }
         let names = self.names();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -142,27 +94,25 @@ impl Sets {
         names
     }
 
-    /// Waits until nobody else changes the sets.
-    pub fn lock(&self) -> Result<Lock, Fatal> {
-        let path = self.directory.join(LOCK);
-        let lock = || {
-            fs::create_dir_all(&self.directory)?;
-            let file = File::create(&path)?;
-            file.lock()?;
-            Ok(Lock(file))
-        };
-        lock().map_err(|error: io::Error| unwritable(&path, &error))
+    /// Waits until nobody else changes the sets, and calls `say` when that takes long.
+    pub fn lock(&self, say: impl FnOnce(&Path)) -> Result<Lock, Fatal> {
+        Lock::take(&self.directory, Patience::of(lock::WITHIN), say)
     }
 
-    /// Applies a change to every set that keeps itself current. Returns what could not be done.
-    pub fn keep_current(&self, change: impl Fn(&mut Set) -> bool) -> Vec<Fatal> {
+    /// Applies a change to every set that keeps itself current: it is told the set's own directory, which the paths in it
+    /// start from. Returns what could not be done.
+    pub fn keep_current(
+        &self,
+        say: impl FnOnce(&Path),
+        change: impl Fn(&mut Set, &Path) -> bool,
+    ) -> Vec<Fatal> {
         let auto = |name: &String| self.load(name).is_ok_and(|document| read(&document.text).set.auto);
         // The usual case, without a trace on the disk: there is none.
         let names: Vec<_> = self.names().into_iter().filter(auto).collect();
         if names.is_empty() {
             return Vec::new();
         }
-        let lock = match self.lock() {
+        let lock = match self.lock(say) {
             Ok(lock) => lock,
             Err(fatal) => return vec![fatal],
         };
@@ -173,7 +123,7 @@ impl Sets {
             if !problems.is_empty() {
                 return Err(document.invalid(problems, "it is not kept current"));
             }
-            if set.auto && change(&mut set) {
+            if set.auto && change(&mut set, &self.directory) {
                 self.save(&lock, name, &set, true)?;
             }
             Ok(())
@@ -189,10 +139,33 @@ impl Sets {
                 .because(format!("{} exists, perhaps with changes of yours", path.display()))
                 .help(format!("choose another name, or replace it: kubectl fwd save {name} --force")));
         }
-        let written = Replacement::of(&path).and_then(|file| file.put(&write(set)));
+        let text = text(set)?;
+        let written = Replacement::of(&path).and_then(|file| file.put(&text));
         written.map_err(|error| unwritable(&path, &error))?;
         Ok(path)
     }
+}
+
+/// The text of a set, unless it could not be read again.
+pub fn text(set: &Set) -> Result<String, Fatal> {
+    if set.forwards() > MAX_FORWARDS {
+        return Err(too_many(set.forwards()));
+    }
+    let text = write(set);
+    if text.len() as u64 > MAX_BYTES {
+        return Err(too_large(format!("it would be larger than {} KiB", MAX_BYTES / 1024)));
+    }
+    Ok(text)
+}
+
+fn too_many(forwards: usize) -> Fatal {
+    too_large(format!("there are {forwards} forwards, and a set has at most {MAX_FORWARDS}"))
+}
+
+fn too_large(why: String) -> Fatal {
+    Fatal::new("fwd::set::too_large", "the set is not written")
+        .because(why)
+        .help("stop some of the forwards, or write several sets by hand")
 }
 
 /// Refuses names that are a path, hidden, an option, or a device of Windows.
@@ -217,12 +190,6 @@ fn check_name(name: &str) -> Result<(), Fatal> {
     } else {
         fatal.help(format!("it is a word of at most {MAX_NAME} letters, digits, '-', '_' and '.'"))
     })
-}
-
-fn unreadable(name: &str, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::set::unreadable", format!("{name} cannot be read"))
-        .because(plain(error))
-        .help("is it the right file, and may you read it?")
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Fatal {

@@ -5,11 +5,12 @@
 //! the set.
 
 use super::{
+    MAX_FORWARDS,
     set::{Entry, Scope, Set},
     yaml::{self, Node, Span, Value},
 };
 use crate::{
-    cli::{duration, grammar, resolve},
+    cli::{duration, grammar, resolve, taken::Taken},
     error::{Fatal, Place},
     model::ports::{Address, PortSpec},
     policy::nearest::nearest,
@@ -125,18 +126,23 @@ impl Reader {
                 Vec::new()
             }
         };
-        let outside = self.problems.len();
-        let mut entries: Vec<Entry> = Vec::new();
+        let (outside, listed) = (self.problems.len(), items.len());
+        // What is too much is not looked at any further.
+        let items = if listed > MAX_FORWARDS { Vec::new() } else { items };
+        let (mut entries, mut taken, mut forwards) = (Vec::new(), Taken::default(), 0);
         for item in items {
             let (span, before) = (item.span, self.problems.len());
-            let entry = self.entry(item, &defaults);
-            if let Some(entry) = entry.filter(|_| self.problems.len() == before)
-                && self.is_free(&entry, &entries, span)
-            {
-                entries.push(entry);
-            }
+            let entry = self.entry(item, &defaults).filter(|_| self.problems.len() == before);
+            let Some(entry) = entry.filter(|entry| self.is_free(entry, &mut taken, span)) else { continue };
+            forwards += entry.ports.len();
+            entries.push(entry);
         }
         self.in_entries = self.problems.len() - outside;
+        let forwards = listed.max(forwards);
+        if forwards > MAX_FORWARDS {
+            let what = format!("there are {forwards} forwards, and a set has at most {MAX_FORWARDS}");
+            self.problem(span, what, "make several sets of it");
+        }
         Set { auto, kubeconfig: kubeconfig.map(|(path, _)| path.into()), entries }
     }
 
@@ -240,18 +246,12 @@ impl Reader {
     }
 
     /// Refuses an entry that wants a local end which one before it, or itself, wants already.
-    fn is_free(&mut self, entry: &Entry, before: &[Entry], span: Span) -> bool {
+    fn is_free(&mut self, entry: &Entry, taken: &mut Taken<usize>, span: Span) -> bool {
         let default = [Address::Localhost];
-        let addresses = |entry: &Entry| entry.scope.addresses.clone().unwrap_or_else(|| default.to_vec());
-        let own = addresses(entry);
-        for (at, port) in entry.ports.iter().enumerate() {
-            let earlier = before.iter().flat_map(|other| other.ports.iter().map(move |port| (other, port)));
-            let twin = earlier
-                .chain(entry.ports[..at].iter().map(|port| (entry, port)))
-                .find(|(other, theirs)| resolve::same_local((port, &own), (theirs, &addresses(other))));
-            if let Some((other, _)) = twin {
-                let what =
-                    format!("{} is wanted twice, here and in line {}", resolve::local_end(port), other.line);
+        let addresses = entry.scope.addresses.as_deref().unwrap_or(&default);
+        for port in &entry.ports {
+            if let Some(line) = taken.take(port, addresses, &entry.line) {
+                let what = format!("{} is wanted twice, here and in line {line}", resolve::local_end(port));
                 self.problem(span, what, "give one of them another local port, as in 8081:80");
                 return false;
             }

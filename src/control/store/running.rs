@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::set::{Entry, Scope, Set};
+use super::{
+    MAX_FORWARDS,
+    set::{Entry, Scope, Set},
+    too_many,
+};
 use crate::{
     error::Fatal,
     forward::{Options, registry::SELECTOR},
@@ -48,6 +52,9 @@ impl Entry {
 impl Set {
     /// The set of these forwards. It has one kubeconfig, and so must they.
     pub fn of(forwards: &[PortForward]) -> Result<Self, Fatal> {
+        if forwards.len() > MAX_FORWARDS {
+            return Err(too_many(forwards.len()));
+        }
         let kubeconfig = |forward: &PortForward| forward.kubeconfig.as_ref().map(PathBuf::from);
         let first = forwards.first().and_then(kubeconfig);
         if let Some(other) = forwards.iter().find(|forward| kubeconfig(forward) != first) {
@@ -143,5 +150,17 @@ forwards:
         let error = Set::of(&[here, there]).unwrap_err();
         assert!(error.causes().next().is_some_and(|why| why.contains("/k") && why.contains("usual")));
         assert_eq!(Set::of(&[]), Ok(Set::default()));
+    }
+
+    #[test]
+    fn no_more_than_is_read_again() {
+        let mut forwards = vec![forward("pod", "a", 1, Remote::Number(1)); MAX_FORWARDS];
+        for (at, forward) in forwards.iter_mut().enumerate() {
+            forward.local_port = Some(at as u16 + 1);
+        }
+        let set = Set::of(&forwards).unwrap();
+        assert!(set.forwards() == MAX_FORWARDS && read(&write(&set)).problems.is_empty());
+        forwards.push(forward("pod", "b", 2000, Remote::Number(1)));
+        assert_eq!(Set::of(&forwards).unwrap_err().code(), "fwd::set::too_large");
     }
 }

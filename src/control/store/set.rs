@@ -1,6 +1,10 @@
 //! What a set says: the nouns of `fwd.yaml`. [`super::read`] makes one of a text, [`super::write`] a text of one.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::model::{
     ports::{Address, PortSpec},
@@ -48,6 +52,22 @@ pub struct Scope {
     pub pod_running_timeout: Option<Duration>,
     /// Whether a taken local port is replaced by the next free one.
     pub auto_port: Option<bool>,
+}
+
+impl Set {
+    /// How many forwards it is: one a port.
+    pub fn forwards(&self) -> usize {
+        self.entries.iter().map(|entry| entry.ports.len()).sum()
+    }
+
+    /// Whether its kubeconfig is this one, where the set's file is in `directory`. None stands for the usual ones, and
+    /// equals None alone.
+    pub fn is_of(&self, kubeconfig: Option<&Path>, directory: &Path) -> bool {
+        // Two ways to write it may lead to the same file; one that is gone is known by its path alone.
+        let real = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
+        let own = self.kubeconfig.as_ref().map(|path| real(directory.join(path)));
+        own == kubeconfig.map(|path| real(path.to_owned()))
+    }
 }
 
 impl Scope {

@@ -331,7 +331,7 @@ fn saved_and_loaded() {
     assert_eq!(missing.code(), "fwd::set::unknown");
     assert!(missing.advice().unwrap().contains("kubectl fwd save dev"));
     let set = Set { auto: false, kubeconfig: None, entries: vec![entry("svc/api", &["8080:80"])] };
-    let lock = sets.lock().unwrap();
+    let lock = sets.lock(|_| {}).unwrap();
     sets.save(&lock, "dev", &set, false).unwrap();
     assert_eq!(sets.save(&lock, "dev", &Set::default(), false).unwrap_err().code(), "fwd::set::exists");
     assert_eq!(unplaced(read(&sets.load("dev").unwrap().text).set), set);
@@ -348,9 +348,9 @@ fn only_what_is_to_be_kept_current_is() {
         std::env::temp_dir().join(format!("kubectl-fwd-auto-{}-{:x}", std::process::id(), fastrand::u32(..)));
     let sets = Sets::new(&directory);
     let new = entry("svc/new", &["1:1"]);
-    assert!(sets.keep_current(|set| set.add(&new)).is_empty());
+    assert!(sets.keep_current(|_| {}, |set, _| set.add(&new)).is_empty());
     assert!(!directory.exists(), "nothing is made where there is nothing to keep");
-    let lock = sets.lock().unwrap();
+    let lock = sets.lock(|_| {}).unwrap();
     for (name, auto) in [("plain", false), ("current", true), ("broken", true)] {
         sets.save(
             &lock,
@@ -363,7 +363,7 @@ fn only_what_is_to_be_kept_current_is() {
     drop(lock);
     let broken = sets.path("broken").unwrap();
     fs::write(&broken, "auto: true\nforwards: [{target: svc/api}]").unwrap();
-    let failed = sets.keep_current(|set| set.add(&new));
+    let failed = sets.keep_current(|_| {}, |set, _| set.add(&new));
     assert_eq!(failed.iter().map(Fatal::code).collect::<Vec<_>>(), ["fwd::set::invalid"]);
     let count = |name| read(&sets.load(name).unwrap().text).set.entries.len();
     assert_eq!((count("plain"), count("current")), (1, 2));
@@ -371,13 +371,30 @@ fn only_what_is_to_be_kept_current_is() {
     fs::remove_dir_all(directory).unwrap();
 }
 
+/// However many there are: they are counted, and what is too much is one mistake of the whole.
 #[test]
-fn what_is_no_set_at_all() {
-    let open =
-        |bytes: &[u8]| Document::from_reader("stdin".into(), bytes).map_err(|fatal| fatal.code().to_owned());
-    assert_eq!(open(b"\xff"), Err("fwd::set::not_utf8".to_owned()));
-    assert_eq!(open(&vec![b'#'; MAX_BYTES as usize + 1]), Err("fwd::set::too_large".to_owned()));
-    assert_eq!(open(b"forwards:").map(|document| document.name), Ok("stdin".into()));
-    let missing = Document::open(Path::new("/no/such/fwd.yaml")).unwrap_err();
-    assert_eq!((missing.code(), missing.causes().count()), ("fwd::set::unreadable", 1));
+fn not_without_end() {
+    let set = |entries: usize, ports: usize| {
+        let mut text = "forwards:\n".to_owned();
+        for entry in 0..entries {
+            let ports: Vec<_> = (0..ports).map(|port| format!("'{}:80'", 1 + entry * ports + port)).collect();
+            let _ = writeln!(text, "- {{target: svc/api, ports: [{}]}}", ports.join(", "));
+        }
+        text
+    };
+    assert!(read(&set(MAX_FORWARDS, 1)).problems.is_empty());
+    for (entries, ports) in [(MAX_FORWARDS + 1, 1), (2, MAX_FORWARDS / 2 + 1), (5000, 1)] {
+        let Reading { problems, spoilt, .. } = read(&set(entries, ports));
+        assert!(spoilt && problems.len() == 1, "{problems:?}");
+        let count = entries * ports;
+        assert!(problems[0].what.contains(&format!("{count} forwards")), "{problems:?}");
+    }
+}
+
+/// Aliases make much of little, within the limits of the parser.
+#[test]
+fn no_amplifier() {
+    let long = "x".repeat(200_000);
+    let text = format!("x: &x {long}\nforwards: [{}]\n", vec!["*x"; 200_000].join(","));
+    assert!(!read(&text).problems.is_empty());
 }

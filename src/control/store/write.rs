@@ -6,7 +6,10 @@ use super::{
     read::VERSION,
     set::{Entry, Scope, Set},
 };
-use crate::model::{ports::PortSpec, target::Subject};
+use crate::{
+    model::{ports::PortSpec, target::Subject},
+    ui::escape,
+};
 
 const HEAD: &str = "\
 # Forwards that are started together:  kubectl fwd up NAME, or kubectl fwd up -f FILE
@@ -137,14 +140,19 @@ fn field(out: &mut String, key: &str, value: &str) {
     let _ = writeln!(out, "{key}: {}", scalar(value));
 }
 
+/// Words that mean something else than themselves to some reader of YAML, of this version or an older one: booleans, null
+/// and numbers. In lower case.
+const SPECIAL: [&str; 13] =
+    ["true", "false", "null", "none", "yes", "no", "on", "off", "y", "n", "nan", "inf", "infinity"];
+
 /// A text, in quotes wherever a reader of YAML, of this version or an older one, could take it for something else.
 fn scalar(text: &str) -> String {
-    const OTHERS: [&str; 11] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-=".contains(&b))
-        && !OTHERS.contains(&text.to_ascii_lowercase().as_str());
+        && !SPECIAL.contains(&text.to_ascii_lowercase().as_str());
     // `30s` is no number to anybody.
-    let duration = text.ends_with('s') && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let duration = unit.len() < text.len() && UNITS.iter().any(|(_, name)| *name == unit);
     if plain || duration { text.to_owned() } else { quoted(text) }
 }
 
@@ -153,25 +161,126 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            // Beyond these YAML takes nothing unescaped that is not printable.
-            c if c.is_control()
-                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') =>
-            {
+            c if escape::is_harmless(c) && !is_noncharacter(c) => out.push(c),
+            // YAML takes nothing unescaped that is not printable, and a terminal may show the file.
+            c if u32::from(c) > 0xffff => {
+                let _ = write!(out, "\\U{:08x}", u32::from(c));
+            }
+            c => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
-            c => out.push(c),
         }
     }
     out.push('"');
     out
 }
 
+fn is_noncharacter(c: char) -> bool {
+    u32::from(c) & 0xfffe == 0xfffe
+}
+
+/// Units of durations, by their nanoseconds, the largest first.
+const UNITS: [(u128, &str); 4] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
+
 /// As [`crate::cli::duration::parse`] reads it, in the largest unit that divides it.
 fn duration(time: Duration) -> String {
     let nanos = time.as_nanos();
-    let (count, unit) = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")]
-        .into_iter()
-        .find(|(size, _)| nanos.is_multiple_of(*size))
-        .map_or((nanos, "ns"), |(size, unit)| (nanos / size, unit));
-    format!("{count}{unit}")
+    let divides = |(size, _): &(u128, &str)| nanos.is_multiple_of(*size);
+    let (size, unit) = UNITS.into_iter().find(divides).unwrap_or((1, "ns"));
+    format!("{}{unit}", nanos / size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever a text is, it is read as that text: by this version's rules, and by those of older ones, to which `yes`
+    /// is a boolean.
+    #[test]
+    fn texts_stay_texts() {
+        let cases = |word: &str| {
+            let mut first = word.to_ascii_uppercase();
+            first.get_mut(1..).map(str::make_ascii_lowercase);
+            [word.to_owned(), word.to_ascii_uppercase(), first]
+        };
+        let words = SPECIAL.iter().flat_map(|word| cases(word)).chain(
+            [
+                "~",
+                "",
+                " ",
+                ".nan",
+                ".inf",
+                "-.inf",
+                "+.INF",
+                "0",
+                "-1",
+                "+1",
+                "010",
+                "0o7",
+                "0x1f",
+                "0b1",
+                "1_000",
+                "1e3",
+                "1E-3",
+                "1.5",
+                "1.",
+                ".5",
+                "22:22",
+                "190:20:30",
+                "2001-01-01",
+                "2001-01-01T00:00:00Z",
+                "=",
+                "<<",
+                "-",
+                "?",
+                "---",
+                "...",
+                "a: b",
+                "a #b",
+                "#",
+                "!x",
+                "&x",
+                "*x",
+                "%x",
+                "@x",
+                "`x",
+                "[a]",
+                "{a}",
+                "a,b",
+                "'",
+                "\"",
+                "\\",
+                "|",
+                ">",
+                "a\nb",
+                "\t",
+                "\u{1b}[2J",
+                "\u{85}",
+                "\u{202e}",
+                "\u{feff}",
+                "\u{fffe}",
+                "\u{e0001}",
+                "\u{1fffe}",
+                "yess",
+                "1s",
+                "30s",
+                "1e3s",
+                "0x1s",
+                "ü",
+                "naïve",
+            ]
+            .map(str::to_owned),
+        );
+        for word in words {
+            let text = format!("a: {}\n", scalar(&word));
+            for strict_booleans in [true, false] {
+                let options = serde_saphyr::options! { strict_booleans: strict_booleans };
+                let read: serde_json::Value = serde_saphyr::from_str_with_options(&text, options)
+                    .unwrap_or_else(|error| panic!("{text}: {error}"));
+                assert_eq!(read["a"], word, "{text}");
+            }
+            let special = SPECIAL.contains(&word.to_ascii_lowercase().as_str());
+            assert!(!special || text.contains('"'), "{text}");
+        }
+    }
 }

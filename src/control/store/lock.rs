@@ -1,0 +1,159 @@
+//! The right to change what is in the user's configuration directory, for one process at a time.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::unwritable;
+use crate::{control::patience::Patience, error::Fatal};
+
+/// Held by whoever reads a file in order to write it. It has no content, and none that is there is touched.
+const NAME: &str = ".lock";
+
+/// Others hold it for as long as a small file takes to be written. One that holds it for this long hangs.
+pub(super) const WITHIN: Duration = Duration::from_secs(20);
+
+/// Between one try and the next: the system can wait for a lock, but not for so long and no longer.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Exclusive right to change the files, until it is dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held for its drop")] File);
+
+impl Lock {
+    /// Takes the lock of a directory, which is made where it is not there. `say` is called when that takes long.
+    pub(super) fn take(directory: &Path, patience: Patience, say: impl FnOnce(&Path)) -> Result<Self, Fatal> {
+        let path = directory.join(NAME);
+        let unwritable = |error: io::Error| unwritable(&path, &error);
+        fs::create_dir_all(directory).map_err(unwritable)?;
+        let file = open(&path).map_err(unwritable)?;
+        let (begin, mut say) = (Instant::now(), Some(say));
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(TryLockError::Error(error)) => return Err(unwritable(error)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            let waited = begin.elapsed();
+            if waited >= patience.most {
+                return Err(held(&path, patience.most));
+            }
+            if waited >= patience.word
+                && let Some(say) = say.take()
+            {
+                say(&path);
+            }
+            thread::sleep(PAUSE.min(patience.most.saturating_sub(waited)));
+        }
+    }
+}
+
+/// Opens the file itself and never what a link of that name leads to.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    system::not_through_links(&mut options);
+    let opened = options.open(path);
+    // The system's own words for a link that is not followed speak of loops.
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Err(io::Error::other("it is a link, and what that leads to is not ours to lock"));
+    }
+    let file = opened?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
+}
+
+fn held(path: &Path, most: Duration) -> Fatal {
+    let what = format!("nothing is written: another process holds the lock {}", path.display());
+    Fatal::new("fwd::set::locked", what)
+        .because(format!("it has held it for more than {} s", most.as_secs()))
+        .help("it may be stopped, or hang: look for other kubectl-fwd processes (ps), and end that one")
+}
+
+#[cfg(unix)]
+mod system {
+    use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _};
+
+    use rustix::fs::OFlags;
+
+    pub(super) fn not_through_links(options: &mut OpenOptions) {
+        // Nor does opening wait for the other end of a pipe.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        options.mode(0o600).custom_flags(flags.bits().cast_signed());
+    }
+}
+
+#[cfg(windows)]
+mod system {
+    use std::{fs::OpenOptions, os::windows::fs::OpenOptionsExt as _};
+
+    /// As the system's headers have it: open the link itself.
+    const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
+
+    pub(super) fn not_through_links(options: &mut OpenOptions) {
+        options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn directory() -> PathBuf {
+        std::env::temp_dir().join(format!("kubectl-fwd-lock-{}-{:x}", std::process::id(), fastrand::u32(..)))
+    }
+
+    fn take(directory: &Path, patience: Patience) -> Result<Lock, Fatal> {
+        Lock::take(directory, patience, |_| {})
+    }
+
+    #[test]
+    fn one_at_a_time_and_not_for_ever() {
+        let directory = directory();
+        let (mut told, patience) = (Vec::new(), Patience::of(WITHIN));
+        let first = Lock::take(&directory, patience, |_| panic!("it is free")).unwrap();
+        let short = Patience { word: Duration::ZERO, most: Duration::from_millis(30) };
+        let refused = Lock::take(&directory, short, |path| told.push(path.to_owned())).unwrap_err();
+        assert_eq!((refused.code(), told), ("fwd::set::locked", vec![directory.join(NAME)]));
+        drop(first);
+        take(&directory, patience).unwrap();
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_is_there_stays() {
+        let directory = directory();
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join(NAME), "somebody's").unwrap();
+        take(&directory, Patience::of(WITHIN)).unwrap();
+        assert_eq!(fs::read_to_string(directory.join(NAME)).unwrap(), "somebody's");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_link_is_followed() {
+        let directory = directory();
+        fs::create_dir(&directory).unwrap();
+        let elsewhere = directory.join("elsewhere");
+        for there in [false, true] {
+            if there {
+                fs::write(&elsewhere, "mine").unwrap();
+            }
+            std::os::unix::fs::symlink(&elsewhere, directory.join(NAME)).unwrap();
+            let refused = take(&directory, Patience::of(WITHIN)).unwrap_err();
+            assert!(refused.causes().any(|why| why.contains("it is a link")), "{refused:?}");
+            assert_eq!(fs::read_to_string(&elsewhere).ok().as_deref(), there.then_some("mine"));
+            fs::remove_file(directory.join(NAME)).unwrap();
+        }
+        fs::remove_dir_all(directory).unwrap();
+    }
+}
