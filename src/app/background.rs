@@ -93,7 +93,12 @@ pub(super) async fn detach(
             word = words.next_line() => word,
             _ = signals.next() => {
                 system::end(&mut child);
-                if timeout(END, child.wait()).await.is_err() {
+                let over = tokio::select! {
+                    ended = timeout(END, child.wait()) => ended.is_ok(),
+                    // Whoever asks twice does not want to wait.
+                    _ = signals.next() => false,
+                };
+                if !over {
                     let _ = child.start_kill();
                 }
                 return Ok(INTERRUPTED);

@@ -70,7 +70,7 @@ pub(super) async fn forward(
         // What works has said so already, and whoever read that may interrupt in the same moment.
         biased;
         started = start(&process.registry, wanted, keep_going) => started,
-        _ = process.signals.next() => return process.end(Ok(INTERRUPTED)).await,
+        _ = process.signals.next() => return process.end(Ok(INTERRUPTED), Some(keeper)).await,
     };
     let ready = started.and_then(|(ids, failures)| {
         for fatal in &failures {
@@ -96,9 +96,7 @@ pub(super) async fn forward(
             }
         }
     };
-    let ended = process.end(ended).await;
-    keeper.end().await;
-    ended
+    process.end(ended, Some(keeper)).await
 }
 
 /// Starts all of it or nothing, or with `keep_going` each by itself, as long as one of them works.

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{background::Background, signals::Signals};
+use super::{background::Background, keep::Keeper, signals::Signals};
 use crate::{
     cli::resolve::Common,
     control::{
@@ -105,23 +105,25 @@ impl Process {
         let _ = std::mem::replace(&mut self.works, works).send(forwards);
     }
 
-    /// Ends everything, with what the command came to.
-    pub(super) async fn end(self, ended: Result<u8, Fatal>) -> Result<u8, Fatal> {
+    /// Ends everything, with what the command came to. Whoever asks once more, in whichever phase, waits for nothing
+    /// any more, and what it came to is the same.
+    pub(super) async fn end(self, ended: Result<u8, Fatal>, keeper: Option<Keeper>) -> Result<u8, Fatal> {
         let Self { registry, mut signals, server, ui, view, works, stop_view, background } = self;
         tokio::select! {
             () = async {
                 registry.shutdown(GRACE).await;
                 server.shutdown().await;
+                if let Some(keeper) = keeper {
+                    keeper.end().await;
+                }
             } => {}
-            // Whoever asks twice does not want to wait any longer. Once may come with whatever else ended it: Ctrl-C in a
-            // terminal closes a parent's pipe as well.
+            // Once may come with whatever else ended it: Ctrl-C in a terminal closes a parent's pipe as well.
             () = async {
                 while signals.heard() < 2 {
                     signals.next().await;
                 }
             } => {}
         }
-        let ended = if signals.heard() > 1 { Ok(INTERRUPTED) } else { ended };
         // The view ends by itself once every sender is gone; this is for one that somebody kept.
         drop((registry, server, works, stop_view));
         if let Ok(Ok(mut door)) = timeout(LAST_WORDS, view).await {

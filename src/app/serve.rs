@@ -34,7 +34,7 @@ pub(super) async fn serve(
             let _ = writeln!(io::stdout().lock(), "Serving on {path}");
         }
         Ok(_) => {}
-        Err(fatal) if !stdio => return process.end(Err(fatal)).await,
+        Err(fatal) if !stdio => return process.end(Err(fatal), None).await,
         Err(fatal) => {
             let why = fatal.causes().collect::<Vec<_>>().join(": ");
             tracing::warn!("only this pipe reaches it: {why}");
@@ -57,7 +57,5 @@ pub(super) async fn serve(
         }
         () = parent => {}
     }
-    let ended = process.end(Ok(0)).await;
-    keeper.end().await;
-    ended
+    process.end(Ok(0), Some(keeper)).await
 }

@@ -7,7 +7,7 @@ use std::io;
 pub(super) enum Said {
     /// A person who wants an end to just this: Ctrl-C.
     ByHand,
-    /// The system, perhaps because it is being shut down.
+    /// The system or another program: a terminal that closes, a session or a machine that ends.
     Otherwise,
 }
 
@@ -46,20 +46,110 @@ mod system {
     pub(super) struct Signals {
         interrupt: Signal,
         terminate: Signal,
+        /// None where it was ignored when the process began: `nohup`.
+        hangup: Option<Signal>,
     }
 
     impl Signals {
         pub(super) fn listen() -> io::Result<Self> {
+            // Looked up before it is listened for, which changes the answer.
+            let ignored = hangup::is_ignored();
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,
+                hangup: if ignored { None } else { Some(signal(SignalKind::hangup())?) },
             })
         }
 
         pub(super) async fn next(&mut self) -> Said {
+            let Self { interrupt, terminate, hangup } = self;
+            let hangup = async {
+                match hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                _ = self.interrupt.recv() => Said::ByHand,
-                _ = self.terminate.recv() => Said::Otherwise,
+                _ = interrupt.recv() => Said::ByHand,
+                _ = terminate.recv() => Said::Otherwise,
+                _ = hangup => Said::Otherwise,
+            }
+        }
+    }
+
+    /// Whether SIGHUP is ignored: whoever began this process so (`nohup`, `trap '' HUP`) wants it to outlive its terminal.
+    mod hangup {
+        use std::{
+            fs,
+            process::{Command, Stdio},
+            thread,
+            time::{Duration, Instant},
+        };
+
+        use tokio::signal::unix::SignalKind;
+
+        /// What a shell can tell: a signal that was ignored when it began can be neither trapped nor received (POSIX,
+        /// `trap`).
+        const PROBE: &str = "trap 'exit 3' HUP; kill -HUP $$; exit 4";
+        const IGNORED: i32 = 4;
+        /// It takes some milliseconds. One that hangs tells nothing.
+        const PROBE_WITHIN: Duration = Duration::from_millis(500);
+        const LOOK: Duration = Duration::from_millis(1);
+
+        pub(super) fn is_ignored() -> bool {
+            // Linux tells. Elsewhere the system is only asked by unsafe code, and by programs that inherit the answer.
+            let told = fs::read_to_string("/proc/self/status").ok().and_then(|status| told(&status));
+            told.unwrap_or_else(|| probe(Command::new("/bin/sh").args(["-c", PROBE])))
+        }
+
+        /// What a process's status says, where it does.
+        fn told(status: &str) -> Option<bool> {
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+            let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+            Some(mask & (1 << (SignalKind::hangup().as_raw_value() - 1)) != 0)
+        }
+
+        fn probe(shell: &mut Command) -> bool {
+            let shell = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let Ok(mut child) = shell.spawn() else { return false };
+            let begun = Instant::now();
+            while begun.elapsed() < PROBE_WITHIN {
+                match child.try_wait() {
+                    Ok(Some(status)) => return status.code() == Some(IGNORED),
+                    Ok(None) => thread::sleep(LOOK),
+                    Err(_) => break,
+                }
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+            false
+        }
+
+        #[cfg(test)]
+        mod tests {
+            use super::*;
+
+            #[test]
+            fn what_a_status_says() {
+                for (status, expected) in [
+                    ("Name:\tx\nSigIgn:\t0000000000000001\nSigCgt:\t0\n", Some(true)),
+                    ("SigIgn:\t0000000000001000\n", Some(false)),
+                    ("SigIgn:\t0000000000001007\n", Some(true)),
+                    ("SigIgn:\tx\n", None),
+                    ("Name:\tx\n", None),
+                ] {
+                    assert_eq!(told(status), expected, "{status:?}");
+                }
+            }
+
+            #[test]
+            fn what_a_shell_finds_out() {
+                let nested = format!("trap '' HUP; exec /bin/sh -c \"{}\"", PROBE.replace('$', "\\$"));
+                for (script, expected) in
+                    [(PROBE, false), (nested.as_str(), true), ("exit 0", false), ("exec sleep 60", false)]
+                {
+                    assert_eq!(probe(Command::new("/bin/sh").args(["-c", script])), expected, "{script}");
+                }
             }
         }
     }
@@ -69,7 +159,10 @@ mod system {
 mod system {
     use std::io;
 
-    use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, ctrl_break, ctrl_c, ctrl_close};
+    use tokio::signal::windows::{
+        CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_logoff,
+        ctrl_shutdown,
+    };
 
     use super::Said;
 
@@ -77,11 +170,19 @@ mod system {
         interrupt: CtrlC,
         stop: CtrlBreak,
         close: CtrlClose,
+        logoff: CtrlLogoff,
+        shutdown: CtrlShutdown,
     }
 
     impl Signals {
         pub(super) fn listen() -> io::Result<Self> {
-            Ok(Self { interrupt: ctrl_c()?, stop: ctrl_break()?, close: ctrl_close()? })
+            Ok(Self {
+                interrupt: ctrl_c()?,
+                stop: ctrl_break()?,
+                close: ctrl_close()?,
+                logoff: ctrl_logoff()?,
+                shutdown: ctrl_shutdown()?,
+            })
         }
 
         pub(super) async fn next(&mut self) -> Said {
@@ -89,6 +190,8 @@ mod system {
                 _ = self.interrupt.recv() => Said::ByHand,
                 _ = self.stop.recv() => Said::ByHand,
                 _ = self.close.recv() => Said::Otherwise,
+                _ = self.logoff.recv() => Said::Otherwise,
+                _ = self.shutdown.recv() => Said::Otherwise,
             }
         }
     }

@@ -1,9 +1,14 @@
 //! How it ends: by signal, with what is under way, with which status, and what does not end it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sandbox::Sandbox;
+use sandbox::forward::Forward;
+
 use crate::harness::{
-    Test, a_pod, answer, ask, cluster, connect, fwd, post, rest, seen, send, within, working,
+    Failure, Test, a_pod, answer, ask, cluster, connect, expect_reset, fwd, post, program, rest, seen, send,
+    within, working,
 };
 
 /// Resolves when the port refuses.
@@ -56,6 +61,64 @@ async fn interrupted_before_it_worked() -> Test {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(130), ""), "{signal}");
     }
     Ok(())
+}
+
+/// A terminal that closes, and whatever else sends a hang-up, leaves nothing behind.
+#[tokio::test]
+async fn a_hang_up_ends_it_in_order() -> Test {
+    let sandbox = cluster().await?;
+    let (socket, ready) = (sandbox.directory().join("api.sock"), sandbox.directory().join("ready"));
+    let line = format!("svc/api unix:{}:80 --ready-file {}", socket.display(), ready.display());
+    let forward = fwd(&sandbox, &line)?;
+    within("the ready file", async {
+        while !ready.exists() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await?;
+    let ended = forward.end("HUP").await?;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert!(!ready.exists() && !socket.exists());
+    assert_eq!(std::fs::read_dir(sandbox.directory().join("kubectl-fwd"))?.count(), 0);
+    Ok(())
+}
+
+/// Started to outlive its terminal, as `nohup` does it, it does.
+#[tokio::test]
+async fn a_hang_up_that_was_ignored_at_the_start() -> Test {
+    let sandbox = cluster().await?;
+    let script = format!("trap '' HUP; exec {} svc/api :80", program().display());
+    let mut forward = Forward::start(Path::new("sh"), &sandbox.kubeconfig("admin"), &["-c", &script])?;
+    let port = forward.port().await?;
+    forward.signal("HUP").await?;
+    // Heard, it would refuse the second one at the latest.
+    ask(port).await?;
+    ask(port).await?;
+    assert_eq!(forward.end("TERM").await?.code, Some(0));
+    Ok(())
+}
+
+/// Whoever asks twice does not wait for what is under way, and it came to the same.
+#[tokio::test]
+async fn interrupted_twice() -> Test {
+    let sandbox = cluster().await?;
+    for (first, second) in [("INT", "INT"), ("TERM", "INT"), ("INT", "HUP")] {
+        let (forward, port) = working(&sandbox, "pod/solo :8080").await?;
+        let requests = a_stat(&sandbox).await?;
+        let mut stream = send(port, "/slow?ms=600000").await?;
+        seen(&sandbox, "solo", 8080, |stats| stats.requests > requests).await?;
+        forward.signal(first).await?;
+        within("new connections to be refused", refused(port)).await?;
+        let ended = forward.end(second).await?;
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{first}, {second}");
+        expect_reset(&mut stream).await?;
+    }
+    Ok(())
+}
+
+/// Requests that the application has seen.
+async fn a_stat(sandbox: &Sandbox) -> Result<u64, Failure> {
+    Ok(seen(sandbox, "solo", 8080, |_| true).await?.requests)
 }
 
 /// Somebody took the line that was wanted and closed the pipe: `kubectl fwd ... | head -1`.

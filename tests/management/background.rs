@@ -139,16 +139,18 @@ async fn killed_and_started_again() -> Test {
 #[tokio::test]
 async fn a_termination_ends_it_in_order() -> Test {
     let world = World::new().await?;
-    world.succeed("-d svc/api :80").await?;
-    let pid = pid_of(&world.list().await?[0])?;
-    assert!(is_alive(pid));
-    signal(pid, "TERM")?;
-    gone(pid).await?;
-    let left: Vec<_> = std::fs::read_dir(world.path("kubectl-fwd"))?
-        .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|end| end == "sock"))
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
+    for name in ["TERM", "HUP"] {
+        world.succeed("-d svc/api :80").await?;
+        let pid = pid_of(&world.list().await?[0])?;
+        assert!(is_alive(pid));
+        signal(pid, name)?;
+        gone(pid).await?;
+        let left: Vec<_> = std::fs::read_dir(world.path("kubectl-fwd"))?
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|end| end == "sock"))
+            .collect();
+        assert!(left.is_empty(), "{name}: {left:?}");
+    }
     Ok(())
 }
 
