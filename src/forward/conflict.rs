@@ -11,6 +11,8 @@ use std::{
 use listeners::{Listener, Protocol, SocketState};
 
 use super::local;
+#[cfg(unix)]
+use super::socket::Taken;
 use crate::{
     error::{Fatal, plain},
     model::ports::ListenIp,
@@ -52,16 +54,30 @@ pub(super) fn unexplained(address: SocketAddr, error: &io::Error) -> Fatal {
 
 /// The error for a Unix socket that could not be bound.
 #[cfg(unix)]
-pub(super) fn explain_unix(path: &std::path::Path, error: &io::Error) -> Fatal {
+pub(super) fn explain_unix(path: &std::path::Path, taken: &Taken) -> Fatal {
     let path = path.display();
-    if error.kind() == io::ErrorKind::AddrInUse {
-        return Fatal::new("fwd::socket::in_use", format!("{path} exists already"))
-            .because("a process listens on it, or one that did was killed before it could remove it")
-            .help(format!("remove {path} if nothing uses it, or choose another path"));
-    }
-    Fatal::new("fwd::socket::bind", format!("{path} cannot be listened on"))
-        .because(plain(error))
-        .help("its directory has to exist, and you need the right to write there")
+    let why = match taken {
+        Taken::Unbound(error) => {
+            return Fatal::new("fwd::socket::bind", format!("{path} cannot be listened on"))
+                .because(plain(error))
+                .help("its directory has to exist, and you need the right to write there");
+        }
+        Taken::Live => "a process listens on it".to_owned(),
+        Taken::Full => "a process listens on it, and more clients wait than it takes".to_owned(),
+        Taken::OtherKind => "a process uses it, as a socket of another type".to_owned(),
+        Taken::NoSocket(what) => {
+            format!("it is {what}, and only a socket that nobody listens on is replaced")
+        }
+        Taken::Unknown(error) => {
+            format!("whether a process listens on it cannot be found out: {}", plain(error))
+        }
+        Taken::NoLock(error) => {
+            format!("its directory cannot be locked while it is replaced: {}", plain(error))
+        }
+    };
+    Fatal::new("fwd::socket::in_use", format!("{path} exists already"))
+        .because(why)
+        .help(format!("remove {path} if nothing uses it, or choose another path"))
 }
 
 fn in_use(address: SocketAddr, holder: Option<&Holder>, free: Option<u16>) -> Fatal {
@@ -236,8 +252,14 @@ mod tests {
     #[test]
     fn unix_sockets() {
         let path = std::path::Path::new("/tmp/x.sock");
-        assert_eq!(explain_unix(path, &io::ErrorKind::AddrInUse.into()).code(), "fwd::socket::in_use");
-        assert_eq!(explain_unix(path, &io::ErrorKind::NotFound.into()).code(), "fwd::socket::bind");
+        for (taken, code) in [
+            (Taken::Live, "fwd::socket::in_use"),
+            (Taken::NoSocket("a directory"), "fwd::socket::in_use"),
+            (Taken::NoLock(io::ErrorKind::TimedOut.into()), "fwd::socket::in_use"),
+            (Taken::Unbound(io::ErrorKind::NotFound.into()), "fwd::socket::bind"),
+        ] {
+            assert_eq!(explain_unix(path, &taken).code(), code, "{taken:?}");
+        }
         assert_eq!(plain(&io::Error::from_raw_os_error(13)), "Permission denied");
     }
 

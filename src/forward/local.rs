@@ -8,15 +8,18 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
+#[cfg(unix)]
+use super::socket::{self, SocketFile, Taken};
+
 /// Connections that may wait to be accepted. The system has a limit of its own below it.
 const BACKLOG: i32 = 4096;
 
 /// A bound local end.
 pub(super) enum Listener {
     Tcp(TcpListener),
-    /// And the path, which is removed with it.
+    /// And its file, which is removed before it is closed.
     #[cfg(unix)]
-    Unix(UnixListener, #[expect(dead_code, reason = "held for its drop")] SocketFile),
+    Unix(#[expect(dead_code, reason = "held for its drop")] SocketFile, UnixListener),
 }
 
 /// An accepted connection.
@@ -24,17 +27,6 @@ pub(super) enum Local {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-}
-
-/// A Unix socket's file, removed when its listener goes.
-#[cfg(unix)]
-pub(super) struct SocketFile(std::path::PathBuf);
-
-#[cfg(unix)]
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// Listens on a TCP address. On an IPv6 one to IPv6 alone, as Go does with an address that is written out: `::` leaves
@@ -61,23 +53,11 @@ impl Listener {
         TcpListener::from_std(socket.into()).map(Self::Tcp)
     }
 
-    /// Binds a Unix socket. A file that is there is an error, as a taken port is, unless it is a socket that nobody
-    /// listens on: what a killed process left behind.
+    /// Binds a Unix socket.
     #[cfg(unix)]
-    pub(super) async fn unix(path: &std::path::Path) -> io::Result<Self> {
-        use std::os::unix::fs::FileTypeExt as _;
-        let bound = match UnixListener::bind(path) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                let is_socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
-                if !is_socket || UnixStream::connect(path).await.is_ok() {
-                    return Err(error);
-                }
-                std::fs::remove_file(path)?;
-                UnixListener::bind(path)?
-            }
-            bound => bound?,
-        };
-        Ok(Self::Unix(bound, SocketFile(path.to_owned())))
+    pub(super) async fn unix(path: &std::path::Path) -> Result<Self, Taken> {
+        let (file, listener) = socket::bind(path).await?;
+        Ok(Self::Unix(file, listener))
     }
 
     /// The address it is bound to, for TCP.
@@ -99,7 +79,7 @@ impl Listener {
                 Ok(Local::Tcp(stream))
             }
             #[cfg(unix)]
-            Self::Unix(listener, _) => Ok(Local::Unix(listener.accept().await?.0)),
+            Self::Unix(_, listener) => Ok(Local::Unix(listener.accept().await?.0)),
         }
     }
 }

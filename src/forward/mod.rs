@@ -12,6 +12,8 @@ mod report;
 mod route;
 mod shelf;
 mod site;
+#[cfg(unix)]
+pub(crate) mod socket;
 mod start;
 mod supervisor;
 

@@ -98,8 +98,8 @@ async fn one_target_never_ready() {
 #[cfg(unix)]
 mod unix {
     use std::io::{self, Write as _};
-    use std::os::unix::fs::MetadataExt as _;
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::os::unix::net::{UnixDatagram, UnixListener};
 
     use super::*;
     use crate::harness::check_one;
@@ -144,20 +144,35 @@ mod unix {
         first.ok().and_then(|first| first.trim().parse::<u16>().ok()).is_some_and(|first| first <= 81)
     }
 
+    /// What is somebody's is a conflict, whatever it is, and stays.
     #[tokio::test]
     async fn sockets() {
         let sandbox = sandbox().await;
-        let path = sandbox.directory().join("taken.sock");
-        let _holder = UnixListener::bind(&path).unwrap();
-        let (path, lost) =
-            (path.display().to_string(), sandbox.directory().join("no/x.sock").display().to_string());
-        check(
-            &sandbox.kubeconfig("admin"),
-            &[
-                (&format!("svc/api unix:{path}:80"), &[&path, "exists already", "choose another path"]),
-                (&format!("svc/api unix:{lost}:80"), &[&lost, "cannot be listened on"]),
-            ],
-        )
-        .await;
+        let path = |name: &str| sandbox.directory().join(name);
+        let _stream = UnixListener::bind(path("stream")).unwrap();
+        let _datagrams = UnixDatagram::bind(path("datagrams")).unwrap();
+        std::fs::write(path("file"), "precious").unwrap();
+        drop(UnixListener::bind(path("dead")).unwrap());
+        symlink(path("dead"), path("link")).unwrap();
+        let lost = path("no/x.sock").display().to_string();
+        let rows = [
+            ("stream", "a process listens on it"),
+            ("datagrams", "a socket of another type"),
+            ("file", "it is a regular file"),
+            ("link", "it is a link"),
+        ];
+        let rows = rows.map(|(name, why)| {
+            let path = path(name).display().to_string();
+            (format!("svc/api unix:{path}:80"), [format!("{path} exists already"), why.to_owned()])
+        });
+        for (line, [exists, why]) in &rows {
+            check(&sandbox.kubeconfig("admin"), &[(line, &[exists, why, "choose another path"])]).await;
+        }
+        let line = format!("svc/api unix:{lost}:80");
+        check(&sandbox.kubeconfig("admin"), &[(&line, &[&lost, "cannot be listened on"])]).await;
+        assert_eq!(std::fs::read_to_string(path("file")).unwrap(), "precious");
+        for name in ["stream", "datagrams", "link", "dead"] {
+            assert!(std::fs::symlink_metadata(path(name)).is_ok(), "{name} was removed");
+        }
     }
 }

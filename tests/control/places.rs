@@ -40,6 +40,10 @@ async fn stale_and_strange_files() -> Test {
     drop(UnixListener::bind(place.join("1-dead.sock"))?);
     fs::write(place.join("notes.txt"), "x")?;
     fs::write(place.join("x-y.sock"), "x")?;
+    // By their names they could be sockets.
+    fs::write(place.join("1-file.sock"), "x")?;
+    symlink(place.join("1-dead.sock"), place.join("1-link.sock"))?;
+    let _datagrams = std::os::unix::net::UnixDatagram::bind(place.join("1-other.sock"))?;
     let all = world.list().await?;
     assert_eq!(all.len(), 1);
     assert!(
@@ -47,6 +51,9 @@ async fn stale_and_strange_files() -> Test {
             && place.join("notes.txt").exists()
             && place.join("x-y.sock").exists()
     );
+    for name in ["1-file.sock", "1-link.sock", "1-other.sock"] {
+        assert!(fs::symlink_metadata(place.join(name)).is_ok(), "{name} was removed");
+    }
     Ok(())
 }
 

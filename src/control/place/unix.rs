@@ -7,10 +7,17 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::{Reached, Surroundings, no_place};
-use crate::error::{Fatal, plain};
+use crate::{
+    error::{Fatal, plain},
+    forward::socket::{Identity, no_socket},
+};
 
 pub(super) const SUFFIX: &str = ".sock";
 /// Nobody else may do anything there.
@@ -28,6 +35,7 @@ pub type Stream = UnixStream;
 pub struct Listener {
     socket: UnixListener,
     path: PathBuf,
+    made: Option<Identity>,
     user: u32,
 }
 
@@ -51,7 +59,10 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        // While the socket is there no other file can be taken for its own.
+        if self.made.is_some() && Identity::at(&self.path) == self.made {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -121,7 +132,8 @@ pub(super) fn listen(directory: &Path, name: &str) -> Result<Listener, Fatal> {
         return Err(failed(&error));
     }
     let user = user().map_err(|error| failed(&error))?;
-    Ok(Listener { socket, path, user })
+    let made = Identity::at(&path);
+    Ok(Listener { socket, path, made, user })
 }
 
 pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
@@ -133,7 +145,16 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
     Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
+/// What is swept is a socket, refuses, and is the one that refused. No lock is needed: a name is never used twice, and
+/// a socket has it only once it listens.
 pub(super) async fn connect(path: &Path) -> io::Result<Reached> {
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Reached::Dead),
+        Err(error) => return Err(error),
+        // Whatever it is, no process of ours listens there.
+        Ok(found) if no_socket(found.file_type()).is_some() => return Ok(Reached::Dead),
+        Ok(found) => Identity::of(&found),
+    };
     for _ in 0..REFUSALS {
         match UnixStream::connect(path).await {
             Ok(stream) => return Ok(Reached::Stream(stream)),
@@ -142,6 +163,24 @@ pub(super) async fn connect(path: &Path) -> io::Result<Reached> {
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
-    fs::remove_file(path)?;
+    if !is_certain(path) {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    if Identity::at(path) == Some(found) {
+        fs::remove_file(path)?;
+    }
     Ok(Reached::Dead)
+}
+
+/// Whether a socket that refuses is dead. Elsewhere than on Linux one refuses, too, whose process is stopped and has as
+/// many clients waiting as it may; so there its process has to be gone.
+fn is_certain(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let pid = name.split('-').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+    cfg!(target_os = "linux") || !pid.is_some_and(is_alive)
+}
+
+fn is_alive(pid: Pid) -> bool {
+    // Another user's process is one, too.
+    !matches!(test_kill_process(pid), Err(Errno::SRCH))
 }
