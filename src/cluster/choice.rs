@@ -1,9 +1,13 @@
 //! One cluster, one user and one namespace out of the kubeconfig, with the command line's words on top.
 
 use http::Uri;
-use kube::config::{AuthInfo, Cluster, Context, Kubeconfig};
+use kube::config::{AuthInfo, Cluster, Context};
 
-use super::{flags::Flags, kubeconfig::Files};
+use super::{
+    entries,
+    flags::Flags,
+    kubeconfig::{Entry, Files},
+};
 use crate::{error::Fatal, policy::nearest::suggestion};
 
 /// The namespace where neither the command line nor the context says one.
@@ -26,7 +30,7 @@ pub(super) struct Choice {
 /// Chooses; `None` where there is nothing to choose from, so that only the pod's own service account remains.
 pub(super) fn choose(files: &Files, flags: &Flags) -> Result<Option<Choice>, Fatal> {
     let config = &files.config;
-    let named = flags.context.as_ref().or(config.current_context.as_ref()).filter(|name| !name.is_empty());
+    let named = flags.context.as_ref().or(config.current_context.as_ref());
     if named.is_none() && flags.server.is_none() && flags.cluster.is_none() {
         if config.contexts.is_empty() && config.clusters.is_empty() {
             return Ok(None);
@@ -55,7 +59,7 @@ pub(super) fn choose(files: &Files, flags: &Flags) -> Result<Option<Choice>, Fat
 }
 
 fn no_context(files: &Files) -> Fatal {
-    let names: Vec<&str> = context_names(&files.config);
+    let names = names(&files.config.contexts);
     Fatal::new("fwd::kubeconfig::no-context", "no context is chosen")
         .because(format!("{} has no current-context", files.names()))
         .help(format!(
@@ -64,41 +68,37 @@ fn no_context(files: &Files) -> Fatal {
         ))
 }
 
-fn context_names(config: &Kubeconfig) -> Vec<&str> {
-    config.contexts.iter().map(|named| named.name.as_str()).collect()
+fn names(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.name.as_str()).collect()
+}
+
+fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
+    entries.iter().find(|entry| entry.name == name)
 }
 
 fn context(files: &Files, name: &str) -> Result<Context, Fatal> {
-    let found = files.config.contexts.iter().find(|named| named.name == name);
-    found
-        .and_then(|named| named.context.clone())
-        .ok_or_else(|| unknown("context", name, files, &context_names(&files.config)))
+    let contexts = &files.config.contexts;
+    let entry = find(contexts, name).ok_or_else(|| unknown("context", name, files, &names(contexts)))?;
+    entries::context(entry)
 }
 
 fn cluster(files: &Files, name: &str, flags: &Flags) -> Result<Cluster, Fatal> {
     let clusters = &files.config.clusters;
-    match clusters.iter().find(|named| named.name == name).and_then(|named| named.cluster.clone()) {
-        Some(cluster) => Ok(cluster),
+    match find(clusters, name) {
+        Some(entry) => entries::cluster(entry),
         // With a server of its own, a cluster that the context only mentions is not needed.
         None if flags.server.is_some() && flags.cluster.is_none() => Ok(Cluster::default()),
-        None => {
-            let names: Vec<&str> = clusters.iter().map(|named| named.name.as_str()).collect();
-            Err(unknown("cluster", name, files, &names))
-        }
+        None => Err(unknown("cluster", name, files, &names(clusters))),
     }
 }
 
 fn user(files: &Files, name: &str, flags: &Flags) -> Result<AuthInfo, Fatal> {
-    let users = &files.config.auth_infos;
+    let users = &files.config.users;
     let own = flags.token.is_some() || flags.username.is_some() || flags.client_certificate.is_some();
-    match users.iter().find(|named| named.name == name) {
-        // `- name: x` without a `user` is a user without credentials, as kubectl has it.
-        Some(named) => Ok(named.auth_info.clone().unwrap_or_default()),
+    match find(users, name) {
+        Some(entry) => entries::user(entry),
         None if own && flags.user.is_none() => Ok(AuthInfo::default()),
-        None => {
-            let names: Vec<&str> = users.iter().map(|named| named.name.as_str()).collect();
-            Err(unknown("user", name, files, &names))
-        }
+        None => Err(unknown("user", name, files, &names(users))),
     }
 }
 
@@ -235,9 +235,12 @@ fn server(cluster: &Cluster, user: &AuthInfo, name: Option<&String>) -> Result<U
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use secrecy::ExposeSecret;
 
     use super::*;
+    use crate::cluster::kubeconfig::Kubeconfig;
 
     const CONFIG: &str = "
 current-context: dev
@@ -255,7 +258,7 @@ users:
 
     fn files() -> Files {
         Files {
-            config: Kubeconfig::from_yaml(CONFIG).unwrap(),
+            config: Kubeconfig::parse(CONFIG.as_bytes(), Path::new("/k")).unwrap(),
             read: vec!["/k".into()],
             looked: vec!["/k".into()],
         }

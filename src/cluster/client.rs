@@ -9,11 +9,7 @@
 
 use std::sync::Arc;
 
-use kube::{
-    Client, Config,
-    client::ConfigExt as _,
-    config::{AuthInfo, Kubeconfig},
-};
+use kube::{Client, Config, client::ConfigExt as _, config::AuthInfo};
 use secrecy::ExposeSecret as _;
 use tokio::task::spawn_blocking;
 use tower::{Layer as _, util::option_layer};
@@ -203,7 +199,7 @@ async fn from_pod(files: &Files, flags: &Flags, environment: &Environment) -> Re
     };
     let namespace = flags.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     // The flags that kubectl lets a pod override too.
-    let none = Files { config: Kubeconfig::default(), read: Vec::new(), looked: Vec::new() };
+    let none = Files { config: kubeconfig::Kubeconfig::default(), read: Vec::new(), looked: Vec::new() };
     let server = Flags { server: Some(config.cluster_url.to_string()), ..flags.clone() };
     if let Some(choice) = choice::choose(&none, &server)? {
         let own = choice.user.token.is_some() || choice.user.username.is_some();

@@ -2,14 +2,24 @@
 //!
 //! As client-go does it: `--kubeconfig` names one file, which must exist; else `KUBECONFIG` is a list whose missing
 //! files are skipped; else `~/.kube/config`. The first file that names a context, a cluster or a user wins. Paths in
-//! a file are relative to that file.
+//! a file are relative to that file. An entry is read only once it is chosen ([`super::entries`]), so one that nobody
+//! uses may look like anything.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use kube::config::{Kubeconfig, KubeconfigError};
-
-use super::flags::{Environment, Flags};
+use super::{
+    flags::{Environment, Flags},
+    yaml::{self, Broken, Node},
+};
 use crate::error::Fatal;
+
+/// How much of a kubeconfig is read. Thousands of clusters with their certificates fit in; a device that never ends
+/// does not.
+const FILE_LIMIT: u64 = 64 << 20;
 
 /// What was read, and where it was looked for.
 pub(super) struct Files {
@@ -19,6 +29,25 @@ pub(super) struct Files {
     pub read: Vec<PathBuf>,
     /// Where was looked, for the message when nothing is there.
     pub looked: Vec<PathBuf>,
+}
+
+/// The entries of all files, best first.
+#[derive(Default)]
+pub(super) struct Kubeconfig {
+    /// The context that is used where none is named.
+    pub current_context: Option<String>,
+    pub contexts: Vec<Entry>,
+    pub clusters: Vec<Entry>,
+    pub users: Vec<Entry>,
+}
+
+/// A named entry, not yet looked into.
+pub(super) struct Entry {
+    pub name: String,
+    /// What stands under `context`, `cluster` or `user`.
+    pub body: Arc<Node>,
+    /// The file that it stands in.
+    pub file: Arc<Path>,
 }
 
 impl Files {
@@ -34,25 +63,84 @@ impl Files {
     }
 }
 
+impl Kubeconfig {
+    /// Reads one file's text.
+    pub(super) fn parse(bytes: &[u8], file: &Path) -> Result<Self, Broken> {
+        let Some(root) = yaml::read(bytes)?.filter(|root| !root.is_null()) else {
+            return Ok(Self::default());
+        };
+        let file: Arc<Path> = file.into();
+        let unfit = |what: &str, unfit: &yaml::Unfit| Broken {
+            place: Some((unfit.line, 1)),
+            why: format!("{what} {}", unfit.why),
+            tab: false,
+        };
+        if let Err(error) = root.map() {
+            return Err(unfit("what stands there", &error));
+        }
+        let list = |name: &str, body: &str| match root.get(name).map(|list| list.list()).transpose() {
+            Ok(items) => Ok(entries(items.unwrap_or_default(), body, &file)),
+            Err(error) => Err(unfit(name, &error)),
+        };
+        let current = root.get("current-context").map(|node| node.text()).transpose();
+        Ok(Self {
+            current_context: current.map_err(|error| unfit("current-context", &error))?.flatten(),
+            contexts: list("contexts", "context")?,
+            clusters: list("clusters", "cluster")?,
+            users: list("users", "user")?,
+        })
+    }
+
+    /// Adds what a later file has and the earlier ones have not.
+    fn merge(&mut self, next: Self) {
+        if self.current_context.is_none() {
+            self.current_context = next.current_context;
+        }
+        for (own, others) in [
+            (&mut self.contexts, next.contexts),
+            (&mut self.clusters, next.clusters),
+            (&mut self.users, next.users),
+        ] {
+            let known: std::collections::HashSet<String> =
+                own.iter().map(|entry| entry.name.clone()).collect();
+            own.extend(others.into_iter().filter(|entry| !known.contains(&entry.name)));
+        }
+    }
+}
+
+/// The entries of a list. One without a name that can be read cannot be meant by anything.
+fn entries(items: &[Arc<Node>], body: &str, file: &Arc<Path>) -> Vec<Entry> {
+    let entry = |item: &Arc<Node>| {
+        let name = item.get("name")?.text().ok()??;
+        let body = item.get(body).cloned().unwrap_or_else(Node::empty);
+        Some(Entry { name, body, file: Arc::clone(file) })
+    };
+    items.iter().filter_map(entry).collect()
+}
+
 /// Reads and merges the files.
 pub(super) fn load(flags: &Flags, environment: &Environment) -> Result<Files, Fatal> {
     let looked = paths(flags, environment);
     let mut files = Files { config: Kubeconfig::default(), read: Vec::new(), looked };
     for path in &files.looked {
-        let one = match Kubeconfig::read_from(path) {
-            Ok(one) => one,
-            Err(KubeconfigError::ReadConfig(error, _))
-                if error.kind() == std::io::ErrorKind::NotFound && flags.kubeconfig.is_none() =>
-            {
-                continue;
-            }
+        let bytes = match read_file(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && flags.kubeconfig.is_none() => continue,
             Err(error) => return Err(unreadable(path, &error)),
         };
-        files.config =
-            std::mem::take(&mut files.config).merge(one).map_err(|error| unreadable(path, &error))?;
+        files.config.merge(Kubeconfig::parse(&bytes, path).map_err(|why| broken(path, &why))?);
         files.read.push(path.clone());
     }
     Ok(files)
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(io::Error::other(format!("it is larger than {} MiB", FILE_LIMIT >> 20)));
+    }
+    Ok(bytes)
 }
 
 /// The files to read, best first.
@@ -72,38 +160,30 @@ fn paths(flags: &Flags, environment: &Environment) -> Vec<PathBuf> {
     environment.home.iter().map(|home| home.join(".kube").join("config")).collect()
 }
 
-fn unreadable(path: &std::path::Path, error: &KubeconfigError) -> Fatal {
+fn unreadable(path: &Path, error: &io::Error) -> Fatal {
     let what = format!("cannot read the kubeconfig {}", path.display());
-    match error {
-        KubeconfigError::ReadConfig(error, _) if error.kind() == std::io::ErrorKind::NotFound => {
-            Fatal::new("fwd::kubeconfig::missing", what)
-                .because("there is no such file")
-                .help("check --kubeconfig; without it, KUBECONFIG or ~/.kube/config is read")
-        }
-        KubeconfigError::ReadConfig(error, _) => Fatal::new("fwd::kubeconfig::unreadable", what)
-            .because(match error.kind() {
-                std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-                _ => super::access::reason(error),
-            })
-            .help("--kubeconfig and KUBECONFIG name files that you can read, for example ~/.kube/config"),
-        KubeconfigError::Parse(error) => {
-            // The parser shows the lines around the mistake, and one of them may hold a token.
-            let text = error.to_string();
-            let mut first = text.lines().next().unwrap_or_default();
-            let place = error.location().map(|place| {
-                let again = format!("error: line {} column {}: ", place.line(), place.column());
-                first = first.strip_prefix(&again).unwrap_or(first);
-                format!("line {}, column {}: ", place.line(), place.column())
-            });
-            let place = place.unwrap_or_default();
-            Fatal::new("fwd::kubeconfig::broken", what)
-                .because(format!("{place}{first}"))
-                .help("`kubectl config view` reads the same file; a tab or a lost indent is the usual cause")
-        }
-        other => Fatal::new("fwd::kubeconfig::broken", what)
-            .because(other)
-            .help("`kubectl config view` reads the same file"),
+    if error.kind() == io::ErrorKind::NotFound {
+        return Fatal::new("fwd::kubeconfig::missing", what)
+            .because("there is no such file")
+            .help("check --kubeconfig; without it, KUBECONFIG or ~/.kube/config is read");
     }
+    Fatal::new("fwd::kubeconfig::unreadable", what)
+        .because(match error.kind() {
+            io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+            _ => super::access::reason(error),
+        })
+        .help("--kubeconfig and KUBECONFIG name files that you can read, for example ~/.kube/config")
+}
+
+fn broken(path: &Path, broken: &Broken) -> Fatal {
+    let place = broken.place.map(|(line, column)| format!("line {line}, column {column}: "));
+    Fatal::new("fwd::kubeconfig::broken", format!("cannot read the kubeconfig {}", path.display()))
+        .because(format!("{}{}", place.unwrap_or_default(), broken.why))
+        .help(if broken.tab {
+            "YAML is indented with blanks, never with tabs"
+        } else {
+            "`kubectl config view` reads the same file"
+        })
 }
 
 #[cfg(test)]
@@ -143,7 +223,7 @@ mod tests {
         assert_eq!(files.config.current_context.as_deref(), Some("x"));
         let clusters: Vec<_> = files.config.clusters.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(clusters, ["c", "d"]);
-        let first = files.config.clusters[0].cluster.as_ref().unwrap();
+        let first = super::super::entries::cluster(&files.config.clusters[0]).unwrap();
         assert_eq!(first.server.as_deref(), Some("https://first"));
         assert_eq!(first.certificate_authority.as_deref(), dir.join("ca.crt").to_str());
         fs::remove_dir_all(dir).unwrap();

@@ -3,7 +3,7 @@
 //! Top down:
 //!
 //! - [`flags`]: what the command line and the environment say.
-//! - `kubeconfig`, `choice`, `proxy`: from those to one server, one user, one namespace and one proxy.
+//! - `yaml`, `kubeconfig`, `entries`, `choice`, `proxy`: from those to one server, one user, one namespace and one proxy.
 //! - `exec`, `credentials`: credential plugins, and the `Authorization` header that they give.
 //! - `tls`: whose certificates are believed, and which one is shown.
 //! - [`connect`]: one TCP connection with TLS on it, through a proxy where there is one.
@@ -25,6 +25,7 @@ pub mod connect;
 mod credentials;
 mod denied;
 mod endpoint;
+mod entries;
 pub mod examine;
 mod exec;
 #[cfg(test)]
@@ -39,6 +40,7 @@ mod tls;
 mod transport;
 pub mod watch;
 mod watcher;
+mod yaml;
 
 /// The tracing filter that shows everything of this program and nothing of the libraries below it, `LEVEL` being one
 /// of tracing's: `off,kubectl_fwd=LEVEL`. Libraries log bodies and URLs that may hold secrets.

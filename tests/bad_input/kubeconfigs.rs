@@ -22,6 +22,11 @@ async fn files_that_cannot_be_read() {
     let (empty, comment) = (write("empty", ""), write("comment", "# nothing\n"));
     let (broken, tab) = (write("broken", BROKEN), write("tab", "apiVersion: v1\nclusters:\n\t- name: x\n"));
     let (list, text) = (write("list", "- a\n- b\n"), write("text", "hello there\n"));
+    let odd = sandbox.directory().join("odd").display().to_string();
+    fs::write(&odd, b"\xff\xfea\0:\0 \0b").unwrap();
+    // A file of holes: it takes no room, and reading it all would.
+    let endless = write("endless", "");
+    fs::File::options().write(true).open(&endless).unwrap().set_len(65 << 20).unwrap();
     let admin = sandbox.kubeconfig("admin");
     for (file, words) in [
         (&missing, ["no such file", "check --kubeconfig"]),
@@ -29,9 +34,11 @@ async fn files_that_cannot_be_read() {
         (&empty, ["names no cluster", "set KUBECONFIG"]),
         (&comment, ["names no cluster", "set KUBECONFIG"]),
         (&broken, ["line 6, column 9", "`kubectl config view`"]),
-        (&tab, ["line 3, column 2", "a tab or a lost indent"]),
-        (&list, ["line 1, column 1", "`kubectl config view`"]),
-        (&text, ["line 1, column 1", "`kubectl config view`"]),
+        (&tab, ["line 3, column 2", "never with tabs"]),
+        (&list, ["line 1, column 1", "is not a map"]),
+        (&text, ["line 1, column 1", "is not a map"]),
+        (&odd, ["ends in the middle of a character", "`kubectl config view`"]),
+        (&endless, ["it is larger than 64 MiB", "name files that you can read"]),
     ] {
         let line = format!("svc/api :80 --kubeconfig {file}");
         check(&admin, &[(&line, &[words[0], words[1], file])]).await;
@@ -109,7 +116,7 @@ async fn entries_that_cannot_be_used() {
             "not-base64",
             json!({ "server": url, "certificate-authority-data": "%%%" }),
             user.clone(),
-            ["certificate-authority-data", "it is not base64"],
+            ["cannot use the cluster 'there'", "certificate-authority-data in"],
         ),
         (
             "proxy",

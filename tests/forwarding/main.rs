@@ -13,6 +13,7 @@ mod ending;
 mod halves;
 mod harness;
 mod json;
+mod kubeconfigs;
 mod kubectl;
 mod latency;
 mod pods;
