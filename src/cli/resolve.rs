@@ -158,7 +158,7 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
         requests,
         label,
         ready_file,
-        options: Options { hold, pod_running_timeout, auto_port, give_up, addresses },
+        options: Options { hold, pod_running_timeout, auto_port, give_up, allow_unready: false, addresses },
         common: common(args, surroundings)?,
     })
 }

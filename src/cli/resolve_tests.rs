@@ -32,6 +32,7 @@ fn defaults() {
             pod_running_timeout: Duration::from_secs(60),
             auto_port: false,
             give_up: false,
+            allow_unready: false,
             addresses: vec![Address::Localhost],
         }
     );

@@ -38,6 +38,7 @@ pub(super) fn from_pod(pod: &Pod) -> Endpoint {
         containers: running.join(","),
         created: seconds(metadata.creation_timestamp.as_ref()),
         ports: ports(pod),
+        published: None,
         reason: reason(pod),
     }
 }
@@ -148,6 +149,7 @@ mod tests {
                 port("", 90, true),
                 port("init", 70, true),
             ],
+            published: None,
             reason: None,
         };
         assert_eq!(endpoint, expected);

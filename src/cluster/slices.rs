@@ -3,12 +3,9 @@
 //! Whoever writes such slices (an operator, a person) decides which pods serve, and which are ready. The rest of what
 //! matters (ports, containers, deletion) is the pods' own.
 
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 
-use crate::{
-    model::endpoint::PodId,
-    policy::translate::{ServicePorts, TargetPort},
-};
+use crate::model::endpoint::{Endpoint, NamedPort, PodId};
 
 /// The selector of a service's slices.
 pub(super) fn label(service: &str) -> String {
@@ -16,14 +13,18 @@ pub(super) fn label(service: &str) -> String {
 }
 
 /// A pod that a slice names. Its UID is empty where the slice does not say it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
     pub pod: PodId,
     pub ready: bool,
+    /// The service's ports that the slice gives it, by the service port's name; `None` where the slice names none, so
+    /// that the service's own word counts.
+    pub ports: Option<Vec<NamedPort>>,
 }
 
 /// The pods of one slice. Addresses without a pod are left out: nothing can be forwarded to them.
 pub(super) fn members(slice: &EndpointSlice, namespace: &str) -> Vec<Member> {
+    let ports = ports(slice.ports.as_deref().unwrap_or_default());
     slice
         .endpoints
         .iter()
@@ -38,30 +39,44 @@ pub(super) fn members(slice: &EndpointSlice, namespace: &str) -> Vec<Member> {
                 },
                 // Absent means ready, says the API.
                 ready: endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true),
+                ports: ports.clone(),
             })
         })
         .collect()
 }
 
-/// Puts the slices' port numbers in the place of `targetPort`, which nothing but a selector makes use of.
-pub(super) fn take_ports(slices: &[EndpointSlice], service: &mut ServicePorts) {
-    for port in &mut service.ports {
-        let number = slices
-            .iter()
-            .flat_map(|slice| slice.ports.iter().flatten())
-            .filter(|of| of.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default())
-            .filter(|of| of.protocol.as_deref().is_none_or(|protocol| protocol == "TCP") == port.tcp)
-            .find_map(|of| of.port.and_then(|number| u16::try_from(number).ok()));
-        if let Some(number) = number {
-            port.target = TargetPort::Number(number);
-        }
+/// A port without a number stands for all ports, and then the service's own word counts, as where there is none.
+fn ports(ports: &[EndpointPort]) -> Option<Vec<NamedPort>> {
+    let named = |port: &EndpointPort| {
+        Some(NamedPort {
+            name: port.name.clone().filter(|name| !name.is_empty()),
+            number: port.port.and_then(|number| u16::try_from(number).ok())?,
+            tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),
+        })
+    };
+    if ports.is_empty() || ports.iter().any(|port| port.port.is_none()) {
+        return None;
     }
+    Some(ports.iter().filter_map(named).collect())
+}
+
+/// What the slices make of a pod: `members` are those that name it.
+///
+/// A pod with two addresses is in two slices, and so is one that serves different ports. It is ready where one of them
+/// says so, and has the ports of those that do.
+pub(super) fn endpoint(pod: Endpoint, members: &[&Member]) -> Option<Endpoint> {
+    // Another pod of the same name is not the one that a slice means.
+    let is_meant = |member: &&&Member| member.pod.uid.is_empty() || member.pod.uid == pod.id.uid;
+    let meant: Vec<&Member> = members.iter().filter(is_meant).copied().collect();
+    let ready = meant.first().map(|_| meant.iter().any(|member| member.ready))?;
+    let saying = meant.iter().filter(|member| member.ready == ready);
+    let ports: Option<Vec<Vec<NamedPort>>> = saying.map(|member| member.ports.clone()).collect();
+    Some(Endpoint { ready, published: ports.map(|ports| ports.concat()), ..pod })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::translate::ServicePort;
 
     #[test]
     fn recorded_slices() {
@@ -86,24 +101,40 @@ mod tests {
                 "ports": [{"name": "http", "port": 9090}, {"name": "dns", "port": 53, "protocol": "UDP"}]}"#,
         )
         .unwrap();
+        let port = |name: &str, number, tcp| NamedPort { name: Some(name.into()), number, tcp };
+        let ports = Some(vec![port("http", 9090, true), port("dns", 53, false)]);
         let member = |namespace: &str, name: &str, uid: &str, ready| Member {
             pod: PodId { namespace: namespace.into(), name: name.into(), uid: uid.into() },
             ready,
+            ports: ports.clone(),
         };
         assert_eq!(members(&slice, "x"), [member("x", "a", "", true), member("n", "b", "u", false)]);
-        let port = |name: &str, tcp| ServicePort {
-            name: Some(name.into()),
-            number: 80,
-            target: TargetPort::Same,
-            tcp,
+        let all = EndpointSlice { ports: Some(vec![EndpointPort::default()]), ..slice.clone() };
+        assert_eq!(members(&all, "x")[0].ports, None);
+        assert_eq!(members(&EndpointSlice { ports: None, ..slice }, "x")[0].ports, None);
+    }
+
+    #[test]
+    fn a_pod_has_the_ports_of_the_slices_in_which_it_is_ready() {
+        let port = |number| NamedPort { name: Some("p".into()), number, tcp: true };
+        let member = |uid: &str, ready, number| Member {
+            pod: PodId { uid: uid.into(), ..Endpoint::example("a").id },
+            ready,
+            ports: Some(vec![port(number)]),
         };
-        let mut service = ServicePorts {
-            service: "s".into(),
-            headless: false,
-            ports: vec![port("http", true), port("dns", true)],
+        let of = |members: &[&Member]| {
+            let found = endpoint(Endpoint::example("a"), members)?;
+            let ports = found.published?.iter().map(|port| port.number).collect::<Vec<_>>();
+            Some((found.ready, ports))
         };
-        take_ports(&[slice], &mut service);
-        assert_eq!(service.ports[0].target, TargetPort::Number(9090));
-        assert_eq!(service.ports[1].target, TargetPort::Same);
+        let (web, echo) = (member("uid-a", true, 80), member("", true, 90));
+        let (unready, other) = (member("", false, 100), member("uid-b", true, 110));
+        assert_eq!(of(&[&web, &echo]), Some((true, vec![80, 90])));
+        assert_eq!(of(&[&unready, &echo]), Some((true, vec![90])));
+        assert_eq!(of(&[&unready]), Some((false, vec![100])));
+        assert_eq!(of(&[&other, &unready]), Some((false, vec![100])));
+        assert_eq!(of(&[&other]), None);
+        let silent = Member { ports: None, ..web };
+        assert_eq!(endpoint(Endpoint::example("a"), &[&silent, &echo]).and_then(|pod| pod.published), None);
     }
 }

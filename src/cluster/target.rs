@@ -28,6 +28,7 @@ use crate::{
     },
     policy::{
         nearest::{nearest, suggestion},
+        select::Readiness,
         translate::{self, ServicePort, ServicePorts, TargetPort},
     },
 };
@@ -44,14 +45,15 @@ pub struct Resolved {
     pub pods: PodQuery,
     /// A service's ports; `None` where ports are the pods' own.
     service: Option<ServicePorts>,
+    /// What is asked of their readiness.
+    readiness: Readiness,
 }
 
 #[cfg(test)]
 impl Resolved {
     /// A pod, whose ports are its own.
     pub(crate) fn pod(namespace: &str, name: &str) -> Self {
-        let (namespace, pods) = (namespace.to_owned(), PodQuery::Name(name.to_owned()));
-        Self { namespace, pods, service: None }
+        Self::of_pods(namespace, PodQuery::Name(name.to_owned()))
     }
 }
 
@@ -67,6 +69,12 @@ pub enum PodQuery {
         /// The service.
         service: String,
     },
+}
+
+impl PodQuery {
+    fn are_sliced(&self) -> bool {
+        matches!(self, Self::Slices { .. })
+    }
 }
 
 /// Finds what a target stands for.
@@ -165,7 +173,7 @@ impl Finder<'_> {
     async fn service(&self) -> Result<Resolved, Fatal> {
         let service: Service = self.get().await?;
         let spec = service.spec.unwrap_or_default();
-        let mut ports = ServicePorts {
+        let ports = ServicePorts {
             service: self.name.to_owned(),
             headless: spec.cluster_ip.as_deref() == Some("None"),
             ports: spec.ports.iter().flatten().filter_map(service_port).collect(),
@@ -177,11 +185,14 @@ impl Finder<'_> {
                 return Err(self.external(spec.external_name.as_deref().unwrap_or("?")));
             }
             None => {
-                self.slices(&mut ports).await?;
+                self.slices().await?;
                 PodQuery::Slices { service: self.name.to_owned() }
             }
         };
-        Ok(Resolved { namespace: self.namespace.to_owned(), pods, service: Some(ports) })
+        // Where slices name the pods, they say which of them count, too.
+        let published = spec.publish_not_ready_addresses == Some(true) && !pods.are_sliced();
+        let readiness = if published { Readiness::Ignored } else { Readiness::Required };
+        Ok(Resolved { namespace: self.namespace.to_owned(), pods, service: Some(ports), readiness })
     }
 
     fn external(&self, host: &str) -> Fatal {
@@ -190,8 +201,8 @@ impl Finder<'_> {
             .help(format!("connect to {host} directly; only pods can be forwarded to"))
     }
 
-    /// Whether a selector-less service leads to pods, and by which port numbers.
-    async fn slices(&self, ports: &mut ServicePorts) -> Result<(), Fatal> {
+    /// Whether a selector-less service leads to pods.
+    async fn slices(&self) -> Result<(), Fatal> {
         let api: Api<EndpointSlice> = Api::namespaced(self.cluster.api.clone(), self.namespace);
         let params = ListParams::default().labels(&slices::label(self.name));
         let doing = format!("read the EndpointSlices of {}", self.subject());
@@ -202,7 +213,6 @@ impl Finder<'_> {
                 .help("only pods can be forwarded to: give the service a selector, or forward to a pod")
         };
         if list.items.iter().any(|slice| !slices::members(slice, self.namespace).is_empty()) {
-            slices::take_ports(&list.items, ports);
             return Ok(());
         }
         let addresses: Vec<&str> = list
@@ -273,7 +283,10 @@ fn service_port(port: &ApiPort) -> Option<ServicePort> {
 impl Resolved {
     /// Pods of a namespace, their ports being their own.
     pub fn of_pods(namespace: impl Into<String>, pods: PodQuery) -> Self {
-        Self { namespace: namespace.into(), pods, service: None }
+        // As kubectl has it: who names a pod means that one.
+        let named = matches!(pods, PodQuery::Name(_));
+        let readiness = if named { Readiness::Ignored } else { Readiness::Required };
+        Self { namespace: namespace.into(), pods, service: None, readiness }
     }
 
     /// Refuses ports that can never work: a service's unknown ones, and those that are not TCP.
@@ -300,6 +313,19 @@ impl Resolved {
             (None, Remote::Number(number)) => Some(*number),
             (None, Remote::Name(_)) => None,
         }
+    }
+
+    /// What is asked of the pods' readiness; with `allow_unready`, one that is not ready will do while none is.
+    pub fn readiness(&self, allow_unready: bool) -> Readiness {
+        match self.readiness {
+            Readiness::Required if allow_unready => Readiness::Preferred,
+            readiness => readiness,
+        }
+    }
+
+    /// Whether it is one pod by its name.
+    pub fn is_named_pod(&self) -> bool {
+        matches!(self.pods, PodQuery::Name(_))
     }
 
     /// The pod's port for `remote`. Errors are words for a person.

@@ -269,23 +269,14 @@ impl Follower {
     }
 
     async fn read_members(&self, members: impl Iterator<Item = &Member>) {
-        // A pod with two addresses is in two slices; one that is ready in either is ready.
-        let mut wanted: BTreeMap<&str, &Member> = BTreeMap::new();
+        let mut wanted: BTreeMap<&str, Vec<&Member>> = BTreeMap::new();
         for member in members {
-            let known = wanted.entry(member.pod.name.as_str()).or_insert(member);
-            if member.ready {
-                *known = member;
-            }
+            wanted.entry(member.pod.name.as_str()).or_default().push(member);
         }
-        let reads = wanted.values().take(MEMBERS_READ).map(|member| async move {
-            let api: Api<Pod> = Api::namespaced(self.client.clone(), &member.pod.namespace);
-            let pod = api.get_opt(&member.pod.name).await?;
-            // Another pod of the same name is not the one that the slice means.
-            Ok::<_, kube::Error>(
-                pod.map(|pod| from_pod(&pod))
-                    .filter(|pod| is_member(pod, member))
-                    .map(|pod| Endpoint { ready: member.ready, ..pod }),
-            )
+        let reads = wanted.into_iter().take(MEMBERS_READ).map(|(name, members)| async move {
+            let api: Api<Pod> = Api::namespaced(self.client.clone(), &members[0].pod.namespace);
+            let pod = api.get_opt(name).await?;
+            Ok::<_, kube::Error>(pod.and_then(|pod| slices::endpoint(from_pod(&pod), &members)))
         });
         let pods: Result<Vec<Option<Endpoint>>, kube::Error> = join_all(reads).await.into_iter().collect();
         match pods {
@@ -293,10 +284,6 @@ impl Follower {
             Err(error) => self.feed.problem(Some(reason(&error))),
         }
     }
-}
-
-fn is_member(pod: &Endpoint, member: &Member) -> bool {
-    member.pod.uid.is_empty() || member.pod.uid == pod.id.uid
 }
 
 #[cfg(test)]

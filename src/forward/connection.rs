@@ -231,7 +231,7 @@ impl Connection {
         refused_since: &mut Option<Instant>,
     ) -> Option<u64> {
         if !matches!(failure, Failure::Text(text) if retry::verdict(text) == Verdict::Refused) {
-            router.suspect(way.generation);
+            way.suspect.cancel();
             return Some(way.generation);
         }
         // An application that is down is no other pod's matter, unless it went down just now: then it comes back, or

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::{broadcast, mpsc, watch},
+    sync::broadcast,
 };
 use tokio_util::task::TaskTracker;
 
@@ -14,10 +14,10 @@ use crate::{
     forward::{
         listener::{self, Listening},
         local::Listener,
-        route::{self, Route},
+        route::Route,
     },
     model::{
-        endpoint::{Endpoint, Phase, PodId},
+        endpoint::Endpoint,
         event::{Bound, Event},
         forward::ForwardId,
         ports::Remote,
@@ -29,31 +29,14 @@ use crate::{
 struct Forwarded {
     pod: Pod,
     address: std::net::SocketAddr,
-    route: watch::Sender<Route>,
-    suspects: mpsc::Receiver<u64>,
+    end: Arc<LocalEnd>,
+    suspect: CancellationToken,
     events: broadcast::Receiver<Arc<Event>>,
-}
-
-fn endpoint() -> Endpoint {
-    let text = str::to_owned;
-    Endpoint {
-        id: PodId { namespace: text("default"), name: text("db-0"), uid: text("1") },
-        phase: Phase::Running,
-        ready: true,
-        terminating: false,
-        ready_since: 0,
-        restarts: 0,
-        containers: String::new(),
-        created: 0,
-        ports: Vec::new(),
-        reason: None,
-    }
 }
 
 impl Forwarded {
     async fn start() -> Self {
         let pod = Pod::default();
-        let (route, suspects, router) = route::channel();
         let (events, told) = broadcast::channel(64);
         let stop = CancellationToken::new();
         let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -62,7 +45,7 @@ impl Forwarded {
         let remote = Remote::Number(80);
         let end = Arc::new(LocalEnd::new(ForwardId::from_bits(1), remote, vec![Bound::Tcp(address)]));
         let context = Context::new(
-            router,
+            Router::of(&end),
             Arc::new(Resolved::pod("default", "db-0")),
             Arc::clone(&end),
             Duration::from_secs(30),
@@ -72,19 +55,22 @@ impl Forwarded {
         let tasks = TaskTracker::new();
         let (context, kill) = (Arc::new(context), CancellationToken::new());
         tasks.spawn(listener::accept(listening, context, tasks.clone(), stop, kill));
-        let forwarded = Self { pod, address, route, suspects, events: told };
+        let suspect = CancellationToken::new();
+        let mut forwarded = Self { pod, address, end, suspect, events: told };
         forwarded.open(1).await;
         forwarded
     }
 
     /// Has a new way.
-    async fn open(&self, generation: u64) {
-        let (pod, tunnel) = (endpoint(), self.pod.tunnel().await);
-        self.route.send_replace(Route::Open(Arc::new(Way {
+    async fn open(&mut self, generation: u64) {
+        let (pod, tunnel) = (Endpoint::example("db-0"), self.pod.tunnel().await);
+        self.suspect = CancellationToken::new();
+        self.end.route.send_replace(Route::Open(Arc::new(Way {
             generation,
             pod,
             tunnel: Arc::new(tunnel),
             since: Instant::now(),
+            suspect: self.suspect.clone(),
         })));
     }
 
@@ -185,11 +171,11 @@ async fn an_old_connection_is_held_like_a_new_one() {
     let mut forwarded = Forwarded::start().await;
     let (mut client, peer) = forwarded.connect().await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    forwarded.route.send_replace(Route::Closed);
+    forwarded.end.route.send_replace(Route::Closed);
     for at in 0..forwarded.pod.dialled() {
         forwarded.pod.peer(at).hangs_up.cancel();
     }
-    assert_eq!(forwarded.suspects.recv().await, Some(1));
+    forwarded.suspect.cancelled().await;
     tokio::time::sleep(Duration::from_secs(20)).await;
     forwarded.open(2).await;
     client.write_all(b"hello").await.unwrap();

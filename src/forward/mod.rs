@@ -2,6 +2,7 @@
 //!
 //! A [`Registry`](registry::Registry) is the one way in: it starts forwards in groups, lists them and stops them.
 
+mod chooser;
 mod conflict;
 mod connection;
 mod counters;
@@ -15,6 +16,8 @@ mod site;
 #[cfg(unix)]
 pub(crate) mod socket;
 mod start;
+mod started;
+mod status;
 mod supervisor;
 
 use std::time::Duration;
@@ -52,6 +55,8 @@ pub struct Options {
     pub auto_port: bool,
     /// A failed round of attempts ends everything.
     pub give_up: bool,
+    /// While no pod is ready, one that runs will do.
+    pub allow_unready: bool,
     /// Where to listen, for ports that do not say.
     pub addresses: Vec<Address>,
 }
@@ -65,6 +70,7 @@ impl Default for Options {
             pod_running_timeout: Duration::from_secs(60),
             auto_port: false,
             give_up: false,
+            allow_unready: false,
             addresses: vec![Address::Localhost],
         }
     }

@@ -257,9 +257,10 @@ impl Shared {
 /// Long waits, as notices that are about no forward.
 fn tells_by(events: Events) -> Awaited {
     Awaited::new(move |text| {
-        let (forwards, target, what) = ([].into(), String::new(), Happening::Notice { text });
+        let (forwards, target, ports) = ([].into(), String::new(), Vec::new());
+        let (label, what) = (None, Happening::Notice { text });
         // Nobody listening is no trouble.
-        let _ = events.send(Arc::new(Event { at: Timestamp::now(), forwards, target, label: None, what }));
+        let _ = events.send(Arc::new(Event { at: Timestamp::now(), forwards, target, ports, label, what }));
     })
 }
 
@@ -270,7 +271,7 @@ fn take(forwards: &mut Vec<Forward>, which: impl Fn(&Forward) -> bool) -> Vec<Fo
 impl Forward {
     fn at_this_moment(&self) -> PortForward {
         let Self { end, run, .. } = self;
-        let status = run.reporter.status();
+        let status = end.status();
         let (resource_type, name) = match &run.target.subject {
             Subject::Object(kind, name) => (kind.singular(), name),
             Subject::Selector(selector) => (SELECTOR, selector),
@@ -302,7 +303,7 @@ impl Forward {
             bytes: end.counters.bytes(),
             restarts: status.restarts,
             pid: process::id(),
-            last_error: run.reporter.last_error(end),
+            last_error: status.last_error,
             label: run.reporter.label().map(str::to_owned),
             target: run.reporter.target().to_owned(),
             kubeconfig: run.site.kubeconfig.clone(),

@@ -1,12 +1,14 @@
-//! The way new connections take, as one target's supervisor publishes it and its connections read it.
+//! The way that new connections to a port take, as its supervisor publishes it and the connections read it.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Instant, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
+use super::report::LocalEnd;
 use crate::{model::endpoint::Endpoint, tunnel::dial::Tunnel};
 
 /// A pod and the tunnel to it.
@@ -19,6 +21,8 @@ pub(super) struct Way {
     pub tunnel: Arc<Tunnel>,
     /// When it was opened.
     pub since: Instant,
+    /// Cancelled by a connection that found that it leads nowhere: the pod's sandbox is gone.
+    pub suspect: CancellationToken,
 }
 
 /// What the supervisor says.
@@ -47,20 +51,14 @@ pub(super) enum NoWay {
 #[derive(Clone)]
 pub(super) struct Router {
     route: watch::Receiver<Route>,
-    suspects: mpsc::Sender<u64>,
-}
-
-/// Reports of suspect ways under way. More than one says nothing new.
-const SUSPECTS: usize = 4;
-
-/// Both ends of a target's route.
-pub(super) fn channel() -> (watch::Sender<Route>, mpsc::Receiver<u64>, Router) {
-    let (publish, route) = watch::channel(Route::Closed);
-    let (suspects, reports) = mpsc::channel(SUSPECTS);
-    (publish, reports, Router { route, suspects })
 }
 
 impl Router {
+    /// The route of a port.
+    pub(super) fn of(end: &LocalEnd) -> Self {
+        Self { route: end.route.subscribe() }
+    }
+
     /// Waits until there is a way newer than `after` (0 for any), until `deadline`.
     pub(super) async fn acquire(&mut self, after: u64, deadline: Instant) -> Result<Arc<Way>, NoWay> {
         let settled = self.route.wait_for(|route| match route {
@@ -86,11 +84,5 @@ impl Router {
             Route::Closed | Route::Refused(_) => true,
         });
         tokio::time::timeout(patience, left).await.is_ok()
-    }
-
-    /// Tells the supervisor that the way `generation` leads nowhere: its sandbox is gone.
-    pub(super) fn suspect(&self, generation: u64) {
-        // A full queue holds the same report already.
-        let _ = self.suspects.try_send(generation);
     }
 }

@@ -15,14 +15,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Options, Wanted,
+    chooser::Chooser,
     connection::Context,
     listener::{self, Instead, Listening},
     no_port,
     registry::{Forward, Registry, Run, Shared},
     report::{LocalEnd, Reporter},
-    route,
+    route::Router,
     site::{Site, Watched},
-    supervisor::Supervisor,
+    started::Started,
+    supervisor::{self, Supervisor},
 };
 use crate::{
     cluster::{
@@ -37,7 +39,6 @@ use crate::{
         ports::{Address, Local, PortSpec, Remote},
         target::Target,
     },
-    policy::select,
 };
 
 /// Questions to an API server at a time while a group starts. Each takes a connection of its own.
@@ -48,6 +49,7 @@ struct Prepared {
     wanted: Wanted,
     site: Arc<Site>,
     resolved: Arc<Resolved>,
+    chooser: Arc<Chooser>,
     watched: Arc<Watched>,
     reporter: Reporter,
     ends: Vec<Bound>,
@@ -153,15 +155,17 @@ impl Registry {
                 wanted.label.clone(),
             );
             let watched = site.watch(&resolved);
-            prepared.push(Prepared { wanted, site, resolved, watched, reporter, ends: Vec::new() });
+            let ports = wanted.request.ports.iter().map(|port| port.remote.clone()).collect();
+            let chooser = Chooser::new(Arc::clone(&resolved), wanted.options.allow_unready, ports);
+            let chooser = Arc::new(chooser);
+            prepared.push(Prepared { wanted, site, resolved, chooser, watched, reporter, ends: Vec::new() });
         }
         Ok(prepared)
     }
 
     /// Starts one target's supervisor and the accept loops of its local ends.
     fn spawn(&self, target: Prepared, ids: &mut Vec<ForwardId>) -> Starting {
-        let Prepared { wanted, site, resolved, watched, reporter, ends } = target;
-        let (publish, suspects, router) = route::channel();
+        let Prepared { wanted, site, resolved, chooser, watched, reporter, ends } = target;
         let stop = CancellationToken::new();
         let run = Arc::new(Run {
             target: wanted.request.target,
@@ -186,7 +190,7 @@ impl Registry {
                 connections: TaskTracker::new(),
             };
             let context = Context::new(
-                router.clone(),
+                Router::of(&end),
                 Arc::clone(&resolved),
                 Arc::clone(&end),
                 wanted.options.hold,
@@ -211,17 +215,15 @@ impl Registry {
         let supervisor = Supervisor {
             pods: watched.pods.clone(),
             site,
-            resolved,
-            route: publish,
-            suspects,
-            reporter: reporter.clone(),
+            chooser,
+            reporter: reporter.of_first_subset(),
+            started: Arc::new(Started::new(Instant::now() + wanted.options.pod_running_timeout, works)),
             options: wanted.options,
-            works,
         };
         let (fail, failed) = oneshot::channel();
         let (worked, registry) = (opened.clone(), Arc::downgrade(&self.shared));
         self.shared.tracker.spawn(async move {
-            let Some(fatal) = stop.run_until_cancelled(supervisor.run()).await else { return };
+            let Some(fatal) = stop.run_until_cancelled(supervisor::run(supervisor)).await else { return };
             if !*worked.borrow() {
                 // Whoever starts it hears of it.
                 let _ = fail.send(fatal);
@@ -262,11 +264,12 @@ impl Drop for Group<'_> {
 }
 
 impl Prepared {
-    /// Waits for the first word about the pods. Where it is not a good one, finds out whether there is hope.
+    /// Waits for the first word about the pods. Where it is not a good one for every port, finds out whether there is hope.
     async fn first_look(&mut self) -> Result<(), Fatal> {
         let mut pods = self.watched.pods.clone();
         let told = pods.wait_for(|set| set.synced || set.problem.is_some()).await;
-        if told.is_ok_and(|set| select::choose(&set.pods, None).is_some()) {
+        let ports: Vec<Remote> = self.wanted.request.ports.iter().map(|port| port.remote.clone()).collect();
+        if told.is_ok_and(|set| self.chooser.without_pod(&set.pods, &ports).is_none()) {
             return Ok(());
         }
         examine(&self.site.cluster, &self.resolved).await
@@ -303,16 +306,22 @@ impl Prepared {
         };
         let patience = self.wanted.options.pod_running_timeout;
         let mut pods = self.watched.pods.clone();
-        let has_pod = |set: &Snapshot| select::choose(&set.pods, None).is_some();
-        match timeout_at(Instant::now() + patience, pods.wait_for(has_pod)).await {
-            Ok(Ok(set)) => match select::choose(&set.pods, None) {
-                Some(pod) => self
-                    .resolved
-                    .pod_port(remote, pod)
-                    .map_err(|why| no_port(self.reporter.target(), remote, why)),
-                None => Err(unknown("no pod is ready".to_owned())),
-            },
-            _ => Err(unknown(format!("no pod was ready within {patience:?}"))),
+        let wanted = std::slice::from_ref(remote);
+        let target = self.reporter.target();
+        let settled = |set: &Snapshot| {
+            let pods = &set.pods;
+            self.chooser.without_pod(pods, wanted).is_none()
+                || self.chooser.never(target, pods, wanted).is_some()
+        };
+        let Ok(Ok(set)) = timeout_at(Instant::now() + patience, pods.wait_for(settled)).await else {
+            return Err(unknown(format!("no pod was ready within {patience:?}")));
+        };
+        if let Some(never) = self.chooser.never(target, &set.pods, wanted) {
+            return Err(never);
+        }
+        match self.chooser.choose(&set.pods, None, wanted) {
+            Some(pod) => self.resolved.pod_port(remote, pod).map_err(|why| no_port(target, remote, why)),
+            None => Err(unknown("no pod is ready".to_owned())),
         }
     }
 }

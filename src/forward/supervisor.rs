@@ -1,4 +1,8 @@
-//! One target's supervisor: watches its pods, keeps a tunnel to the chosen one, publishes the route.
+//! The supervisor of a target's ports: watches the pods, keeps a tunnel to the chosen one, publishes the route.
+//!
+//! Mostly one pod has all ports. Where none has, the ports that the chosen one lacks are split off and get a supervisor
+//! of their own, which looks for another pod; once it finds itself on the pod of other ports of the target, it joins
+//! them. Tunnels are shared, so two supervisors on one pod have one tunnel.
 //!
 //! ```text
 //!              a pod is usable                   dialled
@@ -14,29 +18,34 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
-    sync::{mpsc, watch},
-    time::{Instant, sleep_until, timeout},
+    sync::watch,
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Options, no_port,
+    Options,
+    chooser::Chooser,
+    no_port,
     report::{LocalEnd, Reporter},
     route::{Route, Way},
     site::Site,
+    started::Started,
 };
 use crate::{
     cluster::{
         access::{self, Denied},
-        target::Resolved,
         watch::Snapshot,
     },
     error::Fatal,
     model::{
         endpoint::{Endpoint, Phase, PodId},
         event::{Gone, Happening},
+        ports::Remote,
     },
-    policy::{backoff, select},
+    policy::backoff,
     tunnel::dial::{DialError, Tunnel},
 };
 
@@ -56,16 +65,24 @@ const FIRST_DIAL: Duration = Duration::from_secs(5);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// What a supervisor needs.
+#[derive(Clone)]
 pub(super) struct Supervisor {
     pub pods: watch::Receiver<Snapshot>,
     pub site: Arc<Site>,
-    pub resolved: Arc<Resolved>,
-    pub route: watch::Sender<Route>,
-    pub suspects: mpsc::Receiver<u64>,
+    pub chooser: Arc<Chooser>,
+    /// Speaks of the ports that this supervises.
     pub reporter: Reporter,
     pub options: Options,
-    /// Turns true when the first way is open.
-    pub works: watch::Sender<bool>,
+    pub started: Arc<Started>,
+}
+
+/// How supervising some ports ended.
+enum Ended {
+    GaveUp(Fatal),
+    /// The ports are another supervisor's now.
+    Joined,
+    /// Some ports have to look for another pod: both halves go on.
+    Split(Box<[(Supervisor, Memory); 2]>),
 }
 
 /// How reaching a pod went.
@@ -77,80 +94,128 @@ enum Reached {
 }
 
 /// What a supervisor remembers from turn to turn.
+#[derive(Default, Clone)]
 struct Memory {
-    begun: Instant,
     way: Option<Arc<Way>>,
     /// The pod of the last way that was open.
     last: Option<PodId>,
-    generation: u64,
     /// Failed rounds in a row.
     rounds: u32,
     /// Trouble was told that an end of it must follow.
     troubled: bool,
+    /// The pod of which was told that it is used although it is not ready.
+    unready: Option<PodId>,
 }
 
-impl Default for Memory {
-    fn default() -> Self {
-        let begun = Instant::now();
-        Self { begun, way: None, last: None, generation: 0, rounds: 0, troubled: false }
+/// Supervises all ports of a target, until there is nothing left to do but to give up.
+pub(super) async fn run(all: Supervisor) -> Fatal {
+    // One for each subset of the ports, so never more than there are ports.
+    let mut subsets = FuturesUnordered::new();
+    subsets.push(all.run(Memory::default()));
+    loop {
+        match subsets.next().await {
+            Some(Ended::GaveUp(fatal)) => return fatal,
+            Some(Ended::Joined) => {}
+            Some(Ended::Split(halves)) => {
+                subsets.extend(halves.map(|(half, memory)| half.run(memory)));
+            }
+            // The last forward was stopped, and this ends with it.
+            None => std::future::pending().await,
+        }
     }
 }
 
 impl Supervisor {
-    /// Runs until there is nothing left to do but to give up.
-    pub(super) async fn run(mut self) -> Fatal {
-        let mut memory = Memory::default();
-        match timeout(self.options.pod_running_timeout, self.first_pod(&mut memory)).await {
-            Ok(()) => {}
-            Err(_) => return self.no_pod(),
+    async fn run(self, memory: Memory) -> Ended {
+        let reporter = self.reporter.clone();
+        tokio::select! {
+            ended = self.supervise(memory) => ended,
+            // Its forwards were stopped one by one.
+            () = reporter.emptied() => Ended::Joined,
+        }
+    }
+
+    async fn supervise(mut self, mut memory: Memory) -> Ended {
+        if memory.last.is_none() {
+            match timeout_at(self.started.deadline, self.first_pods(&mut memory)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(fatal)) => return Ended::GaveUp(fatal),
+                Err(_) => return Ended::GaveUp(self.no_pod()),
+            }
         }
         loop {
             let snapshot = self.pods.borrow_and_update().clone();
             let current = memory.way.as_ref().map(|way| way.pod.id.clone());
-            let Some(pod) = select::choose(&snapshot.pods, current.as_ref()).cloned() else {
+            let Some(pod) = self.choose(&snapshot, current.as_ref()) else {
                 self.close(&mut memory);
                 self.wait_for_pod(&mut memory).await;
                 continue;
             };
+            if self.ends_without(&pod) > 0 {
+                return self.split(memory, &pod);
+            }
             if current.as_ref() != Some(&pod.id) {
                 self.close(&mut memory);
                 let outcome = self.reach(&mut memory, &pod).await;
-                if let Some(fatal) = self.after(&mut memory, &snapshot, pod, outcome).await {
-                    return fatal;
+                if let Some(ended) = self.after(&mut memory, &snapshot, pod, outcome).await {
+                    return ended;
                 }
                 continue;
             }
+            self.refresh(&mut memory, &pod);
             self.keep(&mut memory).await;
         }
     }
 
+    /// The ports that this supervises.
+    fn wanted(&self) -> Vec<Remote> {
+        self.reporter.ends().iter().map(|end| end.remote.clone()).collect()
+    }
+
+    fn choose(&self, snapshot: &Snapshot, current: Option<&PodId>) -> Option<Endpoint> {
+        self.chooser.choose(&snapshot.pods, current, &self.wanted()).cloned()
+    }
+
+    /// How many ports of these a pod does not have.
+    fn ends_without(&self, pod: &Endpoint) -> usize {
+        self.wanted().iter().filter(|port| !self.chooser.has(pod, port)).count()
+    }
+
+    /// Has the ports that `pod` lacks go on by themselves. They remember the pod that they had.
+    fn split(self, memory: Memory, pod: &Endpoint) -> Ended {
+        let off = self.reporter.split(|end| !self.chooser.has(pod, &end.remote));
+        let other = Self { reporter: off, ..self.clone() };
+        let theirs = Memory { way: None, ..memory.clone() };
+        Ended::Split(Box::new([(self, memory), (other, theirs)]))
+    }
+
     fn close(&self, memory: &mut Memory) {
         memory.way = None;
-        self.route.send_if_modified(|route| {
-            let was_open = !matches!(route, Route::Closed);
-            *route = Route::Closed;
-            was_open
-        });
+        self.reporter.publish(&Route::Closed);
     }
 
-    /// Waits for the first usable pod, and tells once why there is none yet.
-    async fn first_pod(&mut self, memory: &mut Memory) {
+    /// Waits until every port has a pod that could serve it, and tells once why one has none yet. What no pod has or
+    /// will have is an error: waiting would not mend it.
+    async fn first_pods(&mut self, memory: &mut Memory) -> Result<(), Fatal> {
         let _ = self.pods.wait_for(|snapshot| snapshot.synced).await;
-        if !self.has_pod() {
-            self.wait_for_pod(memory).await;
-        }
+        let target = self.reporter.target().to_owned();
+        let enough = |this: &Self, pods: &[Endpoint]| {
+            let wanted = this.wanted();
+            match this.chooser.without_pod(pods, &wanted) {
+                None => Some(Ok(())),
+                Some(_) => this.chooser.never(&target, pods, &wanted).map(Err),
+            }
+        };
+        self.wait_until(memory, enough).await?;
         memory.troubled = false;
-    }
-
-    fn has_pod(&self) -> bool {
-        select::choose(&self.pods.borrow().pods, None).is_some()
+        Ok(())
     }
 
     fn no_pod(&self) -> Fatal {
         let snapshot = self.pods.borrow();
         let why = match (&snapshot.problem, snapshot.synced) {
             (Some(problem), _) => problem.clone(),
-            (None, true) => select::why_none(&snapshot.pods),
+            (None, true) => self.chooser.why_none(&snapshot.pods, &self.wanted()),
             (None, false) => "the list of its pods did not come".to_owned(),
         };
         let waited = self.options.pod_running_timeout;
@@ -167,22 +232,33 @@ impl Supervisor {
         .help(help)
     }
 
-    /// Waits until a pod is usable. Tells why there is none: at once, and again when the reason has changed for good.
+    /// Waits until some port has a pod.
     async fn wait_for_pod(&mut self, memory: &mut Memory) {
+        let enough = |this: &Self, pods: &[Endpoint]| {
+            this.chooser.choose(pods, None, &this.wanted()).is_some().then_some(())
+        };
+        self.wait_until(memory, enough).await;
+    }
+
+    /// Waits until the pods are `enough`. Tells why they are not: at once, and again when the reason has changed for good.
+    async fn wait_until<T>(
+        &mut self,
+        memory: &mut Memory,
+        enough: impl Fn(&Self, &[Endpoint]) -> Option<T>,
+    ) -> T {
         let mut told: Option<String> = None;
         let mut changed_at = Instant::now();
         let mut why = String::new();
         loop {
-            {
-                let snapshot = self.pods.borrow_and_update();
-                if select::choose(&snapshot.pods, None).is_some() {
-                    return;
-                }
-                let now = snapshot.problem.clone().unwrap_or_else(|| select::why_none(&snapshot.pods));
-                if now != why {
-                    why = now;
-                    changed_at = Instant::now();
-                }
+            let snapshot = self.pods.borrow_and_update().clone();
+            if let Some(enough) = enough(self, &snapshot.pods) {
+                return enough;
+            }
+            let now =
+                snapshot.problem.unwrap_or_else(|| self.chooser.why_none(&snapshot.pods, &self.wanted()));
+            if now != why {
+                why = now;
+                changed_at = Instant::now();
             }
             if told.is_none() {
                 self.tell_waiting(memory, &mut told, &why);
@@ -208,18 +284,17 @@ impl Supervisor {
         // tells its own trouble.
         let probe = self.ports_in(pod).ok().and_then(|ends| ends.first().map(|(_, port)| *port)).unwrap_or(1);
         let mut attempt = 0;
+        let mut pods = self.pods.clone();
         loop {
             let left = self.left_to_start(memory);
             let error = tokio::select! {
                 dialled = dial(&self.site, &pod.id, probe, left) => match dialled {
                     Ok(tunnel) => {
-                        memory.generation += 1;
-                        let (generation, since) = (memory.generation, Instant::now());
-                        return Reached::Way(Arc::new(Way { generation, pod: pod.clone(), tunnel, since }));
+                        return Reached::Way(self.way(pod, tunnel));
                     }
                     Err(error) => error,
                 },
-                () = another_is_chosen(&mut self.pods, &pod.id) => return Reached::Changed,
+                () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,
             };
             attempt += 1;
             let too_late = self.left_to_start(memory).is_some_and(|left| left.is_zero());
@@ -237,14 +312,14 @@ impl Supervisor {
             });
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = another_is_chosen(&mut self.pods, &pod.id) => return Reached::Changed,
+                () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,
             }
         }
     }
 
     /// What is left of the time that a start may take; `None` once it has worked.
     fn left_to_start(&self, memory: &Memory) -> Option<Duration> {
-        let left = self.options.pod_running_timeout.saturating_sub(memory.begun.elapsed());
+        let left = self.started.deadline.saturating_duration_since(Instant::now());
         memory.last.is_none().then_some(left)
     }
 
@@ -255,32 +330,27 @@ impl Supervisor {
         before: &Snapshot,
         pod: Endpoint,
         outcome: Reached,
-    ) -> Option<Fatal> {
+    ) -> Option<Ended> {
         match outcome {
             Reached::Changed => None,
             Reached::Way(way) => {
-                if memory.last.is_some() {
-                    self.open(memory, before, way);
-                    return None;
-                }
-                // At the start every port must be there.
-                match self.ports_in(&pod) {
-                    Err(fatal) => Some(fatal),
-                    Ok(ends) => {
-                        self.open(memory, before, way);
-                        self.announce(&pod.id, &ends);
-                        None
+                if memory.last.is_none() {
+                    // At the start every port must be there.
+                    match self.ports_in(&pod) {
+                        Err(fatal) => return Some(Ended::GaveUp(fatal)),
+                        Ok(ends) => self.started.reached(&self.reporter, &pod.id, ends),
                     }
                 }
+                self.open(memory, before, way)
             }
             Reached::Failed(error) => {
                 if memory.last.is_none() || self.options.give_up {
-                    return Some(unreachable(self.reporter.target(), &pod.id, &error));
+                    return Some(Ended::GaveUp(unreachable(self.reporter.target(), &pod.id, &error)));
                 }
                 memory.rounds += 1;
                 let next = backoff::cool_down(memory.rounds, fastrand::f64()).max(retry_after(&error));
                 let why = error.why.to_string();
-                self.route.send_replace(Route::Refused(why.as_str().into()));
+                self.reporter.publish(&Route::Refused(why.as_str().into()));
                 self.reporter.tell(Happening::Lost { why, next });
                 tokio::select! {
                     () = tokio::time::sleep(next) => {}
@@ -293,42 +363,68 @@ impl Supervisor {
         }
     }
 
-    /// Publishes a way and tells what it means.
-    fn open(&self, memory: &mut Memory, before: &Snapshot, way: Arc<Way>) {
+    /// A way that was opened now.
+    fn way(&self, pod: &Endpoint, tunnel: Arc<Tunnel>) -> Arc<Way> {
+        Arc::new(Way {
+            generation: self.reporter.next_generation(),
+            pod: pod.clone(),
+            tunnel,
+            since: Instant::now(),
+            suspect: CancellationToken::new(),
+        })
+    }
+
+    /// Publishes a way and tells what it means. Where other ports of the target have a way to the same pod, these ports
+    /// join them.
+    fn open(&self, memory: &mut Memory, before: &Snapshot, way: Arc<Way>) -> Option<Ended> {
         let pod = way.pod.id.clone();
         self.reporter.reached(&way.pod);
         match memory.last.replace(pod.clone()) {
             Some(from) if from != pod => {
-                let why = what_became_of(before, &from);
-                self.reporter.tell(Happening::Retargeted { from, why, to: pod });
+                let why = self.what_became_of(before, &from);
+                self.reporter.tell(Happening::Retargeted { from, why, to: pod.clone() });
             }
-            Some(_) if memory.troubled => self.reporter.tell(Happening::Recovered { pod }),
+            Some(_) if memory.troubled => self.reporter.tell(Happening::Recovered { pod: pod.clone() }),
             _ => {}
         }
+        if self.reporter.join(&pod) {
+            return Some(Ended::Joined);
+        }
+        self.tell_unready(memory, &way.pod);
         memory.troubled = false;
         memory.rounds = 0;
         memory.way = Some(Arc::clone(&way));
-        self.route.send_replace(Route::Open(way));
+        self.reporter.publish(&Route::Open(way));
+        None
+    }
+
+    /// Takes note of what has changed about the pod in use.
+    fn refresh(&self, memory: &mut Memory, pod: &Endpoint) {
+        self.tell_unready(memory, pod);
+        let Some(way) = memory.way.as_ref().filter(|way| way.pod.published != pod.published) else { return };
+        // Its ports have other numbers now.
+        let way = self.way(pod, Arc::clone(&way.tunnel));
+        self.reporter.reached(pod);
+        memory.way = Some(Arc::clone(&way));
+        self.reporter.publish(&Route::Open(way));
+    }
+
+    /// Tells, once for each pod, that it is used although it is not ready.
+    fn tell_unready(&self, memory: &mut Memory, pod: &Endpoint) {
+        let Some(text) = self.chooser.unready(pod) else { return };
+        if memory.unready.as_ref() != Some(&pod.id) {
+            memory.unready = Some(pod.id.clone());
+            self.reporter.tell(Happening::Notice { text });
+        }
     }
 
     /// What is forwarded, and the pod's port behind it.
     fn ports_in(&self, pod: &Endpoint) -> Result<Vec<(Arc<LocalEnd>, u16)>, Fatal> {
-        let in_pod = |end: Arc<LocalEnd>| match self.resolved.pod_port(&end.remote, pod) {
+        let in_pod = |end: Arc<LocalEnd>| match self.chooser.resolved.pod_port(&end.remote, pod) {
             Ok(port) => Ok((end, port)),
             Err(why) => Err(no_port(self.reporter.target(), &end.remote, why)),
         };
         self.reporter.ends().into_iter().map(in_pod).collect()
-    }
-
-    /// Tells that it works: kubectl's line, one for each local end.
-    fn announce(&self, pod: &PodId, ends: &[(Arc<LocalEnd>, u16)]) {
-        for (end, pod_port) in ends {
-            for local in &end.bound {
-                let (local, pod) = (local.clone(), pod.clone());
-                self.reporter.of(end).tell(Happening::Forwarding { local, pod_port: *pod_port, pod });
-            }
-        }
-        self.works.send_replace(true);
     }
 
     /// Waits until the way is of no more use, or the set changed.
@@ -347,16 +443,25 @@ impl Supervisor {
                 });
                 self.close(memory);
             }
-            Some(generation) = self.suspects.recv() => {
-                if generation == way.generation {
-                    self.site.forget(&way.pod.id, &way.tunnel);
-                    self.close(memory);
-                    tokio::select! {
-                        () = sleep_until(way.since + MIN_AGE) => {}
-                        () = changed(&mut self.pods) => {}
-                    }
+            () = way.suspect.cancelled() => {
+                self.site.forget(&way.pod.id, &way.tunnel);
+                self.close(memory);
+                tokio::select! {
+                    () = sleep_until(way.since + MIN_AGE) => {}
+                    () = changed(&mut self.pods) => {}
                 }
             }
+        }
+    }
+
+    fn what_became_of(&self, snapshot: &Snapshot, pod: &PodId) -> Gone {
+        match snapshot.pods.iter().find(|endpoint| endpoint.id == *pod) {
+            None => Gone::Deleted,
+            Some(pod) if pod.terminating => Gone::Terminating,
+            Some(pod) if matches!(pod.phase, Phase::Succeeded | Phase::Failed) => Gone::Ended,
+            Some(pod) if !pod.ready => Gone::NotReady,
+            Some(pod) if self.ends_without(pod) > 0 => Gone::NoPort,
+            Some(_) => Gone::Unreachable,
         }
     }
 }
@@ -383,23 +488,19 @@ async fn changed(pods: &mut watch::Receiver<Snapshot>) {
 }
 
 /// Waits until `pod` is not the chosen one any more.
-async fn another_is_chosen(pods: &mut watch::Receiver<Snapshot>, pod: &PodId) {
+async fn another_is_chosen(
+    pods: &mut watch::Receiver<Snapshot>,
+    chooser: &Chooser,
+    reporter: &Reporter,
+    pod: &PodId,
+) {
     loop {
         changed(pods).await;
         let snapshot = pods.borrow_and_update();
-        if select::choose(&snapshot.pods, Some(pod)).is_none_or(|chosen| chosen.id != *pod) {
+        let wanted: Vec<Remote> = reporter.ends().iter().map(|end| end.remote.clone()).collect();
+        if chooser.choose(&snapshot.pods, Some(pod), &wanted).is_none_or(|chosen| chosen.id != *pod) {
             return;
         }
-    }
-}
-
-fn what_became_of(snapshot: &Snapshot, pod: &PodId) -> Gone {
-    match snapshot.pods.iter().find(|endpoint| endpoint.id == *pod) {
-        None => Gone::Deleted,
-        Some(pod) if pod.terminating => Gone::Terminating,
-        Some(pod) if matches!(pod.phase, Phase::Succeeded | Phase::Failed) => Gone::Ended,
-        Some(pod) if !pod.ready => Gone::NotReady,
-        Some(_) => Gone::Unreachable,
     }
 }
 

@@ -59,6 +59,9 @@ pub struct Endpoint {
     pub created: i64,
     /// The ports of all containers, then of all init containers, in their order (PROTOCOL §6).
     pub ports: Vec<NamedPort>,
+    /// The service's ports that the EndpointSlices give this pod, by the service port's name; `None` where its pods are
+    /// found by labels or by name, or where the slices name no ports.
+    pub published: Option<Vec<NamedPort>>,
     /// Why it is not ready, as far as the pod says: `ImagePullBackOff`, `ContainerCreating`, `Unschedulable`.
     pub reason: Option<String>,
 }
@@ -67,5 +70,35 @@ impl Endpoint {
     /// Whether new connections may go there: running, ready and not being deleted.
     pub fn is_usable(&self) -> bool {
         self.ready && !self.terminating && self.phase == Phase::Running
+    }
+
+    /// Whether a connection can reach an application in it, ready or not: some container runs, and it stays.
+    pub fn is_running(&self) -> bool {
+        !self.containers.is_empty() && !self.terminating && self.phase == Phase::Running
+    }
+
+    /// Whether it is being deleted, or has ended: it will never be usable again.
+    pub fn is_over(&self) -> bool {
+        self.terminating || matches!(self.phase, Phase::Succeeded | Phase::Failed)
+    }
+}
+
+#[cfg(test)]
+impl Endpoint {
+    /// One that is ready; tests say what else matters to them.
+    pub(crate) fn example(name: &str) -> Self {
+        Self {
+            id: PodId { namespace: "default".into(), name: name.into(), uid: format!("uid-{name}") },
+            phase: Phase::Running,
+            ready: true,
+            terminating: false,
+            ready_since: 100,
+            restarts: 0,
+            containers: "containerd://1".into(),
+            created: 50,
+            ports: vec![],
+            published: None,
+            reason: None,
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{endpoint::PodId, forward::ForwardId};
+use super::{endpoint::PodId, forward::ForwardId, ports::Remote};
 
 /// A local end that was bound.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -120,6 +120,8 @@ pub enum Gone {
     Deleted,
     /// It lives and is not ready.
     NotReady,
+    /// It no longer has the port.
+    NoPort,
     /// It ended, well or badly.
     Ended,
     /// It could not be reached.
@@ -150,6 +152,8 @@ pub struct Event {
     pub forwards: Arc<[ForwardId]>,
     /// The target as the user typed it: `svc/api`. Empty where it is about none.
     pub target: String,
+    /// Which of its ports, where it is about some of them and not about all: those that go to another pod than the rest.
+    pub ports: Vec<Remote>,
     /// What the user calls it (`--name`).
     pub label: Option<String>,
     /// What.

@@ -74,6 +74,7 @@ fn what(what: &Happening) -> What<'_> {
                 Gone::Terminating => "terminating",
                 Gone::Deleted => "deleted",
                 Gone::NotReady => "not ready",
+                Gone::NoPort => "no port",
                 Gone::Ended => "ended",
                 Gone::Unreachable => "unreachable",
             };
@@ -113,8 +114,14 @@ mod tests {
 
     fn told(what: Happening) -> Value {
         let forwards = [ForwardId::from_bits(0), ForwardId::from_bits(1)].into();
-        let event =
-            Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), label: None, what };
+        let event = Event {
+            at: Timestamp::UNIX_EPOCH,
+            forwards,
+            target: "svc/api".into(),
+            ports: vec![],
+            label: None,
+            what,
+        };
         let mut all = serde_json::to_value(of(&event)).unwrap();
         assert_eq!((&all[0]["id"], &all[1]["id"]), (&json!("aaaaaa"), &json!("baaaaa")));
         let mut first = all[0].take();

@@ -2,7 +2,8 @@
 //!
 //! For a pod or a workload a number is the pod's port, declared or not, and a name is looked up in the pod. For a
 //! service both mean the *service* port, which leads through `targetPort` to the pod's. Names are looked up in each
-//! pod anew: a rollout may move `http` from 8080 to 9090.
+//! pod anew: a rollout may move `http` from 8080 to 9090. Where EndpointSlices decide which pods serve (a service without
+//! a selector), they also say which of the service's ports each pod has, and under which number.
 //!
 //! Two things differ from kubectl, on purpose. Where a number or a name stands for both a UDP and a TCP port, kubectl
 //! takes the first of them, whatever its protocol; here the TCP one is meant, since no other can be forwarded. And
@@ -71,12 +72,34 @@ impl ServicePorts {
     /// The pod's port behind the service port that `remote` means.
     pub fn pod_port(&self, remote: &Remote, pod: &Endpoint) -> Result<u16, String> {
         let port = self.find(remote)?;
-        match &port.target {
+        let published = pod.published.as_ref().map(|published| self.published(port, remote, published, pod));
+        match (published.transpose()?, &port.target) {
             _ if self.headless => Ok(port.number),
-            TargetPort::Same | TargetPort::Number(0) => Ok(port.number),
-            TargetPort::Number(number) => Ok(*number),
-            TargetPort::Name(name) => named(name, pod),
+            (Some(number), _) => Ok(number),
+            (None, TargetPort::Same | TargetPort::Number(0)) => Ok(port.number),
+            (None, TargetPort::Number(number)) => Ok(*number),
+            (None, TargetPort::Name(name)) => named(name, pod),
         }
+    }
+
+    /// The number under which the EndpointSlices give a pod this port of the service.
+    fn published(
+        &self,
+        port: &ServicePort,
+        remote: &Remote,
+        published: &[NamedPort],
+        pod: &Endpoint,
+    ) -> Result<u16, String> {
+        let found = published.iter().find(|of| of.name == port.name && of.tcp == port.tcp);
+        found.map(|of| of.number).ok_or_else(|| {
+            format!(
+                "the EndpointSlices of service {} give pod {} no port {}; {}",
+                self.service,
+                pod.id.name,
+                quoted(remote),
+                listed(published.iter().map(|port| (port.name.as_deref(), port.number, port.tcp)))
+            )
+        })
     }
 }
 
@@ -134,7 +157,6 @@ fn listed<'a>(ports: impl Iterator<Item = (Option<&'a str>, u16, bool)>) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::endpoint::{Phase, PodId};
 
     fn pod(ports: &[(&str, u16, bool)]) -> Endpoint {
         let ports = ports.iter().map(|&(name, number, tcp)| NamedPort {
@@ -142,18 +164,7 @@ mod tests {
             number,
             tcp,
         });
-        Endpoint {
-            id: PodId { namespace: "n".into(), name: "p".into(), uid: "u".into() },
-            phase: Phase::Running,
-            ready: true,
-            terminating: false,
-            ready_since: 0,
-            restarts: 0,
-            containers: String::new(),
-            created: 0,
-            ports: ports.collect(),
-            reason: None,
-        }
+        Endpoint { ports: ports.collect(), ..Endpoint::example("p") }
     }
 
     fn port(name: &str, number: u16, target: TargetPort, tcp: bool) -> ServicePort {
@@ -235,5 +246,44 @@ mod tests {
         assert_eq!(service.pod_port(&name("a"), &pod(&[])), Ok(80));
         assert_eq!(service.pod_port(&Remote::Number(80), &pod(&[])), Ok(80));
         assert!(service.pod_port(&Remote::Number(8080), &pod(&[])).is_err());
+    }
+
+    #[test]
+    fn slices_say_which_ports_a_pod_has() {
+        let service = ServicePorts {
+            service: "s".into(),
+            headless: false,
+            ports: vec![
+                port("web", 80, TargetPort::Number(8080), true),
+                port("echo", 90, TargetPort::Same, true),
+                port("", 100, TargetPort::Same, true),
+            ],
+        };
+        let published = |ports: &[(&str, u16)]| Endpoint {
+            published: Some(
+                ports
+                    .iter()
+                    .map(|&(name, number)| NamedPort { name: some(name), number, tcp: true })
+                    .collect(),
+            ),
+            ..Endpoint::example("p")
+        };
+        let web = published(&[("web", 9090)]);
+        assert_eq!(service.pod_port(&Remote::Number(80), &web), Ok(9090));
+        assert_eq!(
+            service.pod_port(&Remote::Number(90), &web),
+            Err("the EndpointSlices of service s give pod p no port 90; it has web (9090)".into())
+        );
+        assert_eq!(service.pod_port(&Remote::Number(100), &published(&[("", 7)])), Ok(7));
+        // Slices without any port leave it to the service.
+        assert_eq!(service.pod_port(&Remote::Number(80), &Endpoint::example("p")), Ok(8080));
+        // Clients of a headless service use its own number, but still only where a slice gives the pod that port.
+        let headless = ServicePorts { headless: true, ..service };
+        assert_eq!(headless.pod_port(&Remote::Number(80), &web), Ok(80));
+        assert!(headless.pod_port(&Remote::Number(90), &web).is_err());
+    }
+
+    fn some(name: &str) -> Option<String> {
+        (!name.is_empty()).then(|| name.to_owned())
     }
 }

@@ -167,8 +167,14 @@ mod tests {
         let (sender, mut events) = broadcast::channel(64);
         for what in happenings {
             let forwards = [ForwardId::from_bits(0), ForwardId::from_bits(1)].into();
-            let event =
-                Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), label: None, what };
+            let event = Event {
+                at: Timestamp::UNIX_EPOCH,
+                forwards,
+                target: "svc/api".into(),
+                ports: vec![],
+                label: None,
+                what,
+            };
             sender.send(Arc::new(event)).unwrap();
         }
         drop(sender);
@@ -197,6 +203,7 @@ mod tests {
                 at: Timestamp::UNIX_EPOCH,
                 forwards: [ForwardId::from_bits(0)].into(),
                 target: "svc/api".into(),
+                ports: vec![],
                 label: None,
                 what: Happening::Started,
             };

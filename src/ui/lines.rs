@@ -123,7 +123,14 @@ mod tests {
 
     fn event(what: Happening) -> Arc<Event> {
         let forwards = [ForwardId::from_bits(1)].into();
-        Arc::new(Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), label: None, what })
+        Arc::new(Event {
+            at: Timestamp::UNIX_EPOCH,
+            forwards,
+            target: "svc/api".into(),
+            ports: vec![],
+            label: None,
+            what,
+        })
     }
 
     fn forwarding() -> Happening {

@@ -93,9 +93,15 @@ pub fn line(event: &Event) -> Option<Line> {
     Some(Line {
         stream: Stream::Err,
         gravity,
-        subject: (!event.target.is_empty()).then(|| escape::line(&event.target).into_owned()),
+        subject: (!event.target.is_empty()).then(|| escape::line(&subject(event)).into_owned()),
         text: escape::line(&text).into_owned(),
     })
+}
+
+/// The target, with its ports where the others have nothing to do with it: `svc/api:http,metrics`.
+fn subject(event: &Event) -> String {
+    let ports: Vec<String> = event.ports.iter().map(ToString::to_string).collect();
+    if ports.is_empty() { event.target.clone() } else { format!("{}:{}", event.target, ports.join(",")) }
 }
 
 fn retargeted(from: &PodId, why: Gone, to: &PodId) -> String {
@@ -103,6 +109,7 @@ fn retargeted(from: &PodId, why: Gone, to: &PodId) -> String {
         Gone::Terminating => "is terminating",
         Gone::Deleted => "is gone",
         Gone::NotReady => "is not ready",
+        Gone::NoPort => "lacks the port",
         Gone::Ended => "has ended",
         Gone::Unreachable => "cannot be reached",
     };
@@ -143,8 +150,14 @@ mod tests {
 
     fn worded(what: Happening) -> String {
         let forwards = [ForwardId::from_bits(1)].into();
-        let event =
-            Event { at: Timestamp::UNIX_EPOCH, forwards, target: "svc/api".into(), label: None, what };
+        let event = Event {
+            at: Timestamp::UNIX_EPOCH,
+            forwards,
+            target: "svc/api".into(),
+            ports: vec![],
+            label: None,
+            what,
+        };
         let Some(line) = line(&event) else { return String::new() };
         let stream = if line.stream == Stream::Out { "out " } else { "err " };
         let subject = line.subject.map(|subject| subject + ": ").unwrap_or_default();

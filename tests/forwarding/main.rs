@@ -18,6 +18,7 @@ mod kubectl;
 mod latency;
 mod pods;
 mod pool;
+mod ports;
 mod replay;
 mod rights;
 mod secrets;

@@ -1,0 +1,83 @@
+//! Which pod the ports of a target go to: what [`select`] decides, asked for ports as they were typed.
+
+use std::sync::Arc;
+
+use super::no_port;
+use crate::{
+    cluster::target::Resolved,
+    error::Fatal,
+    model::{
+        endpoint::{Endpoint, PodId},
+        ports::Remote,
+    },
+    policy::select::{self, Coverage, Readiness},
+};
+
+/// Chooses pods for the ports of one target.
+pub(super) struct Chooser {
+    pub resolved: Arc<Resolved>,
+    readiness: Readiness,
+    /// All ports of the target.
+    ports: Vec<Remote>,
+}
+
+impl Chooser {
+    pub(super) fn new(resolved: Arc<Resolved>, allow_unready: bool, ports: Vec<Remote>) -> Self {
+        let readiness = resolved.readiness(allow_unready);
+        Self { resolved, readiness, ports }
+    }
+
+    /// The pod for `wanted`, some ports of the target: one that has as many of them as can be.
+    pub(super) fn choose<'a>(
+        &self,
+        pods: &'a [Endpoint],
+        current: Option<&PodId>,
+        wanted: &[Remote],
+    ) -> Option<&'a Endpoint> {
+        let has = |pod: &Endpoint, ports: &[Remote]| ports.iter().filter(|port| self.has(pod, port)).count();
+        select::choose(pods, current, self.readiness, |pod| Coverage {
+            wanted: has(pod, wanted),
+            target: has(pod, &self.ports),
+        })
+    }
+
+    /// Whether a pod has a port.
+    pub(super) fn has(&self, pod: &Endpoint, port: &Remote) -> bool {
+        self.resolved.pod_port(port, pod).is_ok()
+    }
+
+    /// The first of `wanted` for which there is no pod.
+    pub(super) fn without_pod<'a>(&self, pods: &[Endpoint], wanted: &'a [Remote]) -> Option<&'a Remote> {
+        wanted.iter().find(|port| self.choose(pods, None, std::slice::from_ref(port)).is_none())
+    }
+
+    /// Why there is no pod for `wanted`, in words.
+    pub(super) fn why_none(&self, pods: &[Endpoint], wanted: &[Remote]) -> String {
+        let missing = self.without_pod(pods, wanted).or(wanted.first());
+        select::why_none(pods, self.readiness, |pod| self.resolved.pod_port(missing?, pod).err())
+    }
+
+    /// What is to be told of a pod that is used although it is not ready. Where a service publishes such pods, that is as
+    /// it should be.
+    pub(super) fn unready(&self, pod: &Endpoint) -> Option<String> {
+        let name = &pod.id.name;
+        match self.readiness {
+            _ if pod.ready => None,
+            Readiness::Ignored if self.resolved.is_named_pod() => {
+                Some(format!("pod {name} is not ready; as it was named, it is forwarded to all the same"))
+            }
+            Readiness::Preferred => Some(format!("no pod is ready; connections go to {name}, which runs")),
+            Readiness::Ignored | Readiness::Required => None,
+        }
+    }
+
+    /// The error for a port that no pod has and none of those that may become ready will have, where some pod could be
+    /// forwarded to for its readiness.
+    pub(super) fn never(&self, target: &str, pods: &[Endpoint], wanted: &[Remote]) -> Option<Fatal> {
+        let port = self.without_pod(pods, wanted)?;
+        let usable = select::choose(pods, None, self.readiness, |_| Coverage { wanted: 1, target: 1 })?;
+        let why = self.resolved.pod_port(port, usable).err()?;
+        let hope = pods.iter().any(|pod| !pod.is_over() && self.has(pod, port));
+        (!hope).then(|| no_port(target, port, why))
+    }
+}

@@ -1,0 +1,49 @@
+//! The start of a target: over once each of its ports has reached a pod, all told together.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::report::{LocalEnd, Reporter};
+use crate::model::{endpoint::PodId, event::Happening};
+
+/// How far the start of a target has come. Its ports may reach different pods at different times.
+pub(super) struct Started {
+    /// Until then a pod has to be ready.
+    pub deadline: Instant,
+    /// Turns true when every port has reached a pod.
+    works: watch::Sender<bool>,
+    reached: Mutex<Vec<Reached>>,
+}
+
+/// A port that has reached a pod.
+struct Reached {
+    end: Arc<LocalEnd>,
+    pod: PodId,
+    pod_port: u16,
+}
+
+impl Started {
+    pub(super) fn new(deadline: Instant, works: watch::Sender<bool>) -> Self {
+        Self { deadline, works, reached: Mutex::default() }
+    }
+
+    /// Notes ports that have reached `pod`. Once they are all of the target, tells that it works: kubectl's line, one for
+    /// each local end.
+    pub(super) fn reached(&self, reporter: &Reporter, pod: &PodId, ends: Vec<(Arc<LocalEnd>, u16)>) {
+        // Nothing that holds it can panic half-way.
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        reached.extend(ends.into_iter().map(|(end, pod_port)| Reached { end, pod: pod.clone(), pod_port }));
+        let all = reporter.of_target().ends();
+        let place = |one: &Arc<LocalEnd>| reached.iter().position(|reached| reached.end.id == one.id);
+        let Some(places) = all.iter().map(place).collect::<Option<Vec<_>>>() else { return };
+        for Reached { end, pod, pod_port } in places.into_iter().map(|place| &reached[place]) {
+            for local in &end.bound {
+                let (local, pod) = (local.clone(), pod.clone());
+                reporter.of(end).tell(Happening::Forwarding { local, pod_port: *pod_port, pod });
+            }
+        }
+        reached.clear();
+        self.works.send_replace(true);
+    }
+}
