@@ -36,9 +36,126 @@ impl Replacement {
 
     /// Puts `text` in place.
     pub fn put(mut self, text: &str) -> io::Result<()> {
-        self.file.write_all(text.as_bytes())?;
-        self.file.sync_all()?;
+        self.write(text)?;
         fs::rename(&self.aside, &self.path)
+    }
+
+    /// Puts `text` in place, to be removed when what is returned is dropped.
+    pub fn put_for_now(mut self, text: &str) -> io::Result<Held> {
+        self.write(text)?;
+        let file = self.file.try_clone()?;
+        held::mark(&file);
+        fs::rename(&self.aside, &self.path)?;
+        held::Mark::of(file, &self.path).map(|mark| Held { path: self.path.clone(), mark: Some(mark) })
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_all()
+    }
+}
+
+/// A file that is there for as long as this is. Another that stands in its place by then stays.
+#[derive(Debug)]
+pub struct Held {
+    path: PathBuf,
+    mark: Option<held::Mark>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(mark) = self.mark.take() {
+            mark.remove(&self.path);
+        }
+    }
+}
+
+/// Whether the process that put a file in place for now is still there.
+pub fn is_held(path: &Path) -> io::Result<bool> {
+    held::is(path)
+}
+
+/// The file is locked, and known again by its inode: no other has the same while it is open.
+#[cfg(unix)]
+mod held {
+    use std::{
+        fs::{self, File, TryLockError},
+        io,
+        path::Path,
+    };
+
+    use crate::forward::socket::Identity;
+
+    #[derive(Debug)]
+    pub(super) struct Mark(File);
+
+    /// Before anybody can see it. Where the file system knows no locks the next process takes it for a dead one's.
+    pub(super) fn mark(file: &File) {
+        let _ = file.try_lock();
+    }
+
+    pub(super) fn is(path: &Path) -> io::Result<bool> {
+        Ok(matches!(File::open(path)?.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    impl Mark {
+        #[expect(clippy::unnecessary_wraps, reason = "on the other system it opens a file")]
+        pub(super) fn of(file: File, _: &Path) -> io::Result<Self> {
+            Ok(Self(file))
+        }
+
+        pub(super) fn remove(self, path: &Path) {
+            let ours = self.0.metadata().ok().as_ref().map(Identity::of);
+            if ours.is_some() && Identity::at(path) == ours {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// The file is open in such a way that nobody else may replace or remove it.
+#[cfg(not(unix))]
+mod held {
+    use std::{
+        fs::{self, File, OpenOptions},
+        io,
+        os::windows::fs::OpenOptionsExt as _,
+        path::Path,
+    };
+
+    // As the system's headers have them.
+    const FILE_SHARE_READ: u32 = 1;
+    const FILE_SHARE_WRITE: u32 = 2;
+    const FILE_SHARE_DELETE: u32 = 4;
+    const DELETE: u32 = 0x0001_0000;
+    const ERROR_SHARING_VIOLATION: i32 = 32;
+
+    #[derive(Debug)]
+    pub(super) struct Mark(File);
+
+    pub(super) fn mark(_: &File) {}
+
+    pub(super) fn is(path: &Path) -> io::Result<bool> {
+        let shared = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+        match OpenOptions::new().access_mode(DELETE).share_mode(shared).open(path) {
+            Ok(_) => Ok(false),
+            Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    impl Mark {
+        /// The handle by which it was written must be gone: it may be renamed by it.
+        pub(super) fn of(written: File, path: &Path) -> io::Result<Self> {
+            drop(written);
+            let shared = FILE_SHARE_READ | FILE_SHARE_WRITE;
+            OpenOptions::new().read(true).share_mode(shared).open(path).map(Self)
+        }
+
+        pub(super) fn remove(self, path: &Path) {
+            drop(self.0);
+            let _ = fs::remove_file(path);
+        }
     }
 }
 

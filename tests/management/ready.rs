@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use sandbox::forward::{self, Forward};
 use serde_json::Value;
 
-use crate::harness::{Test, World, ask, within};
+use crate::harness::{PROGRAM, Test, World, ask, within};
 
 async fn read(path: &Path) -> Result<Value, crate::harness::Failure> {
     within("the ready file", async {
@@ -100,4 +101,70 @@ async fn in_the_background() -> Test {
         }
     })
     .await
+}
+
+/// What another process wrote is its own: a start that fails leaves it alone, one that works takes its place, and the end
+/// of the first is not the end of the second's.
+#[tokio::test]
+async fn of_several_processes() -> Test {
+    let world = World::new().await?;
+    let path = world.path("ready.json");
+    let first = world.start("svc/api :80 --ready-file ready.json")?;
+    let written = read(&path).await?;
+    let failed = world.run("svc/nope :80 --ready-file ready.json").await?;
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert_eq!(read(&path).await?, written);
+    let mut waits = world.start("pod/stuck :8080 --ready-file ready.json")?;
+    waits.stderr("waiting").await?;
+    assert_eq!(read(&path).await?, written);
+    assert_eq!(waits.end("INT").await?.code, Some(130));
+    assert_eq!(read(&path).await?, written);
+    let second = world.start("svc/api :80 --ready-file ready.json")?;
+    let pid = second.pid();
+    within("the second one's file", async {
+        while read(&path).await?["pid"].as_u64() != pid.map(u64::from) {
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, crate::harness::Failure>(())
+    })
+    .await??;
+    assert_eq!(first.end("TERM").await?.code, Some(0));
+    assert_eq!(read(&path).await?["pid"].as_u64(), pid.map(u64::from));
+    // What somebody put in its place is not removed.
+    std::fs::remove_file(&path)?;
+    world.write("ready.json", &format!("{{\"pid\":{},\"forwards\":[]}}", pid.unwrap_or_default()))?;
+    assert_eq!(second.end("TERM").await?.code, Some(0));
+    assert!(path.exists(), "a file that it did not write was removed");
+    Ok(())
+}
+
+/// What can be neither read to an end nor replaced is told, and not waited for.
+#[tokio::test]
+async fn what_is_no_file() -> Test {
+    let world = World::new().await?;
+    let pipe = world.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
+    for path in ["pipe", "/dev/zero", "/dev/null"] {
+        let ran = world.run(&format!("svc/api :80 --ready-file {path}")).await?;
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{path}");
+        assert!(ran.stderr.contains(&format!("{path} is no ready file")), "{path}: {}", ran.stderr);
+    }
+    assert!(pipe.exists());
+    Ok(())
+}
+
+/// A disk that takes nothing more ends the start, and leaves nothing on it.
+#[tokio::test]
+async fn on_a_full_disk() -> Test {
+    let world = World::new().await?;
+    // To the program a file that may have no byte is the same.
+    let script = format!("trap '' XFSZ; ulimit -f 0; exec {PROGRAM} svc/api :80 --ready-file ready.json");
+    let mut command = forward::command(Path::new("sh"), &world.sandbox.kubeconfig("admin"), &["-c", &script]);
+    command.current_dir(world.sandbox.directory());
+    let ended = Forward::spawn(command)?.wait().await?;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the ready file ready.json cannot be written"), "{}", ended.stderr);
+    let left: Vec<_> = std::fs::read_dir(world.path("."))?.flatten().map(|entry| entry.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("ready")), "{left:?}");
+    Ok(())
 }
