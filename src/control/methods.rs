@@ -12,7 +12,7 @@ use crate::{
     error::Fatal,
     forward::{
         GRACE, Options, Request, Wanted,
-        registry::{Registry, SELECTOR},
+        registry::{Registry, SELECTOR, TOO_MANY},
     },
     model::{
         event::Event,
@@ -25,10 +25,6 @@ use crate::{
 
 /// The version of methods, fields and events. It grows when something is added.
 pub const PROTOCOL: u32 = 1;
-
-/// Forwards of a process that can be there when another is asked for. Each has a listener or two; this many leave most of
-/// the descriptors that a system gives to connections.
-pub(super) const MAX_FORWARDS: usize = 1000;
 
 /// Characters that are quoted of what was sent.
 const QUOTED: usize = 64;
@@ -127,15 +123,11 @@ impl Methods {
     }
 
     async fn start(&self, start: Start) -> Result<ForwardId, Error> {
-        if self.registry.count() >= MAX_FORWARDS {
-            return Err(Error::new(
-                codes::TOO_MANY,
-                format!("this process has {MAX_FORWARDS} forwards already"),
-            )
-            .help("fwd::control::too_many", "stop some, or start this one in another process"));
-        }
         let wanted = wanted(start)?;
-        let ids = self.registry.start(vec![wanted]).await?;
+        let ids = self.registry.start(vec![wanted]).await.map_err(|fatal| match fatal.code() {
+            TOO_MANY => Error { code: codes::TOO_MANY, ..Error::from(fatal) },
+            _ => Error::from(fatal),
+        })?;
         ids.first().copied().ok_or_else(|| Error::new(codes::FAILED, "nothing was started"))
     }
 

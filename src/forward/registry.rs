@@ -12,7 +12,10 @@ use std::{
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -37,6 +40,13 @@ use crate::{
     },
 };
 
+/// Forwards of a process, those that are about to start among them. Each has a listener or two; this many leave most of
+/// the descriptors that a system gives to connections.
+pub const MAX_FORWARDS: usize = 1000;
+
+/// The code of the error of one more.
+pub const TOO_MANY: &str = "fwd::control::too_many";
+
 /// How long sessions have to close in order once their connections were ended.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -59,6 +69,8 @@ pub(super) struct Shared {
     pub stop: CancellationToken,
     /// By the order in which they were started.
     forwards: Mutex<Vec<Forward>>,
+    /// One for each that may be there.
+    seats: Arc<Semaphore>,
     outcome: watch::Sender<Outcome>,
 }
 
@@ -81,6 +93,8 @@ pub(super) struct Forward {
     pub stop: CancellationToken,
     /// No connections at all.
     pub kill: CancellationToken,
+    /// One of [`MAX_FORWARDS`].
+    pub _seat: OwnedSemaphorePermit,
     /// The accept loops.
     pub accepting: TaskTracker,
     pub connections: TaskTracker,
@@ -113,6 +127,7 @@ impl Registry {
             endings: TaskTracker::new(),
             stop: CancellationToken::new(),
             forwards: Mutex::default(),
+            seats: Arc::new(Semaphore::new(MAX_FORWARDS)),
             outcome: watch::Sender::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -180,6 +195,24 @@ impl Shared {
     fn forwards(&self) -> MutexGuard<'_, Vec<Forward>> {
         // Nothing that holds it can panic half-way.
         self.forwards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seats for so many forwards, taken before anything is done for them: of those that start at once no more come
+    /// about than may.
+    pub(super) fn seats(&self, count: usize) -> Result<OwnedSemaphorePermit, Fatal> {
+        let seats = u32::try_from(count).ok();
+        let seats = seats.and_then(|count| Arc::clone(&self.seats).try_acquire_many_owned(count).ok());
+        seats.ok_or_else(|| {
+            let there = MAX_FORWARDS - self.seats.available_permits();
+            let what = match there {
+                _ if count > MAX_FORWARDS => format!("{count} forwards are wanted of one process"),
+                MAX_FORWARDS => format!("this process has {MAX_FORWARDS} forwards already"),
+                _ => format!("this process has {there} forwards already, and {count} more are wanted"),
+            };
+            Fatal::new(TOO_MANY, what)
+                .because(format!("a process has {MAX_FORWARDS} at most"))
+                .help("stop some, or start these in another process")
+        })
     }
 
     /// An id that no forward here has.

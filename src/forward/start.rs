@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{OwnedSemaphorePermit, oneshot, watch},
     time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -79,6 +79,7 @@ impl Registry {
     /// Starts all of `wanted`, or none. Returns their ids once they work, or the first reason why they do not and
     /// nothing left behind.
     pub async fn start(&self, wanted: Vec<Wanted>) -> Result<Vec<ForwardId>, Fatal> {
+        let seats = self.shared.seats(wanted.iter().map(|one| one.request.ports.len()).sum())?;
         let over = || {
             Fatal::new("fwd::forward::exit", "nothing is started any more: this process is about to exit")
                 .help("start it in another process")
@@ -86,11 +87,15 @@ impl Registry {
         tokio::select! {
             biased;
             () = self.shared.stop.cancelled() => Err(over()),
-            started = Box::pin(self.start_group(wanted)) => started,
+            started = Box::pin(self.start_group(wanted, seats)) => started,
         }
     }
 
-    async fn start_group(&self, wanted: Vec<Wanted>) -> Result<Vec<ForwardId>, Fatal> {
+    async fn start_group(
+        &self,
+        wanted: Vec<Wanted>,
+        mut seats: OwnedSemaphorePermit,
+    ) -> Result<Vec<ForwardId>, Fatal> {
         let mut prepared = self.prepare(wanted).await?;
         stream::iter(prepared.iter_mut().map(Ok))
             .try_for_each_concurrent(AT_ONCE, |target| {
@@ -105,7 +110,7 @@ impl Registry {
         }
         let mut group = Group { shared: &self.shared, ids: Vec::new() };
         let starting: Vec<_> =
-            prepared.into_iter().map(|target| self.spawn(target, &mut group.ids)).collect();
+            prepared.into_iter().map(|target| self.spawn(target, &mut seats, &mut group.ids)).collect();
         if let Err(fatal) = try_join_all(starting.into_iter().map(Starting::settled)).await {
             let ids = std::mem::take(&mut group.ids);
             self.shared.undo(&ids, &Stop::GaveUp { why: fatal.to_string() }).await;
@@ -164,7 +169,12 @@ impl Registry {
     }
 
     /// Starts one target's supervisor and the accept loops of its local ends.
-    fn spawn(&self, target: Prepared, ids: &mut Vec<ForwardId>) -> Starting {
+    fn spawn(
+        &self,
+        target: Prepared,
+        seats: &mut OwnedSemaphorePermit,
+        ids: &mut Vec<ForwardId>,
+    ) -> Starting {
         let Prepared { wanted, site, resolved, chooser, watched, reporter, ends } = target;
         let stop = CancellationToken::new();
         let run = Arc::new(Run {
@@ -179,6 +189,8 @@ impl Registry {
         for Bound { remote, listening, instead, address } in ends {
             let bound = listening.iter().map(|listening| listening.bound.clone()).collect();
             let end = Arc::new(LocalEnd::new(self.shared.new_id(), remote, bound));
+            // There is one for each port.
+            let Some(seat) = seats.split(1) else { break };
             ids.push(end.id);
             let forward = Forward {
                 end: Arc::clone(&end),
@@ -186,6 +198,7 @@ impl Registry {
                 run: Arc::clone(&run),
                 stop: CancellationToken::new(),
                 kill: CancellationToken::new(),
+                _seat: seat,
                 accepting: TaskTracker::new(),
                 connections: TaskTracker::new(),
             };
@@ -331,5 +344,46 @@ fn address(port: &PortSpec, addresses: &[Address]) -> String {
     match port.local {
         Local::Unix(_) => String::new(),
         _ => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast;
+
+    use super::*;
+    use crate::{
+        cluster::flags::{Environment, Flags},
+        forward::{
+            Request,
+            registry::{MAX_FORWARDS, TOO_MANY},
+        },
+        model::target::Kind,
+    };
+
+    /// Those that are about to start count, before anybody is asked about them, and until their start has failed.
+    #[tokio::test]
+    async fn no_more_than_may_be() {
+        let (events, _) = broadcast::channel(1);
+        let registry = Registry::new(Flags::default(), Environment::default(), true, events);
+        let wanted = |count: usize| {
+            let ports = vec![PortSpec::parse(":80").unwrap(); count];
+            let request = Request { target: Target::object(Kind::Service, "api"), ports };
+            vec![Wanted { request, options: Options::default(), context: None, label: None }]
+        };
+        let too_many = registry.start(wanted(MAX_FORWARDS + 1)).await.unwrap_err();
+        assert_eq!(too_many.code(), TOO_MANY);
+        let most = registry.shared.seats(MAX_FORWARDS - 1).unwrap();
+        let two = registry.start(wanted(2)).await.unwrap_err();
+        assert_eq!(
+            (two.code(), two.to_string().as_str()),
+            (TOO_MANY, "this process has 999 forwards already, and 2 more are wanted")
+        );
+        // There is no cluster, and a start that failed is none that is about to be.
+        for _ in 0..3 {
+            assert_ne!(registry.start(wanted(1)).await.unwrap_err().code(), TOO_MANY);
+        }
+        drop(most);
+        assert_ne!(registry.start(wanted(MAX_FORWARDS)).await.unwrap_err().code(), TOO_MANY);
     }
 }

@@ -187,3 +187,46 @@ async fn a_slow_writer() -> Test {
     assert!(last_words(&mut slow).await?.contains("\"result\""));
     tokio::time::timeout(Duration::from_secs(45), busy.goes_on()).await?
 }
+
+/// Many at once: no more come about than a process may have, and the others are told.
+#[tokio::test]
+async fn more_starts_than_it_takes() -> Test {
+    const MOST: usize = 1000;
+    const BATCH: usize = 64;
+    let world = World::new().await?;
+    let (serve, mut client) = world.served().await?;
+    let params =
+        json!({ "resource_type": "pod", "name": "solo", "remote_port": 8080, "address": "127.0.0.1" });
+    let batches = MOST / BATCH + 2;
+    let batch: Vec<_> = (0..BATCH)
+        .map(|id| json!({ "jsonrpc": "2.0", "id": id, "method": "portforward:start", "params": params }))
+        .collect();
+    let batch = Value::Array(batch).to_string();
+    for _ in 0..batches {
+        client.say(&batch).await?;
+    }
+    let (mut started, mut refused) = (0, 0);
+    for _ in 0..batches {
+        for answer in client.next().await?.ok_or("the connection ended")?.as_array().ok_or("no batch")? {
+            match &answer["error"] {
+                Value::Null => started += 1,
+                error => {
+                    assert_eq!(
+                        (&error["code"], &error["data"]["code"]),
+                        (&json!(-32002), &json!("fwd::control::too_many")),
+                        "{error}"
+                    );
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert_eq!((started, refused), (MOST, batches * BATCH - MOST));
+    let all = client.call("portforward:list", json!({})).await?;
+    assert_eq!(all.as_array().map(Vec::len), Some(MOST));
+    // Whoever goes makes room.
+    client.call("portforward:stop", json!({ "id": all[0]["id"] })).await?;
+    client.forward("pod", "solo", json!(8080)).await?;
+    assert_eq!(serve.end("TERM").await?.code, Some(0));
+    Ok(())
+}

@@ -26,9 +26,10 @@ pub use self::{
     set::{Entry, Scope, Set},
     write::write,
 };
-use super::{file::Replacement, methods::MAX_FORWARDS as MAX_IN_PROCESS, patience::Patience};
+use super::{file::Replacement, patience::Patience};
 use crate::{
     error::{Fatal, plain},
+    forward::registry,
     policy::nearest,
 };
 
@@ -39,7 +40,7 @@ pub const SCHEMA: &str = include_str!("../../../schemas/fwd.schema.json");
 const MAX_NAME: usize = 64;
 
 /// The most forwards of a set: as many as one process has at most, for one process starts it.
-pub const MAX_FORWARDS: usize = MAX_IN_PROCESS;
+pub const MAX_FORWARDS: usize = registry::MAX_FORWARDS;
 
 const EXTENSION: &str = "yaml";
 
