@@ -68,7 +68,7 @@ pub(super) fn work(up: &args::Up, mut common: Common, sets: Option<&Sets>) -> Re
             pod_running_timeout: scope.pod_running_timeout.unwrap_or(defaults.pod_running_timeout),
             auto_port: scope.auto_port.unwrap_or(defaults.auto_port),
             give_up: up.give_up,
-            allow_unready: false,
+            allow_unready: scope.allow_unready.unwrap_or(defaults.allow_unready),
             addresses: scope.addresses.unwrap_or(defaults.addresses),
         };
         let context = scope.context.filter(|_| !typed_context);

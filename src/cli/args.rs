@@ -68,6 +68,10 @@ pub struct Args {
     #[argh(switch)]
     pub auto_port: bool,
 
+    /// while no pod is ready, forward to one that runs; a pod that is named is forwarded to in any case
+    #[argh(switch)]
+    pub allow_unready: bool,
+
     /// exit with an error once reconnecting has failed, instead of trying for as long as it takes
     #[argh(switch)]
     pub give_up: bool,

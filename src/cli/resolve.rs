@@ -151,14 +151,14 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
         },
     };
     let hold = args.hold.as_deref().map_or(Ok(defaults.hold), |text| go_duration("--hold", text))?;
-    let (auto_port, give_up) = (args.auto_port, args.give_up);
+    let (auto_port, give_up, allow_unready) = (args.auto_port, args.give_up, args.allow_unready);
     let label = args.name.as_deref().map(store::label).transpose()?;
     let ready_file = args.ready_file.clone().map(PathBuf::from);
     Ok(Config {
         requests,
         label,
         ready_file,
-        options: Options { hold, pod_running_timeout, auto_port, give_up, allow_unready: false, addresses },
+        options: Options { hold, pod_running_timeout, auto_port, give_up, allow_unready, addresses },
         common: common(args, surroundings)?,
     })
 }

@@ -64,7 +64,7 @@ fn everything() {
          --as-group g1 --as-group g2 --as-uid 7 --as-user-extra k=v --certificate-authority ca --client-certificate cc \
          --client-key ck --insecure-skip-tls-verify=false --tls-server-name n --username un --password pw \
          --request-timeout 5 --disable-compression --cache-dir /c --match-server-version --warnings-as-errors \
-         --address 127.0.0.2,::1 --address=10.0.0.1 --pod-running-timeout=1m30s --hold 0 --auto-port --give-up -q \
+         --address 127.0.0.2,::1 --address=10.0.0.1 --pod-running-timeout=1m30s --hold 0 --auto-port --allow-unready --give-up -q \
          --color always -v6",
     )
     .unwrap_or_else(|fatal| panic!("{fatal}"));
@@ -94,6 +94,7 @@ fn everything() {
     assert_eq!(config.options.pod_running_timeout, Duration::from_secs(90));
     assert_eq!(config.options.hold, Duration::ZERO);
     assert!(config.options.auto_port && config.options.give_up && config.common.ui.quiet);
+    assert!(config.options.allow_unready);
     assert!(config.common.ui.colors.stdout && config.common.ui.colors.stderr);
     assert_eq!(config.common.ui.verbosity, 6);
 }

@@ -343,6 +343,7 @@ impl Forward {
             hold_ms: millis(run.options.hold),
             pod_running_timeout_ms: millis(run.options.pod_running_timeout),
             auto_port: run.options.auto_port,
+            allow_unready: run.options.allow_unready,
         }
     }
 }

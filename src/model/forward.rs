@@ -172,6 +172,9 @@ pub struct PortForward {
     pub pod_running_timeout_ms: u64,
     /// Whether a taken local port is replaced by the next free one.
     pub auto_port: bool,
+    /// Whether a pod that runs and is not ready will do while none is ready.
+    #[serde(default)]
+    pub allow_unready: bool,
 }
 
 /// Connections of a forward.
@@ -230,6 +233,7 @@ impl PortForward {
             hold_ms: 30_000,
             pod_running_timeout_ms: 60_000,
             auto_port: false,
+            allow_unready: false,
         }
     }
 }
@@ -271,7 +275,7 @@ mod tests {
             "podPort":8080,"state":"active","since":"2026-01-02T03:04:05Z",
             "connections":{"open":1,"total":2,"failed":3,"held":4,"retried":5},"bytes":{"in":6,"out":7},
             "restarts":8,"pid":9,"lastError":null,"label":"a","target":"svc/api","kubeconfig":null,"holdMs":30000,
-            "podRunningTimeoutMs":60000,"autoPort":false}"#;
+            "podRunningTimeoutMs":60000,"autoPort":false,"allowUnready":false}"#;
         let forward: PortForward = serde_json::from_str(text).unwrap();
         assert_eq!((forward.state, forward.bytes.inbound, forward.bytes.outbound), (State::Active, 6, 7));
         let expected: String = text.split_whitespace().collect();

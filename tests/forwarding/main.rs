@@ -25,4 +25,5 @@ mod secrets;
 mod sessions;
 mod targets;
 mod traffic;
+mod unready;
 mod upsets;

@@ -24,8 +24,8 @@ pub(super) const SET_KEYS: [&str; 4] = ["version", "auto", "kubeconfig", "forwar
 /// The keys of an entry alone.
 pub(super) const ENTRY_KEYS: [&str; 4] = ["target", "selector", "ports", "name"];
 /// The keys of both: defaults in the file, exceptions in an entry.
-pub(super) const SCOPE_KEYS: [&str; 6] =
-    ["context", "namespace", "address", "hold", "podRunningTimeout", "autoPort"];
+pub(super) const SCOPE_KEYS: [&str; 7] =
+    ["context", "namespace", "address", "hold", "podRunningTimeout", "autoPort", "allowUnready"];
 
 /// Longest name of a forward: it is a word in messages and lists.
 const MAX_LABEL: usize = 63;
@@ -239,6 +239,7 @@ impl Reader {
                 Some("it has to be more than zero"),
             ),
             auto_port: fields.take("autoPort").and_then(|node| self.switch(&node, "autoPort")),
+            allow_unready: fields.take("allowUnready").and_then(|node| self.switch(&node, "allowUnready")),
             context: context.map(|(text, _)| text),
             namespace,
             addresses: addresses.flatten(),

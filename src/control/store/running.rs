@@ -43,6 +43,7 @@ impl Entry {
             hold: millis(forward.hold_ms, defaults.hold),
             pod_running_timeout: millis(forward.pod_running_timeout_ms, defaults.pod_running_timeout),
             auto_port: forward.auto_port.then_some(true),
+            allow_unready: forward.allow_unready.then_some(true),
         };
         let target = Target { namespace: None, subject };
         Some(Self { target, ports: vec![port], label: forward.label.clone(), scope, line: 0 })
@@ -111,6 +112,7 @@ mod tests {
                 address: "127.0.0.2,10.0.0.5".into(),
                 hold_ms: 1500,
                 auto_port: true,
+                allow_unready: true,
                 ..forward("pod", "y", 8080, Remote::Number(80))
             },
             // Of a version to come.
@@ -136,7 +138,8 @@ forwards:
     ports: "8080:80"
     address: "127.0.0.2,10.0.0.5"
     hold: 1500ms
-    autoPort: true"#;
+    autoPort: true
+    allowUnready: true"#;
         assert_eq!(bare.join("\n"), expected);
         assert!(read(&text).problems.is_empty());
     }

@@ -52,6 +52,8 @@ pub struct Scope {
     pub pod_running_timeout: Option<Duration>,
     /// Whether a taken local port is replaced by the next free one.
     pub auto_port: Option<bool>,
+    /// Whether a pod that runs and is not ready will do while none is ready.
+    pub allow_unready: Option<bool>,
 }
 
 impl Set {
@@ -82,6 +84,7 @@ impl Scope {
             hold: self.hold.or(defaults.hold),
             pod_running_timeout: self.pod_running_timeout.or(defaults.pod_running_timeout),
             auto_port: self.auto_port.or(defaults.auto_port),
+            allow_unready: self.allow_unready.or(defaults.allow_unready),
         }
     }
 }

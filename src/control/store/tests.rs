@@ -199,6 +199,7 @@ fn written_and_read() {
         hold: Some(Duration::from_millis(1500)),
         pod_running_timeout: Some(Duration::from_secs(90)),
         auto_port: Some(false),
+        allow_unready: Some(true),
     };
     let full = Entry {
         label: Some("db".into()),

@@ -33,6 +33,7 @@ const DEFAULTS: &str = "\
 #   hold                 how long a connection waits for a ready pod (30s)
 #   podRunningTimeout    how long the start waits for one (1m)
 #   autoPort             true: use the next free local port where the wanted one is taken (false)
+#   allowUnready         true: forward to a pod that runs while none is ready (false)
 ";
 
 const FORWARDS: &str = "\
@@ -95,6 +96,7 @@ fn common(entries: &[Entry]) -> Scope {
         hold: same(entries, |scope| scope.hold.as_ref()),
         pod_running_timeout: same(entries, |scope| scope.pod_running_timeout.as_ref()),
         auto_port: same(entries, |scope| scope.auto_port.as_ref()),
+        allow_unready: same(entries, |scope| scope.allow_unready.as_ref()),
     }
 }
 
@@ -107,6 +109,7 @@ fn without(own: &Scope, common: &Scope) -> Scope {
         hold: own.hold.filter(|_| common.hold.is_none()),
         pod_running_timeout: own.pod_running_timeout.filter(|_| common.pod_running_timeout.is_none()),
         auto_port: own.auto_port.filter(|_| common.auto_port.is_none()),
+        allow_unready: own.allow_unready.filter(|_| common.allow_unready.is_none()),
     }
 }
 
@@ -126,8 +129,10 @@ fn scope(out: &mut String, scope: &Scope) {
             field(out, key, value);
         }
     }
-    if let Some(auto_port) = scope.auto_port {
-        let _ = writeln!(out, "autoPort: {auto_port}");
+    for (key, value) in [("autoPort", scope.auto_port), ("allowUnready", scope.allow_unready)] {
+        if let Some(value) = value {
+            let _ = writeln!(out, "{key}: {value}");
+        }
     }
 }
 
