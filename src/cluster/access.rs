@@ -3,21 +3,38 @@
 //! kube's errors are chains of wrappers ("ServiceError: client error (Connect)") around one fact. [`reason`] finds
 //! the fact; [`fatal`] adds which server, which context and what to do.
 
-use std::{borrow::Borrow, error::Error, io};
+use std::{
+    borrow::{Borrow, Cow},
+    error::Error,
+    io,
+};
 
+use http::StatusCode;
 use kube::core::Status;
 use rustls::{CertificateError, InvalidMessage};
+use serde_json::error::Category;
 
 pub use super::denied::Denied;
 use super::{
+    answer::{NotKubernetes, TooLong},
     client::Cluster,
     connect::{DialError, Stage},
-    transport::NoAnswer,
+    transport::Late,
 };
 use crate::error::Fatal;
 
 /// What to do about a 401.
 pub const LOG_IN: &str = "the credentials are missing, wrong or expired: log in to the cluster again";
+
+/// What to do about an answer that the API server would word otherwise.
+const NOT_THE_SERVER: &str =
+    "a proxy or a firewall in between may have answered; `kubectl version` takes the same way";
+
+/// What API servers, and other programs in Go, say of a path that they do not know.
+const NO_SUCH_PATH: [&str; 2] = ["404 page not found", "the server could not find the requested resource"];
+
+/// What of a server's words is shown: some sentences. They are one sentence, as a rule.
+const SHOWN: usize = 1000;
 
 /// The server and the context that a message names.
 #[derive(Debug, Clone)]
@@ -42,6 +59,8 @@ enum Fact<'a> {
     Proxy(String),
     /// What answers does not speak HTTP.
     NotHttp,
+    /// What answers is no API server, or does not behave like one.
+    Odd(String),
     /// An error of ours, already worded.
     Ours(&'a Fatal),
     /// Anything else: the innermost words.
@@ -53,7 +72,7 @@ pub fn reason(error: &(dyn Error + 'static)) -> String {
     match fact(error) {
         Fact::Status(status) => status_reason(status),
         Fact::Tls(error) => tls_reason(error),
-        Fact::Late(words) | Fact::Proxy(words) | Fact::Other(words) => words,
+        Fact::Late(words) | Fact::Proxy(words) | Fact::Odd(words) | Fact::Other(words) => words,
         Fact::UnknownHost => "unknown host".to_owned(),
         Fact::NotHttp => "what answers there does not speak HTTP".to_owned(),
         Fact::Io(error) => io_reason(error),
@@ -102,6 +121,8 @@ pub(super) fn explain(doing: &str, place: &Place, error: &(dyn Error + 'static))
             .help("if it is an API server, its URL has to begin with https://"),
         Fact::NotHttp => reach("fwd::cluster::not-http", why)
             .help("is this the API server's address and port? `kubectl config view --minify` shows it"),
+        Fact::Odd(_) => reach("fwd::cluster::failed", why)
+            .help("is this the URL of an API server, and no proxy's in between? `kubectl config view --minify` shows it"),
         Fact::Other(_) => reach("fwd::cluster::failed", why).help("`kubectl version` takes the same way"),
     }
 }
@@ -116,23 +137,34 @@ fn explain_status(doing: &str, place: &Place, status: &Status) -> Fatal {
             let error = Fatal::new("fwd::access::forbidden", what).because(why);
             match Denied::parse(&status.message) {
                 Some(denied) => error.help(denied.help()),
-                None => error.help("ask the cluster's administrator for this right"),
+                None if is_kubernetes(status) => error.help("ask the cluster's administrator for this right"),
+                None => error.help(NOT_THE_SERVER),
             }
+        }
+        404 if NO_SUCH_PATH.iter().any(|words| status.message.starts_with(words)) => {
+            Fatal::new("fwd::access::not-found", what).because(why).help(
+                "the server has no such API: is this the URL of a Kubernetes API server, and of version 1.21 or newer?",
+            )
         }
         404 => Fatal::new("fwd::access::not-found", what)
             .because(why)
             .help("is this the URL of an API server? `kubectl config view --minify` shows it"),
-        429 | 500..=599 => Fatal::new("fwd::cluster::overloaded", what)
-            .because(why)
-            .help("the server has trouble; try again"),
+        429 | 500..=599 => Fatal::new("fwd::cluster::overloaded", what).because(why).help(match retry_after(status) {
+            0 => "the server has trouble; try again".to_owned(),
+            seconds => format!("the server has trouble; it wants to be asked again in {seconds} s"),
+        }),
         400 if status.message.contains("HTTP request to an HTTPS server") => {
             Fatal::new("fwd::cluster::needs-tls", what)
                 .because(why)
                 .help("the server's URL has to begin with https://")
         }
-        _ => Fatal::new("fwd::access::refused", what)
+        400 | 422 if is_about_selector(status) => Fatal::new("fwd::access::refused", what)
             .because(why)
-            .help("`kubectl version` takes the same way; a proxy in between may have answered"),
+            .help("check the selector: -l app=web, -l 'app in (web, api)', -l 'tier!=cache'"),
+        _ if is_kubernetes(status) => Fatal::new("fwd::access::refused", what)
+            .because(why)
+            .help("the API server itself says so; `kubectl get` is told the same"),
+        _ => Fatal::new("fwd::access::refused", what).because(why).help(NOT_THE_SERVER),
     }
 }
 
@@ -155,7 +187,7 @@ fn fact<'a>(error: &'a (dyn Error + 'static)) -> Fact<'a> {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return Fact::Tls(tls);
         }
-        if let Some(late) = error.downcast_ref::<NoAnswer>() {
+        if let Some(late) = error.downcast_ref::<Late>() {
             return Fact::Late(late.to_string());
         }
         if let Some(dial) = error.downcast_ref::<DialError>() {
@@ -163,6 +195,9 @@ fn fact<'a>(error: &'a (dyn Error + 'static)) -> Fact<'a> {
                 return Fact::Late(dial.to_string());
             }
             stage = Some(dial.stage);
+        }
+        if let Some(words) = odd(error) {
+            return Fact::Odd(words);
         }
         if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
             return Fact::NotHttp;
@@ -199,6 +234,37 @@ fn fact<'a>(error: &'a (dyn Error + 'static)) -> Fact<'a> {
         Fact::Proxy(format!("the proxy: {last}"))
     } else {
         Fact::Other(last.to_string())
+    }
+}
+
+/// What no API server answers.
+fn odd(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(other) = error.downcast_ref::<NotKubernetes>() {
+        return Some(other.to_string());
+    }
+    if let Some(long) = error.downcast_ref::<TooLong>() {
+        return Some(long.to_string());
+    }
+    // Its own words may quote what was answered.
+    if let Some(json) = error.downcast_ref::<serde_json::Error>() {
+        let what = match json.classify() {
+            Category::Eof => "the answer is empty, or cut short",
+            Category::Syntax => "the answer is no JSON",
+            Category::Data | Category::Io => "the answer is not the object that was asked for",
+        };
+        return Some(what.to_owned());
+    }
+    if error.is::<std::string::FromUtf8Error>() {
+        return Some("the answer is no text".to_owned());
+    }
+    match error.downcast_ref::<hyper::Error>() {
+        Some(http) if http.is_parse() && http.to_string().contains("too large") => {
+            Some("the head of its answer is too long".to_owned())
+        }
+        Some(http) if http.is_incomplete_message() => {
+            Some("the connection was closed before the answer".to_owned())
+        }
+        _ => None,
     }
 }
 
@@ -299,11 +365,37 @@ fn status_reason(status: &Status) -> String {
     }
     let words = if status.message.is_empty() { &status.reason } else { &status.message };
     match words.trim() {
-        "" => format!("status {}", status.code),
+        "" => match StatusCode::from_u16(status.code).ok().and_then(|code| code.canonical_reason()) {
+            Some(meaning) => format!("{}: {meaning}", status.code),
+            None => format!("status {}", status.code),
+        },
         // A proxy's or another server's; its markup tells a person nothing.
         page if page.starts_with('<') => format!("{}: the answer is a web page", status.code),
-        words => format!("{}: {words}", status.code),
+        words => format!("{}: {}", status.code, cut(words)),
     }
+}
+
+/// The beginning of what is too long to be read.
+fn cut(words: &str) -> Cow<'_, str> {
+    match words.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}… ({} bytes more)", &words[..at], words.len() - at).into(),
+        None => words.into(),
+    }
+}
+
+/// Whether an API server says so: it gives each refusal a reason, in one word. Proxies do not.
+fn is_kubernetes(status: &Status) -> bool {
+    !status.reason.is_empty()
+}
+
+/// Such as `unable to parse requirement: found '', expected: '('`.
+fn is_about_selector(status: &Status) -> bool {
+    ["unable to parse requirement", "elector"].iter().any(|words| status.message.contains(words))
+}
+
+/// In how many seconds the server wants to be asked again; 0 where it does not say.
+pub(super) fn retry_after(status: &Status) -> u32 {
+    status.details.as_ref().map_or(0, |details| details.retry_after_seconds)
 }
 
 #[cfg(test)]

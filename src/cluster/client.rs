@@ -16,6 +16,7 @@ use tower::{Layer as _, util::option_layer};
 use tower_http::decompression::DecompressionLayer;
 
 use super::{
+    answer::Bounded,
     awaited::Awaited,
     choice::{self, Choice},
     connect::Dialer,
@@ -24,6 +25,7 @@ use super::{
     flags::{Environment, Flags},
     kubeconfig::{self, Files},
     proxy::{self, Wishes},
+    retry::Retry,
     tls::{self, certificate_authority, certificate_user, set_identity},
     transport::{Authorize, Deadline, OneShot, Pooled, Transport},
 };
@@ -102,7 +104,9 @@ impl Cluster {
 
     /// What a request waits for at the moment, for [`Awaited::during`]; `asked` is what was asked for.
     pub fn awaiting(&self, asked: &str) -> String {
-        if self.transport.is_dialling() {
+        if let Some(why) = self.transport.noted() {
+            format!("trying {} again ({why})", self.server)
+        } else if self.transport.is_dialling() {
             format!("connecting to {}", self.server)
         } else {
             format!("waiting for {} to answer ({asked})", self.server)
@@ -257,10 +261,14 @@ async fn build(
     let wanted = flags.request_timeout.filter(|limit| !limit.is_zero());
     let data = Authorize { credentials: credentials.clone(), inner: OneShot(Arc::clone(&transport)) };
     let data = base.layer(option_layer(auth.as_ref()).layer(headers.layer(data)));
-    let api = Authorize { credentials, inner: Deadline { inner: Pooled(Arc::clone(&transport)), wanted } };
-    let api = base.layer(option_layer(auth.as_ref()).layer(headers.layer(api)));
     let gzip = DecompressionLayer::new().no_br().no_deflate().no_zstd().gzip(!config.disable_compression);
-    let (api, data) = (Client::new(gzip.layer(api), &*namespace), Client::new(data, &*namespace));
+    // From the server up: what is counted is what comes out of the decompression, and the time that a plugin takes is its
+    // own.
+    let api = gzip.layer(Deadline { inner: Pooled(Arc::clone(&transport)), wanted });
+    let api = Bounded { inner: Retry { inner: api, transport: Arc::clone(&transport) }, wanted };
+    let api = Authorize { credentials, inner: api };
+    let api = base.layer(option_layer(auth.as_ref()).layer(headers.layer(api)));
+    let (api, data) = (Client::new(api, &*namespace), Client::new(data, &*namespace));
     let server = config.cluster_url.to_string();
     Ok(Cluster { api, data, server: server.trim_end_matches('/').to_owned(), context, namespace, transport })
 }

@@ -18,6 +18,7 @@
 //! has to be filtered to `kubectl_fwd` alone ([`LOG_FILTER`]).
 
 pub mod access;
+mod answer;
 pub mod awaited;
 mod choice;
 pub mod client;
@@ -33,6 +34,7 @@ mod fake;
 pub mod flags;
 mod kubeconfig;
 mod proxy;
+mod retry;
 mod selector;
 mod slices;
 pub mod target;

@@ -2,11 +2,12 @@
 //!
 //! [`OneShot`] is the data plane's: every request gets a connection of its own, which becomes the tunnel; the first may be
 //! dialled ahead. [`Pooled`] is the API's: hyper's pool over the same dialler. [`Authorize`] and [`Deadline`] go around them.
+//! What else goes around the API's is in `answer` and `retry`.
 
 use std::{
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -21,7 +22,7 @@ use hyper_util::{
 };
 use kube::client::Body;
 use rustls::ClientConfig;
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 use tower::{BoxError, Service};
 
 use super::{
@@ -32,13 +33,20 @@ use super::{
 /// Idle API connections are closed after this: most servers and proxies close theirs soon after.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// How long an answer may take to begin where the user set no `--request-timeout`, and for watches in any case.
+/// How long an answer may take to begin where the user set no `--request-timeout`.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long an upgrade may take, from dialling to the head of its answer. Dialling has its own limit within it, which leaves
 /// the server five seconds at least. It answers within a few round trips where it reaches the node; a node that is gone
 /// takes it half a minute, for which no connection is to wait: a round of attempts is over by then, and tells.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a watch's answer may take to begin. A server answers at once and then tells what happens; one that waits with
+/// the head until something does (some proxies hold it back) is of no use.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Informational answers (1xx) that are read before the real one. Servers send one or two, if any.
+const INFORMATIONAL: u32 = 16;
 
 /// How long a connection that was dialled ahead is of use. A server or a proxy closes one on which nothing is asked; what
 /// it is for follows within a few round trips.
@@ -50,6 +58,8 @@ pub(super) struct Transport {
     pool: RwLock<Pool>,
     /// Connections of the pool that are being dialled.
     dialling: Arc<AtomicUsize>,
+    /// Why a request waits to be made again, the latest.
+    note: Mutex<Option<String>>,
     /// What [`OneShot`] takes before it dials, where it is there.
     ahead: Mutex<Option<Ahead>>,
 }
@@ -66,6 +76,7 @@ impl Transport {
             pool: RwLock::new(pool(&dialer, &dialling)),
             dialling,
             dialer,
+            note: Mutex::default(),
             ahead: Mutex::default(),
         })
     }
@@ -88,6 +99,17 @@ impl Transport {
         self.dialling.load(Ordering::Relaxed) > 0
     }
 
+    /// Notes why a request waits to be made again, for as long as it does.
+    pub(super) fn note(&self, why: String) -> impl Drop {
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        Noted(&self.note)
+    }
+
+    /// Why a request waits to be made again, if one does.
+    pub(super) fn noted(&self) -> Option<String> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn set_ahead(&self, ahead: Option<Ahead>) -> Option<Ahead> {
         std::mem::replace(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner), ahead)
     }
@@ -103,6 +125,15 @@ impl Transport {
         self.dialer.set_tls(tls);
         self.set_ahead(None);
         *self.pool.write().unwrap_or_else(PoisonError::into_inner) = pool(&self.dialer, &self.dialling);
+    }
+}
+
+/// A note that is taken back.
+struct Noted<'a>(&'a Mutex<Option<String>>);
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -167,9 +198,16 @@ impl Service<Request<Body>> for Pooled {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let pool = self.0.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Box::pin(async move { pool.request(request).await.map_err(Into::into) })
+        Box::pin(async move {
+            let too_many = limit_informational(&mut request);
+            tokio::select! {
+                biased;
+                () = too_many.notified() => Err(Informational.into()),
+                answer = pool.request(request) => answer.map_err(Into::into),
+            }
+        })
     }
 }
 
@@ -194,7 +232,7 @@ impl Service<Request<Body>> for OneShot {
             address(&mut request)?;
             match tokio::time::timeout(UPGRADE_TIMEOUT, transport.ask(request)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(NoAnswer(UPGRADE_TIMEOUT).into()),
+                Err(_) => Err(Late::Head(UPGRADE_TIMEOUT).into()),
             }
         })
     }
@@ -223,7 +261,8 @@ impl Transport {
 }
 
 /// One conversation, on a connection of its own.
-async fn converse(io: Io, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+async fn converse(io: Io, mut request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+    let too_many = limit_informational(&mut request);
     let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
     // Ends with the conversation, or hands the socket to whoever upgrades it.
     tokio::spawn(async move {
@@ -231,7 +270,28 @@ async fn converse(io: Io, request: Request<Body>) -> Result<Response<Incoming>, 
             tracing::debug!(%error, "a connection to the API server ended badly");
         }
     });
-    Ok(sender.send_request(request).await?)
+    tokio::select! {
+        biased;
+        () = too_many.notified() => Err(Informational.into()),
+        answer = sender.send_request(request) => Ok(answer?),
+    }
+}
+
+/// The server sends one informational answer after the other.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {INFORMATIONAL} informational answers (1xx) came, and no real one")]
+struct Informational;
+
+/// Has the informational answers to a request counted; what is returned is told when there are too many.
+fn limit_informational(request: &mut Request<Body>) -> Arc<Notify> {
+    let too_many = Arc::new(Notify::new());
+    let (tell, count) = (Arc::clone(&too_many), AtomicU32::new(0));
+    hyper::ext::on_informational(request, move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) >= INFORMATIONAL {
+            tell.notify_one();
+        }
+    });
+    too_many
 }
 
 /// What hyper's pool does for its requests: the host goes into a header, the path alone into the request line.
@@ -301,11 +361,13 @@ where
     }
 }
 
-fn copy(request: &Request<Body>) -> Option<Request<Body>> {
+/// The same request once more; `None` where its body is a stream.
+pub(super) fn copy(request: &Request<Body>) -> Option<Request<Body>> {
     let mut copy = Request::new(request.body().try_clone()?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
+    copy.extensions_mut().clone_from(request.extensions());
     Some(copy)
 }
 
@@ -316,10 +378,24 @@ pub(super) struct Deadline<S> {
     pub wanted: Option<Duration>,
 }
 
-/// The answer did not begin in time.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer within {} s", .0.as_secs_f32())]
-pub(super) struct NoAnswer(pub Duration);
+/// The answer did not come in time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Late {
+    /// It did not begin.
+    #[error("no answer within {} s", .0.as_secs_f32())]
+    Head(Duration),
+    /// It stopped half-way.
+    #[error("the answer stopped half-way: nothing more came for {} s", .0.as_secs_f32())]
+    Pause(Duration),
+    /// It was not whole.
+    #[error("the answer was not complete within {} s", .0.as_secs_f32())]
+    Whole(Duration),
+}
+
+/// Whether a request is a watch, whose answer lasts.
+pub(super) fn is_watch(request: &Request<Body>) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|word| word == "watch=true"))
+}
 
 impl<S> Service<Request<Body>> for Deadline<S>
 where
@@ -337,14 +413,12 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let watch =
-            request.uri().query().is_some_and(|query| query.split('&').any(|word| word == "watch=true"));
-        let limit = self.wanted.filter(|_| !watch).unwrap_or(ANSWER_TIMEOUT);
+        let limit = if is_watch(&request) { WATCH_TIMEOUT } else { self.wanted.unwrap_or(ANSWER_TIMEOUT) };
         let answer = self.inner.call(request);
         Box::pin(async move {
             match tokio::time::timeout(limit, answer).await {
                 Ok(answer) => answer.map_err(Into::into),
-                Err(_) => Err(NoAnswer(limit).into()),
+                Err(_) => Err(Late::Head(limit).into()),
             }
         })
     }
@@ -462,7 +536,7 @@ mod tests {
         tokio::time::pause();
         let request = Request::get(server).body(Body::empty()).unwrap();
         let error = OneShot(transport).oneshot(request).await.err().unwrap();
-        assert!(error.is::<NoAnswer>(), "{error}");
+        assert!(error.is::<Late>(), "{error}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -472,12 +546,12 @@ mod tests {
             ("/x", None, ANSWER_TIMEOUT),
             ("/x", Some(Duration::from_secs(3)), Duration::from_secs(3)),
             // A watch has its own time, whatever the user wants of requests.
-            ("/x?a=b&watch=true", Some(Duration::from_secs(3)), ANSWER_TIMEOUT),
+            ("/x?a=b&watch=true", Some(Duration::from_secs(3)), WATCH_TIMEOUT),
         ] {
             let start = tokio::time::Instant::now();
             let request = Request::get(path).body(Body::empty()).unwrap();
             let error = Deadline { inner: never, wanted }.oneshot(request).await.err().unwrap();
-            assert!(error.is::<NoAnswer>());
+            assert!(error.is::<Late>());
             assert_eq!(start.elapsed().as_secs(), limit.as_secs(), "{path}");
         }
     }

@@ -52,7 +52,7 @@ fn every_failure_has_its_words_and_code() {
             "fwd::cluster::proxy",
         ),
         (
-            service(NoAnswer(std::time::Duration::from_secs(30))),
+            service(Late::Head(std::time::Duration::from_secs(30))),
             "no answer within 30 s",
             "fwd::cluster::timeout",
         ),
@@ -61,6 +61,16 @@ fn every_failure_has_its_words_and_code() {
             status(400, "Client sent an HTTP request to an HTTPS server.\n"),
             "400: Client sent an HTTP request to an HTTPS server.",
             "fwd::cluster::needs-tls",
+        ),
+        (
+            status(400, "unable to parse requirement: found '', expected: 'in'"),
+            "400: unable to parse requirement",
+            "fwd::access::refused",
+        ),
+        (
+            service(TooLong(crate::cluster::answer::Limit { bytes: 8 << 20, of: "one object" })),
+            "longer than 8 MiB, the most that is read of one object",
+            "fwd::cluster::failed",
         ),
         (status(503, ""), "503: Reason", "fwd::cluster::overloaded"),
         (
@@ -135,10 +145,37 @@ fn names_of_a_certificate() {
     assert_eq!(certified(&[]), "no name at all");
 }
 
+/// Who is blamed: the selector, the server, or what stands in between.
+#[test]
+fn the_help_fits_who_answered() {
+    let said = |code, message: &str, reason: &str| Status::failure(message, reason).with_code(code);
+    for (status, words) in [
+        (said(400, "unable to parse requirement: found ''", "BadRequest"), "check the selector"),
+        (said(400, "something else", "BadRequest"), "the API server itself says so"),
+        (said(405, "not here", ""), "a proxy or a firewall in between"),
+        (said(403, "<html>blocked", ""), "a proxy or a firewall in between"),
+        (said(403, "denied by a webhook", "Forbidden"), "ask the cluster's administrator"),
+        (said(404, "404 page not found\n", ""), "has no such API"),
+        (said(404, "<html>", ""), "is this the URL of an API server?"),
+        (said(404, "pods \"x\" not found", "NotFound"), "is this the URL of an API server?"),
+        (said(503, "", ""), "try again"),
+    ] {
+        let help = explain_status("read", &place(), &status).advice().unwrap().to_owned();
+        assert!(help.contains(words), "{help} / {words}");
+    }
+}
+
+#[test]
+fn a_long_message_is_cut() {
+    let reason = status_reason(&Status::failure(&"ä".repeat(5000), "x").with_code(500));
+    assert_eq!(reason.len(), "500: ".len() + 2 * SHOWN + "… (8000 bytes more)".len());
+    assert!(reason.ends_with("ä… (8000 bytes more)"), "{reason}");
+}
+
 #[test]
 fn what_a_status_says() {
     for (message, expected) in [
-        ("", "status 500"),
+        ("", "500: Internal Server Error"),
         (" it broke \n", "500: it broke"),
         ("<!DOCTYPE html>\n<p>secret", "500: the answer is a web page"),
         (
