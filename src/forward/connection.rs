@@ -271,11 +271,12 @@ impl Connection {
                     continue;
                 }
             }
+            let reads = may_send && outbound.permit.is_some() && outbound.resend.is_empty();
             tokio::select! {
                 permit = stream.outgoing.permit(), if may_send && outbound.permit.is_none() => {
                     outbound.permit = Some(permit);
                 }
-                readable = self.local.readable(), if may_send && outbound.permit.is_some() && outbound.resend.is_empty() => {
+                readable = self.local.readable(), if reads => {
                     if readable.is_err() || self.read(&mut outbound, &stream.outgoing).is_err() {
                         return Pumped::ClientGone;
                     }
@@ -286,6 +287,8 @@ impl Connection {
                         unanswered = true;
                     }
                 }
+                // It may be gone before the pod takes what it has said.
+                () = self.local.failed(), if !reads => return Pumped::ClientGone,
                 () = std::future::ready(()), if outbound.permit.is_some() && !outbound.resend.is_empty() => {
                     outbound.resend(&stream.outgoing);
                 }

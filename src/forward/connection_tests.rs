@@ -189,6 +189,29 @@ async fn an_old_connection_is_held_like_a_new_one() {
     assert!(forwarded.events.try_recv().is_err(), "nothing to tell");
 }
 
+/// Nothing is taken of what it says, and yet that it is gone is noticed.
+#[tokio::test(start_paused = true)]
+async fn a_client_may_go_while_the_pod_takes_nothing() {
+    let mut forwarded = Forwarded::start().await;
+    forwarded.pod.deaf.store(true, Ordering::Relaxed);
+    forwarded.open(2).await;
+    let client = TcpStream::connect(forwarded.address).await.unwrap();
+    let flood = vec![7; 1024 * 1024];
+    while timeout(Duration::from_secs(1), client.writable()).await.is_ok() {
+        let _ = client.try_write(&flood);
+        settled().await;
+    }
+    assert_eq!(forwarded.end.counters.connections().open, 1);
+    client.set_zero_linger().unwrap();
+    drop(client);
+    let gone = async {
+        while forwarded.end.counters.connections().open > 0 {
+            settled().await;
+        }
+    };
+    timeout(Duration::from_secs(60), gone).await.expect("it is noticed");
+}
+
 /// A panic ends the connection in whose task it is, with a reset, and nothing else.
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_one_connections_own() {

@@ -4,9 +4,12 @@ use std::{io, net::SocketAddr};
 
 use bytes::BufMut;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
+use tokio::{
+    io::Interest,
+    net::{TcpListener, TcpStream},
+};
 
 #[cfg(unix)]
 use super::socket::{self, SocketFile, Taken};
@@ -102,6 +105,12 @@ impl Local {
 
     pub(super) async fn writable(&self) -> io::Result<()> {
         on_stream!(self, stream => stream.writable().await)
+    }
+
+    /// Waits until the client has reset the connection, whether or not there is something to read.
+    pub(super) async fn failed(&self) {
+        // An error of waiting is one of the connection, too.
+        let _ = on_stream!(self, stream => stream.ready(Interest::ERROR).await);
     }
 
     pub(super) fn try_read(&self, buffer: &mut impl BufMut) -> io::Result<usize> {

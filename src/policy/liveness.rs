@@ -5,6 +5,11 @@
 //! as life. An application that stops reading swallows the pings of its queue and no others; where it could block the
 //! peer's reader after all, and so every echo (§2.7), what is stuck is our own writing, which is not death.
 
+//!
+//! A process that was stopped, or whose machine was, knows nothing of what came meanwhile: its clocks are the first to tell
+//! it that it runs again, the sockets are read a little later. So whoever slept asks once more, and has a round's time to
+//! hear.
+
 use std::time::Duration;
 
 /// How often a session pings. At most 5 s, so that a close at the far end is noticed soon (§0.8) and idle timeouts of
@@ -14,7 +19,31 @@ pub const PING_EVERY: Duration = Duration::from_secs(5);
 /// Without an inbound byte for this long the session is dead.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 
-/// Whether a session is dead that heard nothing for `silence` while its writes were `stuck` or not.
-pub fn is_dead(silence: Duration, stuck: bool) -> bool {
-    silence >= DEAD_AFTER && !stuck
+/// A ping that is asked this much too late tells that the process did not run: nothing else in it takes as long. Any longer
+/// sleep could make a peer look dead that has answered.
+pub const ASLEEP: Duration = PING_EVERY;
+
+/// A session that a peer has kept for this long is one that works, if the peer still speaks then. What a server in trouble
+/// makes ends within moments.
+pub const PROVEN_AFTER: Duration = Duration::from_secs(5);
+
+/// Whether a session is dead that heard nothing for `silence`, in a process that runs for as long as `awake`, while its
+/// writes were `stuck` or not.
+pub fn is_dead(silence: Duration, awake: Duration, stuck: bool) -> bool {
+    silence >= DEAD_AFTER && awake >= PING_EVERY && !stuck
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_counts_while_the_process_runs() {
+        let (late, round) = (DEAD_AFTER + ASLEEP, PING_EVERY);
+        assert!(is_dead(DEAD_AFTER, DEAD_AFTER, false));
+        assert!(!is_dead(DEAD_AFTER - Duration::from_millis(1), DEAD_AFTER, false));
+        assert!(!is_dead(late, DEAD_AFTER, true));
+        assert!(!is_dead(late, Duration::ZERO, false));
+        assert!(is_dead(late, round, false));
+    }
 }

@@ -165,6 +165,7 @@ impl Link {
         let mut answers = self.peer.answers.split().freeze();
         while self.session.receive(&mut answers).unwrap().is_some() {}
         self.session.flush(&mut self.out);
+        self.session.echo(&mut self.out);
         self.send_all();
     }
 

@@ -120,7 +120,16 @@ struct Pair {
     replied: Replied,
     /// We wrote FIN: nothing may follow.
     finished: bool,
+    /// The peer did: what follows is not told, nor its end once more.
+    ended: bool,
     error_text: Vec<u8>,
+}
+
+impl Pair {
+    /// Notes the end of what the peer writes; true once.
+    fn ends(&mut self, fin: bool) -> bool {
+        fin && !std::mem::replace(&mut self.ended, true)
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -138,6 +147,8 @@ pub struct Session {
     pairs: HashMap<PairId, Pair>,
     opened: u32,
     pings: u32,
+    /// See [`Self::frames`].
+    frames: usize,
     /// Pairs that the peer does not know yet, in the order of their ids.
     opening: VecDeque<PairId>,
     /// Streams that are to be reset.
@@ -168,7 +179,8 @@ impl Session {
         let pair = PairId(self.opened);
         self.opened += 1;
         let replied = Replied::default();
-        let state = Pair { port, data_stream: None, replied, finished: false, error_text: Vec::new() };
+        let state =
+            Pair { port, data_stream: None, replied, finished: false, ended: false, error_text: Vec::new() };
         self.pairs.insert(pair, state);
         self.opening.push_back(pair);
         self.flush_openings(out);
@@ -232,16 +244,21 @@ impl Session {
     pub fn flush(&mut self, out: &mut BytesMut) {
         self.flush_resets(out);
         self.flush_openings(out);
+        for _ in 0..self.credit.pings_due() {
+            self.ping(out);
+        }
+        self.flush_probes(out);
+    }
+
+    /// Appends the echoes of the peer's pings that it has room for. They are not among what is flushed, so that a peer which
+    /// does not read can be left to wait for them: no more than [`MAX_ECHOES`] are kept.
+    pub fn echo(&mut self, out: &mut BytesMut) {
         while self.credit.takes_echo()
             && let Some(id) = self.echoes.pop_front()
         {
             frame::put_ping(out, id);
             self.credit.echo();
         }
-        for _ in 0..self.credit.pings_due() {
-            self.ping(out);
-        }
-        self.flush_probes(out);
     }
 
     fn flush_resets(&mut self, out: &mut BytesMut) {
@@ -292,6 +309,11 @@ impl Session {
         }
     }
 
+    /// How many frames have been read since this was asked last: what a peer costs that sends nothing but small ones.
+    pub fn frames(&mut self) -> usize {
+        std::mem::take(&mut self.frames)
+    }
+
     /// How many pairs are open.
     pub fn len(&self) -> usize {
         self.pairs.len()
@@ -306,6 +328,7 @@ impl Session {
     /// final, for the whole session.
     pub fn receive(&mut self, input: &mut Bytes) -> Result<Option<Event>, FrameError> {
         while let Some(frame) = self.decoder.decode(input)? {
+            self.frames += 1;
             if let Some(event) = self.on_frame(frame) {
                 return Ok(Some(event));
             }
@@ -325,7 +348,7 @@ impl Session {
                     return if fin { self.end(id, false) } else { None };
                 }
                 pair.replied.data = true;
-                fin.then_some(Event::DataEnd(id))
+                pair.ends(fin).then_some(Event::DataEnd(id))
             }
             Frame::Ping { id } if id % 2 == 1 => {
                 self.credit.echoed(id);
@@ -355,11 +378,16 @@ impl Session {
         if stream == id.error_stream() {
             let room = MAX_ERROR_TEXT.saturating_sub(pair.error_text.len());
             pair.error_text.extend_from_slice(&payload[..room.min(payload.len())]);
-            let incomplete = pair.error_text.windows(INCOMPLETE.len()).any(|window| window == INCOMPLETE);
+            let more = room > 0 && !payload.is_empty();
+            let incomplete =
+                more && pair.error_text.windows(INCOMPLETE.len()).any(|window| window == INCOMPLETE);
             return if fin || incomplete { self.end(id, false) } else { None };
         }
+        if pair.ended {
+            return None;
+        }
         if payload.is_empty() {
-            return fin.then_some(Event::DataEnd(id));
+            return pair.ends(fin).then_some(Event::DataEnd(id));
         }
         if fin {
             // The payload is told now and its end on the next call, through a frame of its own.

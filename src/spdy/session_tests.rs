@@ -90,3 +90,17 @@ fn late_data_is_dropped_without_allocation() {
     assert_eq!((event, allocations.count_total), (None, 0));
     assert!(late.is_empty());
 }
+
+/// The end of what the peer writes is told once: whoever listens may be slow, and keeps all that is told meanwhile.
+#[test]
+fn a_second_end_is_not_told() {
+    let (mut session, pair, _, data) = opened();
+    let mut out = BytesMut::new();
+    for _ in 0..3 {
+        out.extend_from_slice(&frame::data_head(data, 1, true));
+        out.extend_from_slice(b"x");
+        out.extend_from_slice(&frame::data_head(data, 0, true));
+    }
+    let expected = [Event::Data(pair, Bytes::from_static(b"x")), Event::DataEnd(pair)];
+    assert_eq!(events(&mut session, out), expected);
+}

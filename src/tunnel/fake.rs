@@ -47,7 +47,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    fn new(io: DuplexStream) -> Self {
+    fn new(io: DuplexStream, deaf: bool) -> Self {
         let (says, said) = mpsc::unbounded_channel();
         let peer = Self {
             opened: Arc::default(),
@@ -59,7 +59,11 @@ impl Peer {
         };
         let (answering, hangs_up) = (peer.clone(), peer.hangs_up.clone());
         tokio::spawn(async move {
-            hangs_up.run_until_cancelled(answering.clone().answer(io, said)).await;
+            if deaf {
+                hangs_up.cancelled().await;
+            } else {
+                hangs_up.run_until_cancelled(answering.clone().answer(io, said)).await;
+            }
             answering.is_gone.cancel();
         });
         peer
@@ -150,6 +154,8 @@ pub(crate) struct Pod {
     pub(crate) refused: Arc<AtomicUsize>,
     /// The next dial panics.
     pub(crate) panics: Arc<AtomicBool>,
+    /// Peers read nothing, from the next session on.
+    pub(crate) deaf: Arc<AtomicBool>,
     /// A dial is never answered.
     pub(crate) hangs: Arc<AtomicBool>,
     pub(crate) tracker: TaskTracker,
@@ -158,7 +164,7 @@ pub(crate) struct Pod {
 impl Pod {
     pub(crate) fn session(&self) -> Session {
         let (near, far) = tokio::io::duplex(64 * 1024);
-        self.peers.lock().unwrap().push(Peer::new(far));
+        self.peers.lock().unwrap().push(Peer::new(far, self.deaf.load(Ordering::Relaxed)));
         Session::spawn(near, Bytes::new(), Framing::Plain, true, &self.tracker)
     }
 

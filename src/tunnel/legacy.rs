@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, split},
     sync::{Notify, mpsc},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +32,9 @@ const MAX_ERROR_TEXT: usize = 4 * 1024;
 /// What an application has left for an answer once its client has finished, as over SPDY (PROTOCOL §3.4).
 const FINISHED: Duration = Duration::from_secs(1);
 
+/// How long the farewell may take once nobody has the stream any more.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 const CHANNEL_DATA: u8 = 0;
 
 /// Bytes of the port that opens each channel.
@@ -49,7 +52,7 @@ pub(super) fn stream(upgraded: Upgraded, port: u16, tracker: &TaskTracker) -> St
 async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>, drained: Arc<Notify>) {
     let Some(Command::Open { stream, inbound, .. }) = commands.recv().await else { return };
     let (mut reader, mut writer) = split(upgraded.io);
-    let told = inbound.clone();
+    let (told, told_to) = (inbound.clone(), inbound.clone());
     let write = async {
         while let Some(command) = commands.recv().await {
             match command {
@@ -93,7 +96,13 @@ async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>,
             }
         }
     };
+    let gone = async {
+        told_to.closed().await;
+        sleep(CLOSE_WITHIN).await;
+    };
     tokio::select! {
+        // Nobody has the stream any more, and the server takes no farewell.
+        () = gone => {}
         // A server that has closed takes no more bytes, and why it did is still to be read.
         Ok(()) = write => {}
         () = read => {}

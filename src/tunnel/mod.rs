@@ -1,9 +1,9 @@
 //! F2, the tunnel to one pod.
 //!
-//! [`upgrade`] makes a connection, [`session`] drives it, [`stream`] is one forwarded connection inside it; `backlog` holds
-//! what the peer has no room for, [`outbox`] what the transport has not taken yet, `buffers` what may be filled again. [`pool`] keeps the sessions to a pod.
-//! `legacy` does without sessions, one upgrade a connection, where nothing better passes; [`dial`] picks among the
-//! protocols and remembers the choice.
+//! [`upgrade`] makes a connection, [`session`] drives it, [`status`] tells how it fares, [`stream`] is one forwarded
+//! connection inside it; `backlog` holds what the peer has no room for, [`outbox`] what the transport has not taken yet,
+//! `buffers` what may be filled again. [`pool`] keeps the sessions to a pod. `legacy` does without sessions, one upgrade a
+//! connection, where nothing better passes; [`dial`] picks among the protocols and remembers the choice.
 
 mod backlog;
 mod buffers;
@@ -16,6 +16,7 @@ pub mod outbox;
 pub mod pool;
 pub mod protocol;
 pub mod session;
+pub mod status;
 pub mod stream;
 pub mod upgrade;
 pub mod websocket;

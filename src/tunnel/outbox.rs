@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 
 use super::{
@@ -76,6 +76,8 @@ pub(super) struct Outbox {
     burst: VecDeque<Item>,
     /// Bytes in both.
     queued: usize,
+    /// The payload of the peer's last ping, while its answer is owed.
+    pong: Option<Bytes>,
     /// The transport may hold bytes that it has not passed on.
     flushing: bool,
     /// Empty buffers for small frames.
@@ -85,7 +87,7 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn new(framing: Framing) -> Self {
         let (waiting, burst, spare) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        Self { framing, waiting, burst, queued: 0, flushing: false, spare }
+        Self { framing, waiting, burst, queued: 0, pong: None, flushing: false, spare }
     }
 
     /// Bytes not yet taken by the transport.
@@ -129,6 +131,12 @@ impl Outbox {
     pub(super) fn raw(&mut self, frame: BytesMut) {
         self.queued += frame.len();
         self.burst.push_back(Item::Control(frame));
+    }
+
+    /// Owes the peer an answer to its WebSocket ping. Of several that have not left only the last is owed (RFC 6455 §5.5.3),
+    /// or a peer that pings and does not read would have us keep them all.
+    pub(super) fn pong(&mut self, payload: Bytes) {
+        self.pong = Some(payload);
     }
 
     /// Keeps a small frame's buffer for another.
@@ -177,6 +185,9 @@ impl Outbox {
         io: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<bool>> {
         if self.burst.is_empty() {
+            if let Some(payload) = self.pong.take() {
+                self.raw(websocket::pong(&payload, fastrand::u32(..).to_ne_bytes()));
+            }
             self.seal();
         }
         let wrote = !self.burst.is_empty();

@@ -40,12 +40,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::{
-    dial::DialError,
-    end::SessionEnd,
-    session::{Session, SessionWatch},
-    stream::Stream,
-};
+use super::{dial::DialError, end::SessionEnd, session::Session, status::SessionWatch, stream::Stream};
 
 /// Sessions to one pod at a time, those aside that are retired. A browser opens six connections to a host; beyond
 /// eight, each session costs the cluster a TLS connection and two goroutines a hop for little more.
@@ -81,6 +76,8 @@ struct Inner {
     state: Mutex<State>,
     /// A session was added, could not be, was retired or ended.
     changed: Notify,
+    /// See [`Pool::proven`].
+    proven: CancellationToken,
     /// Ends the pool's own tasks with it.
     gone: DropGuard,
 }
@@ -118,8 +115,13 @@ enum Choice {
 impl State {
     /// Forgets sessions that ended, and leaves those to themselves that are stuck; whether there were any of these.
     fn sweep(&mut self) -> bool {
-        let Self { slots, retired, .. } = self;
+        let Self { slots, retired, no_dial_until, .. } = self;
         retired.retain(|session| !session.is_over());
+        // One that ends as soon as it is there would be dialled again without pause.
+        let in_vain = slots.iter().any(|Slot { session, .. }| session.is_closed() && !session.is_proven());
+        if in_vain {
+            *no_dial_until = Some(Instant::now() + DIAL_PAUSE);
+        }
         let before = retired.len();
         slots.retain(|Slot { session, .. }| {
             if session.is_closed() {
@@ -155,7 +157,8 @@ impl Pool {
     pub(super) fn new(dial: Dial, tracker: TaskTracker, first: &Session) -> Self {
         let state = Mutex::new(State::default());
         let gone = CancellationToken::new().drop_guard();
-        let inner = Arc::new(Inner { dial, tracker, state, changed: Notify::new(), gone });
+        let (changed, proven) = (Notify::new(), CancellationToken::new());
+        let inner = Arc::new(Inner { dial, tracker, state, changed, proven, gone });
         inner.add(first);
         let (weak, gone) = (Arc::downgrade(&inner), inner.gone());
         inner.tracker.spawn(async move { gone.run_until_cancelled(care(weak)).await });
@@ -173,6 +176,17 @@ impl Pool {
                 Choice::Over => return None,
             }
         }
+    }
+
+    /// Waits until one of its sessions has shown that it works ([`SessionWatch::proven`]).
+    pub async fn proven(&self) {
+        self.inner.proven.cancelled().await;
+    }
+
+    /// Whether one has.
+    pub fn is_proven(&self) -> bool {
+        self.inner.proven.is_cancelled()
+            || self.inner.lock().slots.iter().any(|slot| slot.session.is_proven())
     }
 
     /// Waits until no session is left, and tells why. One that is being dialled is waited for, but not for long.
@@ -262,23 +276,41 @@ impl Inner {
         let inner = Arc::downgrade(self);
         let watch = session.end();
         self.tracker.spawn(async move {
+            let proven = async {
+                watch.proven().await;
+                if let Some(inner) = inner.upgrade() {
+                    inner.proven.cancel();
+                }
+                std::future::pending().await
+            };
+            let stuck = async {
+                watch.stuck().await;
+                if let Some(inner) = inner.upgrade() {
+                    inner.retire();
+                }
+                std::future::pending().await
+            };
             let end = tokio::select! {
                 end = watch.wait() => end,
-                () = watch.stuck() => {
-                    if let Some(inner) = inner.upgrade() {
-                        inner.retire();
-                    }
-                    watch.wait().await
-                }
+                end = proven => end,
+                end = stuck => end,
             };
             if let Some(inner) = inner.upgrade() {
-                if end == SessionEnd::Abandoned {
-                    inner.dial_another();
-                }
-                inner.lock().why = end.to_string();
-                inner.changed.notify_waiters();
+                inner.ended(&watch, &end);
             }
         });
+    }
+
+    /// A session of its has ended.
+    fn ended(self: &Arc<Self>, session: &SessionWatch, end: &SessionEnd) {
+        if session.is_proven() {
+            self.proven.cancel();
+        }
+        if *end == SessionEnd::Abandoned {
+            self.dial_another();
+        }
+        self.lock().why = end.to_string();
+        self.changed.notify_waiters();
     }
 
     /// Leaves stuck sessions to themselves, and sees to it that there is another.

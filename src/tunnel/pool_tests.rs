@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 
 use super::*;
 use crate::{
+    policy::liveness::PROVEN_AFTER,
     spdy::frame::MAX_DATA,
     tunnel::{
         fake::{Pod, settled},
@@ -239,6 +240,7 @@ async fn it_is_over_with_its_last_session() {
     let pod = Pod::default();
     let pool = pod.pool().await;
     let stalled = [open(&pool).await, open(&pool).await];
+    tokio::time::sleep(PROVEN_AFTER * 2).await;
     pod.refuses.store(true, Ordering::Relaxed);
     for index in 0..pod.dialled() {
         if pod.peer(index).connections() == 0 {
@@ -286,4 +288,32 @@ async fn a_dial_that_panics_is_one_that_failed() {
     let _third = open(&pool).await;
     settled().await;
     assert_eq!(pod.dialled(), 3);
+}
+
+/// One that ends as soon as it is there is not dialled again for each new connection.
+#[tokio::test(start_paused = true)]
+async fn further_sessions_that_end_at_once_are_not_dialled_without_pause() {
+    let pod = Pod::default();
+    let pool = pod.pool().await;
+    let _first = open(&pool).await;
+    pod.peer(0).says(b"x", false);
+    settled().await;
+    assert!(pool.is_proven());
+    for index in 1..pod.dialled() {
+        pod.peer(index).hangs_up.cancel();
+    }
+    settled().await;
+    let before = pod.dialled();
+    let _streams = [open(&pool).await, open(&pool).await];
+    assert_eq!(pod.dialled(), before);
+    tokio::time::sleep(DIAL_PAUSE).await;
+    let _stream = open(&pool).await;
+    settled().await;
+    assert_eq!(pod.dialled(), before + 1);
+    // With the first it is over all the same, and has proven itself.
+    for index in 0..pod.dialled() {
+        pod.peer(index).hangs_up.cancel();
+    }
+    assert_eq!(pool.closed().await, SessionEnd::Eof.to_string());
+    assert!(pool.is_proven());
 }

@@ -12,11 +12,8 @@
 use std::{
     collections::HashMap,
     future::poll_fn,
-    pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -24,22 +21,24 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Notify, futures::OwnedNotified, mpsc},
+    sync::{futures::OwnedNotified, mpsc},
+    task::yield_now,
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
-use tokio_util::{io::poll_read_buf, sync::CancellationToken, task::TaskTracker};
+use tokio_util::{io::poll_read_buf, task::TaskTracker};
 
 use super::{
     backlog::Backlog,
     buffers,
     end::SessionEnd,
     outbox::{Framing, Outbox},
+    status::{SessionWatch, Status},
     stream::{COPY_BELOW, Command, Inbound, Shared, Stream},
     websocket,
 };
 use crate::{
     policy::liveness,
-    spdy::session::{self, Event, PairId},
+    spdy::session::{self, End, Event, PairId},
 };
 
 /// What is read at once. Two frames of Go's 32 KiB, so that a full pipe costs few turns.
@@ -50,11 +49,16 @@ const READ: usize = 64 * 1024;
 /// read is still in the processor's cache when they write it.
 const TURNS: usize = 4;
 
+/// Frames after which a turn is the last one: of the smallest there are tens of thousands in a read, and while there are
+/// more of them the sockets' and signals' turn comes first.
+const FRAMES: usize = 2048;
+
 /// Commands taken in one turn: enough that a burst of new connections leaves as one.
 const COMMANDS: usize = 64;
 
-/// With this much queued, no more commands are taken: what streams have under way is bounded by their permits, and new
-/// connections do not grow the queue of a transport that takes nothing.
+/// With this much queued no stream is opened and no ping asked or answered: they would grow the queue of a transport that
+/// takes nothing. Else there is in it what streams have under way, which is bounded by their permits, and their ends.
+/// Commands are taken all the same, or the resets among them would not be heard, nor the end.
 const QUEUE_LIMIT: usize = 1024 * 1024;
 
 /// A stream that moved more than this lately is a bulk one. Pages, queries and API answers are smaller; what is larger
@@ -71,20 +75,6 @@ pub struct Session {
     status: Arc<Status>,
 }
 
-/// What the handles see of the driver.
-#[derive(Debug)]
-struct Status {
-    closed: CancellationToken,
-    why: OnceLock<SessionEnd>,
-    /// Streams that somebody holds.
-    streams: Arc<()>,
-    /// See [`Session::is_busy`].
-    busy: AtomicBool,
-    /// See [`Session::is_stuck`].
-    stuck: CancellationToken,
-    drained: Arc<Notify>,
-}
-
 impl Session {
     /// Drives `io`, whose first inbound bytes are `early`, on a task of `tracker`. Without `credit` the peer is sent
     /// whatever comes, and one application that stops reading stops all (PROTOCOL §2.8).
@@ -94,14 +84,7 @@ impl Session {
     {
         // Bounded by its streams: each has an opening, buffers for which it holds permits, and an end.
         let (commands, receiver) = mpsc::unbounded_channel();
-        let status = Arc::new(Status {
-            closed: CancellationToken::new(),
-            why: OnceLock::new(),
-            streams: Arc::new(()),
-            busy: AtomicBool::new(false),
-            stuck: CancellationToken::new(),
-            drained: Arc::new(Notify::new()),
-        });
+        let status = Arc::new(Status::new());
         let mut driver = Driver::new(io, framing, credit, receiver, Arc::clone(&status));
         tracker.spawn(async move {
             // Cancels on every way out, a panic included.
@@ -141,37 +124,20 @@ impl Session {
         Arc::strong_count(&self.status.streams) - 1
     }
 
-    /// Whether a stream has it to itself: one that moved much, or one whose client takes nothing. A new stream would
-    /// wait behind it.
+    /// Whether a stream has it to itself: one that moved much, or one whose client takes nothing; or its peer takes
+    /// nothing. A new stream would wait.
     pub fn is_busy(&self) -> bool {
         self.status.busy.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has shown that it works, see [`SessionWatch::proven`].
+    pub fn is_proven(&self) -> bool {
+        self.status.proven.is_cancelled()
     }
 
     /// Whether a client that takes nothing has stopped its reading, now or once. What is on it waits for that client.
     pub fn is_stuck(&self) -> bool {
         self.status.stuck.is_cancelled()
-    }
-}
-
-/// Waits for a session's end.
-#[derive(Debug)]
-pub struct SessionWatch(Arc<Status>);
-
-impl SessionWatch {
-    /// Waits for the end and tells why.
-    pub async fn wait(&self) -> SessionEnd {
-        self.0.closed.cancelled().await;
-        self.0.why.get().cloned().unwrap_or(SessionEnd::Panicked)
-    }
-
-    /// Waits until a client stops its reading for the first time.
-    pub async fn stuck(&self) {
-        self.0.stuck.cancelled().await;
-    }
-
-    /// Whether it has ended.
-    pub fn is_over(&self) -> bool {
-        self.0.closed.is_cancelled()
     }
 }
 
@@ -214,11 +180,17 @@ struct Driver<IO> {
     full: Vec<Arc<Shared>>,
     /// How many of `streams` are bulk ones.
     bulk: usize,
+    /// The transport takes no more bytes for now.
+    blocked: bool,
+    /// WebSocket frames read in this turn.
+    frames: usize,
     /// Wakes when one of `full` has room.
     drained: Pin<Box<OwnedNotified>>,
     read: buffers::Inbox,
     ping: Interval,
     heard: Instant,
+    /// Since when the process runs, as far as the session's clock tells.
+    awake: Instant,
     status: Arc<Status>,
 }
 
@@ -242,10 +214,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             streams: HashMap::new(),
             full: Vec::new(),
             bulk: 0,
+            blocked: false,
+            frames: 0,
             drained: Box::pin(Arc::clone(&status.drained).notified_owned()),
             read: buffers::Inbox::default(),
             ping,
             heard: Instant::now(),
+            awake: Instant::now(),
             status,
         }
     }
@@ -264,7 +239,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 Ok(progress) => progress,
                 Err(why) => return Poll::Ready(why),
             };
-            match self.outbox.poll_write(cx, &mut self.io) {
+            let wrote = self.outbox.poll_write(cx, &mut self.io);
+            self.blocked = wrote.is_pending();
+            match wrote {
                 Poll::Ready(Ok(wrote)) => progress |= wrote,
                 Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
                 Poll::Pending => {}
@@ -277,8 +254,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 Ok(pinged) => progress |= pinged,
                 Err(why) => return Poll::Ready(why),
             }
-            self.status.busy.store(self.bulk > 0 || !self.full.is_empty(), Ordering::Relaxed);
+            let is_busy = self.bulk > 0 || !self.full.is_empty() || self.outbox.queued() >= QUEUE_LIMIT;
+            self.status.busy.store(is_busy, Ordering::Relaxed);
             if !progress {
+                return Poll::Pending;
+            }
+            if std::mem::take(&mut self.frames) + self.spdy.frames() > FRAMES {
+                // Unlike a wake-up it waits for the runtime to have asked the system for news.
+                let _ = pin!(yield_now()).poll(cx);
                 return Poll::Pending;
             }
         }
@@ -289,9 +272,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn poll_commands(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
         let mut progress = false;
         for _ in 0..COMMANDS {
-            if self.outbox.queued() >= QUEUE_LIMIT {
-                break;
-            }
             match self.commands.poll_recv(cx) {
                 Poll::Ready(Some(command)) => self.on_command(command)?,
                 Poll::Ready(None) => return Err(SessionEnd::Unneeded),
@@ -306,7 +286,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         match command {
             Command::Open { port, stream, inbound } => {
                 let spdy = &mut self.spdy;
-                if let Some(pair) = self.outbox.control(|out| spdy.open(port, out)) {
+                let may_open = self.outbox.queued() < QUEUE_LIMIT;
+                let pair = may_open.then(|| self.outbox.control(|out| spdy.open(port, out))).flatten();
+                if let Some(pair) = pair {
                     let _ = stream.pair.set(pair);
                     self.backlog.add(pair, Arc::clone(&stream));
                     self.streams.insert(pair, Entry { inbound, shared: stream, moved: 0 });
@@ -339,7 +321,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 if let Some(pair) = stream.pair.get()
                     && let Some(entry) = self.forget(*pair)
                 {
-                    if (entry.is_bulk() || was_full) && self.streams.is_empty() {
+                    // A peer that takes nothing would not hear of a reset either.
+                    if (entry.is_bulk() || was_full || self.blocked) && self.streams.is_empty() {
                         return Err(SessionEnd::Abandoned);
                     }
                     let spdy = &mut self.spdy;
@@ -389,6 +372,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             Poll::Ready(Ok(_)) => {
                 self.heard = Instant::now();
                 let bytes = buffer.split().freeze();
+                if self.heard.duration_since(self.status.since) >= liveness::PROVEN_AFTER {
+                    self.status.proven.cancel();
+                }
                 self.receive(bytes)?;
                 Ok(true)
             }
@@ -403,11 +389,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             return self.receive_spdy(bytes);
         }
         while let Some(decoder) = &mut self.websocket {
+            self.frames += 1;
             match decoder.decode(&mut bytes)? {
                 None => break,
                 Some(websocket::Piece::Payload { bytes, .. }) => self.receive_spdy(bytes)?,
                 Some(websocket::Piece::Ping(payload)) => {
-                    self.outbox.raw(websocket::pong(&payload, fastrand::u32(..).to_ne_bytes()));
+                    self.outbox.pong(payload);
                 }
                 Some(websocket::Piece::Close(status)) => return Err(SessionEnd::WebSocketClose(status)),
             }
@@ -425,6 +412,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     }
                 }
                 Event::Ended(pair, end) => {
+                    if matches!(end, End::Clean | End::Failed(_)) {
+                        self.status.proven.cancel();
+                    }
                     if let Some(entry) = self.forget(pair) {
                         let _ = entry.inbound.send(Inbound::Ended(end));
                     }
@@ -434,11 +424,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             }
         }
         self.backlog.pump(&mut self.spdy, &mut self.outbox);
+        if self.outbox.queued() < QUEUE_LIMIT {
+            let spdy = &mut self.spdy;
+            self.outbox.control(|out| spdy.echo(out));
+        }
         Ok(())
     }
 
     fn deliver(&mut self, pair: PairId, payload: Bytes) {
         let Some(entry) = self.streams.get_mut(&pair) else { return };
+        self.status.proven.cancel();
         self.bulk += usize::from(entry.moves(payload.len()));
         let (payload, fills) = entry.shared.hold(payload);
         if fills {
@@ -449,11 +444,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     fn poll_ping(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
-        if self.ping.poll_tick(cx).is_pending() {
-            return Ok(false);
+        let Poll::Ready(due) = self.ping.poll_tick(cx) else { return Ok(false) };
+        if due.elapsed() >= liveness::ASLEEP {
+            tracing::debug!(late = ?due.elapsed(), "the process did not run for a while");
+            self.awake = Instant::now();
         }
         let silence = self.heard.elapsed();
-        if liveness::is_dead(silence, self.outbox.is_busy()) {
+        if liveness::is_dead(silence, self.awake.elapsed(), self.outbox.is_busy()) {
             return Err(SessionEnd::Silence(silence.as_secs()));
         }
         self.streams.values_mut().for_each(Entry::settles);
@@ -462,8 +459,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             // Of a burst that may be long past.
             self.read.release();
         }
-        let spdy = &mut self.spdy;
-        self.outbox.control(|out| spdy.keep_alive(out));
+        if self.outbox.queued() < QUEUE_LIMIT {
+            let spdy = &mut self.spdy;
+            self.outbox.control(|out| spdy.keep_alive(out));
+        }
         Ok(true)
     }
 

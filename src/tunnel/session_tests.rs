@@ -1,10 +1,16 @@
 use std::io;
 
 use bytes::{Buf as _, BufMut as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, ReadBuf};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadBuf},
+    time::timeout,
+};
 
 use super::*;
-use crate::tunnel::{fake::settled, stream::Chunk};
+use crate::{
+    spdy::frame::{self, MAX_DATA},
+    tunnel::{fake::settled, stream::Chunk},
+};
 
 async fn send(stream: &Stream, bytes: &[u8]) {
     let mut chunk = Chunk::new(stream.outgoing.permit().await);
@@ -72,4 +78,133 @@ async fn a_panic_of_the_driver_is_told_to_its_streams() {
     assert!(session.is_closed());
     // Who comes later learns the same.
     assert_eq!(session.open(80).incoming.recv().await, Inbound::Lost);
+}
+
+/// What a transport takes at a time, in the tests below.
+const PIPE: usize = 64 * 1024;
+
+/// All that came so far.
+async fn so_far(far: &mut DuplexStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Ok(Ok(1..)) = timeout(Duration::from_millis(1), far.read_buf(&mut bytes)).await {}
+    bytes
+}
+
+/// Its pings are answered with the last of them alone (RFC 6455 §5.5.3), and its end is heard meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_pings_and_does_not_read_is_owed_one_pong() {
+    const PINGS: u32 = 200_000;
+    let (near, mut far) = tokio::io::duplex(PIPE);
+    let tracker = TaskTracker::new();
+    let session = Session::spawn(near, Bytes::new(), Framing::WebSocket, true, &tracker);
+    for ping in 0..PINGS {
+        far.write_all(&[&[0x89, 4], &ping.to_be_bytes()[..]].concat()).await.unwrap();
+    }
+    settled().await;
+    let pongs = so_far(&mut far).await;
+    assert!(pongs.len() <= 2 * PIPE, "{} bytes of answers were kept", pongs.len());
+    let (head, payload) = pongs[pongs.len() - 10..].split_at(6);
+    let last: Vec<u8> = payload.iter().zip(&head[2..]).map(|(byte, key)| byte ^ key).collect();
+    assert_eq!((head[0], last.as_slice()), (0x8a, &(PINGS - 1).to_be_bytes()[..]));
+    for ping in 0..PINGS {
+        far.write_all(&[&[0x89, 4], &ping.to_be_bytes()[..]].concat()).await.unwrap();
+    }
+    drop(session);
+    tracker.close();
+    tracker.wait().await;
+}
+
+/// The same with pings of SPDY, where each is owed its echo.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_pings_over_spdy_and_does_not_read_waits_for_its_echoes() {
+    const PINGS: u32 = 400_000;
+    let (near, mut far) = tokio::io::duplex(PIPE);
+    let tracker = TaskTracker::new();
+    let session = Session::spawn(near, Bytes::new(), Framing::Plain, false, &tracker);
+    let mut ping = BytesMut::new();
+    for id in 1..=PINGS {
+        frame::put_ping(&mut ping, 2 * id);
+        far.write_all(&ping.split()).await.unwrap();
+    }
+    settled().await;
+    let echoes = so_far(&mut far).await.len();
+    assert!(echoes <= QUEUE_LIMIT + 2 * PIPE, "{echoes} bytes of echoes were kept");
+    drop(session);
+    tracker.close();
+    tracker.wait().await;
+}
+
+/// Without credit, or where the peer takes nothing at all: streams end, no others are opened, and with the last the
+/// session ends, which nobody could use any more.
+#[tokio::test(start_paused = true)]
+async fn streams_may_go_from_a_session_whose_peer_takes_nothing() {
+    let (near, _far) = tokio::io::duplex(PIPE);
+    let session = Session::spawn(near, Bytes::new(), Framing::Plain, false, &TaskTracker::new());
+    let mut streams = Vec::new();
+    for _ in 0..QUEUE_LIMIT / MAX_DATA {
+        let stream = session.open(80);
+        for _ in 0..2 {
+            send(&stream, &[7; MAX_DATA]).await;
+        }
+        settled().await;
+        streams.push(stream);
+    }
+    assert!(session.is_busy());
+    assert_eq!(session.open(80).incoming.recv().await, Inbound::Lost);
+    // So much later that none of them counts as a bulk one any more.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    drop(streams);
+    assert_eq!(session.end().wait().await, SessionEnd::Abandoned);
+}
+
+/// A session over `PIPE` whose process sleeps as long as no peer may be silent, before it has asked anything.
+async fn slept() -> (Session, DuplexStream) {
+    let (near, far) = tokio::io::duplex(PIPE);
+    let session = Session::spawn(near, Bytes::new(), Framing::Plain, true, &TaskTracker::new());
+    tokio::time::sleep(liveness::PING_EVERY - Duration::from_secs(1)).await;
+    tokio::time::advance(liveness::DEAD_AFTER + liveness::ASLEEP).await;
+    settled().await;
+    (session, far)
+}
+
+/// Stopped and continued, or on a machine that was: whether the peer lives is judged by what comes from then on.
+#[tokio::test(start_paused = true)]
+async fn whoever_slept_asks_before_the_peer_is_dead() {
+    let (session, mut far) = slept().await;
+    assert!(!session.is_closed());
+    let asked = so_far(&mut far).await;
+    far.write_all(&asked).await.unwrap();
+    tokio::time::sleep(liveness::PING_EVERY * 2).await;
+    assert!(!session.is_closed(), "it has answered");
+    let (session, _far) = slept().await;
+    tokio::time::sleep(liveness::PING_EVERY).await;
+    assert!(matches!(session.end().wait().await, SessionEnd::Silence(_)));
+}
+
+/// What counts as a session that works.
+#[tokio::test(start_paused = true)]
+async fn a_session_has_to_prove_itself() {
+    let open = || {
+        let (near, far) = tokio::io::duplex(PIPE);
+        let session = Session::spawn(near, Bytes::new(), Framing::Plain, false, &TaskTracker::new());
+        (session.end(), session.open(80), far)
+    };
+    // Its peer echoes pings at once, and is heard of after a while.
+    let (watch, _stream, mut far) = open();
+    let mut pings = BytesMut::new();
+    (0..50).for_each(|ping| frame::put_ping(&mut pings, 2 * ping + 1));
+    far.write_all(&pings).await.unwrap();
+    settled().await;
+    assert!(!watch.is_proven());
+    tokio::time::sleep(liveness::PROVEN_AFTER).await;
+    assert!(!watch.is_proven(), "it only was there");
+    far.write_all(&pings).await.unwrap();
+    settled().await;
+    assert!(watch.is_proven());
+    // It has carried something.
+    let (watch, _stream, mut far) = open();
+    settled().await;
+    far.write_all(&[&frame::data_head(7, 1, false)[..], b"x"].concat()).await.unwrap();
+    settled().await;
+    assert!(watch.is_proven());
 }

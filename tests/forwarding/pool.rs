@@ -80,7 +80,7 @@ async fn stalled(http: u16) -> Result<TcpStream, Failure> {
 
 /// Resident memory of a process, in bytes.
 #[cfg(target_os = "linux")]
-fn resident(pid: u32) -> Result<usize, Failure> {
+pub(crate) fn resident(pid: u32) -> Result<usize, Failure> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: usize = line.ok_or("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;

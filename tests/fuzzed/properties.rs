@@ -204,6 +204,8 @@ struct Peer {
     live: BTreeSet<PairId>,
     all: Vec<PairId>,
     finished: BTreeSet<PairId>,
+    /// Pairs whose peers write no more.
+    ended: BTreeSet<PairId>,
     decoder: Decoder,
     /// The streams we opened, in their order.
     streams: Vec<u32>,
@@ -217,6 +219,7 @@ impl Peer {
             live: BTreeSet::new(),
             all: Vec::new(),
             finished: BTreeSet::new(),
+            ended: BTreeSet::new(),
             decoder: Decoder::default(),
             streams: Vec::new(),
             data_of: BTreeMap::new(),
@@ -280,6 +283,7 @@ impl Peer {
     fn flush(&mut self) -> bool {
         let mut out = BytesMut::new();
         self.session.flush(&mut out);
+        self.session.echo(&mut out);
         self.read(out)
     }
 
@@ -300,8 +304,12 @@ impl Peer {
                 Ok(None) => break,
                 Ok(Some(Event::Data(pair, payload))) => {
                     assert!(self.live.contains(&pair) && !payload.is_empty());
+                    assert!(!self.ended.contains(&pair), "bytes behind the end");
                 }
-                Ok(Some(Event::DataEnd(pair))) => assert!(self.live.contains(&pair)),
+                Ok(Some(Event::DataEnd(pair))) => {
+                    assert!(self.live.contains(&pair));
+                    assert!(self.ended.insert(pair), "it ended twice");
+                }
                 Ok(Some(Event::Ended(pair, end))) => {
                     assert!(self.live.remove(&pair), "it ended twice");
                     assert!(!matches!(end, End::Failed(text) if text.is_empty() || text.len() > 16 * 1024));

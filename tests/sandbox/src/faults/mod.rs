@@ -138,6 +138,11 @@ impl Faults {
         self.runtime.upset_are(wanted).await;
     }
 
+    /// Resolves when clients have taken as many bytes of floods as wanted.
+    pub async fn flooded_are(&self, wanted: impl Fn(usize) -> bool) {
+        self.runtime.flooded_are(wanted).await;
+    }
+
     /// Has pings echoed so, from now on.
     pub fn pings(&self, pings: Pings) {
         self.runtime.set_pings(pings);

@@ -66,6 +66,8 @@ pub struct Runtime {
     state: Arc<Mutex<State>>,
     /// Upgrades that met an upset.
     upset: watch::Sender<u64>,
+    /// Bytes of floods that were taken.
+    flooded: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +99,15 @@ impl Runtime {
         let mut upset = self.upset.subscribe();
         // The sender lives as long as this does.
         let _ = upset.wait_for(|upset| wanted(*upset)).await;
+    }
+
+    pub(super) fn flooded(&self, bytes: usize) {
+        self.flooded.send_modify(|flooded| *flooded += bytes);
+    }
+
+    pub(super) async fn flooded_are(&self, wanted: impl Fn(usize) -> bool) {
+        let mut flooded = self.flooded.subscribe();
+        let _ = flooded.wait_for(|flooded| wanted(*flooded)).await;
     }
 
     /// What becomes of the upgrade that is asked for now.

@@ -6,6 +6,7 @@ use kubectl_fwd::spdy::frame::{put_goaway, put_ping};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
+use super::Runtime;
 use crate::serve::{self, Body};
 use crate::websocket;
 
@@ -50,16 +51,27 @@ pub(crate) async fn half_refused() -> Response<Body> {
 
 impl Upset {
     /// What it does with an upgraded connection.
-    pub(crate) async fn run(self, mut io: impl AsyncRead + AsyncWrite + Unpin, tunnel: bool) {
+    pub(crate) async fn run(
+        self,
+        mut io: impl AsyncRead + AsyncWrite + Unpin,
+        tunnel: bool,
+        runtime: &Runtime,
+    ) {
+        let message = self.message(tunnel);
+        let floods = matches!(self, Self::WebSocketPings | Self::SpdyPings);
+        while io.write_all(&message).await.is_ok() && floods {
+            runtime.flooded(message.len());
+        }
+        let _ = io.shutdown().await;
+    }
+
+    /// What it says.
+    fn message(self, tunnel: bool) -> Vec<u8> {
         let mut spdy = BytesMut::new();
         match self {
             Self::Unanswered | Self::HalfRefused | Self::Closed => {}
+            Self::WebSocketPings => return [0x89, 0].repeat(CHUNK / 2),
             Self::GoAway => put_goaway(&mut spdy, 0, 0),
-            Self::WebSocketPings => {
-                let pings: Vec<u8> = [0x89, 0].repeat(CHUNK / 2);
-                while io.write_all(&pings).await.is_ok() {}
-                return;
-            }
             Self::SpdyPings => {
                 // Of a server's own parity, or they would be answers.
                 for id in 1..=(CHUNK / 12) as u32 {
@@ -68,13 +80,11 @@ impl Upset {
             }
         }
         let mut rope = Vec::new();
-        if tunnel {
+        if tunnel && !spdy.is_empty() {
             websocket::put_binary(&mut rope, spdy.freeze());
         } else {
             rope.push(spdy.freeze());
         }
-        let message = rope.concat();
-        while io.write_all(&message).await.is_ok() && self == Self::SpdyPings {}
-        let _ = io.shutdown().await;
+        rope.concat()
     }
 }
