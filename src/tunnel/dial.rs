@@ -100,7 +100,7 @@ impl Dialer {
     /// Tries the protocols in order. `None` tells that only the legacy one passes, which has no sessions.
     async fn session_or_legacy(&self, pod: &PodId, probe: u16) -> Result<Option<Session>, DialError> {
         let first = usize::from(self.remembered.load(Ordering::Relaxed));
-        let mut failure = None;
+        let mut failures = Failures::default();
         for (index, protocol) in PROTOCOLS.iter().enumerate().skip(first) {
             match upgrade(&self.cluster.data, pod, *protocol, probe).await {
                 Ok(upgraded) => {
@@ -116,10 +116,9 @@ impl Dialer {
                     return Ok(Some(session));
                 }
                 Err(error) => {
-                    let (falls_back, error) = judge(error, failure.is_some());
+                    let error = DialError::from(error);
                     tracing::debug!(pod = %pod.name, protocol = protocol.name(), why = %error.why, "not connected");
-                    failure = Some(better(failure, error));
-                    if !falls_back {
+                    if !failures.add(*protocol, error) {
                         break;
                     }
                 }
@@ -128,31 +127,57 @@ impl Dialer {
         // What worked once no longer does: the next dial starts from the best again.
         self.remembered.store(0, Ordering::Relaxed);
         let why = Transient { why: "no protocol is left to try".to_owned() };
-        Err(failure.unwrap_or(DialError { why, refusal: None }))
+        Err(failures.told.unwrap_or(DialError { why, refusal: None }))
     }
 }
 
-/// Whether the next protocol is worth a try, and the error as it is told. A connection that breaks while an earlier
-/// protocol was answered is a proxy that knows no SPDY.
-fn judge(error: UpgradeError, answered_before: bool) -> (bool, DialError) {
-    match error {
-        UpgradeError::Refused(refusal) => {
-            let why = Transient { why: refusal.why() };
-            (refusal.may_fall_back(), DialError { why, refusal: Some(refusal) })
-        }
-        UpgradeError::Unreachable(error) => {
-            let why = Transient { why: access::reason(error.as_ref()) };
-            (answered_before, DialError { why, refusal: None })
-        }
+/// What the protocols tried so far have failed with.
+#[derive(Default)]
+struct Failures {
+    /// The most telling of them.
+    told: Option<DialError>,
+    /// One of them will be no other with the legacy protocol.
+    is_final: bool,
+}
+
+impl Failures {
+    /// Adds one; whether the next protocol is worth a try.
+    ///
+    /// Any answer to the WebSocket may be a proxy's that knows none, whatever it says, so plain SPDY is asked before it is
+    /// believed. No answer is no proxy's, unless an earlier protocol had one: that is a proxy that knows no SPDY.
+    fn add(&mut self, protocol: Protocol, error: DialError) -> bool {
+        let answered_before = self.told.is_some();
+        self.is_final |= error.refusal.as_ref().is_some_and(|refusal| !refusal.may_fall_back());
+        let goes_on = match (&error.refusal, protocol) {
+            (Some(_), Protocol::Tunnel) => true,
+            (None, _) => answered_before && !self.is_final,
+            (Some(_), _) => !self.is_final,
+        };
+        self.told = Some(match self.told.take() {
+            Some(before) if !is_more_telling(error.refusal.as_ref(), before.refusal.as_ref()) => before,
+            _ => error,
+        });
+        goes_on
     }
 }
 
-/// The more telling of two failures: the API server's own word before a proxy's, the first before later ones.
-fn better(before: Option<DialError>, now: DialError) -> DialError {
-    let told = |error: &DialError| error.refusal.as_ref().is_some_and(|refusal| refusal.said.is_some());
-    match before {
-        Some(before) if told(&before) || !told(&now) => before,
-        _ => now,
+/// Whether a later failure is told rather than an earlier one. Of two that weigh the same it is unless they are the same:
+/// plain SPDY needs fewer rights, and every version speaks it.
+fn is_more_telling(now: Option<&Refusal>, before: Option<&Refusal>) -> bool {
+    let (Some(now), Some(before)) = (now, before) else { return now.is_some() };
+    now.weight() > before.weight() || now.weight() == before.weight() && now.status != before.status
+}
+
+impl From<UpgradeError> for DialError {
+    fn from(error: UpgradeError) -> Self {
+        match error {
+            UpgradeError::Refused(refusal) => {
+                Self { why: Transient { why: refusal.why() }, refusal: Some(refusal) }
+            }
+            UpgradeError::Unreachable(error) => {
+                Self { why: Transient { why: access::reason(error.as_ref()) }, refusal: None }
+            }
+        }
     }
 }
 
@@ -167,9 +192,26 @@ impl Tunnel {
             Self::Legacy { dialer, pod } => {
                 match upgrade(&dialer.cluster.data, pod, Protocol::Legacy, port).await {
                     Ok(upgraded) => Ok(legacy::stream(upgraded, port, &dialer.tracker)),
-                    Err(error) => Err(judge(error, true).1),
+                    Err(error) => Err(error.into()),
                 }
             }
+        }
+    }
+
+    /// Waits until it has shown that it works ([`super::status::SessionWatch::proven`]). A legacy one is a session of its own
+    /// for each connection, which tells its trouble itself.
+    pub async fn proven(&self) {
+        match self {
+            Self::Pool(pool) => pool.proven().await,
+            Self::Legacy { .. } => {}
+        }
+    }
+
+    /// Whether it has.
+    pub fn is_proven(&self) -> bool {
+        match self {
+            Self::Pool(pool) => pool.is_proven(),
+            Self::Legacy { .. } => true,
         }
     }
 
@@ -178,6 +220,68 @@ impl Tunnel {
         match self {
             Self::Pool(pool) => pool.closed().await,
             Self::Legacy { .. } => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answer(status: u16, message: Option<&str>, text: &str) -> Option<Refusal> {
+        let status = StatusCode::from_u16(status).unwrap();
+        let said = message.map(|message| Box::new(Status::failure(message, "")));
+        Some(Refusal { status, said, text: text.to_owned(), retry_after: None })
+    }
+
+    /// What the protocols fail with in order, which of them are asked, and what is told.
+    #[test]
+    fn what_is_asked_and_told() {
+        let get = answer(403, Some("pods \"x\" is forbidden: cannot get resource \"pods/portforward\""), "");
+        let create =
+            answer(403, Some("pods \"x\" is forbidden: cannot create resource \"pods/portforward\""), "");
+        let backend = answer(500, Some("error dialing backend: timeout"), "");
+        let (gone, off) = (answer(404, Some("pods \"x\" not found"), ""), answer(503, Some("it is off"), ""));
+        let (page, text) = (answer(502, None, "<html>"), answer(200, None, "ok"));
+        let old = answer(400, None, "query parameter \"port\" is required");
+        let unauthorized = answer(401, Some("Unauthorized"), "");
+        for (answers, asked, told) in [
+            // A proxy that knows no WebSocket may say anything.
+            ([&off, &gone, &None], 2, 1),
+            ([&text, &create, &None], 2, 1),
+            ([&page, &unauthorized, &None], 2, 1),
+            ([&unauthorized, &unauthorized, &None], 2, 0),
+            ([&unauthorized, &page, &None], 2, 0),
+            // The right to a WebSocket is another one.
+            ([&get, &create, &None], 2, 0),
+            ([&get, &backend, &None], 2, 1),
+            ([&backend, &create, &None], 2, 0),
+            // An answer that would be no other, and then none at all.
+            ([&gone, &None, &None], 2, 0),
+            ([&text, &None, &None], 2, 0),
+            // A server or a proxy that knows neither.
+            ([&old, &page, &old], 3, 0),
+            ([&old, &None, &page], 3, 0),
+            ([&page, &page, &old], 3, 2),
+            // Nobody answers.
+            ([&None, &gone, &None], 1, 0),
+        ] {
+            let mut failures = Failures::default();
+            let error = |(at, refusal): (usize, &Option<Refusal>)| {
+                let why = Transient { why: at.to_string() };
+                DialError { why, refusal: refusal.clone() }
+            };
+            let errors = answers.into_iter().enumerate().map(error);
+            let on = PROTOCOLS
+                .iter()
+                .zip(errors)
+                .take_while(|(protocol, error)| failures.add(**protocol, error.clone()));
+            let on = on.count();
+            let heard = failures.told.unwrap().why.to_string();
+            assert_eq!((on.min(2) + 1, heard), (asked, told.to_string()), "{answers:?}");
         }
     }
 }

@@ -56,7 +56,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Whether the next protocol may do better.
+    /// Whether another protocol than plain SPDY may do better, which is asked in any case.
     ///
     /// Not for what would be refused again: bad credentials (401), a pod that is gone (404 with a Status), rights that
     /// are missing for good. A 403 with a Status is worth one try where it names the verb `get`: a role that grants
@@ -70,6 +70,29 @@ impl Refusal {
             404 | 500..=599 => self.said.is_none() && !self.names_missing_pod(),
             _ => false,
         }
+    }
+
+    /// How much it says, beside the answer to another protocol: what is the matter with the pod or its node is worth more
+    /// than that the API server refuses, and that more than a proxy's words or page.
+    pub fn weight(&self) -> u8 {
+        let page = |text: &str| text.is_empty() || text.starts_with('<');
+        if self.is_about_the_pod() {
+            return 3;
+        }
+        match &self.said {
+            Some(_) => 2,
+            None if page(self.text.trim()) || self.status.is_informational() => 0,
+            None => 1,
+        }
+    }
+
+    fn is_about_the_pod(&self) -> bool {
+        let words = self.words();
+        self.names_missing_pod()
+            || self.status == StatusCode::NOT_FOUND && words.starts_with("pods ")
+            || ["error dialing backend", "does not have a host assigned"]
+                .iter()
+                .any(|known| words.contains(known))
     }
 
     /// The server's own words.

@@ -1,8 +1,13 @@
 //! Upgrades that go wrong in ways that no answer tells.
 
-use sandbox::faults::Upset;
+use http::{Method, StatusCode};
+use sandbox::faults::{Denial, Upset};
 
-use crate::harness::{Test, cluster, fwd};
+use crate::harness::{Test, ask, cluster, fwd, within, working};
+#[cfg(target_os = "linux")]
+use crate::pool::resident;
+
+const MIB: usize = 1024 * 1024;
 
 /// At the start there is an end to it, and a word.
 #[tokio::test]
@@ -27,5 +32,55 @@ async fn a_refusal_comes_in_part() -> Test {
     assert!(told.ends_with(": no way to the node, as it (503))"), "{told}");
     sandbox.faults().clear();
     forward.port().await?;
+    Ok(())
+}
+
+/// A server that pings without end and reads nothing: no answers are kept for it, and a signal is heard.
+#[tokio::test]
+async fn a_flood_of_pings() -> Test {
+    for flood in [Upset::WebSocketPings, Upset::SpdyPings] {
+        let sandbox = cluster().await?;
+        sandbox.faults().upset(flood, None);
+        let (forward, _) = working(&sandbox, "pod/solo :8080").await?;
+        let enough = sandbox.faults().flooded_are(|bytes| bytes > 16 * MIB);
+        within("a flood", enough).await?;
+        #[cfg(target_os = "linux")]
+        {
+            let resident = resident(forward.pid().ok_or("it has ended")?)?;
+            assert!(resident < 64 * MIB, "{flood:?}: {} MiB", resident / MIB);
+        }
+        let ended = forward.end("INT").await?;
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{flood:?}");
+    }
+    Ok(())
+}
+
+/// A proxy that knows no WebSockets may answer one with anything: plain SPDY is asked before it is believed.
+#[tokio::test]
+async fn any_answer_to_a_websocket_leaves_plain_spdy() -> Test {
+    let sandbox = cluster().await?;
+    for status in [200, 204, 302, 400, 401, 403, 404, 406, 411, 415, 429, 500, 501, 503] {
+        let denial = Denial::new(StatusCode::from_u16(status)?).method(&Method::GET).path("/portforward");
+        for denial in [denial.clone().text("<html>no</html>"), denial.clone().text("no"), denial] {
+            sandbox.faults().deny(denial);
+            let (forward, port) = working(&sandbox, "pod/solo :8080").await?;
+            assert_eq!(ask(port).await?, "solo", "{status}");
+            assert_eq!(forward.end("INT").await?.stderr, "", "{status}");
+            sandbox.faults().clear();
+        }
+    }
+    Ok(())
+}
+
+/// Of two refusals the one that says more is told.
+#[tokio::test]
+async fn the_more_telling_refusal_is_told() -> Test {
+    let sandbox = cluster().await?;
+    let page = Denial::new(StatusCode::FORBIDDEN).method(&Method::GET).path("/portforward");
+    sandbox.faults().deny(page.text("<html>blocked</html>"));
+    sandbox.faults().deny(Denial::new(StatusCode::UNAUTHORIZED).method(&Method::POST).path("/portforward"));
+    let ended = fwd(&sandbox, "pod/solo :8080")?.wait().await?;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("because: Unauthorized (401)\n"), "{}", ended.stderr);
     Ok(())
 }
