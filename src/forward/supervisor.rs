@@ -18,10 +18,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,24 +29,21 @@ use super::{
     Options,
     chooser::Chooser,
     no_port,
+    reach::Reached,
     report::{LocalEnd, Reporter},
     route::{Route, Way},
     site::Site,
     started::Started,
 };
 use crate::{
-    cluster::{
-        access::{self, Denied},
-        watch::Snapshot,
-    },
+    cluster::watch::Snapshot,
     error::Fatal,
     model::{
         endpoint::{Endpoint, Phase, PodId},
         event::{Gone, Happening},
         ports::Remote,
     },
-    policy::backoff,
-    tunnel::dial::{DialError, Tunnel},
+    tunnel::dial::Tunnel,
 };
 
 /// A reason for waiting that lasts this long is told although another was told before. Shorter ones are the ordinary
@@ -56,13 +53,6 @@ const TELL_AGAIN: Duration = Duration::from_secs(3);
 /// A way that fails younger than this is not replaced at once, lest a sandbox that is gone and a watch that is late
 /// make us dial without pause.
 const MIN_AGE: Duration = Duration::from_millis(500);
-
-/// How long the first dial of a start may take at least, however little is left of `--pod-running-timeout`: that is meant
-/// for pods, and a dial far away takes its time as well.
-const FIRST_DIAL: Duration = Duration::from_secs(5);
-
-/// The longest `Retry-After` that is obeyed: kubelet's own is 60 s (PROTOCOL §1).
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// What a supervisor needs.
 #[derive(Clone)]
@@ -77,7 +67,7 @@ pub(super) struct Supervisor {
 }
 
 /// How supervising some ports ended.
-enum Ended {
+pub(super) enum Ended {
     GaveUp(Fatal),
     /// The ports are another supervisor's now.
     Joined,
@@ -85,26 +75,27 @@ enum Ended {
     Split(Box<[(Supervisor, Memory); 2]>),
 }
 
-/// How reaching a pod went.
-enum Reached {
-    Way(Arc<Way>),
-    /// Another pod is the one now, or none.
-    Changed,
-    Failed(DialError),
-}
-
 /// What a supervisor remembers from turn to turn.
 #[derive(Default, Clone)]
-struct Memory {
-    way: Option<Arc<Way>>,
+pub(super) struct Memory {
+    pub(super) way: Option<Arc<Way>>,
     /// The pod of the last way that was open.
-    last: Option<PodId>,
+    pub(super) last: Option<PodId>,
+    /// The pod to stay with although there is no way to it at the moment.
+    pub(super) stay: Option<PodId>,
+    /// The pod of the present round of attempts, and how many of them failed.
+    pub(super) tried: Option<PodId>,
+    pub(super) attempts: u32,
     /// Failed rounds in a row.
-    rounds: u32,
+    pub(super) rounds: u32,
+    /// The way has still to show that it works ([`Tunnel::proven`]).
+    pub(super) on_trial: bool,
+    /// The one before did not: that there is another one is no news until that has.
+    pub(super) doubted: bool,
     /// Trouble was told that an end of it must follow.
-    troubled: bool,
+    pub(super) troubled: bool,
     /// The pod of which was told that it is used although it is not ready.
-    unready: Option<PodId>,
+    pub(super) unready: Option<PodId>,
 }
 
 /// Supervises all ports of a target, until there is nothing left to do but to give up.
@@ -146,7 +137,7 @@ impl Supervisor {
         loop {
             let snapshot = self.pods.borrow_and_update().clone();
             let current = memory.way.as_ref().map(|way| way.pod.id.clone());
-            let Some(pod) = self.choose(&snapshot, current.as_ref()) else {
+            let Some(pod) = self.choose(&snapshot, current.as_ref().or(memory.stay.as_ref())) else {
                 self.close(&mut memory);
                 self.wait_for_pod(&mut memory).await;
                 continue;
@@ -163,7 +154,9 @@ impl Supervisor {
                 continue;
             }
             self.refresh(&mut memory, &pod);
-            self.keep(&mut memory).await;
+            if let Some(ended) = self.keep(&mut memory).await {
+                return ended;
+            }
         }
     }
 
@@ -189,7 +182,7 @@ impl Supervisor {
         Ended::Split(Box::new([(self, memory), (other, theirs)]))
     }
 
-    fn close(&self, memory: &mut Memory) {
+    pub(super) fn close(&self, memory: &mut Memory) {
         memory.way = None;
         self.reporter.publish(&Route::Closed);
     }
@@ -278,51 +271,6 @@ impl Supervisor {
         self.reporter.tell(Happening::Waiting { why: why.to_owned(), hold: self.options.hold });
     }
 
-    /// Dials `pod`, at once and then in a round of attempts, for as long as it is the chosen one.
-    async fn reach(&mut self, memory: &mut Memory, pod: &Endpoint) -> Reached {
-        // A legacy tunnel must name a port even to be tried. Where this pod lacks them, any will do: each connection
-        // tells its own trouble.
-        let probe = self.ports_in(pod).ok().and_then(|ends| ends.first().map(|(_, port)| *port)).unwrap_or(1);
-        let mut attempt = 0;
-        let mut pods = self.pods.clone();
-        loop {
-            let left = self.left_to_start(memory);
-            let error = tokio::select! {
-                dialled = dial(&self.site, &pod.id, probe, left) => match dialled {
-                    Ok(tunnel) => {
-                        return Reached::Way(self.way(pod, tunnel));
-                    }
-                    Err(error) => error,
-                },
-                () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,
-            };
-            attempt += 1;
-            let too_late = self.left_to_start(memory).is_some_and(|left| left.is_zero());
-            if attempt > backoff::ATTEMPTS || too_late || (memory.last.is_none() && is_final(&error)) {
-                return Reached::Failed(error);
-            }
-            let delay = backoff::attempt(attempt, fastrand::f64()).max(retry_after(&error));
-            memory.troubled = true;
-            self.reporter.tell(Happening::Reconnecting {
-                pod: pod.id.clone(),
-                attempt,
-                of: backoff::ATTEMPTS,
-                delay,
-                why: error.why.to_string(),
-            });
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,
-            }
-        }
-    }
-
-    /// What is left of the time that a start may take; `None` once it has worked.
-    fn left_to_start(&self, memory: &Memory) -> Option<Duration> {
-        let left = self.started.deadline.saturating_duration_since(Instant::now());
-        memory.last.is_none().then_some(left)
-    }
-
     /// What follows from how reaching `pod` went.
     async fn after(
         &mut self,
@@ -343,28 +291,12 @@ impl Supervisor {
                 }
                 self.open(memory, before, way)
             }
-            Reached::Failed(error) => {
-                if memory.last.is_none() || self.options.give_up {
-                    return Some(Ended::GaveUp(unreachable(self.reporter.target(), &pod.id, &error)));
-                }
-                memory.rounds += 1;
-                let next = backoff::cool_down(memory.rounds, fastrand::f64()).max(retry_after(&error));
-                let why = error.why.to_string();
-                self.reporter.publish(&Route::Refused(why.as_str().into()));
-                self.reporter.tell(Happening::Lost { why, next });
-                tokio::select! {
-                    () = tokio::time::sleep(next) => {}
-                    // The watch speaks again, or the set changed: a sign of life.
-                    () = changed(&mut self.pods) => {}
-                }
-                self.close(memory);
-                None
-            }
+            Reached::Failed(error) => self.round_failed(memory, &pod.id, &error).await,
         }
     }
 
     /// A way that was opened now.
-    fn way(&self, pod: &Endpoint, tunnel: Arc<Tunnel>) -> Arc<Way> {
+    pub(super) fn way(&self, pod: &Endpoint, tunnel: Arc<Tunnel>) -> Arc<Way> {
         Arc::new(Way {
             generation: self.reporter.next_generation(),
             pod: pod.clone(),
@@ -383,19 +315,34 @@ impl Supervisor {
             Some(from) if from != pod => {
                 let why = self.what_became_of(before, &from);
                 self.reporter.tell(Happening::Retargeted { from, why, to: pod.clone() });
+                memory.troubled = false;
             }
-            Some(_) if memory.troubled => self.reporter.tell(Happening::Recovered { pod: pod.clone() }),
-            _ => {}
+            Some(_) => self.recovered(memory, &pod),
+            None => memory.troubled = false,
         }
         if self.reporter.join(&pod) {
             return Some(Ended::Joined);
         }
         self.tell_unready(memory, &way.pod);
-        memory.troubled = false;
-        memory.rounds = 0;
+        (memory.stay, memory.on_trial) = (None, true);
         memory.way = Some(Arc::clone(&way));
         self.reporter.publish(&Route::Open(way));
         None
+    }
+
+    /// Tells that trouble is over, if there was any and it is.
+    fn recovered(&self, memory: &mut Memory, pod: &PodId) {
+        if memory.troubled && !memory.doubted {
+            memory.troubled = false;
+            self.reporter.tell(Happening::Recovered { pod: pod.clone() });
+        }
+    }
+
+    /// The way has shown that it works: what was tried before it is past.
+    fn proven(&self, memory: &mut Memory, pod: &PodId) {
+        (memory.on_trial, memory.doubted) = (false, false);
+        (memory.attempts, memory.rounds) = (0, 0);
+        self.recovered(memory, pod);
     }
 
     /// Takes note of what has changed about the pod in use.
@@ -419,7 +366,7 @@ impl Supervisor {
     }
 
     /// What is forwarded, and the pod's port behind it.
-    fn ports_in(&self, pod: &Endpoint) -> Result<Vec<(Arc<LocalEnd>, u16)>, Fatal> {
+    pub(super) fn ports_in(&self, pod: &Endpoint) -> Result<Vec<(Arc<LocalEnd>, u16)>, Fatal> {
         let in_pod = |end: Arc<LocalEnd>| match self.chooser.resolved.pod_port(&end.remote, pod) {
             Ok(port) => Ok((end, port)),
             Err(why) => Err(no_port(self.reporter.target(), &end.remote, why)),
@@ -427,29 +374,27 @@ impl Supervisor {
         self.reporter.ends().into_iter().map(in_pod).collect()
     }
 
-    /// Waits until the way is of no more use, or the set changed.
-    async fn keep(&mut self, memory: &mut Memory) {
-        let Some(way) = memory.way.clone() else { return };
+    /// Waits until the way is of no more use, or has shown that it is, or the set changed.
+    async fn keep(&mut self, memory: &mut Memory) -> Option<Ended> {
+        let way = memory.way.clone()?;
         tokio::select! {
-            () = changed(&mut self.pods) => {}
-            why = way.tunnel.closed() => {
-                memory.troubled = true;
-                self.reporter.tell(Happening::Reconnecting {
-                    pod: way.pod.id.clone(),
-                    attempt: 0,
-                    of: backoff::ATTEMPTS,
-                    delay: Duration::ZERO,
-                    why,
-                });
-                self.close(memory);
+            () = changed(&mut self.pods) => None,
+            () = way.tunnel.proven(), if memory.on_trial => {
+                self.proven(memory, &way.pod.id);
+                None
             }
+            why = way.tunnel.closed() => self.lost(memory, &way, why).await,
             () = way.suspect.cancelled() => {
                 self.site.forget(&way.pod.id, &way.tunnel);
+                if let Some(why) = way.tunnel.closed().now_or_never() {
+                    return self.lost(memory, &way, why).await;
+                }
                 self.close(memory);
                 tokio::select! {
                     () = sleep_until(way.since + MIN_AGE) => {}
                     () = changed(&mut self.pods) => {}
                 }
+                None
             }
         }
     }
@@ -466,76 +411,16 @@ impl Supervisor {
     }
 }
 
-/// Dials a pod; at the start, for no longer than is left.
-async fn dial(
-    site: &Site,
-    pod: &PodId,
-    probe: u16,
-    left: Option<Duration>,
-) -> Result<Arc<Tunnel>, DialError> {
-    let Some(left) = left else { return site.reach(pod, probe).await };
-    let limit = left.max(FIRST_DIAL);
-    let late = |_| Err(DialError::late(limit));
-    timeout(limit, site.reach(pod, probe)).await.unwrap_or_else(late)
-}
-
 /// Waits until the set has changed. One that is no longer followed never does: whoever waits must not be told so again
 /// and again.
-async fn changed(pods: &mut watch::Receiver<Snapshot>) {
+pub(super) async fn changed(pods: &mut watch::Receiver<Snapshot>) {
     if pods.changed().await.is_err() {
         std::future::pending().await
     }
 }
 
-/// Waits until `pod` is not the chosen one any more.
-async fn another_is_chosen(
-    pods: &mut watch::Receiver<Snapshot>,
-    chooser: &Chooser,
-    reporter: &Reporter,
-    pod: &PodId,
-) {
-    loop {
-        changed(pods).await;
-        let snapshot = pods.borrow_and_update();
-        let wanted: Vec<Remote> = reporter.ends().iter().map(|end| end.remote.clone()).collect();
-        if chooser.choose(&snapshot.pods, Some(pod), &wanted).is_none_or(|chosen| chosen.id != *pod) {
-            return;
-        }
-    }
-}
-
-/// Rights that are missing will be missing in a second, too.
-fn is_final(error: &DialError) -> bool {
-    error.refusal.as_ref().is_some_and(|refusal| matches!(refusal.status.as_u16(), 401 | 403))
-}
-
-fn retry_after(error: &DialError) -> Duration {
-    let seconds = error.refusal.as_ref().and_then(|refusal| refusal.retry_after).unwrap_or(0);
-    Duration::from_secs(seconds).min(MAX_RETRY_AFTER)
-}
-
-fn unreachable(target: &str, pod: &PodId, error: &DialError) -> Fatal {
-    let name = &pod.name;
-    let whose =
-        if target.ends_with(&format!("pod/{name}")) { String::new() } else { format!(" of {target}") };
-    let fatal = Fatal::new("fwd::tunnel::unreachable", format!("cannot forward to pod {name}{whose}"))
-        .because(&error.why);
-    let Some(refusal) = &error.refusal else {
-        return fatal.help("is the API server reachable? `kubectl port-forward` takes the same way");
-    };
-    let denied = refusal.said.as_ref().and_then(|said| Denied::parse(&said.message));
-    match (refusal.status.as_u16(), denied) {
-        (403, Some(denied)) => fatal.help(denied.help()),
-        (403, None) => fatal.help("ask the cluster's administrator for get and create on pods/portforward"),
-        (401, _) => fatal.help(access::LOG_IN),
-        _ => fatal.help("`kubectl describe pod` shows the pod's state; try again if it was just starting"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-
     use super::*;
 
     #[tokio::test]

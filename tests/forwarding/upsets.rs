@@ -84,3 +84,37 @@ async fn the_more_telling_refusal_is_told() -> Test {
     assert!(ended.stderr.contains("because: Unauthorized (401)\n"), "{}", ended.stderr);
     Ok(())
 }
+
+/// Sessions that end as soon as they are there are attempts that failed, with their pauses; that it works again is told
+/// once it does.
+#[tokio::test]
+async fn sessions_end_at_once() -> Test {
+    let sandbox = cluster().await?;
+    sandbox.faults().upset(Upset::Closed, None);
+    let (mut forward, port) = working(&sandbox, "pod/solo :8080").await?;
+    for attempt in 1..=2 {
+        let told = forward.stderr(&format!("(attempt {attempt} of 3 in ")).await?;
+        assert!(told.contains(": the server closed the connection"), "{told}");
+    }
+    sandbox.faults().clear();
+    assert_eq!(ask(port).await?, "solo");
+    forward.stderr("connected to pod solo again").await?;
+    let ended = forward.end("INT").await?;
+    assert_eq!(ended.stderr.matches("reconnecting").count(), 2, "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("connected to pod").count(), 1, "{}", ended.stderr);
+    Ok(())
+}
+
+/// The same counts for `--give-up`, and where the server says that it goes.
+#[tokio::test]
+async fn sessions_that_end_at_once_are_given_up() -> Test {
+    let sandbox = cluster().await?;
+    sandbox.faults().upset(Upset::GoAway, None);
+    let ended = fwd(&sandbox, "pod/solo :8080 --give-up")?.wait().await?;
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.stderr.matches(" of 3 in ").count(), 3, "{}", ended.stderr);
+    assert!(ended.stderr.contains("because: the server ended the session\n"), "{}", ended.stderr);
+    let upgrades = sandbox.faults().upsets();
+    assert!(upgrades <= 8, "{upgrades} upgrades, of which each attempt has two");
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! How a supervisor reaches a pod: at once, then in rounds of attempts with a pause between them (DESIGN §2).
+//!
+//! A dial that fails is a failed attempt, and so is a session that ends before it has shown that it works.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+use super::{
+    chooser::Chooser,
+    report::Reporter,
+    route::{Route, Way},
+    site::Site,
+    supervisor::{Ended, Memory, Supervisor, changed},
+};
+use crate::{
+    cluster::{
+        access::{self, Denied},
+        watch::Snapshot,
+    },
+    error::{Fatal, Transient},
+    model::{
+        endpoint::{Endpoint, PodId},
+        event::Happening,
+        ports::Remote,
+    },
+    policy::backoff,
+    tunnel::dial::{DialError, Tunnel},
+};
+
+/// How long the first dial of a start may take at least, however little is left of `--pod-running-timeout`: that is meant
+/// for pods, and a dial far away takes its time as well.
+const FIRST_DIAL: Duration = Duration::from_secs(5);
+
+/// The longest `Retry-After` that is obeyed: kubelet's own is 60 s (PROTOCOL §1).
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// How reaching a pod went.
+pub(super) enum Reached {
+    Way(Arc<Way>),
+    /// Another pod is the one now, or none.
+    Changed,
+    Failed(DialError),
+}
+
+impl Supervisor {
+    /// Dials `pod`, at once and then in a round of attempts, for as long as it is the chosen one.
+    pub(super) async fn reach(&mut self, memory: &mut Memory, pod: &Endpoint) -> Reached {
+        // A legacy tunnel must name a port even to be tried. Where this pod lacks them, any will do: each connection
+        // tells its own trouble.
+        let probe = self.ports_in(pod).ok().and_then(|ends| ends.first().map(|(_, port)| *port)).unwrap_or(1);
+        if memory.tried.as_ref() != Some(&pod.id) {
+            (memory.tried, memory.attempts) = (Some(pod.id.clone()), 0);
+        }
+        let mut pods = self.pods.clone();
+        loop {
+            let left = self.left_to_start(memory);
+            let error = tokio::select! {
+                dialled = dial(&self.site, &pod.id, probe, left) => match dialled {
+                    Ok(tunnel) => {
+                        return Reached::Way(self.way(pod, tunnel));
+                    }
+                    Err(error) => error,
+                },
+                () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,
+            };
+            let too_late = self.left_to_start(memory).is_some_and(|left| left.is_zero());
+            if too_late || (memory.last.is_none() && is_final(&error)) {
+                return Reached::Failed(error);
+            }
+            let Some(delay) = self.another_attempt(memory, &pod.id, &error) else {
+                return Reached::Failed(error);
+            };
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,
+            }
+        }
+    }
+
+    /// Counts a failed attempt, and tells of the next one and after what delay it follows. `None` where the round is over.
+    fn another_attempt(&self, memory: &mut Memory, pod: &PodId, error: &DialError) -> Option<Duration> {
+        memory.attempts += 1;
+        if memory.attempts > backoff::ATTEMPTS {
+            return None;
+        }
+        let delay = backoff::attempt(memory.attempts, fastrand::f64()).max(retry_after(error));
+        memory.troubled = true;
+        self.reporter.tell(Happening::Reconnecting {
+            pod: pod.clone(),
+            attempt: memory.attempts,
+            of: backoff::ATTEMPTS,
+            delay,
+            why: error.why.to_string(),
+        });
+        Some(delay)
+    }
+
+    /// What is left of the time that a start may take; `None` once it has worked.
+    fn left_to_start(&self, memory: &Memory) -> Option<Duration> {
+        let left = self.started.deadline.saturating_duration_since(Instant::now());
+        memory.last.is_none().then_some(left)
+    }
+
+    /// Gives up, or refuses connections until the next round.
+    pub(super) async fn round_failed(
+        &mut self,
+        memory: &mut Memory,
+        pod: &PodId,
+        error: &DialError,
+    ) -> Option<Ended> {
+        if memory.last.is_none() || self.options.give_up {
+            return Some(Ended::GaveUp(unreachable(self.reporter.target(), pod, error)));
+        }
+        (memory.stay, memory.attempts) = (None, 0);
+        memory.rounds += 1;
+        let next = backoff::cool_down(memory.rounds, fastrand::f64()).max(retry_after(error));
+        let why = error.why.to_string();
+        self.reporter.publish(&Route::Refused(why.as_str().into()));
+        self.reporter.tell(Happening::Lost { why, next });
+        tokio::select! {
+            () = tokio::time::sleep(next) => {}
+            // The watch speaks again, or the set changed: a sign of life.
+            () = changed(&mut self.pods) => {}
+        }
+        self.close(memory);
+        None
+    }
+
+    /// The way is lost. It is dialled again at once if it had shown that it works; else it was an attempt that failed, for
+    /// a server that takes back what it has granted would be asked without pause.
+    pub(super) async fn lost(&mut self, memory: &mut Memory, way: &Way, why: String) -> Option<Ended> {
+        let pod = &way.pod.id;
+        self.close(memory);
+        memory.stay = Some(pod.clone());
+        if way.tunnel.is_proven() {
+            (memory.attempts, memory.rounds, memory.doubted) = (0, 0, false);
+            memory.troubled = true;
+            let (of, delay) = (backoff::ATTEMPTS, Duration::ZERO);
+            self.reporter.tell(Happening::Reconnecting { pod: pod.clone(), attempt: 0, of, delay, why });
+            return None;
+        }
+        memory.doubted = true;
+        let error = DialError { why: Transient { why }, refusal: None };
+        let Some(delay) = self.another_attempt(memory, pod, &error) else {
+            return self.round_failed(memory, pod, &error).await;
+        };
+        let mut pods = self.pods.clone();
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, pod) => {}
+        }
+        None
+    }
+}
+
+/// Dials a pod; at the start, for no longer than is left.
+async fn dial(
+    site: &Site,
+    pod: &PodId,
+    probe: u16,
+    left: Option<Duration>,
+) -> Result<Arc<Tunnel>, DialError> {
+    let Some(left) = left else { return site.reach(pod, probe).await };
+    let limit = left.max(FIRST_DIAL);
+    let late = |_| Err(DialError::late(limit));
+    timeout(limit, site.reach(pod, probe)).await.unwrap_or_else(late)
+}
+
+/// Waits until `pod` is not the chosen one any more.
+async fn another_is_chosen(
+    pods: &mut watch::Receiver<Snapshot>,
+    chooser: &Chooser,
+    reporter: &Reporter,
+    pod: &PodId,
+) {
+    loop {
+        changed(pods).await;
+        let snapshot = pods.borrow_and_update();
+        let wanted: Vec<Remote> = reporter.ends().iter().map(|end| end.remote.clone()).collect();
+        if chooser.choose(&snapshot.pods, Some(pod), &wanted).is_none_or(|chosen| chosen.id != *pod) {
+            return;
+        }
+    }
+}
+
+/// Rights that are missing will be missing in a second, too.
+fn is_final(error: &DialError) -> bool {
+    error.refusal.as_ref().is_some_and(|refusal| matches!(refusal.status.as_u16(), 401 | 403))
+}
+
+fn retry_after(error: &DialError) -> Duration {
+    let seconds = error.refusal.as_ref().and_then(|refusal| refusal.retry_after).unwrap_or(0);
+    Duration::from_secs(seconds).min(MAX_RETRY_AFTER)
+}
+
+fn unreachable(target: &str, pod: &PodId, error: &DialError) -> Fatal {
+    let name = &pod.name;
+    let whose =
+        if target.ends_with(&format!("pod/{name}")) { String::new() } else { format!(" of {target}") };
+    let fatal = Fatal::new("fwd::tunnel::unreachable", format!("cannot forward to pod {name}{whose}"))
+        .because(&error.why);
+    let Some(refusal) = &error.refusal else {
+        return fatal.help("is the API server reachable? `kubectl port-forward` takes the same way");
+    };
+    let denied = refusal.said.as_ref().and_then(|said| Denied::parse(&said.message));
+    match (refusal.status.as_u16(), denied) {
+        (403, Some(denied)) => fatal.help(denied.help()),
+        (403, None) => fatal.help("ask the cluster's administrator for get and create on pods/portforward"),
+        (401, _) => fatal.help(access::LOG_IN),
+        _ => fatal.help("`kubectl describe pod` shows the pod's state; try again if it was just starting"),
+    }
+}
