@@ -68,12 +68,13 @@ pub(super) async fn save(
     if common.ui.quiet {
         return Ok(0);
     }
-    let count = match count {
-        1 => "1 forward".to_owned(),
-        count => format!("{count} forwards"),
-    };
     let current = if save.auto { ", which is kept current from now on" } else { "" };
-    print(&format!("{count} saved to {path}{current}; 'kubectl fwd up {up}' starts them\n"))
+    let (count, them) = match count {
+        0 => return print(&format!("an empty set saved to {path}{current}\n")),
+        1 => ("1 forward".to_owned(), "it"),
+        count => (format!("{count} forwards"), "them"),
+    };
+    print(&format!("{count} saved to {path}{current}; 'kubectl fwd up {up}' starts {them}\n"))
 }
 
 fn lock(sets: &Sets, common: &Common) -> Result<Lock, Fatal> {

@@ -70,7 +70,7 @@ pub fn requests(tokens: &[Token<'_>]) -> Result<Vec<Request>, Fatal> {
                 "fwd::usage::no_target",
                 "there are ports, but no target to forward them to",
             )
-            .help(format!("name the target first, {EXAMPLE}")));
+            .help(format!("name the target first, for example: kubectl fwd svc/api {}", words(&early))));
         }
         [only] => only.ports.splice(0..0, early).for_each(drop),
         _ if early.is_empty() => {}
@@ -80,7 +80,7 @@ pub fn requests(tokens: &[Token<'_>]) -> Result<Vec<Request>, Fatal> {
                 "fwd::usage::no_target",
                 "there is a port before the first of several targets",
             )
-            .help(format!("write each port behind its target: {first} 8080:80")));
+            .help(format!("write each port behind its target: {first} {}", words(&early))));
         }
     }
     match requests.iter().find(|request| request.ports.is_empty()) {
@@ -96,6 +96,11 @@ pub fn requests(tokens: &[Token<'_>]) -> Result<Vec<Request>, Fatal> {
             })
         }
     }
+}
+
+/// Ports as they were typed.
+fn words(ports: &[PortSpec]) -> String {
+    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// The command that was probably meant by a word that was read as a pod.
@@ -301,6 +306,8 @@ mod tests {
             ("svc/api:80", "ports are words of their own: svc/api 80"),
             ("svc/api 80 other_pod", "pod/other_pod"),
             ("svc/api 0", ":80"),
+            ("8080:81", "kubectl fwd svc/api 8080:81"),
+            ("8080:81 svc/a 1 svc/b 2", "svc/a 8080:81"),
             ("cronjob/x 80", "the kinds are pod, svc,"),
         ] {
             let help =

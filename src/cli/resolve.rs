@@ -286,10 +286,15 @@ pub fn list_format(text: Option<&str>) -> Result<Format, Fatal> {
 }
 
 fn verbosity(text: &str) -> Result<u8, Fatal> {
-    text.parse().map_err(|_| {
-        Fatal::new("fwd::usage::bad_verbosity", format!("-v takes a number, not '{text}'"))
-            .help("0 logs warnings only, 4 what this tool decides, 9 everything")
-    })
+    // A number that is too large asks for everything there is.
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text.parse().unwrap_or(u8::MAX));
+    }
+    // Whoever means "more" without a number has given the target for one.
+    let target = if text.contains('/') { format!(" {text}") } else { String::new() };
+    Err(Fatal::new("fwd::usage::bad_verbosity", format!("-v takes a number, not '{text}'")).help(format!(
+        "write the number behind it, as for kubectl: -v 4{target}\n0 logs warnings only, 4 what this tool decides, 9 everything"
+    )))
 }
 
 /// The addresses of `--address`: lists and repetitions together, each once.

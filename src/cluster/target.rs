@@ -299,7 +299,7 @@ impl Resolved {
                     format!("cannot forward to port {} of service {}", spec.remote, service.service),
                 )
                 .because(why);
-                error = error.help(port_help(service, &spec.remote));
+                error = error.help(port_help(service, spec));
                 return Err(error);
             }
         }
@@ -338,12 +338,16 @@ impl Resolved {
 }
 
 /// What to do about a port that a service lacks, or cannot forward.
-fn port_help(service: &ServicePorts, remote: &Remote) -> String {
-    if let Some(near) = near_port(service, remote) {
+fn port_help(service: &ServicePorts, spec: &PortSpec) -> String {
+    if let Some(near) = near_port(service, &spec.remote) {
         return near;
     }
     match service.ports.iter().find(|port| port.tcp) {
-        Some(port) => format!("for example: kubectl fwd svc/{} {}", service.service, port.number),
+        Some(port) => {
+            // The local end as it was typed: it is not what is wrong.
+            let port = PortSpec { remote: Remote::Number(port.number), ..spec.clone() };
+            format!("for example: kubectl fwd svc/{} {port}", service.service)
+        }
         None => "no port of this service is TCP; forward to a pod and its TCP port instead".to_owned(),
     }
 }
