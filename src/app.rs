@@ -55,6 +55,8 @@ struct Manner {
     /// This is the child of a `--detach`.
     is_child: bool,
     child: Option<Background>,
+    /// Where log lines go, once that is known.
+    log: Option<log::Stderr>,
 }
 
 /// Runs the command line (the program's name left out), and returns the exit status.
@@ -63,8 +65,12 @@ pub fn run(argv: &[OsString]) -> u8 {
     // Until `--color` is understood an error is coloured as the environment has it.
     let look =
         Look { fancy: surroundings.signals.draws(), color: surroundings.signals.decide(When::Auto).stderr };
-    let mut manner = Manner { look, output: Output::Text, is_child: false, child: None };
-    match command(argv, surroundings, &mut manner) {
+    let mut manner = Manner { look, output: Output::Text, is_child: false, child: None, log: None };
+    let ended = command(argv, surroundings, &mut manner);
+    if let Some(log) = &manner.log {
+        log.settle(process::LAST_WORDS);
+    }
+    match ended {
         Ok(status) => status,
         Err(fatal) => {
             manner.tell(&fatal);
@@ -81,7 +87,12 @@ impl Manner {
         self.look.color = common.ui.colors.stderr;
         self.output = common.ui.output;
         if !self.is_child {
-            log::install(common.ui.verbosity, common.ui.colors.stderr, BoxMakeWriter::new(io::stderr));
+            self.log = log::Stderr::open().ok();
+            let to = self.log.clone().map_or_else(
+                || BoxMakeWriter::new(io::stderr),
+                |stderr| BoxMakeWriter::new(move || stderr.clone()),
+            );
+            log::install(common.ui.verbosity, common.ui.colors.stderr, to);
         }
     }
 

@@ -31,7 +31,7 @@ use crate::{
     error::{Fatal, plain},
     model::forward::PortForward,
     ui::{
-        Output, Settings,
+        Output, Settings, color,
         door::{Door, Stream},
         escape, json,
         report::{self, Look},
@@ -220,7 +220,7 @@ impl Background {
 
     /// One more line of text.
     pub(super) fn say(&self, text: &str) {
-        let _ = writeln!(self.log.clone(), "{text}");
+        let _ = writeln!(self.log.clone(), "{}", color::bare(text));
         self.tell(&Word::Err(text.to_owned()));
     }
 
@@ -264,10 +264,11 @@ impl Write for Both {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line).trim_end_matches('\n').to_owned();
         self.background.tell(&match self.stream {
-            Stream::Out => Word::Out(text),
-            Stream::Err => Word::Err(text),
+            Stream::Out => Word::Out(text.clone()),
+            Stream::Err => Word::Err(text.clone()),
         });
-        self.background.log.write_all(line)?;
+        // Colours are for the terminal that waits for us; the file is for whatever shows it later.
+        writeln!(self.background.log, "{}", color::bare(&text))?;
         Ok(line.len())
     }
 

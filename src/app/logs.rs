@@ -2,7 +2,12 @@
 
 use std::{fs, io, path::PathBuf, time::Duration};
 
-use tokio::time::sleep;
+use futures_util::FutureExt as _;
+use tokio::{
+    io::AsyncReadExt as _,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 use super::{manage::find, process::no_start, put, signals::Signals};
 use crate::{
@@ -10,33 +15,92 @@ use crate::{
     control::{
         log::Tail,
         pick::pick,
-        place::{Place, Reached, Socket},
+        place::{Place, Reached, Socket, Stream},
     },
     error::{Fatal, plain},
     model::forward::ForwardId,
+    ui::escape,
 };
 
 /// How often a log is looked at that is followed: soon enough for a person.
 const PACE: Duration = Duration::from_millis(250);
 
+/// How long a process may take to accept a connection. One that takes longer is there, and hangs.
+const ACCEPT: Duration = Duration::from_secs(1);
+
 /// Prints the log of the process that has the forward, or had it.
 pub(super) async fn logs(place: &Place, logs: &args::Logs, common: &Common) -> Result<u8, Fatal> {
     let (path, socket) = locate(place, &logs.forward, common).await?;
     let mut signals = Signals::listen().map_err(|error| no_start("listening for Ctrl-C", &error))?;
-    let mut tail = Tail::of(path.clone());
+    let mut process = socket.filter(|_| logs.follow).map(Process::of);
+    let (mut tail, mut cut, mut ended) = (Tail::of(path.clone()), Vec::new(), false);
     loop {
-        // Asked first: what it says last is printed.
-        let alive = match &socket {
-            Some(socket) if logs.follow => matches!(socket.connect().await, Ok(Reached::Stream(_))),
-            _ => false,
+        // Asked first, and looked at once more after it: what it says last is printed.
+        let over = ended || process.is_none();
+        if let Some(process) = &mut process {
+            ended = !process.is_there().await;
+        }
+        let new = match tail.more() {
+            // Whoever moves logs away makes a new one in a moment.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !over => Vec::new(),
+            more => more.map_err(|error| unreadable(&path, &error))?,
         };
-        let new = tail.more().map_err(|error| unreadable(&path, &error))?;
-        if !put(&new)? || !alive {
+        let text = shown(&mut cut, new);
+        // A pager that does not read holds up the writing, and nobody's Ctrl-C.
+        let printed = tokio::select! {
+            printed = spawn_blocking(move || put(text.as_bytes())) => printed.unwrap_or(Ok(true))?,
+            _ = signals.next() => return Ok(0),
+        };
+        if !printed || over {
             return Ok(0);
         }
         tokio::select! {
             () = sleep(PACE) => {}
             _ = signals.next() => return Ok(0),
+        }
+    }
+}
+
+/// The log as a terminal may show it. A character of which only a part is written yet waits in `cut` for its rest.
+fn shown(cut: &mut Vec<u8>, new: Vec<u8>) -> String {
+    cut.extend(new);
+    let rest = match str::from_utf8(cut) {
+        Err(error) if error.error_len().is_none() => cut.split_off(error.valid_up_to()),
+        _ => Vec::new(),
+    };
+    let whole = std::mem::replace(cut, rest);
+    escape::lines(&String::from_utf8_lossy(&whole)).into_owned()
+}
+
+/// The process whose log is followed.
+struct Process {
+    socket: Socket,
+    /// A connection, which ends with it.
+    stream: Option<Stream>,
+}
+
+impl Process {
+    fn of(socket: Socket) -> Self {
+        Self { socket, stream: None }
+    }
+
+    async fn is_there(&mut self) -> bool {
+        if let Some(stream) = &mut self.stream {
+            // It says nothing unasked: there is something to read when the connection is over.
+            if stream.read(&mut [0]).now_or_never().is_none() {
+                return true;
+            }
+            self.stream = None;
+        }
+        // Our seat may have been given to another client, so it is asked for anew.
+        match timeout(ACCEPT, self.socket.connect()).await {
+            Ok(Ok(Reached::Dead)) => false,
+            Ok(Ok(Reached::Stream(stream))) => {
+                self.stream = Some(stream);
+                true
+            }
+            // It is stopped, or has too many clients for the moment.
+            Ok(Err(_)) | Err(_) => true,
         }
     }
 }
@@ -83,4 +147,20 @@ fn none(word: &str, unknown: &Fatal) -> Fatal {
 
 fn unreadable(path: &std::path::Path, error: &io::Error) -> Fatal {
     Fatal::new("fwd::logs::unreadable", format!("{} cannot be read", path.display())).because(plain(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn harmless_and_whole() {
+        let mut cut = Vec::new();
+        let bytes = "a\u{1b}[2J\n\u{202e}ü\n".as_bytes();
+        let (one, two) = bytes.split_at(bytes.len() - 2);
+        let mut text = shown(&mut cut, one.to_vec());
+        text.push_str(&shown(&mut cut, two.to_vec()));
+        assert_eq!(text, "a\\u{1b}[2J\n\\u{202e}ü\n");
+        assert_eq!(shown(&mut cut, vec![b'x', 0xff, b'y']), "x\u{fffd}y");
+    }
 }

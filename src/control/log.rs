@@ -1,13 +1,18 @@
 //! The log of a process in the background: every line it would have printed, with the time, in a file of bounded size.
+//!
+//! Nobody waits for the log, and nothing ends with it. Lines that cannot be written, to a disk that is full, are counted,
+//! and the count is written once writing works again. A file that was moved or removed is begun anew.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use jiff::{Timestamp, Unit};
+
+use crate::error::plain;
 
 /// The largest a log gets: weeks of a forward's ordinary life, and nothing to a disk.
 pub const MAX_BYTES: u64 = 1024 * 1024;
@@ -24,20 +29,15 @@ struct Inner {
     file: File,
     /// A line begins with the next byte.
     fresh: bool,
+    /// Writes that failed, each about a line, and why the last one did.
+    lost: Option<(u64, String)>,
 }
 
 impl Log {
     /// Begins a new one, which nobody else may read.
     pub fn begin(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.create_new(true).read(true).append(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        Ok(Self(Arc::new(Mutex::new(Inner {
-            path: path.to_owned(),
-            file: options.open(path)?,
-            fresh: true,
-        }))))
+        let inner = Inner { path: path.to_owned(), file: open(path, true)?, fresh: true, lost: None };
+        Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -46,22 +46,27 @@ impl Log {
     }
 }
 
+/// Opens a log to append to it. Nothing of that name is followed elsewhere.
+fn open(path: &Path, new: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).create_new(new).read(true).append(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options.open(path)
+}
+
 impl Write for Log {
+    /// Always takes all of it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut inner = self.lock();
-        let mut text = Vec::with_capacity(bytes.len() + 32);
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if inner.fresh {
-                let now = Timestamp::now().round(Unit::Millisecond).unwrap_or_default();
-                write!(text, "{now} ")?;
-            }
-            text.extend_from_slice(line);
-            inner.fresh = line.ends_with(b"\n");
+        if let Err(error) = inner.append(bytes) {
+            let count = inner.lost.as_ref().map_or(0, |(count, _)| *count);
+            inner.lost = Some((count + 1, plain(&error)));
         }
-        inner.file.write_all(&text)?;
-        if inner.fresh {
-            inner.shorten()?;
-        }
+        inner.fresh = bytes.ends_with(b"\n");
         Ok(bytes.len())
     }
 
@@ -71,6 +76,44 @@ impl Write for Log {
 }
 
 impl Inner {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let now = Timestamp::now().round(Unit::Millisecond).unwrap_or_default();
+        let mut text = Vec::with_capacity(bytes.len() + 32);
+        if self.fresh {
+            self.follow_the_path();
+        }
+        if let Some((count, why)) = &self.lost {
+            // What was written last may have ended within a line.
+            write!(text, "\n{now} ({count} lines could not be written: {why})\n")?;
+        }
+        let mut fresh = self.fresh || self.lost.is_some();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if fresh {
+                write!(text, "{now} ")?;
+            }
+            text.extend_from_slice(line);
+            fresh = line.ends_with(b"\n");
+        }
+        self.file.write_all(&text)?;
+        self.lost = None;
+        if fresh { self.shorten() } else { Ok(()) }
+    }
+
+    /// Goes on in a new file where ours was moved away or removed, as programs that rotate logs do: under its name is
+    /// where it is looked for.
+    fn follow_the_path(&mut self) {
+        let there = fs::symlink_metadata(&self.path);
+        let moved = match (&there, self.file.metadata()) {
+            (Err(error), _) => error.kind() == io::ErrorKind::NotFound,
+            (Ok(there), Ok(own)) => !is_same(there, &own),
+            (Ok(_), Err(_)) => false,
+        };
+        // Where that cannot be, what we have is better than nothing.
+        if moved && let Ok(file) = open(&self.path, there.is_err()) {
+            self.file = file;
+        }
+    }
+
     /// Cuts off the older part of a log that is too large. In place: others have the same file open, to write to it or
     /// to follow it.
     fn shorten(&mut self) -> io::Result<()> {
@@ -79,13 +122,25 @@ impl Inner {
             return Ok(());
         }
         let mut rest = Vec::new();
-        self.file.seek(SeekFrom::Start(length - KEPT_BYTES))?;
-        self.file.read_to_end(&mut rest)?;
+        self.file.seek(SeekFrom::Start(length.saturating_sub(KEPT_BYTES)))?;
+        Read::by_ref(&mut self.file).take(KEPT_BYTES).read_to_end(&mut rest)?;
         let line = rest.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         // On Windows the right to append is not the right to cut.
-        OpenOptions::new().write(true).open(&self.path)?.set_len(0)?;
+        self.file.set_len(0).or_else(|_| OpenOptions::new().write(true).open(&self.path)?.set_len(0))?;
         self.file.write_all(&rest[line..])
     }
+}
+
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// A file's number is not to be had there. One that is open is hardly ever moved.
+#[cfg(windows)]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
 }
 
 /// Reads a log as it grows.
@@ -93,13 +148,17 @@ impl Inner {
 pub struct Tail {
     path: PathBuf,
     read: u64,
-    /// The last line that was read, to find the place again in a log that was shortened. Its time makes it unlike all
-    /// others.
+    /// The end of what was read, from the beginning of its last line on, or as much of that as is remembered. Where it
+    /// does not stand at its place any more the log was cut, and by it the place is found again: a line's time makes
+    /// it unlike all others.
     last: Vec<u8>,
 }
 
-/// The longest line that is found again; behind a longer one a shortened log is read from its beginning.
+/// The most that is remembered of a line.
 const REMEMBERED: usize = 16 * 1024;
+
+/// The most that is read of a log: all of it, whatever is written meanwhile.
+const MAX_READ: u64 = 2 * MAX_BYTES;
 
 impl Tail {
     /// From the beginning.
@@ -111,25 +170,42 @@ impl Tail {
     pub fn more(&mut self) -> io::Result<Vec<u8>> {
         let mut file = File::open(&self.path)?;
         let mut new = Vec::new();
-        if file.metadata()?.len() < self.read {
-            file.read_to_end(&mut new)?;
+        if self.goes_on_in(&mut file)? {
+            file.seek(SeekFrom::Start(self.read))?;
+            self.read += file.take(MAX_READ).read_to_end(&mut new)? as u64;
+        } else {
+            // Cut, or another file of that name. What of it was read before ends with the line that was read last.
+            file.seek(SeekFrom::Start(0))?;
+            file.take(MAX_READ).read_to_end(&mut new)?;
             self.read = new.len() as u64;
             let place = |window: &[u8]| window == self.last.as_slice();
             if let Some(at) = new.windows(self.last.len().max(1)).rposition(place) {
                 new.drain(..at + self.last.len());
+            } else {
+                self.last.clear();
             }
-        } else {
-            file.seek(SeekFrom::Start(self.read))?;
-            self.read += file.read_to_end(&mut new)? as u64;
         }
-        self.last.extend_from_slice(&new);
+        self.remember(&new);
+        Ok(new)
+    }
+
+    /// Whether what was read last is still at its place.
+    fn goes_on_in(&self, file: &mut File) -> io::Result<bool> {
+        let length = self.last.len() as u64;
+        if file.metadata()?.len() < self.read {
+            return Ok(false);
+        }
+        let mut there = Vec::new();
+        file.seek(SeekFrom::Start(self.read.saturating_sub(length)))?;
+        file.take(length).read_to_end(&mut there)?;
+        Ok(there == self.last)
+    }
+
+    fn remember(&mut self, new: &[u8]) {
+        self.last.extend_from_slice(new);
         let before = self.last.len().saturating_sub(1);
         let line = self.last[..before].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        self.last.drain(..line);
-        if self.last.len() > REMEMBERED {
-            self.last.clear();
-        }
-        Ok(new)
+        self.last.drain(..line.max(self.last.len().saturating_sub(REMEMBERED)));
     }
 }
 
@@ -191,6 +267,79 @@ mod tests {
         let counts = String::from_utf8(seen).unwrap();
         let counts: Vec<_> = counts.lines().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
         assert_eq!(counts, (0..300).map(|count| count.to_string()).collect::<Vec<_>>());
+        fs::remove_file(path).unwrap();
+    }
+
+    /// A disk that is full for a while costs the lines of that while, and no others.
+    #[test]
+    fn a_failed_write_is_not_the_end() {
+        let path = path();
+        let mut log = Log::begin(&path).unwrap();
+        writeln!(log, "before").unwrap();
+        // This one cannot be written to.
+        let good = std::mem::replace(&mut log.lock().file, File::open(&path).unwrap());
+        writeln!(log, "lost").unwrap();
+        writeln!(log, "lost as well").unwrap();
+        log.lock().file = good;
+        writeln!(log, "after").unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(" (2 lines could not be written: "), "{text}");
+        assert!(
+            text.contains("Z before\n") && text.ends_with("Z after\n") && !text.contains("Z lost"),
+            "{text}"
+        );
+        fs::remove_file(path).unwrap();
+    }
+
+    /// Removed, or moved with another in its place: what is written is where it is looked for.
+    #[cfg(unix)]
+    #[test]
+    fn it_follows_its_path() {
+        let (path, old) = (path(), path());
+        let mut log = Log::begin(&path).unwrap();
+        let mut tail = Tail::of(path.clone());
+        let mut seen = |log: &mut Log, word: &str| {
+            writeln!(log, "{word}").unwrap();
+            String::from_utf8(tail.more().unwrap()).unwrap()
+        };
+        assert!(seen(&mut log, "one").ends_with(" one\n"));
+        fs::remove_file(&path).unwrap();
+        assert!(seen(&mut log, "two").ends_with(" two\n"));
+        fs::rename(&path, &old).unwrap();
+        fs::write(&path, "").unwrap();
+        let three = seen(&mut log, "three");
+        assert!(three.ends_with(" three\n") && three.lines().count() == 1, "{three}");
+        fs::remove_file(path).unwrap();
+        fs::remove_file(old).unwrap();
+    }
+
+    /// A log that was cut and has grown past the place since is not taken for one that only grew.
+    #[test]
+    fn a_tail_notices_a_cut() {
+        let path = path();
+        let mut tail = Tail::of(path.clone());
+        fs::write(&path, "1 one\n2 two\n").unwrap();
+        assert_eq!(tail.more().unwrap(), b"1 one\n2 two\n");
+        assert_eq!(tail.more().unwrap(), b"");
+        for (there, new) in [
+            ("3 three, which is longer\n4 four\n", "3 three, which is longer\n4 four\n"),
+            (
+                "4 four\n5 five, which makes it longer than it was before\n",
+                "5 five, which makes it longer than it was before\n",
+            ),
+            ("", ""),
+            ("6 six\n", "6 six\n"),
+            ("7 se", "7 se"),
+            ("7 seven\n", "ven\n"),
+        ] {
+            fs::write(&path, there).unwrap();
+            assert_eq!(String::from_utf8(tail.more().unwrap()).unwrap(), new);
+        }
+        let long = format!("8 {}\n", "x".repeat(3 * REMEMBERED));
+        fs::write(&path, &long).unwrap();
+        assert_eq!(tail.more().unwrap(), long.as_bytes());
+        fs::write(&path, format!("{}9\n", &long[100..])).unwrap();
+        assert_eq!(tail.more().unwrap(), b"9\n", "by its end it is known");
         fs::remove_file(path).unwrap();
     }
 }

@@ -64,9 +64,27 @@ pub fn paint(on: bool, text: &str, style: Style) -> String {
     if on { text.style(style).to_string() } else { text.to_owned() }
 }
 
+/// The text without what [`paint`] adds, for a file.
+pub fn bare(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+        out.push_str(rest.strip_prefix('m').unwrap_or(rest));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bare_is_what_was_painted() {
+        let painted =
+            paint(true, "x", Style::new().red().bold()) + " y " + &paint(true, "z", Style::new().yellow());
+        assert_eq!((bare(&painted).as_str(), bare("x y").as_str()), ("x y z", "x y"));
+    }
 
     #[test]
     fn one_decision() {

@@ -3,7 +3,8 @@
 //! A terminal that is paused (Ctrl-S), or a pipe that nobody reads, blocks whoever writes to it. So a thread of its own
 //! writes, and the rest of the program only hands lines over: it never waits, and a line too many is counted and left
 //! out. A closed stream (a script that read its `Forwarding from` line and went on) ends the writing to that stream and
-//! nothing else.
+//! nothing else. Any other failure, a full disk, costs the lines that it hits; once writing works again they are counted
+//! on stderr.
 
 use std::{
     io::{self, Write},
@@ -11,6 +12,8 @@ use std::{
     thread,
     time::Duration,
 };
+
+use crate::error::plain;
 
 /// Lines that may wait for a slow terminal.
 const WAITING: usize = 1024;
@@ -52,8 +55,16 @@ impl Door {
             let (mut out, mut err) = (Writer::new(out), Writer::new(err));
             for item in waiting {
                 match item {
-                    Item::Line(Stream::Out, text) => out.line(&text),
-                    Item::Line(Stream::Err, text) => err.line(&text),
+                    Item::Line(Stream::Out, text) => {
+                        if let Some(lost) = out.line(&text) {
+                            err.line(&lost.told("stdout"));
+                        }
+                    }
+                    Item::Line(Stream::Err, text) => {
+                        if let Some(lost) = err.line(&text) {
+                            err.line(&lost.told("stderr"));
+                        }
+                    }
                     Item::Mark(reached) => _ = reached.try_send(()),
                 }
             }
@@ -94,21 +105,66 @@ impl Door {
 /// A stream, until it is closed by its reader.
 struct Writer<W> {
     to: Option<W>,
+    lost: Option<Lost>,
+    /// The last line is there in part: the next one begins with a line break.
+    torn: bool,
+}
+
+/// Lines that could not be written, and why not.
+struct Lost {
+    count: u64,
+    why: String,
+}
+
+impl Lost {
+    fn told(&self, stream: &str) -> String {
+        format!("({} lines could not be written to {stream}: {})", self.count, self.why)
+    }
 }
 
 impl<W: Write> Writer<W> {
     fn new(to: W) -> Self {
-        Self { to: Some(to) }
+        Self { to: Some(to), lost: None, torn: false }
     }
 
-    fn line(&mut self, text: &str) {
-        let Some(to) = &mut self.to else { return };
+    /// Writes a line, and returns what was lost before it, if there was something.
+    fn line(&mut self, text: &str) -> Option<Lost> {
+        let to = self.to.as_mut()?;
         // One write a line: others may write to the same terminal.
-        let line = format!("{text}\n");
-        if to.write_all(line.as_bytes()).and_then(|()| to.flush()).is_err() {
-            self.to = None;
+        let line = format!("{}{text}\n", if self.torn { "\n" } else { "" });
+        let (written, ended) = write_all(to, line.as_bytes());
+        match ended.and_then(|()| to.flush()) {
+            Ok(()) => {
+                self.torn = false;
+                self.lost.take()
+            }
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.to = None;
+                None
+            }
+            Err(error) => {
+                self.torn |= written > 0;
+                let lost = self.lost.get_or_insert(Lost { count: 0, why: String::new() });
+                lost.count += 1;
+                lost.why = plain(&error);
+                None
+            }
         }
     }
+}
+
+/// Writes all of it, or says how much of it was written.
+fn write_all(to: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match to.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
 }
 
 #[cfg(test)]
@@ -161,6 +217,37 @@ pub(super) mod tests {
         assert_eq!(err.text(), "one\ntwo\n");
         assert!(door.close(SOON));
         assert_eq!(err.text(), "one\ntwo\n");
+    }
+
+    /// A disk that is full for a while: of what is written then, only the first bytes find room.
+    struct Full(Seen, Arc<Mutex<Vec<usize>>>);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self.1.lock().unwrap().pop() {
+                None => self.0.write(bytes),
+                Some(0) => Err(io::ErrorKind::StorageFull.into()),
+                Some(room) => self.0.write(&bytes[..room]),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_failed_write_costs_its_line_and_no_more() {
+        let (out, err) = (Seen::default(), Seen::default());
+        // The first line is torn, the second not written at all.
+        let room = Arc::new(Mutex::new(vec![0, 0, 2]));
+        let mut door = Door::to(Full(out.clone(), room), err.clone()).unwrap();
+        for text in ["first", "second", "third", "fourth"] {
+            door.say(Stream::Out, text.into());
+        }
+        assert!(door.close(SOON));
+        assert_eq!(out.text(), "fi\nthird\nfourth\n");
+        assert!(err.text().starts_with("(2 lines could not be written to stdout: "), "{}", err.text());
     }
 
     /// A paused terminal: every write waits for a permit.

@@ -4,7 +4,7 @@
 //! cursor, retitle the window or forge lines; bidirectional overrides and invisible characters could make one name
 //! look like another.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// The text on one line, with everything that is not plainly visible spelled out.
 pub fn line(text: &str) -> Cow<'_, str> {
@@ -28,6 +28,26 @@ pub fn in_place(text: &str) -> String {
         }
         out
     })
+}
+
+/// JSON with the same characters written as its own escapes: it means the same to a program, and is harmless to a
+/// terminal. Outside of its strings JSON has no such characters but line breaks.
+pub fn json(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| c != '\n' && !is_harmless(c);
+    if !text.contains(harmful) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
+        if harmful(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+        out
+    }))
 }
 
 fn escaped(text: &str, harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -60,6 +80,17 @@ pub fn is_harmless(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_stays_what_it_is() {
+        let values = ["a\u{1b}[2J", "\u{9b}31m\u{7f}", "\u{202e}x\u{e0041}", "größer ✓ \"\\", "a\nb\tc"];
+        let text = serde_json::to_string_pretty(&values).unwrap();
+        let safe = json(&text);
+        assert!(safe.chars().all(|c| c == '\n' || is_harmless(c)), "{safe}");
+        assert!(safe.contains("größer ✓") && safe.contains("\\u009b31m") && safe.contains("\\udb40\\udc41"));
+        assert_eq!(serde_json::from_str::<Vec<String>>(&safe).unwrap(), values);
+        assert!(matches!(json("[\"a\"]"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn harm_is_spelled_out() {

@@ -8,6 +8,7 @@ use tokio::sync::broadcast;
 
 use super::{
     door::{Door, Stream},
+    escape,
     wording::{self, Gravity},
 };
 use crate::{
@@ -87,14 +88,19 @@ fn show(door: &mut Door, event: &Event, quiet: bool) {
 fn say(door: &mut Door, message: &impl Serialize) {
     // Text, numbers and names: there is nothing in a message that JSON could not hold.
     if let Ok(text) = serde_json::to_string(message) {
-        door.say(Stream::Out, text);
+        door.say(Stream::Out, escape::json(&text).into_owned());
     }
+}
+
+fn text(message: &impl Serialize) -> String {
+    let text = serde_json::to_string(message).unwrap_or_default();
+    escape::json(&text).into_owned()
 }
 
 /// That it goes on in the background, as an event.
 pub fn detached(pid: Option<u32>, ids: &[ForwardId], log: &Path) -> String {
     let detached = Beside::Detached { at: Timestamp::now(), pid, ids, log };
-    serde_json::to_string(&detached).unwrap_or_default()
+    text(&detached)
 }
 
 /// The error that ends the command, as an event.
@@ -116,7 +122,7 @@ pub fn error(fatal: &Fatal) -> String {
         help: fatal.advice(),
         places: places.collect(),
     };
-    serde_json::to_string(&error).unwrap_or_default()
+    text(&error)
 }
 
 #[cfg(test)]
@@ -138,7 +144,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     fn pod() -> PodId {
-        PodId { namespace: "n".into(), name: "api-1\u{1b}".into(), uid: "u".into() }
+        PodId { namespace: "n".into(), name: "api-1\u{1b}\u{9b}".into(), uid: "u".into() }
     }
 
     /// One of each kind.
@@ -181,6 +187,7 @@ mod tests {
         let out = Seen::default();
         let door = Door::to(out.clone(), Seen::closed()).unwrap();
         assert!(run(&mut events, door, quiet, pending()).await.close(SOON));
+        assert!(!out.text().contains(['\u{1b}', '\u{9b}']), "a terminal may show it");
         out.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -189,7 +196,7 @@ mod tests {
         let lines = shown(all(), false).await;
         assert_eq!(lines.len(), all().len() * 2);
         assert_eq!((&lines[0]["id"], &lines[1]["id"]), (&json!("aaaaaa"), &json!("baaaaa")));
-        assert_eq!(lines[2]["pod"], "api-1\u{1b}", "programs get names as they are");
+        assert_eq!(lines[2]["pod"], "api-1\u{1b}\u{9b}", "programs get names as they are");
         let quiet: Vec<_> = shown(all(), true).await;
         let quiet: BTreeSet<_> = quiet.iter().map(|line| line["event"].as_str().unwrap()).collect();
         assert_eq!(quiet, BTreeSet::from(["connection_failed", "lost"]));

@@ -32,7 +32,9 @@ pub fn render(forwards: &[PortForward], format: Format, now: Timestamp, color: b
         Format::Table => table(forwards, now, false, color),
         Format::Wide => table(forwards, now, true, color),
         // Of plain strings and numbers: it cannot fail.
-        Format::Json => serde_json::to_string_pretty(forwards).map(|text| text + "\n").unwrap_or_default(),
+        Format::Json => serde_json::to_string_pretty(forwards)
+            .map(|text| escape::json(&text).into_owned() + "\n")
+            .unwrap_or_default(),
         Format::Name => forwards.iter().fold(String::new(), |mut out, one| {
             let _ = writeln!(out, "{}", one.id);
             out
@@ -208,9 +210,10 @@ mod tests {
 
     #[test]
     fn for_programs() {
-        let all = [forward("svc/api")];
+        let all = [PortForward { last_error: Some("\u{9b}2J \u{202e}".into()), ..forward("svc/api") }];
         assert_eq!(render(&all, Format::Name, at(0), true), "aaaaaa\n");
         let json = render(&all, Format::Json, at(0), true);
+        assert!(json.contains("\\u009b2J \\u202e") && json.is_ascii(), "{json}");
         assert_eq!(serde_json::from_str::<Vec<PortForward>>(&json).unwrap(), all);
         assert_eq!(render(&[], Format::Json, at(0), true), "[]\n");
         assert_eq!(render(&[], Format::Table, at(0), true), "");

@@ -3,9 +3,31 @@
 //! At every level only targets are let through whose lines are known to hold no header and no body: tokens travel in
 //! headers. Our own crate never logs one; hyper and kube log theirs at `trace`, which is never switched on.
 
-use tracing::{Level, level_filters::LevelFilter};
+use std::{
+    fmt,
+    io::{self, Write},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use owo_colors::Style;
+use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
-    filter::Targets, fmt::writer::BoxMakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    filter::Targets,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{self, Writer},
+        writer::BoxMakeWriter,
+    },
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
+
+use super::{
+    color::paint,
+    door::{Door, Stream},
+    escape,
 };
 
 const OURS: &str = "kubectl_fwd";
@@ -26,14 +48,126 @@ pub fn filter(verbosity: u8) -> Targets {
 
 /// Switches the log on for the process. A second call changes nothing.
 pub fn install(verbosity: u8, color: bool, to: BoxMakeWriter) {
+    let plain = format::format().with_ansi(false).with_target(verbosity >= 4);
     // Left to itself it writes to stdout, and in colour even to a pipe.
-    let layer = tracing_subscriber::fmt::layer().with_writer(to).with_ansi(color).with_target(verbosity >= 4);
+    let layer = tracing_subscriber::fmt::layer().with_writer(to).with_ansi(false);
+    let layer = layer.event_format(OneLine { plain, color });
     let _ = tracing_subscriber::registry().with(layer).with(filter(verbosity)).try_init();
+}
+
+/// An event as one line that a terminal shows as it is: pods' names, servers' words and what else is logged may come from
+/// anywhere. So every line is escaped as a whole, and coloured only then.
+struct OneLine {
+    plain: format::Format,
+    color: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for OneLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.plain.format_event(context, Writer::new(&mut line), event)?;
+        let line = escape::line(line.trim_end_matches('\n'));
+        let level = event.metadata().level();
+        // In front of it stands the time alone, in which no level is written.
+        match line.split_once(level.as_str()).filter(|_| self.color) {
+            Some((time, rest)) => {
+                let time = paint(true, time, Style::new().dimmed());
+                let level = paint(true, level.as_str(), style(*level));
+                writeln!(writer, "{time}{level}{rest}")
+            }
+            None => writeln!(writer, "{line}"),
+        }
+    }
+}
+
+fn style(level: Level) -> Style {
+    match level {
+        Level::ERROR => Style::new().red(),
+        Level::WARN => Style::new().yellow(),
+        Level::INFO => Style::new().green(),
+        Level::DEBUG => Style::new().blue(),
+        Level::TRACE => Style::new().purple(),
+    }
+}
+
+/// Writes log lines to stderr without ever waiting for it: a terminal that is paused, or a pipe that nobody reads, would
+/// hold up every forward otherwise.
+#[derive(Clone)]
+pub struct Stderr(Arc<Mutex<Door>>);
+
+impl Stderr {
+    /// The process's own.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self::of(Door::open()?))
+    }
+
+    fn of(door: Door) -> Self {
+        Self(Arc::new(Mutex::new(door)))
+    }
+
+    /// Waits until what was logged so far is written, at most this long.
+    pub fn settle(&self, at_most: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).settle(at_most);
+    }
+}
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line).trim_end_matches('\n').to_owned();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).say(Stream::Err, text);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::door::tests::Seen;
+
+    /// What is written of one event that has all kinds of harm in it.
+    fn logged(color: bool) -> String {
+        let seen = Seen::default();
+        let stderr = Stderr::of(Door::to(Seen::default(), seen.clone()).unwrap());
+        let to = stderr.clone();
+        let plain = format::format().with_ansi(false);
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false);
+        let layer =
+            layer.with_writer(BoxMakeWriter::new(move || to.clone())).event_format(OneLine { plain, color });
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let span = tracing::info_span!("span", pod = "p\u{9b}2J");
+            let _entered = span.enter();
+            let why = "a\u{1b}[2J\u{9b}31m\u{202e}\u{7f}\r\nforged";
+            tracing::warn!(why, error = %why, debug = ?why, "it {why}");
+        });
+        stderr.settle(Duration::from_secs(10));
+        seen.text()
+    }
+
+    #[test]
+    fn a_line_is_harmless_and_one() {
+        let text = logged(false);
+        assert!(text.ends_with('\n') && text.lines().count() == 1, "{text:?}");
+        assert!(text.trim_end_matches('\n').chars().all(escape::is_harmless), "{text:?}");
+        assert!(text.contains(" WARN span{") && text.contains("forged"), "{text:?}");
+        // Ours are the colours of the time and the level, and no others.
+        let colored = logged(true);
+        assert_eq!(colored.matches('\u{1b}').count(), 4, "{colored:?}");
+        assert!(colored.contains("\u{1b}[33mWARN\u{1b}[0m"), "{colored:?}");
+        assert!(!colored.contains(['\u{9b}', '\u{202e}']), "{colored:?}");
+    }
 
     #[test]
     fn what_is_let_through() {
