@@ -14,6 +14,7 @@ mod save;
 mod serve;
 mod signals;
 mod stdio;
+mod trust;
 mod up;
 
 use std::{
@@ -84,6 +85,7 @@ impl Manner {
     fn begin(&mut self, common: &mut Common) {
         // Nobody answers questions in the background, whatever stdin is.
         common.environment.stdin_is_terminal &= !self.is_child;
+        common.can_ask &= !self.is_child;
         self.look.color = common.ui.colors.stderr;
         self.output = common.ui.output;
         if !self.is_child {
@@ -126,7 +128,7 @@ fn command(argv: &[OsString], surroundings: Surroundings, manner: &mut Manner) -
             let mut config = resolve::resolve(*typed, surroundings)?;
             manner.begin(&mut config.common);
             if detach && !manner.is_child {
-                return run_async(background::detach(system.program, argv, false, config.common.ui));
+                return run_async(background::detach(system.program, &[], argv, false, config.common.ui));
             }
             forward(Work::from(config), &system, manner)
         }
@@ -140,7 +142,9 @@ fn command(argv: &[OsString], surroundings: Surroundings, manner: &mut Manner) -
             manner.begin(&mut common);
             if up.detach && !manner.is_child {
                 let reads_stdin = up::reads_stdin(&up);
-                return run_async(background::detach(system.program, argv, reads_stdin, common.ui));
+                let consents = up::consent(&up, &common, system.sets().as_ref())?;
+                let flags = if consents { &[background::TRUST][..] } else { &[] };
+                return run_async(background::detach(system.program, flags, argv, reads_stdin, common.ui));
             }
             let work = up::work(&up, common, system.sets().as_ref())?;
             forward(work, &system, manner)

@@ -4,10 +4,12 @@
 //! hands over what it has to say, over a pipe, so that people see what they would have seen; from then on it only writes
 //! its log. An error before that is the command's own error.
 
+mod words;
+
 use std::{
     ffi::OsString,
     fs,
-    io::{self, Stdout, Write},
+    io::{self, Write},
     panic,
     path::{Path, PathBuf},
     process::Stdio,
@@ -15,13 +17,13 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    io::AsyncReadExt as _,
     process::{Child, Command},
-    time::timeout,
+    time::{interval, timeout},
 };
 
+use self::words::{BEAT, Hand, Heard, Word, Words};
 use super::{
     process::{INTERRUPTED, LAST_WORDS, no_start},
     signals::Signals,
@@ -41,6 +43,9 @@ use crate::{
 /// The flag that makes the child one. It stands in front of everything that was typed.
 const FLAG: &str = "--in-background";
 
+/// The flag of a set that the user has consented to, here where there is somebody to ask.
+pub(super) const TRUST: &str = "--trust";
+
 /// Logs of processes that are gone: those of the last days, at a megabyte at most each.
 const KEPT: usize = 16;
 
@@ -50,23 +55,10 @@ const END: Duration = Duration::from_secs(5);
 /// How much is shown of what a child said that died without a word of farewell.
 const LAST_SAID: u64 = 4096;
 
-/// What the child hands over: one a line, as JSON.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Word {
-    Out(String),
-    Err(String),
-    /// All of it works, and the child lets go.
-    Works {
-        forwards: Vec<PortForward>,
-        log: PathBuf,
-    },
-    Failed(Fatal),
-}
-
 /// Starts `program` once more with these words, and stays until it works.
 pub(super) async fn detach(
     program: Option<PathBuf>,
+    flags: &[&str],
     argv: &[OsString],
     reads_stdin: bool,
     ui: Settings,
@@ -78,7 +70,7 @@ pub(super) async fn detach(
         Fatal::new("fwd::background::start", what).because("the system does not tell where this program is")
     })?;
     let mut command = Command::new(program);
-    command.arg(FLAG).args(argv).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg(FLAG).args(flags).args(argv).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.stdin(if reads_stdin { Stdio::inherit() } else { Stdio::null() });
     system::without_terminal(&mut command);
     let mut child = command.spawn().map_err(|error| {
@@ -87,42 +79,62 @@ pub(super) async fn detach(
             .help("leave --detach out to forward in this terminal")
     })?;
     let Some(stdout) = child.stdout.take() else { return Err(died(&mut child).await) };
-    let mut words = BufReader::new(stdout).lines();
+    let mut words = Words::of(stdout);
     loop {
-        let word = tokio::select! {
-            word = words.next_line() => word,
+        let heard = tokio::select! {
+            heard = words.hear() => heard,
             _ = signals.next() => {
-                system::end(&mut child);
-                let over = tokio::select! {
-                    ended = timeout(END, child.wait()) => ended.is_ok(),
-                    // Whoever asks twice does not want to wait.
-                    _ = signals.next() => false,
-                };
-                if !over {
-                    let _ = child.start_kill();
-                }
+                end(&mut child).await;
                 return Ok(INTERRUPTED);
             }
         };
-        let word = word.ok().flatten().and_then(|line| serde_json::from_str(&line).ok());
-        match word {
-            Some(Word::Out(text)) => door.say(Stream::Out, text),
-            Some(Word::Err(text)) => door.say(Stream::Err, text),
-            Some(Word::Works { forwards, log }) => {
+        match heard {
+            Heard::Word(Word::Beat) => {}
+            Heard::Word(Word::Out(text)) => door.say(Stream::Out, text),
+            Heard::Word(Word::Err(text)) => door.say(Stream::Err, text),
+            Heard::Word(Word::Works { forwards, log }) => {
                 farewell(&mut door, &forwards, &log, child.id(), ui);
                 door.close(LAST_WORDS);
                 return Ok(0);
             }
-            Some(Word::Failed(fatal)) => {
+            Heard::Word(Word::Failed(fatal)) => {
                 door.close(LAST_WORDS);
                 return Err(fatal);
             }
-            None => {
+            Heard::Nothing => {
+                if !ui.quiet {
+                    let pid = child.id().unwrap_or_default();
+                    door.say(
+                        Stream::Err,
+                        format!("waiting for the process in the background ({pid}) to say something"),
+                    );
+                }
+            }
+            Heard::Silence(silence) => {
+                door.close(LAST_WORDS);
+                end(&mut child).await;
+                return Err(silent(silence));
+            }
+            Heard::End => {
                 door.close(LAST_WORDS);
                 return Err(died(&mut child).await);
             }
         }
     }
+}
+
+/// Ends the child: in order, or at once where it takes too long over that.
+async fn end(child: &mut Child) {
+    system::end(child);
+    if timeout(END, child.wait()).await.is_err() {
+        let _ = child.start_kill();
+    }
+}
+
+fn silent(silence: Duration) -> Fatal {
+    Fatal::new("fwd::background::silent", "the process in the background does not answer")
+        .because(format!("it has said nothing for {} s, and was ended", silence.as_secs()))
+        .help("was it stopped, or is the machine very busy? Leave --detach out to see more")
 }
 
 /// Says how to find again what goes on without us.
@@ -147,15 +159,22 @@ fn farewell(door: &mut Door, forwards: &[PortForward], log: &Path, pid: Option<u
 
 /// It ended and did not say why.
 async fn died(child: &mut Child) -> Fatal {
-    let mut said = String::new();
+    let mut said = Vec::new();
     if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(LAST_SAID).read_to_string(&mut said).await;
+        // A program that the child started may have its stderr open for longer.
+        let _ = timeout(END, stderr.take(LAST_SAID).read_to_end(&mut said)).await;
     }
     let what = "the process in the background ended before it worked";
     let mut fatal = Fatal::new("fwd::background::died", what);
-    if let Ok(status) = child.wait().await {
-        fatal = fatal.because(status);
+    match timeout(END, child.wait()).await {
+        Ok(Ok(status)) => fatal = fatal.because(status),
+        Ok(Err(_)) => {}
+        Err(_) => {
+            fatal = fatal.because("it closed its output and did not end; it was ended");
+            let _ = child.start_kill();
+        }
     }
+    let said = String::from_utf8_lossy(&said);
     if !said.trim().is_empty() {
         fatal = fatal.because(said.trim());
     }
@@ -167,8 +186,8 @@ async fn died(child: &mut Child) -> Fatal {
 pub(super) struct Background {
     pub log: Log,
     path: PathBuf,
-    /// The pipe to the command that waits for us, until it need not wait any more.
-    hand: Arc<Mutex<Option<Stdout>>>,
+    /// The way to the command that waits for us, until it need not wait any more.
+    hand: Arc<Mutex<Option<Hand>>>,
 }
 
 impl Background {
@@ -187,7 +206,19 @@ impl Background {
         panic::set_hook(Box::new(move |panic| {
             let _ = writeln!(hook.clone(), "{panic}");
         }));
-        Ok(Self { log, path, hand: Arc::new(Mutex::new(Some(io::stdout()))) })
+        let hand = Hand::open().map_err(|error| no_start("the printer", &error))?;
+        let background = Self { log, path, hand: Arc::new(Mutex::new(Some(hand))) };
+        tokio::spawn(background.clone().beat());
+        Ok(background)
+    }
+
+    /// Says again and again that we are there, until nobody waits for us.
+    async fn beat(self) {
+        let mut beat = interval(BEAT);
+        while self.is_awaited() {
+            self.tell(&Word::Beat);
+            beat.tick().await;
+        }
     }
 
     /// To the log, and for as long as somebody waits for us to them too.
@@ -207,15 +238,14 @@ impl Background {
             // By this the log is found when the process is gone.
             let _ = writeln!(self.log.clone(), "{}: in the background as {id}", escape::line(target));
         }
-        self.tell(&Word::Works { forwards, log: self.path.clone() });
-        self.hand().take();
+        self.tell_last(&Word::Works { forwards, log: self.path.clone() });
     }
 
     /// Tells what ends us, in the log and to whoever waits.
     pub(super) fn failed(&self, fatal: &Fatal) {
         let report = report::render(fatal, Look { fancy: false, color: false });
         let _ = self.log.clone().write_all(report.as_bytes());
-        self.tell(&Word::Failed(fatal.clone()));
+        self.tell_last(&Word::Failed(fatal.clone()));
     }
 
     /// One more line of text.
@@ -224,17 +254,23 @@ impl Background {
         self.tell(&Word::Err(text.to_owned()));
     }
 
-    fn hand(&self) -> MutexGuard<'_, Option<Stdout>> {
+    fn hand(&self) -> MutexGuard<'_, Option<Hand>> {
         self.hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, word: &Word) {
         let mut hand = self.hand();
-        let Some(stdout) = hand.as_mut() else { return };
-        let line = serde_json::to_string(word).unwrap_or_default() + "\n";
         // Who was killed meanwhile waits no more.
-        if stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+        if hand.as_ref().is_some_and(|hand| !hand.say(word)) {
             hand.take();
+        }
+    }
+
+    /// Nobody waits for us any more.
+    fn tell_last(&self, word: &Word) {
+        let hand = self.hand().take();
+        if let Some(hand) = hand {
+            hand.say_last(word);
         }
     }
 }

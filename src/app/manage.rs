@@ -116,7 +116,7 @@ pub(super) fn waiting(what: &str, common: &Common) {
     }
 }
 
-fn tell(text: &str) {
+pub(super) fn tell(text: &str) {
     // A closed stderr leaves nobody to tell.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

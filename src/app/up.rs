@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{forward::Work, manage::waiting};
+use super::{
+    forward::Work,
+    manage::waiting,
+    trust::{self, Asked},
+};
 use crate::{
     cli::{args, resolve::Common},
     control::{
@@ -30,6 +34,9 @@ pub(super) fn reads_stdin(up: &args::Up) -> bool {
 pub(super) fn work(up: &args::Up, mut common: Common, sets: Option<&Sets>) -> Result<Work, Fatal> {
     let (document, directory) = document(up, &common, sets)?;
     let Reading { mut set, problems, spoilt } = read(&document.text);
+    if problems.is_empty() || up.keep_going {
+        trust::check(&Asked { set: &set, document: &document, directory: &directory }, up, &common, sets)?;
+    }
     let mut left_out = None;
     if !problems.is_empty() {
         let may_go_on = !spoilt && !set.entries.is_empty();
@@ -76,6 +83,23 @@ pub(super) fn work(up: &args::Up, mut common: Common, sets: Option<&Sets>) -> Re
     });
     let ready_file = up.ready_file.clone().map(PathBuf::from);
     Ok(Work { wanted: wanted.collect(), common, keep_going: up.keep_going, left_out, ready_file })
+}
+
+/// Asks for what a set needs the user's consent to, ahead of the process in the background, which has nobody to ask.
+/// Says whether it has given that. A set that can be read only once is left to the other process.
+pub(super) fn consent(up: &args::Up, common: &Common, sets: Option<&Sets>) -> Result<bool, Fatal> {
+    let file = up.file.as_deref().unwrap_or(FILE);
+    if up.set.is_some() || !Path::new(file).is_file() {
+        return Ok(false);
+    }
+    let (document, directory) = document(up, common, sets)?;
+    let Reading { set, problems, .. } = read(&document.text);
+    if !problems.is_empty() && !up.keep_going {
+        // The other process tells them.
+        return Ok(false);
+    }
+    let asked = Asked { set: &set, document: &document, directory: &directory };
+    trust::check(&asked, up, common, sets)
 }
 
 /// The text of the set, and the directory that its paths start from.

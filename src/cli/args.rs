@@ -305,6 +305,10 @@ pub struct Up {
     #[argh(switch)]
     pub keep_going: bool,
 
+    /// start a set of somebody else that runs programs, talks to other servers or lets other machines connect, and remember that until it changes
+    #[argh(switch)]
+    pub trust: bool,
+
     /// print the JSON schema of sets
     #[argh(switch)]
     pub schema: bool,

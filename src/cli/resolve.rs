@@ -58,6 +58,8 @@ pub struct Common {
     pub credit: bool,
     /// What the user sees.
     pub ui: Settings,
+    /// A person sees what is asked on stderr, and can answer on stdin.
+    pub can_ask: bool,
 }
 
 /// The environment and the terminals, read once.
@@ -137,9 +139,8 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
         )
         .help("leave the '--' out, or run the command in another terminal"));
     }
-    let requests = grammar::requests(&tokens(&args, &order))?;
+    let requests = grammar::requests(&tokens(&args, &order));
     let addresses = addresses(&args.address)?;
-    no_port_twice(&requests, &addresses)?;
     let defaults = Options::default();
     let pod_running_timeout = match &args.pod_running_timeout {
         None => defaults.pod_running_timeout,
@@ -154,12 +155,16 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
     let (auto_port, give_up, allow_unready) = (args.auto_port, args.give_up, args.allow_unready);
     let label = args.name.as_deref().map(store::label).transpose()?;
     let ready_file = args.ready_file.clone().map(PathBuf::from);
+    let common = common(args, surroundings)?;
+    // Last: a flag that took the target for its value is what is wrong, not the target that is missing for it.
+    let requests = requests?;
+    no_port_twice(&requests, &addresses)?;
     Ok(Config {
         requests,
         label,
         ready_file,
         options: Options { hold, pod_running_timeout, auto_port, give_up, allow_unready, addresses },
-        common: common(args, surroundings)?,
+        common,
     })
 }
 
@@ -172,7 +177,8 @@ pub fn common(args: Args, surroundings: Surroundings) -> Result<Common, Fatal> {
         verbosity: args.verbosity.as_deref().map_or(Ok(0), verbosity)?,
     };
     let credit = credit(surroundings.credit.as_deref())?;
-    Ok(Common { flags: flags(args)?, environment: surroundings.cluster, credit, ui })
+    let can_ask = surroundings.cluster.stdin_is_terminal && surroundings.signals.stderr_is_terminal;
+    Ok(Common { flags: flags(args)?, environment: surroundings.cluster, credit, ui, can_ask })
 }
 
 /// The words, ports and selector in the order in which they were typed.

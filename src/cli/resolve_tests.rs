@@ -129,6 +129,7 @@ fn refusals() {
     }
     let loud = refusal("-v svc/api 80");
     assert_eq!(loud.to_string(), "-v takes a number, not 'svc/api'");
+    assert_eq!(refusal("-n svc/api 80").code(), "fwd::usage::bad_name");
     assert!(loud.advice().is_some_and(|help| help.contains("-v 4 svc/api\n")), "{loud:?}");
     assert_eq!(config("svc/api 80 -v 100000").ok().map(|config| config.common.ui.verbosity), Some(255));
     let help = Diagnostic::help(&refusal("svc/api 80 --hold 30")).map(|help| help.to_string());

@@ -4,6 +4,7 @@
 //!
 //! - [`flags`]: what the command line and the environment say.
 //! - `yaml`, `kubeconfig`, `entries`, `choice`, `proxy`: from those to one server, one user, one namespace and one proxy.
+//! - [`foreign`]: what a kubeconfig of somebody else would do that the user's own do not.
 //! - `exec`, `credentials`: credential plugins, and the `Authorization` header that they give.
 //! - `tls`: whose certificates are believed, and which one is shown.
 //! - [`connect`]: one TCP connection with TLS on it, through a proxy where there is one.
@@ -32,6 +33,7 @@ mod exec;
 #[cfg(test)]
 mod fake;
 pub mod flags;
+pub mod foreign;
 mod kubeconfig;
 mod proxy;
 mod retry;

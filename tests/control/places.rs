@@ -95,7 +95,7 @@ async fn places_that_others_made() -> Test {
         assert_eq!(ask(port).await?, "solo");
         assert!(forward.said_on_stderr().contains(says), "{what}: {}", forward.said_on_stderr());
         let ran = world.run("list -o json").await?;
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "[]\n"), "{what}");
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "[]\n"), "{what}");
         assert!(ran.stderr.contains(says) && ran.stderr.contains("help: "), "{what}: {}", ran.stderr);
         let ran = world.run("stop --all").await?;
         assert_eq!((ran.code, ran.stderr.matches(says).count()), (Some(1), 1), "{what}: {}", ran.stderr);

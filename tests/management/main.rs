@@ -12,3 +12,4 @@ mod harness;
 mod logs;
 mod ready;
 mod sets;
+mod trust;

@@ -10,6 +10,7 @@ mod lock;
 mod read;
 mod running;
 mod set;
+mod trust;
 mod write;
 mod yaml;
 
@@ -24,6 +25,7 @@ pub use self::{
     lock::Lock,
     read::{Reading, label, read},
     set::{Entry, Scope, Set},
+    trust::digest,
     write::write,
 };
 use super::{file::Replacement, patience::Patience};
