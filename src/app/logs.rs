@@ -107,7 +107,7 @@ impl Process {
 
 /// Finds the log, and the socket of its process where that is there.
 async fn locate(place: &Place, word: &str, common: &Common) -> Result<(PathBuf, Option<Socket>), Fatal> {
-    let (sockets, forwards): (Vec<_>, Vec<_>) = find(place, common).await.into_iter().unzip();
+    let (sockets, forwards): (Vec<_>, Vec<_>) = find(place, common).await.found.into_iter().unzip();
     let all = place.logs();
     let unknown = match pick(word, &forwards) {
         Ok(found) => {

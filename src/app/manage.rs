@@ -1,9 +1,13 @@
 //! `list` and `stop`: they ask the processes that forward, and are done.
 
-use std::io::{self, Write as _};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+};
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::print;
 use crate::{
@@ -27,13 +31,24 @@ use crate::{
 /// A forward and where its process listens.
 pub(super) type Found = (Socket, PortForward);
 
+/// What all processes have told.
+pub(super) struct Told {
+    pub found: Vec<Found>,
+    /// Every process has answered, and every directory could be looked into.
+    pub complete: bool,
+}
+
 /// Shows every forward of this user.
 pub(super) async fn list(place: &Place, format: Format, common: &Common) -> Result<u8, Fatal> {
-    let forwards: Vec<_> = find(place, common).await.into_iter().map(|(_, forward)| forward).collect();
-    if forwards.is_empty() && matches!(format, Format::Table | Format::Wide) && !common.ui.quiet {
-        tell("nothing is forwarded; for example 'kubectl fwd svc/api 8080:80' begins to");
+    let Told { found, complete } = find(place, common).await;
+    let forwards: Vec<_> = found.into_iter().map(|(_, forward)| forward).collect();
+    let for_people = matches!(format, Format::Table | Format::Wide) && !common.ui.quiet;
+    if forwards.is_empty() && complete && for_people {
+        let example = "for example 'kubectl fwd svc/api 8080:80' begins to";
+        tell(&format!("nothing is forwarded{}; {example}", escape::line(&filter(common))));
     }
-    print(&list::render(&forwards, format, Timestamp::now(), common.ui.colors.stdout))
+    let printed = print(&list::render(&forwards, format, Timestamp::now(), common.ui.colors.stdout))?;
+    Ok(printed.max(u8::from(!complete)))
 }
 
 /// Stops those that are named, or all.
@@ -45,62 +60,112 @@ pub(super) async fn stop(place: &Place, stop: &args::Stop, common: &Common) -> R
             Err(Fatal::new("fwd::usage::arguments", "--all stops every forward, and more are named")
                 .help("leave out either the names or --all"))
         }
-        (true, true) => stop_all(place, common).await,
+        (true, true) if filter(common).is_empty() => stop_all(place, common).await,
+        (true, true) => stop_all_of(place, common).await,
         (false, false) => stop_some(place, &stop.words, common).await,
     }
 }
 
 async fn stop_all(place: &Place, common: &Common) -> Result<u8, Fatal> {
-    let Answers { results, mut problems } = ask_all::<usize>(place, names::STOP_ALL).await;
-    // Not all of them, then: the last of the problems is what the command fails with.
-    let fails = problems.pop();
-    warn(&problems, common);
-    let text = match results.iter().map(|(_, count)| count).sum() {
-        0 => "nothing was forwarded\n".to_owned(),
+    let Answers { results, problems } = ask_all::<usize>(place, names::STOP_ALL).await;
+    stopped(results.iter().map(|(_, count)| count).sum(), common)?;
+    outcome(problems, common)
+}
+
+/// All that the flags leave.
+async fn stop_all_of(place: &Place, common: &Common) -> Result<u8, Fatal> {
+    let Told { found, complete } = find(place, common).await;
+    let (gone, problems) = stop_these(&found).await;
+    stopped(gone.len(), common)?;
+    Ok(outcome(problems, common)?.max(u8::from(!complete)))
+}
+
+fn stopped(count: usize, common: &Common) -> Result<(), Fatal> {
+    let text = match count {
+        0 => format!("nothing was forwarded{}\n", escape::line(&filter(common))),
         1 => "1 forward stopped\n".to_owned(),
         count => format!("{count} forwards stopped\n"),
     };
-    let printed = if common.ui.quiet { Ok(0) } else { print(&text) };
-    fails.map_or(printed, Err)
+    if common.ui.quiet { Ok(()) } else { print(&text).map(drop) }
 }
 
 async fn stop_some(place: &Place, words: &[String], common: &Common) -> Result<u8, Fatal> {
-    let (sockets, forwards): (Vec<_>, Vec<_>) = find(place, common).await.into_iter().unzip();
+    let (sockets, forwards): (Vec<_>, Vec<_>) = find(place, common).await.found.into_iter().unzip();
     let mut chosen: Vec<ForwardId> = Vec::new();
     for word in words {
         chosen.extend(pick(word, &forwards)?.iter().map(|forward| forward.id));
     }
     let found: Vec<Found> =
         sockets.into_iter().zip(forwards).filter(|(_, forward)| chosen.contains(&forward.id)).collect();
+    let (gone, problems) = stop_these(&found).await;
+    if !common.ui.quiet {
+        let line = |forward: &&PortForward| format!("{} {} stopped\n", forward.id, list::target(forward));
+        print(&gone.iter().map(line).collect::<String>())?;
+    }
+    outcome(problems, common)
+}
+
+/// Stops these, of all processes at once. Returns those that are stopped, and what went wrong with others.
+async fn stop_these(found: &[Found]) -> (Vec<&PortForward>, Vec<Fatal>) {
     // A process at a time has one client of ours.
-    for process in found.chunk_by(|(one, _), (other, _)| one == other) {
-        let Some((socket, _)) = process.first() else { continue };
+    let asked = found.chunk_by(|(one, _), (other, _)| one == other).map(|process| async move {
+        let socket = process.first().map(|(socket, _)| socket)?;
         let requests: Vec<_> =
             process.iter().map(|(_, forward)| (names::STOP, json!({ "id": forward.id }))).collect();
-        let answers = ask(socket, &requests).await.map_err(|trouble| no_answer(socket, &trouble))?;
+        Some((socket, process, ask(socket, &requests).await))
+    });
+    let (mut gone, mut problems) = (Vec::new(), Vec::new());
+    for (socket, process, answers) in join_all(asked).await.into_iter().flatten() {
+        let mut answers = answers.unwrap_or_else(|trouble| vec![Err(trouble)]);
+        if !matches!(answers.last(), Some(Err(Trouble::Silent(_)))) {
+            // It ended meanwhile, and the rest with it.
+            answers.resize_with(process.len(), || Ok(Value::Null));
+        }
         for ((_, forward), answer) in process.iter().zip(answers) {
             match answer {
+                Ok(_) => gone.push(forward),
                 // It ended by itself meanwhile, which is as good.
-                Err(Trouble::Refused(error)) if error.code == codes::UNKNOWN_ID => {}
-                Err(trouble) => return Err(no_answer(socket, &trouble)),
-                Ok(_) => {}
-            }
-            if !common.ui.quiet {
-                print(&format!("{} {} stopped\n", forward.id, list::target(forward)))?;
+                Err(Trouble::Refused(error)) if error.code == codes::UNKNOWN_ID => gone.push(forward),
+                Err(trouble) => problems.push(no_answer(socket, &trouble)),
             }
         }
     }
-    Ok(0)
+    (gone, problems)
 }
 
-/// Every forward of this user. Processes that do not answer are told about.
-pub(super) async fn find(place: &Place, common: &Common) -> Vec<Found> {
+/// Not all was done where there are problems: the last of them is what the command fails with.
+fn outcome(mut problems: Vec<Fatal>, common: &Common) -> Result<u8, Fatal> {
+    let fails = problems.pop();
+    warn(&problems, common);
+    fails.map_or(Ok(0), Err)
+}
+
+/// Every forward of this user, or of these the ones in the namespace and the context that the flags name. Processes that
+/// do not answer are told about.
+pub(super) async fn find(place: &Place, common: &Common) -> Told {
     let Answers { results, problems } = ask_all::<Vec<PortForward>>(place, names::LIST).await;
     warn(&problems, common);
-    let of = |(socket, forwards): (Socket, Vec<PortForward>)| {
-        forwards.into_iter().map(move |forward| (socket.clone(), forward))
+    let (namespace, context) = (&common.flags.namespace, &common.flags.context);
+    let wanted = |forward: &PortForward| {
+        namespace.as_ref().is_none_or(|namespace| *namespace == forward.namespace)
+            && (context.is_none() || *context == forward.context)
     };
-    results.into_iter().flat_map(of).collect()
+    let of = |(socket, forwards): (Socket, Vec<PortForward>)| {
+        forwards.into_iter().filter(wanted).map(move |forward| (socket.clone(), forward))
+    };
+    Told { found: results.into_iter().flat_map(of).collect(), complete: problems.is_empty() }
+}
+
+/// What the flags leave, in words behind a sentence; empty where that is everything.
+pub(super) fn filter(common: &Common) -> String {
+    let mut words = String::new();
+    if let Some(namespace) = &common.flags.namespace {
+        let _ = write!(words, " in namespace {namespace}");
+    }
+    if let Some(context) = &common.flags.context {
+        let _ = write!(words, " in context {context}");
+    }
+    words
 }
 
 fn warn(problems: &[Fatal], common: &Common) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    manage::{find, waiting},
+    manage::{Told, filter, find, waiting},
     print,
     up::no_home,
 };
@@ -44,17 +44,20 @@ pub(super) async fn save(
     if let (Some(name), Some(sets)) = (&save.set, sets) {
         sets.path(name)?;
     }
-    let forwards: Vec<_> = find(place, common).await.into_iter().map(|(_, forward)| forward).collect();
+    let Told { found, complete } = find(place, common).await;
+    let forwards: Vec<_> = found.into_iter().map(|(_, forward)| forward).collect();
+    // What is missing was told, and whoever asks for the status is to know.
+    let status = u8::from(!complete);
     // One that is kept current can begin with none.
     if forwards.is_empty() && !save.auto {
         return Err(Fatal::new("fwd::set::nothing", "there is nothing to save")
-            .because("nothing is forwarded at the moment")
+            .because(format!("nothing is forwarded{} at the moment", filter(common)))
             .help("start what is to be saved, for example 'kubectl fwd -d svc/api 8080:80'"));
     }
     let set = Set { auto: save.auto, ..Set::of(&forwards)? };
     let count = set.forwards();
     let (path, up) = match (&save.set, &save.file) {
-        (_, Some(file)) if file == STDOUT => return print(&store::text(&set)?),
+        (_, Some(file)) if file == STDOUT => return print(&store::text(&set)?).map(|_| status),
         (_, Some(file)) => {
             to_file(Path::new(file), &set, save.force)?;
             (file.clone(), format!("-f {file}"))
@@ -66,15 +69,15 @@ pub(super) async fn save(
         }
     };
     if common.ui.quiet {
-        return Ok(0);
+        return Ok(status);
     }
     let current = if save.auto { ", which is kept current from now on" } else { "" };
     let (count, them) = match count {
-        0 => return print(&format!("an empty set saved to {path}{current}\n")),
+        0 => return print(&format!("an empty set saved to {path}{current}\n")).map(|_| status),
         1 => ("1 forward".to_owned(), "it"),
         count => (format!("{count} forwards"), "them"),
     };
-    print(&format!("{count} saved to {path}{current}; 'kubectl fwd up {up}' starts {them}\n"))
+    print(&format!("{count} saved to {path}{current}; 'kubectl fwd up {up}' starts {them}\n")).map(|_| status)
 }
 
 fn lock(sets: &Sets, common: &Common) -> Result<Lock, Fatal> {

@@ -233,7 +233,9 @@ pub enum Command {
     help_triggers("-h", "--help"),
     example = "kubectl fwd list",
     example = "kubectl fwd list -o wide",
+    example = "kubectl fwd list -n prod                       # those in this namespace",
     example = "kubectl fwd list -o json                       # everything, for programs",
+    note = "-n and --context leave the forwards of that namespace and context; the other flags for reaching a cluster mean nothing here.",
     note = "CONNECTIONS are open/total, BYTES are from/to the pod; SINCE is the age of STATE."
 )]
 pub struct List {
@@ -253,6 +255,8 @@ pub struct List {
     example = "kubectl fwd stop svc/api                       # every port of it",
     example = "kubectl fwd stop svc/api:http                  # one port of it",
     example = "kubectl fwd stop --all",
+    example = "kubectl fwd stop --all -n prod                 # those in this namespace",
+    note = "-n and --context leave the forwards of that namespace and context; the others are not touched.",
     note = "A word is an id, a local port, a --name, or a target as 'kubectl fwd list' shows it. A name or a target means all of its forwards; where a word could mean different things nothing is stopped."
 )]
 pub struct Stop {

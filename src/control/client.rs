@@ -11,13 +11,14 @@ use tokio::{
 };
 
 use super::{
-    place::{Place, Reached, Socket},
+    place::{Place, Reached, Socket, Stream},
     rpc,
 };
 use crate::error::{Fatal, plain};
 
-/// How long a process may take to answer: one that works answers within milliseconds, one that hangs never does.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process may take over one answer: one that works answers within milliseconds, on a machine that is busy
+/// within tenths of a second; one that hangs never does, and whoever asks all of them waits for it.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of an answer: a list of some ten thousand forwards.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
@@ -62,27 +63,64 @@ pub async fn ask_all<T: DeserializeOwned>(place: &Place, method: &str) -> Answer
     answers
 }
 
-/// Asks one process several things, one after the other. There are no answers where it is dead.
+/// Asks one process several things, one after the other. Answers are missing from where on it was dead, or ended; one
+/// that says nothing is asked nothing more.
 pub async fn ask(
     socket: &Socket,
     requests: &[(&str, Value)],
 ) -> Result<Vec<Result<Value, Trouble>>, Trouble> {
-    let silent = |error: io::Error| Trouble::Silent(plain(&error));
-    let exchange = async {
-        let Reached::Stream(mut stream) = socket.connect().await? else { return Ok(Vec::new()) };
-        let mut answers = Vec::new();
-        for (id, (method, params)) in requests.iter().enumerate() {
-            let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-            stream.write_all(format!("{request}\n").as_bytes()).await?;
-            stream.flush().await?;
-            let mut line = Vec::new();
-            BufReader::new((&mut stream).take(MAX_ANSWER)).read_until(b'\n', &mut line).await?;
-            answers.push(read(&line));
+    let Some(mut stream) = connect(socket).await? else { return Ok(Vec::new()) };
+    let mut answers = Vec::new();
+    for (id, (method, params)) in requests.iter().enumerate() {
+        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        match in_time(exchange(&mut stream, &format!("{request}\n"))).await {
+            Ok(Some(line)) => answers.push(read(&line)),
+            // It has closed the connection: because it ends, which leaves no socket, or for a reason of its own.
+            Ok(None) if connect(socket).await.is_ok_and(|stream| stream.is_none()) => break,
+            Ok(None) => {
+                answers.push(Err(Trouble::Silent("it closed the connection".to_owned())));
+                break;
+            }
+            Err(trouble) => {
+                answers.push(Err(trouble));
+                break;
+            }
         }
-        Ok(answers)
+    }
+    Ok(answers)
+}
+
+/// None where the process is dead.
+async fn connect(socket: &Socket) -> Result<Option<Stream>, Trouble> {
+    Ok(match in_time(socket.connect()).await? {
+        Reached::Stream(stream) => Some(stream),
+        Reached::Dead => None,
+    })
+}
+
+/// Sends a line and receives one; none where the connection ended instead.
+async fn exchange(stream: &mut Stream, request: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let talk = async {
+        stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
+        BufReader::new(stream.take(MAX_ANSWER)).read_until(b'\n', &mut line).await
     };
-    match timeout(PATIENCE, exchange).await {
-        Ok(answers) => answers.map_err(silent),
+    match talk.await {
+        Err(error) if !is_end(&error) => Err(error),
+        Ok(1..) => Ok(Some(line)),
+        Ok(0) | Err(_) => Ok(None),
+    }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
+}
+
+async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> Result<T, Trouble> {
+    match timeout(PATIENCE, work).await {
+        Ok(done) => done.map_err(|error| Trouble::Silent(plain(&error))),
         Err(_) => Err(Trouble::Silent(format!("it said nothing for {} s", PATIENCE.as_secs()))),
     }
 }

@@ -73,7 +73,7 @@ async fn every_process_is_listed() -> Test {
     let table = world.told("list").await?;
     assert!(table.starts_with("ID ") && table.lines().count() == 5 && !table.contains('\u{1b}'), "{table}");
     assert!(table.contains("svc/api:http") && table.contains(&format!("localhost:{http}")), "{table}");
-    let wide = world.told("-n x list --output=wide --color=always").await?;
+    let wide = world.told("-n default list --output=wide --color=always").await?;
     assert!(wide.contains("LAST ERROR") && wide.contains("\u{1b}[32mactive"), "{wide}");
     for forward in [one, two] {
         assert_eq!(forward.end("INT").await?.code, Some(0));
@@ -116,12 +116,68 @@ async fn a_hung_process() -> Test {
     hung.signal("CONT").await?;
     let all: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout)?;
     assert!(!all.iter().any(|one| one["target"] == "svc/web"), "{}", ran.stdout);
-    assert_eq!(ran.code, Some(0));
+    assert_eq!(ran.code, Some(1));
     assert!(
         ran.stderr.contains("warning: process") && ran.stderr.contains("does not answer"),
         "{}",
         ran.stderr
     );
     world.listed("both", |all| all.len() == 2).await?;
+    Ok(())
+}
+
+/// What could not be asked is no "nothing".
+#[tokio::test]
+async fn nothing_is_not_said_of_what_is_not_known() -> Test {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new().await?;
+    let (hung, _) = world.working("svc/web :80").await?;
+    hung.signal("STOP").await?;
+    let ran = world.run("list").await?;
+    hung.signal("CONT").await?;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert!(!ran.stderr.contains("nothing is forwarded"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("does not answer"), "{}", ran.stderr);
+    std::fs::set_permissions(world.place(), std::fs::Permissions::from_mode(0o755))?;
+    let ran = world.run("list").await?;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert!(ran.stderr.contains("is open to other users"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("nothing is forwarded"), "{}", ran.stderr);
+    std::fs::set_permissions(world.place(), std::fs::Permissions::from_mode(0o700))?;
+    assert_eq!(world.list().await?.len(), 1);
+    Ok(())
+}
+
+/// `-n` and `--context` leave what they name, to list and to stop.
+#[tokio::test]
+async fn of_a_namespace_or_a_context() -> Test {
+    let world = World::new().await?;
+    let (_here, port) = world.working("svc/api :http").await?;
+    let (there, _) = world.working("prod/svc/api :http").await?;
+    let all = world.list().await?;
+    let context = all[0]["context"].as_str().ok_or("no context")?.to_owned();
+    for (flags, count) in [
+        ("-n prod".to_owned(), 1),
+        ("-n default".to_owned(), 1),
+        ("-n none".to_owned(), 0),
+        (format!("--context {context}"), 2),
+        (format!("--context {context} -n prod"), 1),
+        ("--context none".to_owned(), 0),
+    ] {
+        let names = world.told(&format!("list -o name {flags}")).await?;
+        assert_eq!(names.lines().count(), count, "{flags}: {names}");
+    }
+    let none = world.run("list -n none").await?;
+    assert!(none.stderr.starts_with("nothing is forwarded in namespace none;"), "{}", none.stderr);
+    let refused = world.run("stop svc/api -n none").await?;
+    assert!(refused.code == Some(1) && world.list().await?.len() == 2, "{refused:?}");
+    assert_eq!(world.told("stop --all --context none").await?, "nothing was forwarded in context none\n");
+    // Without the namespace it could be either.
+    assert!(world.told("stop svc/api -n prod").await?.ends_with(" prod/svc/api:http stopped\n"));
+    assert_eq!(there.wait().await?.code, Some(0));
+    let (there, _) = world.working("prod/svc/api :http").await?;
+    assert_eq!(world.told("stop --all -n prod").await?, "1 forward stopped\n");
+    assert_eq!(there.wait().await?.code, Some(0));
+    ask(port).await?;
     Ok(())
 }

@@ -124,3 +124,44 @@ async fn before_it_worked() -> Test {
     assert!(ended.stderr.contains("stopped before it worked"), "{}", ended.stderr);
     Ok(())
 }
+
+/// One that hangs is told, and the others are stopped all the same. It does what it was asked once it can.
+#[tokio::test]
+async fn beside_one_that_hangs() -> Test {
+    let world = World::new().await?;
+    let (hung, _) = world.working("svc/web :80").await?;
+    let (other, solo) = world.working("pod/solo :8080").await?;
+    hung.signal("STOP").await?;
+    let ran = world.run("stop --all").await?;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "1 forward stopped\n"));
+    assert!(
+        ran.stderr.contains("does not answer") && ran.stderr.contains("it said nothing for 2 s"),
+        "{ran:?}"
+    );
+    assert_eq!(other.wait().await?.code, Some(0));
+    assert!(connect(solo).await.is_err());
+    hung.signal("CONT").await?;
+    assert_eq!(hung.wait().await?.code, Some(0));
+    Ok(())
+}
+
+/// A process that ends while it is asked is not one that hangs.
+#[tokio::test]
+async fn one_that_is_just_ending() -> Test {
+    let world = World::new().await?;
+    let (forward, _) = world.working("svc/web :80").await?;
+    let ours = world.socket()?;
+    // In its name: a process that takes the connection, and closes it together with its socket.
+    let name = ours.with_file_name("4000000000-0000.sock");
+    let listener = tokio::net::UnixListener::bind(&name)?;
+    let ending = tokio::spawn(async move {
+        let accepted = listener.accept().await;
+        std::fs::remove_file(name)?;
+        accepted.map(drop)
+    });
+    let ran = world.run("stop --all").await?;
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "1 forward stopped\n", ""));
+    within("the end", ending).await???;
+    assert_eq!(forward.wait().await?.code, Some(0));
+    Ok(())
+}

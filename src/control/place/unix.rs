@@ -159,6 +159,10 @@ pub(super) async fn connect(path: &Path) -> io::Result<Reached> {
         match UnixStream::connect(path).await {
             Ok(stream) => return Ok(Reached::Stream(stream)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Reached::Dead),
+            // A socket for datagrams, say: whoever has it is no process of ours.
+            Err(error) if error.raw_os_error() == Some(Errno::PROTOTYPE.raw_os_error()) => {
+                return Ok(Reached::Dead);
+            }
             Err(error) if error.kind() != io::ErrorKind::ConnectionRefused => return Err(error),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
