@@ -5,11 +5,15 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 
-use crate::model::endpoint::{Endpoint, NamedPort, Phase, PodId};
+use crate::model::{
+    endpoint::{Endpoint, NamedPort, Phase, PodId},
+    name,
+};
 
-/// What matters of a pod.
-pub(super) fn from_pod(pod: &Pod) -> Endpoint {
+/// What matters of a pod; `None` for one whose names are none, which nothing is asked about.
+pub(super) fn from_pod(pod: &Pod) -> Option<Endpoint> {
     let metadata = &pod.metadata;
+    let id = pod_id(metadata.namespace.as_deref()?, metadata.name.as_deref()?, metadata.uid.as_deref())?;
     let status = pod.status.as_ref();
     let ready = condition(pod, "Ready");
     let statuses = || status.iter().flat_map(|status| status.container_statuses.iter().flatten());
@@ -18,12 +22,8 @@ pub(super) fn from_pod(pod: &Pod) -> Endpoint {
         .filter_map(|container| container.container_id.as_deref())
         .collect();
     running.sort_unstable();
-    Endpoint {
-        id: PodId {
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
-            uid: metadata.uid.clone().unwrap_or_default(),
-        },
+    Some(Endpoint {
+        id,
         phase: match status.and_then(|status| status.phase.as_deref()) {
             Some("Pending") => Phase::Pending,
             Some("Running") => Phase::Running,
@@ -40,7 +40,23 @@ pub(super) fn from_pod(pod: &Pod) -> Endpoint {
         ports: ports(pod),
         published: None,
         reason: reason(pod),
+    })
+}
+
+/// A pod as an object of the cluster names it, if these are names; all of them are to become parts of a URL, or of a
+/// comparison with one that was.
+pub(super) fn pod_id(namespace: &str, name: &str, uid: Option<&str>) -> Option<PodId> {
+    let uid = uid.unwrap_or_default();
+    if !name::is_dns_label(namespace) || !name::is_object_name(name) || !name::is_token(uid) {
+        tracing::warn!(namespace, name, uid, "what is called so cannot be a pod, and is left out");
+        return None;
     }
+    Some(PodId { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() })
+}
+
+/// A port's name, where it is one.
+pub(super) fn port_name(name: Option<&String>) -> Option<String> {
+    name.filter(|name| name::is_dns_label(name)).cloned()
 }
 
 fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
@@ -61,7 +77,7 @@ fn ports(pod: &Pod) -> Vec<NamedPort> {
         .flat_map(|container| container.ports.iter().flatten())
         .filter_map(|port| {
             Some(NamedPort {
-                name: port.name.clone().filter(|name| !name.is_empty()),
+                name: port_name(port.name.as_ref()),
                 number: u16::try_from(port.container_port).ok()?,
                 tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),
             })
@@ -102,7 +118,7 @@ mod tests {
     use super::*;
 
     fn pod(json: &serde_json::Value) -> Endpoint {
-        from_pod(&serde_json::from_value(json.clone()).unwrap())
+        from_pod(&serde_json::from_value(json.clone()).unwrap()).unwrap()
     }
 
     #[test]
@@ -175,9 +191,30 @@ mod tests {
             (serde_json::json!({"phase": "Failed", "reason": "Evicted"}), Some("Evicted")),
             (serde_json::json!({}), None),
         ] {
-            let endpoint = pod(&serde_json::json!({"metadata": {}, "status": status}));
+            let metadata = serde_json::json!({"name": "p", "namespace": "n"});
+            let endpoint = pod(&serde_json::json!({"metadata": metadata, "status": status}));
             assert_eq!(endpoint.reason.as_deref(), expected, "{status}");
         }
-        assert_eq!(pod(&serde_json::json!({"metadata": {}})).phase, Phase::Unknown);
+        let bare = serde_json::json!({"metadata": {"name": "p", "namespace": "n"}});
+        assert_eq!(pod(&bare).phase, Phase::Unknown);
+    }
+
+    #[test]
+    fn what_is_no_name_is_no_pod() {
+        let long = "u".repeat(10_000);
+        for (namespace, name, uid) in [
+            ("n", "../../prod/services/x", "u"),
+            ("n", "..", "u"),
+            ("n", "", "u"),
+            ("n", "a?b", "u"),
+            ("..", "p", "u"),
+            ("", "p", "u"),
+            ("a/pods/b", "p", "u"),
+            ("n", "p", "\u{1b}[2J"),
+            ("n", "p", &long),
+        ] {
+            assert_eq!(pod_id(namespace, name, Some(uid)), None, "{namespace} {name}");
+        }
+        assert!(pod_id("n", "web-0.x", None).is_some());
     }
 }

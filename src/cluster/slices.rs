@@ -1,10 +1,14 @@
 //! EndpointSlices: the pods of a service that has no selector.
 //!
+//! Whoever may write a slice may write anything into it, while its pods are asked for with the rights of whoever
+//! forwards. So nothing but a pod of the slice's own namespace is a member, as a service is about its own namespace alone.
+//!
 //! Whoever writes such slices (an operator, a person) decides which pods serve, and which are ready. The rest of what
 //! matters (ports, containers, deletion) is the pods' own.
 
 use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 
+use super::endpoint::{pod_id, port_name};
 use crate::model::endpoint::{Endpoint, NamedPort, PodId};
 
 /// The selector of a service's slices.
@@ -22,7 +26,7 @@ pub(super) struct Member {
     pub ports: Option<Vec<NamedPort>>,
 }
 
-/// The pods of one slice. Addresses without a pod are left out: nothing can be forwarded to them.
+/// The pods of one slice of `namespace`. Addresses without such a pod are left out: nothing can be forwarded to them.
 pub(super) fn members(slice: &EndpointSlice, namespace: &str) -> Vec<Member> {
     let ports = ports(slice.ports.as_deref().unwrap_or_default());
     slice
@@ -31,12 +35,11 @@ pub(super) fn members(slice: &EndpointSlice, namespace: &str) -> Vec<Member> {
         .filter_map(|endpoint| {
             let target =
                 endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"))?;
+            if target.namespace.as_deref().is_some_and(|of| !of.is_empty() && of != namespace) {
+                return None;
+            }
             Some(Member {
-                pod: PodId {
-                    namespace: target.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
-                    name: target.name.clone()?,
-                    uid: target.uid.clone().unwrap_or_default(),
-                },
+                pod: pod_id(namespace, target.name.as_deref()?, target.uid.as_deref())?,
                 // Absent means ready, says the API.
                 ready: endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true),
                 ports: ports.clone(),
@@ -49,7 +52,7 @@ pub(super) fn members(slice: &EndpointSlice, namespace: &str) -> Vec<Member> {
 fn ports(ports: &[EndpointPort]) -> Option<Vec<NamedPort>> {
     let named = |port: &EndpointPort| {
         Some(NamedPort {
-            name: port.name.clone().filter(|name| !name.is_empty()),
+            name: port_name(port.name.as_ref()),
             number: port.port.and_then(|number| u16::try_from(number).ok())?,
             tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),
         })
@@ -83,7 +86,7 @@ mod tests {
         let list: serde_json::Value =
             serde_json::from_str(include_str!("../../tests/api/get-endpointslices.json")).unwrap();
         let slices: Vec<EndpointSlice> = serde_json::from_value(list["items"].clone()).unwrap();
-        let all: Vec<Member> = slices.iter().flat_map(|slice| members(slice, "x")).collect();
+        let all: Vec<Member> = slices.iter().flat_map(|slice| members(slice, "default")).collect();
         assert!(!all.is_empty());
         assert!(all.iter().all(|member| !member.pod.uid.is_empty() && member.pod.namespace == "default"));
     }
@@ -95,7 +98,12 @@ mod tests {
                 "endpoints": [
                     {"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "a"}},
                     {"addresses": ["10.0.0.2"], "conditions": {"ready": false},
-                     "targetRef": {"kind": "Pod", "name": "b", "namespace": "n", "uid": "u"}},
+                     "targetRef": {"kind": "Pod", "name": "b", "namespace": "x", "uid": "u"}},
+                    {"addresses": ["10.0.0.5"], "targetRef": {"kind": "Pod", "name": "c", "namespace": "prod"}},
+                    {"addresses": ["10.0.0.6"], "targetRef": {"kind": "Pod", "name": "../../prod/services/api"}},
+                    {"addresses": ["10.0.0.7"], "targetRef": {"kind": "Pod", "name": ".."}},
+                    {"addresses": ["10.0.0.8"], "targetRef": {"kind": "Pod", "name": "d?x=y"}},
+                    {"addresses": ["10.0.0.9"], "targetRef": {"kind": "Pod"}},
                     {"addresses": ["10.0.0.3"]},
                     {"addresses": ["10.0.0.4"], "targetRef": {"kind": "Node", "name": "c"}}],
                 "ports": [{"name": "http", "port": 9090}, {"name": "dns", "port": 53, "protocol": "UDP"}]}"#,
@@ -108,7 +116,7 @@ mod tests {
             ready,
             ports: ports.clone(),
         };
-        assert_eq!(members(&slice, "x"), [member("x", "a", "", true), member("n", "b", "u", false)]);
+        assert_eq!(members(&slice, "x"), [member("x", "a", "", true), member("x", "b", "u", false)]);
         let all = EndpointSlice { ports: Some(vec![EndpointPort::default()]), ..slice.clone() };
         assert_eq!(members(&all, "x")[0].ports, None);
         assert_eq!(members(&EndpointSlice { ports: None, ..slice }, "x")[0].ports, None);

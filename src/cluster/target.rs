@@ -18,11 +18,12 @@ use k8s_openapi::{
 use kube::{Api, api::ListParams, core::Status};
 use serde::de::DeserializeOwned;
 
-use super::{access, client::Cluster, selector, slices};
+use super::{access, client::Cluster, endpoint::port_name, selector, slices};
 use crate::{
     error::Fatal,
     model::{
         endpoint::Endpoint,
+        name,
         ports::{PortSpec, Remote},
         target::{Kind, Subject, Target},
     },
@@ -80,6 +81,12 @@ impl PodQuery {
 /// Finds what a target stands for.
 pub async fn resolve(cluster: &Cluster, target: &Target) -> Result<Resolved, Fatal> {
     let namespace = target.namespace.clone().unwrap_or_else(|| cluster.namespace.clone());
+    // Upper case is a mistake that the server's answer tells better.
+    if !name::is_object_name(&namespace.to_ascii_lowercase()) {
+        return Err(Fatal::new("fwd::target::bad-namespace", format!("'{namespace}' cannot be a namespace"))
+            .because("a namespace is letters, digits and '-'; this one is the kubeconfig's, or this pod's own")
+            .help("name another with -n, or mend the context: `kubectl config set-context --current --namespace NAME`"));
+    }
     let plain = |pods| Resolved::of_pods(namespace.clone(), pods);
     let (kind, name) = match &target.subject {
         Subject::Selector(labels) => return Ok(plain(PodQuery::Labels(labels.clone()))),
@@ -98,7 +105,7 @@ pub async fn resolve(cluster: &Cluster, target: &Target) -> Result<Resolved, Fat
         Kind::ReplicationController => {
             let map = finder.get::<ReplicationController>().await?.spec.and_then(|spec| spec.selector);
             map.filter(|map| !map.is_empty())
-                .map(|map| selector::from_map(&map))
+                .and_then(|map| selector::from_map(&map))
                 .ok_or_else(|| finder.unselective())
         }
     };
@@ -166,7 +173,7 @@ impl Finder<'_> {
 
     fn unselective(&self) -> Fatal {
         Fatal::new("fwd::target::no-selector", format!("{} selects no pods", self.subject()))
-            .because("its selector is empty, or holds an operator that is not known")
+            .because("its selector is empty, or holds an operator or a label that there cannot be")
             .help("forward to a pod by name, or by label with -l")
     }
 
@@ -180,7 +187,7 @@ impl Finder<'_> {
         };
         // kubectl ignores the type where there is a selector; so does this.
         let pods = match spec.selector.filter(|selector| !selector.is_empty()) {
-            Some(labels) => PodQuery::Labels(selector::from_map(&labels)),
+            Some(labels) => PodQuery::Labels(selector::from_map(&labels).ok_or_else(|| self.unselective())?),
             None if spec.type_.as_deref() == Some("ExternalName") => {
                 return Err(self.external(spec.external_name.as_deref().unwrap_or("?")));
             }
@@ -225,7 +232,7 @@ impl Finder<'_> {
             "it has no selector, and no EndpointSlice names an endpoint".to_owned()
         } else {
             format!(
-                "it has no selector, and its EndpointSlices name addresses, not pods: {}",
+                "it has no selector, and its EndpointSlices name addresses, not pods of its namespace: {}",
                 addresses.join(", ")
             )
         }))
@@ -257,7 +264,8 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
     let list = api.list_metadata(&ListParams::default().limit(NAMES_FETCHED)).await.ok()?;
-    Some(list.items.iter().map(kube::ResourceExt::name_any).collect())
+    let names = list.items.iter().map(kube::ResourceExt::name_any);
+    Some(names.filter(|name| name::is_object_name(name)).collect())
 }
 
 fn listed(wanted: &str, plural: &str, names: &[String]) -> String {
@@ -266,14 +274,15 @@ fn listed(wanted: &str, plural: &str, names: &[String]) -> String {
 
 fn service_port(port: &ApiPort) -> Option<ServicePort> {
     Some(ServicePort {
-        name: port.name.clone().filter(|name| !name.is_empty()),
+        name: port_name(port.name.as_ref()),
         number: u16::try_from(port.port).ok()?,
         target: match &port.target_port {
             Some(IntOrString::Int(number)) => match u16::try_from(*number).ok()? {
                 0 => TargetPort::Same,
                 number => TargetPort::Number(number),
             },
-            Some(IntOrString::String(name)) if !name.is_empty() => TargetPort::Name(name.clone()),
+            Some(IntOrString::String(name)) if name::is_dns_label(name) => TargetPort::Name(name.clone()),
+            Some(IntOrString::String(name)) if !name.is_empty() => return None,
             _ => TargetPort::Same,
         },
         tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),

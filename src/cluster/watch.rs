@@ -115,17 +115,17 @@ struct Set(BTreeMap<String, Endpoint>);
 
 impl Set {
     fn swap(&mut self, pods: &[Pod]) {
-        self.0 = pods.iter().map(from_pod).map(|pod| (pod.id.name.clone(), pod)).collect();
+        self.0 = pods.iter().filter_map(from_pod).map(|pod| (pod.id.name.clone(), pod)).collect();
     }
 
     fn apply(&mut self, pod: &Pod) {
-        let pod = from_pod(pod);
+        let Some(pod) = from_pod(pod) else { return };
         self.0.insert(pod.id.name.clone(), pod);
     }
 
     /// A StatefulSet's pod may be back under its name before the old one's end is told.
     fn delete(&mut self, pod: &Pod) {
-        let pod = from_pod(pod);
+        let Some(pod) = from_pod(pod) else { return };
         if self.0.get(&pod.id.name).is_some_and(|held| held.id.uid == pod.id.uid) {
             self.0.remove(&pod.id.name);
         }
@@ -276,7 +276,7 @@ impl Follower {
         let reads = wanted.into_iter().take(MEMBERS_READ).map(|(name, members)| async move {
             let api: Api<Pod> = Api::namespaced(self.client.clone(), &members[0].pod.namespace);
             let pod = api.get_opt(name).await?;
-            Ok::<_, kube::Error>(pod.and_then(|pod| slices::endpoint(from_pod(&pod), &members)))
+            Ok::<_, kube::Error>(pod.and_then(|pod| slices::endpoint(from_pod(&pod)?, &members)))
         });
         let pods: Result<Vec<Option<Endpoint>>, kube::Error> = join_all(reads).await.into_iter().collect();
         match pods {

@@ -21,6 +21,8 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::{error::Fatal, model::name};
+
 /// The server ends a watch after this many seconds, so that one that died in silence is not trusted for longer.
 /// Starting again costs one request.
 const WATCH_SECONDS: u32 = 120;
@@ -95,8 +97,10 @@ where
             let page = self.api.list(&params).await?;
             items.extend(page.items);
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
-            if params.continue_token.is_none() {
-                return Ok((items, page.metadata.resource_version.unwrap_or_default()));
+            match &params.continue_token {
+                None => return Ok((items, version(page.metadata.resource_version))),
+                Some(token) if !name::is_token(token) => return Err(no_token()),
+                Some(_) => {}
             }
         }
     }
@@ -179,17 +183,17 @@ where
         let State::Watching { version, since, .. } = &mut self.state else { return None };
         match event {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
-                *version = object.resource_version().unwrap_or_default();
+                *version = self::version(object.resource_version());
                 self.pauses.reset();
                 Some(Change::Apply(object))
             }
             Some(Ok(WatchEvent::Deleted(object))) => {
-                *version = object.resource_version().unwrap_or_default();
+                *version = self::version(object.resource_version());
                 self.pauses.reset();
                 Some(Change::Delete(object))
             }
             Some(Ok(WatchEvent::Bookmark(bookmark))) => {
-                *version = bookmark.metadata.resource_version;
+                *version = self::version(Some(bookmark.metadata.resource_version));
                 None
             }
             Some(Ok(WatchEvent::Error(status))) => self.failed(Verb::Watch, &kube::Error::Api(status)),
@@ -238,6 +242,17 @@ where
         self.state = State::Start;
         self.resume = None;
     }
+}
+
+/// A version to go on from. One that cannot be sent back is as good as none: the watch then begins with all there is.
+fn version(text: Option<String>) -> String {
+    text.filter(|text| name::is_token(text)).unwrap_or_default()
+}
+
+fn no_token() -> kube::Error {
+    let fatal = Fatal::new("fwd::cluster::bad-answer", "the rest of a list cannot be asked for")
+        .because("its 'continue' token is none that an API server gives");
+    kube::Error::Service(Box::new(fatal))
 }
 
 /// Exponential pauses with jitter.

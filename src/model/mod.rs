@@ -4,5 +4,6 @@ pub mod endpoint;
 pub mod event;
 pub mod forward;
 pub mod message;
+pub mod name;
 pub mod ports;
 pub mod target;

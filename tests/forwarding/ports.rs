@@ -7,7 +7,7 @@ use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
-use crate::harness::{Failure, Test, ask, connect, fwd, send, within, working};
+use crate::harness::{Failure, Test, a_pod, ask, connect, fwd, send, within, working};
 
 /// A pod of this app whose ports have these names.
 fn pod(app: &str, name: &str, ports: &[(&str, u16)]) -> Value {
@@ -219,4 +219,35 @@ async fn slices_with_different_ports() -> Test {
         Ok::<_, Failure>(())
     })
     .await?
+}
+
+/// A slice is anyone's who may write one: what it names beyond its own namespace is nothing to forward to, though the
+/// user may.
+#[tokio::test]
+async fn slices_lead_to_no_other_namespace() -> Test {
+    let sandbox = crate::harness::cluster().await?;
+    let elsewhere = sandbox.ready_pods("prod", "app=api")?.remove(0);
+    let here = a_pod(&sandbox, "web")?;
+    let ports = json!([{ "name": "web", "port": 80 }]);
+    sandbox.create(service("sliced", None, ports))?;
+    let targets = [("prod", elsewhere.as_str()), ("default", &format!("../../prod/pods/{elsewhere}"))];
+    let endpoints = targets.map(|(namespace, name)| {
+        let target = json!({ "kind": "Pod", "namespace": namespace, "name": name });
+        json!({ "addresses": ["10.9.9.9"], "targetRef": target })
+    });
+    let mut only = slice("sliced", 1, ("web", 8080), &[]);
+    only["endpoints"] = json!(endpoints);
+    sandbox.create(only)?;
+    let ended = fwd(&sandbox, "svc/sliced :80")?.wait().await?;
+    assert!(ended.code == Some(1) && ended.stderr.contains("leads to no pods"), "{}", ended.stderr);
+    // Nor in life.
+    sandbox.create(slice("sliced", 2, ("web", 8080), &[&here]))?;
+    let (mut forward, port) = working(&sandbox, "svc/sliced :80").await?;
+    assert_eq!(ask(port).await?, here);
+    sandbox.delete("endpointslices", "default", "sliced-2")?;
+    forward.stderr("svc/sliced: waiting for a ready pod: no pod matches").await?;
+    let pods = sandbox.node().pods();
+    let prod = pods.iter().find(|pod| pod.name == elsewhere).ok_or("no such pod")?;
+    assert!(prod.ports.values().all(|stats| stats.connections == 0));
+    Ok(())
 }

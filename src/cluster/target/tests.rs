@@ -167,3 +167,28 @@ async fn ports_of_a_service() {
     assert_eq!(pods.same_local(&name("http")), None);
     assert_eq!(pods.check(&[spec(name("http"))]), Ok(()));
 }
+
+/// What would lead a request elsewhere is refused before it is made.
+#[tokio::test]
+async fn names_that_are_none() {
+    let fake = Fake::default();
+    let mut cluster = fake.cluster();
+    cluster.namespace = "../../x".into();
+    let error = resolve(&cluster, &Target::parse("svc/s").unwrap()).await.unwrap_err();
+    assert_eq!((error.code(), fake.asked.lock().unwrap().len()), ("fwd::target::bad-namespace", 0));
+
+    let selects = |labels: &Value| service(&json!({"selector": labels, "ports": [{"port": 80}]}));
+    for labels in [json!({"a": "b,c=d"}), json!({"a=b,c": "d"}), json!({"a": "x".repeat(64)})] {
+        assert_eq!(refusal(&selects(&labels), "svc/s").await.0, "fwd::target::no-selector", "{labels}");
+    }
+
+    let fake = service(&json!({"ports": [{"port": 80}]}));
+    let endpoint = |name: &str, namespace: &str| json!({"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": name, "namespace": namespace}});
+    let foreign = json!({
+        "metadata": {"name": "x"}, "addressType": "IPv4", "ports": [],
+        "endpoints": [endpoint("p", "prod"), endpoint("../../prod/services/p", "default")],
+    });
+    fake.on("/endpointslices?", [ok(list("1", &[foreign]))]);
+    assert_eq!(refusal(&fake, "svc/s").await.0, "fwd::target::no-pods");
+    assert!(fake.asked.lock().unwrap().iter().all(|asked| !asked.contains("prod")));
+}

@@ -113,7 +113,7 @@ fn a_recorded_container_restart_changes_the_containers_alone() {
             serde_json::from_value(event.clone()).unwrap()
         {
             set.apply(&pod);
-            let pod = from_pod(&pod);
+            let pod = from_pod(&pod).unwrap();
             if pod.restarts > 0 || event["type"] == "MODIFIED" {
                 uids.insert(pod.id.uid.clone());
             }
@@ -304,5 +304,33 @@ async fn slices_lead_to_their_pods() {
     events.send(json!({"type": "MODIFIED", "object": slice("6", true)})).unwrap();
     followed.until(|s| s.pods[0].is_usable()).await;
     assert!(fake.asked.lock().unwrap()[0].contains("kubernetes.io%2Fservice-name%3Ddb"));
+    followed.end().await;
+}
+
+/// Versions and tokens go back to the server, pods into URLs: what cannot be one goes nowhere.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_token_and_no_name_goes_no_further() {
+    let (events, stream) = watch();
+    let (_silent, second) = watch();
+    let fake = Fake::default();
+    let mut page = list("5", &[pod("a", "4", true)]);
+    page["metadata"]["continue"] = json!("x\r\nHost: y");
+    let odd = pod("../../prod/services/x", "4", true);
+    fake.on("/pods?", [ok(page), ok(list("5", &[pod("a", "4", true), odd]))])
+        .on("watch=true", [stream, second]);
+    let mut followed = Followed::new(&fake, labels());
+    let told = followed.until(|s| s.problem.is_some()).await.problem;
+    assert!(told.is_some_and(|why| why.contains("'continue' token")));
+    assert_eq!(names(&followed.until(|s| s.synced).await), ["a"]);
+    events.send(json!({"type": "MODIFIED", "object": pod("a", "7 8", false)})).unwrap();
+    drop(events);
+    followed.until(|s| s.pods.iter().any(|pod| !pod.ready)).await;
+    while fake.asked.lock().unwrap().iter().filter(|asked| asked.contains("watch=true")).count() < 2 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let asked = fake.asked.lock().unwrap().clone();
+    assert!(asked.iter().all(|asked| !asked.contains("continue=")), "{asked:?}");
+    let again = asked.iter().rfind(|asked| asked.contains("watch=true")).unwrap();
+    assert!(again.contains("resourceVersion=&") || again.ends_with("resourceVersion="), "{again}");
     followed.end().await;
 }
