@@ -29,7 +29,7 @@ impl Lock {
     pub(super) fn take(directory: &Path, patience: Patience, say: impl FnOnce(&Path)) -> Result<Self, Fatal> {
         let path = directory.join(NAME);
         let unwritable = |error: io::Error| unwritable(&path, &error);
-        fs::create_dir_all(directory).map_err(unwritable)?;
+        system::make(directory).map_err(unwritable)?;
         let file = open(&path).map_err(unwritable)?;
         let (begin, mut say) = (Instant::now(), Some(say));
         loop {
@@ -78,9 +78,19 @@ fn held(path: &Path, most: Duration) -> Fatal {
 
 #[cfg(unix)]
 mod system {
-    use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _};
+    use std::{
+        fs::{DirBuilder, OpenOptions},
+        io,
+        os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+        path::Path,
+    };
 
     use rustix::fs::OFlags;
+
+    /// For this user alone, as the XDG specification has it for what is made in these places.
+    pub(super) fn make(directory: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)
+    }
 
     pub(super) fn not_through_links(options: &mut OpenOptions) {
         // Nor does opening wait for the other end of a pipe.
@@ -91,7 +101,17 @@ mod system {
 
 #[cfg(windows)]
 mod system {
-    use std::{fs::OpenOptions, os::windows::fs::OpenOptionsExt as _};
+    use std::{
+        fs::{self, OpenOptions},
+        io,
+        os::windows::fs::OpenOptionsExt as _,
+        path::Path,
+    };
+
+    /// Under the user's profile, which is the user's alone.
+    pub(super) fn make(directory: &Path) -> io::Result<()> {
+        fs::create_dir_all(directory)
+    }
 
     /// As the system's headers have it: open the link itself.
     const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
