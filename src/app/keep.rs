@@ -123,17 +123,26 @@ async fn run(
             () = &mut stopped => return,
         };
         // Many at a time are one change.
-        let mut changes = Vec::new();
+        let (mut changes, mut more) = (Vec::new(), false);
         loop {
             match next {
-                Ok(event) => {
-                    let by_hand = by_hand.load(Ordering::Relaxed);
-                    read(&event, &registry, &mut known, &mut changes, by_hand);
-                }
-                Err(TryRecvError::Lagged(_)) => learn(&registry, &mut known, &mut changes),
+                Ok(event) => match &event.what {
+                    Happening::Forwarding { .. } => more = true,
+                    Happening::Stopped { by } => {
+                        let by_hand = by_hand.load(Ordering::Relaxed);
+                        let ended = matches!(by, Stop::Asked) || (by_hand && matches!(by, Stop::Exit));
+                        forget(&event, &mut known, &mut changes, ended);
+                    }
+                    _ => {}
+                },
+                Err(TryRecvError::Lagged(_)) => more = true,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
             next = events.try_recv();
+        }
+        // Once for all that were told of: the list has every forward.
+        if more {
+            learn(&registry, &mut known, &mut changes);
         }
         apply(&sets, changes).await;
     }
@@ -151,24 +160,12 @@ fn learn(registry: &Registry, known: &mut HashMap<ForwardId, Kept>, changes: &mu
     }
 }
 
-fn read(
-    event: &Event,
-    registry: &Registry,
-    known: &mut HashMap<ForwardId, Kept>,
-    changes: &mut Vec<Change>,
-    by_hand: bool,
-) {
-    match &event.what {
-        Happening::Forwarding { .. } => learn(registry, known, changes),
-        Happening::Stopped { by } => {
-            let ended = matches!(by, Stop::Asked) || (by_hand && matches!(by, Stop::Exit));
-            for id in event.forwards.iter() {
-                if let Some(kept) = known.remove(id).filter(|_| ended) {
-                    changes.push(Change::Remove(kept));
-                }
-            }
+/// Forgets the forwards of an event, and removes those that were ended.
+fn forget(event: &Event, known: &mut HashMap<ForwardId, Kept>, changes: &mut Vec<Change>, ended: bool) {
+    for id in event.forwards.iter() {
+        if let Some(kept) = known.remove(id).filter(|_| ended) {
+            changes.push(Change::Remove(kept));
         }
-        _ => {}
     }
 }
 

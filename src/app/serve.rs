@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use tokio::task::spawn_blocking;
+
 use super::{
     keep::Keeper,
     process::{Process, no_start},
@@ -30,8 +32,10 @@ pub(super) async fn serve(
     let mut process = Process::new(common, door, None)?;
     match process.listen(sockets) {
         Ok(path) if !stdio => {
-            // Whoever closed stdout does not want to know.
-            let _ = writeln!(io::stdout().lock(), "Serving on {path}");
+            // Whoever closed stdout does not want to know, and whoever does not read it holds up nobody else.
+            spawn_blocking(move || {
+                let _ = writeln!(io::stdout().lock(), "Serving on {path}");
+            });
         }
         Ok(_) => {}
         Err(fatal) if !stdio => return process.end(Err(fatal), None).await,

@@ -29,7 +29,7 @@ use super::{
     place::{Listener, Stream},
     rpc::{self, Message, Request},
 };
-use crate::{forward::registry::Registry, model::event::Event};
+use crate::{forward::registry::Registry, model::event::Event, ui::escape};
 
 /// Bytes of one message. A batch of starts is a few kilobytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -258,7 +258,10 @@ impl Client {
         // A full queue is one that nobody empties.
         messages
             .into_iter()
-            .try_for_each(|message| self.out.try_send(format!("{message}\n")))
+            .try_for_each(|message| {
+                // It means the same, and somebody may look at it in a terminal.
+                self.out.try_send(escape::json(&message.to_string()).into_owned() + "\n")
+            })
             .map_err(|_| TooSlow)
     }
 }
