@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until, timeout, timeout_at},
@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     local::Local,
+    outbound::{Outbound, advance},
     report::{LocalEnd, Reporter},
     route::{NoWay, Router, Way},
 };
@@ -77,6 +78,10 @@ const VERDICT_WITHIN: Duration = Duration::from_secs(5);
 /// How long what a client still sends is read and dropped once its connection is over, lest unread bytes turn our FIN
 /// into a reset that takes the end of the answer with it.
 const DISCARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the end of a client may follow its last words. One that has had its answers says good-bye and closes, and there
+/// are applications that reset at the good-bye.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// A connection without traffic for this long is idle, unless its client waits for an answer. While the forward ends it
 /// is over then.
@@ -128,8 +133,12 @@ struct Connection {
     local: Local,
     /// What was read from the client and may have to be sent again; `None` once it must not or cannot be.
     kept: Option<Vec<u8>>,
+    /// The client has said something.
+    said: bool,
     /// Bytes of the application reached the client.
     answered: bool,
+    /// Some of them did after it had said that it sends no more.
+    answered_late: bool,
     /// When the client said it sends no more.
     local_eof: Option<Instant>,
 }
@@ -140,7 +149,15 @@ pub(super) async fn run(context: Arc<Context>, local: Local) {
     let _open = end.counters.open();
     // However this task ends, cut off or by a panic too: nothing but the application's end looks like one.
     local.reset_when_dropped(true);
-    let connection = Connection { context, local, kept: Some(Vec::new()), answered: false, local_eof: None };
+    let connection = Connection {
+        context,
+        local,
+        kept: Some(Vec::new()),
+        said: false,
+        answered: false,
+        answered_late: false,
+        local_eof: None,
+    };
     connection.run().await;
 }
 
@@ -157,7 +174,7 @@ impl Connection {
             let deadline = held + patience;
             let way = match self.acquire(&mut router, after, deadline).await {
                 Ok(way) => way,
-                Err(no_way) => return self.refuse(&no_way),
+                Err(no_way) => return self.refuse(&no_way).await,
             };
             if way.generation != last {
                 last = way.generation;
@@ -166,14 +183,14 @@ impl Connection {
             }
             let port = match context.resolved.pod_port(&context.end.remote, &way.pod) {
                 Ok(port) => port,
-                Err(why) => return self.fail(Some(&way), None, why),
+                Err(why) => return self.fail(Some(&way), None, why).await,
             };
             let opened = timeout_at(deadline, way.tunnel.open(port)).await;
             patience = patience.saturating_sub(held.elapsed());
             let (failure, data_written) = match opened {
                 Err(_) => {
                     let why = format!("no session to the pod came free within {:?}", context.hold);
-                    return self.fail(Some(&way), Some(port), why);
+                    return self.fail(Some(&way), Some(port), why).await;
                 }
                 Ok(Err(error)) => (Failure::NotOpened, Some(error.why.to_string())),
                 Ok(Ok(mut stream)) => {
@@ -207,13 +224,13 @@ impl Connection {
                     (Failure::NotOpened, Some(why)) => why,
                     (failure, _) => retry::explain(failure, port),
                 };
-                return self.fail(Some(&way), Some(port), why);
+                return self.fail(Some(&way), Some(port), why).await;
             };
             after = newer_than;
             context.end.counters.retried();
             tracing::debug!(pod = %way.pod.id.name, port, ?failure, "trying again elsewhere");
         }
-        self.fail(None, None, format!("no pod answered on {MAX_WAYS} attempts"));
+        self.fail(None, None, format!("no pod answered on {MAX_WAYS} attempts")).await;
     }
 
     /// Waits for a way, and counts as held meanwhile.
@@ -301,6 +318,7 @@ impl Connection {
                 inbound = stream.incoming.recv(), if pending.is_empty() => match inbound {
                     Inbound::Data(bytes) => {
                         self.answered = true;
+                        self.answered_late |= self.local_eof.is_some();
                         self.kept = None;
                         self.context.answered.store(true, Ordering::Relaxed);
                         active = Instant::now();
@@ -346,6 +364,7 @@ impl Connection {
         match self.local.try_read(&mut chunk.buffer()) {
             Ok(0) => self.local_eof = Some(Instant::now()),
             Ok(read) => {
+                self.said = true;
                 self.context.end.counters.outbound(read);
                 self.keep(chunk.payload());
                 outgoing.send(chunk);
@@ -405,49 +424,42 @@ impl Connection {
         let _ = timeout(DISCARD_WITHIN, discard).await;
     }
 
-    /// Tells why the client's connection is reset.
-    fn fail(self, way: Option<&Way>, pod_port: Option<u16>, why: String) {
+    /// Tells why the client's connection is reset, unless the client has ended it before.
+    async fn fail(mut self, way: Option<&Way>, pod_port: Option<u16>, why: String) {
+        if self.client_has_ended().await {
+            tracing::debug!(%why, "failed after its client had ended");
+            return;
+        }
         let pod = way.map(|way| way.pod.id.clone());
         self.context.reporter.tell(Happening::ConnectionFailed { pod, pod_port, why });
     }
 
-    fn refuse(self, no_way: &NoWay) {
+    /// Whether the client is gone, or has said that it sends no more and is owed nothing. Whoever half-closes and waits for
+    /// an answer looks the same as one that is gone, but for this: it has no answer yet, or still receives one. Those that
+    /// had answers and then no more before they closed were done, whatever their last words were.
+    async fn client_has_ended(&mut self) -> bool {
+        if self.answered && self.local_eof.is_none() {
+            let _ = timeout(LAST_WORDS, self.local.readable()).await;
+        }
+        if self.local_eof.is_none() {
+            match self.local.try_read(&mut [0; 1].as_mut_slice()) {
+                Ok(0) => self.local_eof = Some(Instant::now()),
+                Ok(_) => self.said = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return true,
+            }
+        }
+        let waits = self.said && (!self.answered || self.answered_late);
+        self.local_eof.is_some() && !waits || self.local.has_failed()
+    }
+
+    async fn refuse(self, no_way: &NoWay) {
         let why = match no_way {
             NoWay::Stopped => return,
             NoWay::HeldTooLong => format!("no pod was ready within {:?}", self.context.hold),
             NoWay::Refused(why) => why.to_string(),
         };
-        self.fail(None, None, why);
-    }
-}
-
-/// Forgets `n` written bytes.
-fn advance(pending: &mut VecDeque<Bytes>, mut n: usize) {
-    while let Some(piece) = pending.front_mut()
-        && n >= piece.len()
-    {
-        n -= piece.len();
-        pending.pop_front();
-    }
-    if let Some(piece) = pending.front_mut() {
-        piece.advance(n);
-    }
-}
-
-/// What is to be sent.
-struct Outbound {
-    permit: Option<OwnedSemaphorePermit>,
-    /// Bytes read in an earlier attempt, to be sent before any others. At most [`REPLAY_LIMIT`]: one buffer takes them.
-    resend: Bytes,
-}
-
-impl Outbound {
-    fn resend(&mut self, outgoing: &Outgoing) {
-        let Some(permit) = self.permit.take() else { return };
-        let mut chunk = Chunk::new(permit);
-        let part = self.resend.split_to(self.resend.len().min(bytes::BufMut::remaining_mut(&chunk.buffer())));
-        bytes::BufMut::put(&mut chunk.buffer(), part);
-        outgoing.send(chunk);
+        self.fail(None, None, why).await;
     }
 }
 

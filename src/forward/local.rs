@@ -113,6 +113,11 @@ impl Local {
         let _ = on_stream!(self, stream => stream.ready(Interest::ERROR).await);
     }
 
+    /// Whether the client has reset the connection, as far as is known. To be asked once.
+    pub(super) fn has_failed(&self) -> bool {
+        !matches!(on_stream!(self, stream => stream.take_error()), Ok(None))
+    }
+
     pub(super) fn try_read(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
         on_stream!(self, stream => stream.try_read_buf(buffer))
     }

@@ -8,6 +8,7 @@ mod connection;
 mod counters;
 mod listener;
 mod local;
+mod outbound;
 mod reach;
 pub mod registry;
 mod report;

@@ -56,6 +56,7 @@ impl Supervisor {
             (memory.tried, memory.attempts) = (Some(pod.id.clone()), 0);
         }
         let mut pods = self.pods.clone();
+        let mut said: Option<DialError> = None;
         loop {
             let left = self.left_to_start(memory);
             let error = tokio::select! {
@@ -67,13 +68,18 @@ impl Supervisor {
                 },
                 () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,
             };
-            let too_late = self.left_to_start(memory).is_some_and(|left| left.is_zero());
-            if too_late || (memory.last.is_none() && is_final(&error)) {
+            if self.left_to_start(memory).is_some_and(|left| left.is_zero()) {
+                // The last one may have been cut short, and then the server's word is worth more.
+                let said = said.filter(|_| error.refusal.is_none());
+                return Reached::Failed(said.unwrap_or(error));
+            }
+            if memory.last.is_none() && is_final(&error) {
                 return Reached::Failed(error);
             }
             let Some(delay) = self.another_attempt(memory, &pod.id, &error) else {
                 return Reached::Failed(error);
             };
+            said = Some(error).filter(|error| error.refusal.is_some()).or(said);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,

@@ -8,7 +8,9 @@ use sandbox::forward::Forward;
 use sandbox::node::{Support, Timing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Failure, Test, a_pod, answer, ask, cluster, connect, rest, seen, send, within};
+use crate::harness::{
+    Failure, Test, a_pod, answer, ask, cluster, connect, expect_reset, rest, seen, send, within, working,
+};
 use crate::traffic::{SERVERS, is_pattern};
 
 /// How long the runtime gives the other direction once one has ended: short, so that whoever is cut off notices.
@@ -144,5 +146,53 @@ async fn a_client_says_all_and_goes() -> Test {
         drop(client);
         assert_eq!(forward.end("INT").await?.stderr, "", "{support:?}");
     }
+    Ok(())
+}
+
+/// Many applications close as soon as their client says good-bye, with some of it unread, which is a reset: PostgreSQL
+/// behind TLS does. It is no failure that anybody saw.
+#[tokio::test]
+async fn a_reset_at_the_good_bye_is_no_failure() -> Test {
+    let sandbox = cluster().await?;
+    let (forward, port) = working(&sandbox, "pod/solo :9005").await?;
+    for _ in 0..20 {
+        let mut client = connect(port).await?;
+        client.write_all(b"select\n").await?;
+        let mut answer = [0; 7];
+        within("an answer", client.read_exact(&mut answer)).await??;
+        client.write_all(b"quit\n").await?;
+        client.write_all(b"close notify").await?;
+    }
+    seen(&sandbox, "solo", 9005, |stats| stats.connections == 20 && stats.open == 0).await?;
+    assert_eq!(forward.end("INT").await?.stderr, "");
+    Ok(())
+}
+
+/// Clients that had their answers and closed, and a container that ends while the runtime still holds on to them.
+#[tokio::test]
+async fn a_container_that_ends_after_its_clients_is_no_failure() -> Test {
+    let sandbox = cluster().await?;
+    let (forward, port) = working(&sandbox, "pod/solo :8080").await?;
+    for _ in 0..20 {
+        ask(port).await?;
+    }
+    let before = seen(&sandbox, "solo", 8080, |stats| stats.open > 0).await?;
+    sandbox.kill_container("default", "solo").await?;
+    seen(&sandbox, "solo", 8080, |stats| stats.open == 0 && stats.connections >= before.connections).await?;
+    let ended = forward.end("INT").await?;
+    assert!(!ended.stderr.contains(" failed: "), "{}", ended.stderr);
+    Ok(())
+}
+
+/// A client that has said all and waits for its answer is owed it.
+#[tokio::test]
+async fn a_reset_instead_of_an_answer_is_a_failure() -> Test {
+    let sandbox = cluster().await?;
+    let (mut forward, port) = working(&sandbox, "pod/solo :9005").await?;
+    let mut client = connect(port).await?;
+    client.write_all(b"quit\n").await?;
+    client.shutdown().await?;
+    expect_reset(&mut client).await?;
+    forward.stderr("port 9005 failed: connection reset by the application").await?;
     Ok(())
 }

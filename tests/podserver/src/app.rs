@@ -7,6 +7,7 @@
 //! | 9002 | says `hello` and half-closes, then reads to EOF |
 //! | 9003 | accepts and resets |
 //! | 9004 | accepts and never reads |
+//! | 9005 | answers each line with itself; after `quit` it resets, as one that closes with something unread |
 //! | others | HTTP, see `http.rs` |
 
 use std::future;
@@ -49,6 +50,7 @@ pub(super) async fn serve(app: App, socket: Socket, life: &Life) {
             Ok(())
         }
         9004 => future::pending().await,
+        9005 => lines(socket).await,
         _ => {
             http::serve(app, socket, life).await;
             Ok(())
@@ -89,6 +91,21 @@ async fn hello(mut socket: Socket) -> std::io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     while socket.read(&mut buffer).await? > 0 {}
     Ok(())
+}
+
+async fn lines(mut socket: Socket) -> std::io::Result<()> {
+    let mut line = Vec::new();
+    loop {
+        line.push(socket.read_u8().await?);
+        if line == b"quit\n" {
+            socket.reset();
+            return Ok(());
+        }
+        if line.ends_with(b"\n") {
+            socket.write_all(&line).await?;
+            line.clear();
+        }
+    }
 }
 
 /// Lowercase hexadecimal.

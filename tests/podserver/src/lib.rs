@@ -14,4 +14,4 @@ pub use container::Container;
 pub use stats::{Counts, Stats};
 
 /// The ports of every pod; `app.rs` says what is on each.
-pub const PORTS: [u16; 7] = [8080, 9000, 5432, 9001, 9002, 9003, 9004];
+pub const PORTS: [u16; 8] = [8080, 9000, 5432, 9001, 9002, 9003, 9004, 9005];
