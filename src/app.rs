@@ -37,6 +37,7 @@ use crate::{
         place::{self, Place},
         store::{self, Sets},
     },
+    descriptors::descriptors,
     error::{Fatal, plain},
     ui::{
         Output,
@@ -213,11 +214,12 @@ fn run_async(work: impl Future<Output = Result<u8, Fatal>>) -> Result<u8, Fatal>
     ended
 }
 
-/// Asks for as many file descriptors as the system allows. Go programs, kubectl among them, do so at their start; what
-/// cannot be had shows when a connection cannot be accepted.
+/// Asks for as many file descriptors as the system allows, and keeps some in reserve. Go programs, kubectl among them, do
+/// the first at their start; what cannot be had shows when a connection cannot be accepted.
 fn raise_descriptor_limit() {
-    if let Err(error) = rlimit::increase_nofile_limit(DESCRIPTORS) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+    match rlimit::increase_nofile_limit(DESCRIPTORS) {
+        Ok(limit) => descriptors().keep_some(limit),
+        Err(error) => tracing::debug!(%error, "the limit of open files stays as it is"),
     }
 }
 

@@ -43,6 +43,7 @@
 //! F4  cli  control  ui     what is typed; other processes and saved sets; what is told
 //! F3  forward              local ends, the connections they accept, one supervisor a target
 //! F2  tunnel  cluster      the way into one pod; the API server: kubeconfig, targets, pods watched
+//!     descriptors          the process's, for when there are none left
 //! F1  spdy  policy         the protocol, sans-IO; decisions, as pure functions
 //! F0  model  error         the vocabulary; what goes wrong, by consequence
 //! ```
@@ -73,6 +74,7 @@ pub mod app;
 pub mod cli;
 pub mod cluster;
 pub mod control;
+pub mod descriptors;
 pub mod error;
 pub mod forward;
 pub mod model;

@@ -30,6 +30,8 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower::{BoxError, Service, ServiceExt as _};
 
+use crate::descriptors::{descriptors, is_shortage};
+
 /// How long a connection may take until TLS stands. A round trip around the world and a slow authentication proxy fit
 /// in; a person's patience ends about here.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -233,8 +235,20 @@ async fn encrypt(plain: Io, tls: Arc<ClientConfig>, name: ServerName<'static>) -
     Ok(Io::Tls(Box::new(TlsConnector::from(tls).connect(name, plain).await?)))
 }
 
-/// TCP to the host of `uri`, IPv4 and IPv6 racing.
+/// TCP to the host of `uri`.
 async fn tcp(uri: Uri) -> Result<Io, BoxError> {
+    match race(uri.clone()).await {
+        // Clients have all descriptors, and none of them is served without this one.
+        Err(error) if is_shortage(error.as_ref()) => {
+            let _loan = descriptors().lend();
+            race(uri).await
+        }
+        dialled => dialled,
+    }
+}
+
+/// IPv4 and IPv6 racing.
+async fn race(uri: Uri) -> Result<Io, BoxError> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);

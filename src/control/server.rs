@@ -29,7 +29,12 @@ use super::{
     place::{Listener, Stream},
     rpc::{self, Message, Request},
 };
-use crate::{forward::registry::Registry, model::event::Event, ui::escape};
+use crate::{
+    descriptors::{descriptors, is_shortage},
+    forward::registry::Registry,
+    model::event::Event,
+    ui::escape,
+};
 
 /// Bytes of one message. A batch of starts is a few kilobytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -83,8 +88,11 @@ impl Server {
         let server = Arc::clone(self);
         let accept = async move {
             loop {
+                descriptors().refill();
                 match listener.accept().await {
                     Ok(stream) => server.serve_client(stream),
+                    // What is kept in reserve is kept for this.
+                    Err(error) if is_shortage(&error) && descriptors().spend() => {}
                     Err(error) => {
                         tracing::debug!(%error, "cannot accept a control client");
                         sleep(ACCEPT_PAUSE).await;

@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     cluster::target::Resolved,
+    descriptors::{Descriptors, descriptors},
     model::event::Happening,
     policy::retry::{self, Evidence, Failure, Verdict},
     spdy::session::End,
@@ -99,6 +100,8 @@ pub(super) struct Context {
     /// The port has answered before.
     pub answered: AtomicBool,
     lingering: Arc<Semaphore>,
+    /// Those that its connections take.
+    pub descriptors: &'static Descriptors,
 }
 
 impl Context {
@@ -111,7 +114,8 @@ impl Context {
         stop: CancellationToken,
     ) -> Self {
         let lingering = Arc::new(Semaphore::new(LINGERING));
-        Self { router, resolved, end, hold, reporter, stop, answered: AtomicBool::new(false), lingering }
+        let (answered, descriptors) = (AtomicBool::new(false), descriptors());
+        Self { router, resolved, end, hold, reporter, stop, answered, lingering, descriptors }
     }
 }
 
@@ -273,7 +277,7 @@ impl Connection {
         if self.local_eof.is_some() {
             stream.step_aside();
         }
-        let stop = self.context.stop.clone();
+        let (stop, descriptors) = (self.context.stop.clone(), self.context.descriptors);
         loop {
             let may_send = !outbound.resend.is_empty() || self.local_eof.is_none();
             // With bytes that the client has not taken, it is not the pod that is silent.
@@ -345,7 +349,7 @@ impl Connection {
                         return Pumped::Lost { idle: over && !unanswered };
                     }
                 },
-                () = sleep_until(linger_until.unwrap_or(active)), if linger_until.is_some() => {
+                () = lingered(linger_until.unwrap_or(active), descriptors), if linger_until.is_some() => {
                     stream.outgoing.finish();
                     finished = true;
                 }
@@ -460,6 +464,14 @@ impl Connection {
             NoWay::Refused(why) => why.to_string(),
         };
         self.fail(None, None, why).await;
+    }
+}
+
+/// Ready once a connection has lingered for long enough, or others need its descriptor.
+async fn lingered(until: Instant, descriptors: &Descriptors) {
+    tokio::select! {
+        () = sleep_until(until) => {}
+        () = descriptors.short() => {}
     }
 }
 

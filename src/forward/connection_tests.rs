@@ -32,6 +32,7 @@ struct Forwarded {
     end: Arc<LocalEnd>,
     suspect: CancellationToken,
     events: broadcast::Receiver<Arc<Event>>,
+    descriptors: &'static Descriptors,
 }
 
 impl Forwarded {
@@ -44,7 +45,7 @@ impl Forwarded {
         let listening = Listening { listener, bound: Bound::Tcp(address) };
         let remote = Remote::Number(80);
         let end = Arc::new(LocalEnd::new(ForwardId::from_bits(1), remote, vec![Bound::Tcp(address)]));
-        let context = Context::new(
+        let mut context = Context::new(
             Router::of(&end),
             Arc::new(Resolved::pod("default", "db-0")),
             Arc::clone(&end),
@@ -52,11 +53,14 @@ impl Forwarded {
             Reporter::new(events, "pod/db-0".to_owned(), None).of(&end),
             stop.clone(),
         );
+        // Of its own, for other tests must not find them short.
+        let descriptors = &*Box::leak(Box::new(Descriptors::new()));
+        context.descriptors = descriptors;
         let tasks = TaskTracker::new();
         let (context, kill) = (Arc::new(context), CancellationToken::new());
         tasks.spawn(listener::accept(listening, context, tasks.clone(), stop, kill));
         let suspect = CancellationToken::new();
-        let mut forwarded = Self { pod, address, end, suspect, events: told };
+        let mut forwarded = Self { pod, address, end, suspect, events: told, descriptors };
         forwarded.open(1).await;
         forwarded
     }
@@ -130,6 +134,22 @@ async fn a_server_that_never_answers_learns_of_the_end() {
     heard(&peer, 9).await;
     tokio::time::sleep(SLOW_ANSWER + LINGER).await;
     assert!(finished(&peer));
+}
+
+/// A client that is gone, for all that is known, keeps its descriptor from nobody.
+#[tokio::test(start_paused = true)]
+async fn whoever_lingers_gives_way_where_descriptors_are_short() {
+    let forwarded = Forwarded::start().await;
+    let (mut client, peer) = forwarded.connect().await;
+    client.write_all(b"what is it?").await.unwrap();
+    client.shutdown().await.unwrap();
+    heard(&peer, 11).await;
+    let begun = Instant::now();
+    while !finished(&peer) {
+        forwarded.descriptors.ran_out();
+        settled().await;
+    }
+    assert!(begun.elapsed() < LINGER);
 }
 
 /// What it has not taken yet is there when it does, however long that takes: it is not the pod that is silent.

@@ -11,9 +11,10 @@ use super::{
     local::Listener,
 };
 use crate::{
+    descriptors::is_shortage,
     error::Fatal,
     model::{
-        event::Bound,
+        event::{Bound, Happening},
         ports::{Address, ListenIp, Local, listen_ips},
     },
 };
@@ -23,7 +24,8 @@ use crate::{
 /// connections a second: four thousand, as it once was, held back a benchmark. Each costs some kilobytes.
 const MAX_CONNECTIONS: usize = 16 * 1024;
 
-/// Waits after a failed accept: no descriptor is free, and the next accept would fail as fast.
+/// Waits after a failed accept where nothing tells that the next will do better. The system has no memory to spare, or no
+/// descriptor: that one is free again is known at once where it was a connection's of this process.
 const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// Ports of the system's choice that are tried for one that is free on every address. It takes them from thousands, of
@@ -168,11 +170,18 @@ pub(super) async fn accept(
     kill: CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let descriptors = context.descriptors;
     let mut backoff = ACCEPT_BACKOFF.0;
     let accept = async {
         loop {
             // The slot first: what is accepted is also served.
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            if !descriptors.has_for_clients() {
+                out_of_descriptors(&context);
+                descriptors.freed(backoff).await;
+                backoff = (backoff * 2).min(ACCEPT_BACKOFF.1);
+                continue;
+            }
             match listening.listener.accept().await {
                 Ok(local) => {
                     backoff = ACCEPT_BACKOFF.0;
@@ -181,6 +190,7 @@ pub(super) async fn accept(
                     tracker.spawn(async move {
                         kill.run_until_cancelled(carry).await;
                         drop(slot);
+                        descriptors.free_one();
                     });
                 }
                 Err(error) if is_one_clients(&error) => {
@@ -189,14 +199,29 @@ pub(super) async fn accept(
                     tokio::task::yield_now().await;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(backoff).await;
+                    if is_shortage(&error) {
+                        out_of_descriptors(&context);
+                    } else if backoff == ACCEPT_BACKOFF.0 {
+                        tracing::warn!(%error, "cannot accept connections");
+                    }
+                    descriptors.freed(backoff).await;
                     backoff = (backoff * 2).min(ACCEPT_BACKOFF.1);
                 }
             }
         }
     };
     stop.run_until_cancelled(accept).await;
+}
+
+/// Says once that clients have to wait, and asks connections that linger to give way.
+fn out_of_descriptors(context: &Context) {
+    if let Some(limit) = context.descriptors.ran_out() {
+        let text = format!(
+            "no file descriptor is free (this process may have {limit}): new connections wait until one is; \
+             'ulimit -n' sets the limit"
+        );
+        context.reporter.tell(Happening::Notice { text });
+    }
 }
 
 /// Whether a failed accept is the trouble of the one client that it was about. Linux passes on what happened to a

@@ -8,6 +8,7 @@
 #![cfg(unix)]
 
 mod addresses;
+mod descriptors;
 mod disturbed;
 mod ending;
 mod halves;
