@@ -298,8 +298,14 @@ impl Connection {
                     outbound.permit = Some(permit);
                 }
                 readable = self.local.readable(), if reads => {
-                    if readable.is_err() || self.read(&mut outbound, &stream.outgoing).is_err() {
+                    if readable.is_err() {
                         return Pumped::ClientGone;
+                    }
+                    match self.read(&mut outbound, &stream.outgoing) {
+                        Err(_) => return Pumped::ClientGone,
+                        // It said nothing: readiness is a hint.
+                        Ok(false) => continue,
+                        Ok(true) => {}
                     }
                     active = Instant::now();
                     if self.local_eof.is_some() {
@@ -356,14 +362,15 @@ impl Connection {
                 () = sleep_until(verdict_by.unwrap_or(active)), if verdict_by.is_some() => {
                     return Pumped::Over(End::Clean);
                 }
-                () = quiet(&stop, active), if !unanswered => return Pumped::Quiet,
+                () = quiet(&stop, active), if !unanswered && pending.is_empty() => return Pumped::Quiet,
             }
         }
     }
 
-    /// Reads what the client sent, keeps it while it may be needed again, and sends it.
-    fn read(&mut self, outbound: &mut Outbound, outgoing: &Outgoing) -> io::Result<()> {
-        let Some(permit) = outbound.permit.take() else { return Ok(()) };
+    /// Reads what the client sent, keeps it while it may be needed again, and sends it. Says whether there was anything,
+    /// the client's end or bytes.
+    fn read(&mut self, outbound: &mut Outbound, outgoing: &Outgoing) -> io::Result<bool> {
+        let Some(permit) = outbound.permit.take() else { return Ok(false) };
         let mut chunk = Chunk::new(permit);
         match self.local.try_read(&mut chunk.buffer()) {
             Ok(0) => self.local_eof = Some(Instant::now()),
@@ -373,10 +380,10 @@ impl Connection {
                 self.keep(chunk.payload());
                 outgoing.send(chunk);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn keep(&mut self, bytes: &[u8]) {

@@ -12,7 +12,10 @@ use tokio::{
 };
 
 #[cfg(unix)]
-use super::socket::{self, SocketFile, Taken};
+use super::{
+    socket::{self, SocketFile, Taken},
+    unread::Unread,
+};
 
 /// Connections that may wait to be accepted. The system has a limit of its own below it.
 const BACKLOG: i32 = 4096;
@@ -29,7 +32,7 @@ pub(super) enum Listener {
 pub(super) enum Local {
     Tcp(TcpStream),
     #[cfg(unix)]
-    Unix(UnixStream),
+    Unix(UnixStream, Unread),
 }
 
 /// Listens on a TCP address. On an IPv6 one to IPv6 alone, as Go does with an address that is written out: `::` leaves
@@ -82,7 +85,7 @@ impl Listener {
                 Ok(Local::Tcp(stream))
             }
             #[cfg(unix)]
-            Self::Unix(_, listener) => Ok(Local::Unix(listener.accept().await?.0)),
+            Self::Unix(_, listener) => Ok(Local::Unix(listener.accept().await?.0, Unread::default())),
         }
     }
 }
@@ -93,7 +96,7 @@ macro_rules! on_stream {
         match $local {
             Local::Tcp($stream) => $call,
             #[cfg(unix)]
-            Local::Unix($stream) => $call,
+            Local::Unix($stream, _) => $call,
         }
     };
 }
@@ -119,7 +122,11 @@ impl Local {
     }
 
     pub(super) fn try_read(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
-        on_stream!(self, stream => stream.try_read_buf(buffer))
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            #[cfg(unix)]
+            Self::Unix(stream, unread) => unread.read(stream, buffer),
+        }
     }
 
     pub(super) fn try_write(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
@@ -140,7 +147,7 @@ impl Local {
                 let _ = socket2::SockRef::from(stream).set_linger(linger);
             }
             #[cfg(unix)]
-            Self::Unix(_) => {}
+            Self::Unix(stream, unread) => unread.keep(stream, reset),
         }
     }
 }

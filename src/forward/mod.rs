@@ -21,6 +21,8 @@ mod start;
 mod started;
 mod status;
 mod supervisor;
+#[cfg(unix)]
+mod unread;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::Sandbox;
 use sandbox::forward::Forward;
+use tokio::io::AsyncWriteExt;
 
 use crate::harness::{
     Failure, Test, a_pod, answer, ask, cluster, connect, expect_reset, fwd, post, program, rest, seen, send,
@@ -48,6 +49,28 @@ async fn what_takes_too_long_is_cut() -> Test {
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     let read = within("the end of the download", reading).await??;
     assert!(read.is_err() || read.is_ok_and(|bytes| bytes > 1_000_000_000), "a cut download looks whole");
+    Ok(())
+}
+
+/// On a Unix socket, too, where only Linux can tell: to a client that has asked for something.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_is_cut_on_a_unix_socket() -> Test {
+    let sandbox = cluster().await?;
+    let path = sandbox.directory().join("solo.sock");
+    let mut forward = fwd(&sandbox, &format!("pod/solo unix:{}:8080", path.display()))?;
+    forward.stdout("Forwarding from unix:").await?;
+    let mut whole = tokio::net::UnixStream::connect(&path).await?;
+    assert_eq!(post(&mut whole, "/", b"").await?, b"solo\n");
+    assert_eq!(post(&mut whole, "/", b"").await?, b"solo\n");
+    let mut cut = tokio::net::UnixStream::connect(&path).await?;
+    cut.write_all(b"GET /bytes?n=1000000000 HTTP/1.1\r\nHost: test\r\n\r\n").await?;
+    cut.readable().await?;
+    assert_eq!(forward.end("INT").await?.code, Some(0));
+    let read = within("the end", tokio::io::copy(&mut cut, &mut tokio::io::sink())).await?;
+    assert_eq!(read.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+    // Nothing was under way there.
+    assert_eq!(rest(&mut whole).await?, b"");
     Ok(())
 }
 
