@@ -9,6 +9,7 @@ mod forward;
 mod keep;
 mod logs;
 mod manage;
+mod panics;
 mod process;
 mod save;
 mod serve;
@@ -63,12 +64,13 @@ struct Manner {
 
 /// Runs the command line (the program's name left out), and returns the exit status.
 pub fn run(argv: &[OsString]) -> u8 {
+    panics::install();
     let surroundings = Surroundings::read();
     // Until `--color` is understood an error is coloured as the environment has it.
     let look =
         Look { fancy: surroundings.signals.draws(), color: surroundings.signals.decide(When::Auto).stderr };
     let mut manner = Manner { look, output: Output::Text, is_child: false, child: None, log: None };
-    let ended = command(argv, surroundings, &mut manner);
+    let ended = panics::or_error(|| command(argv, surroundings, &mut manner));
     if let Some(log) = &manner.log {
         log.settle(process::LAST_WORDS);
     }

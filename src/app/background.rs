@@ -10,7 +10,6 @@ use std::{
     ffi::OsString,
     fs,
     io::{self, Write},
-    panic,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -201,11 +200,6 @@ impl Background {
                 .because(plain(&error))
                 .help("is the disk full? Or leave --detach out")
         })?;
-        // There is no stderr where a panic could be read.
-        let hook = log.clone();
-        panic::set_hook(Box::new(move |panic| {
-            let _ = writeln!(hook.clone(), "{panic}");
-        }));
         let hand = Hand::open().map_err(|error| no_start("the printer", &error))?;
         let background = Self { log, path, hand: Arc::new(Mutex::new(Some(hand))) };
         tokio::spawn(background.clone().beat());

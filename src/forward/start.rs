@@ -3,10 +3,11 @@
 
 use std::{
     collections::HashMap,
+    panic::AssertUnwindSafe,
     sync::{Arc, Weak},
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot, watch},
     time::{Instant, timeout_at},
@@ -236,7 +237,14 @@ impl Registry {
         let (fail, failed) = oneshot::channel();
         let (worked, registry) = (opened.clone(), Arc::downgrade(&self.shared));
         self.shared.tracker.spawn(async move {
-            let Some(fatal) = stop.run_until_cancelled(supervisor::run(supervisor)).await else { return };
+            // A target without a supervisor would look as if it worked, and never reach another pod.
+            let run = AssertUnwindSafe(supervisor::run(supervisor)).catch_unwind();
+            let Some(ended) = stop.run_until_cancelled(run).await else { return };
+            let fatal = ended.unwrap_or_else(|_| {
+                let what = format!("{}: a mistake of this program ended the forwarding", reporter.target());
+                Fatal::new("fwd::internal", what)
+                    .help("start it again, and please report it with what -v 4 says")
+            });
             if !*worked.borrow() {
                 // Whoever starts it hears of it.
                 let _ = fail.send(fatal);

@@ -1,0 +1,71 @@
+//! What a panic says: a plain line that tells people where it was, and the rest at `-v 4`.
+//!
+//! A task's panic ends that task alone, a connection for example, with all that it holds; the others go on. One outside
+//! every task ends the command, as an error.
+
+use std::{
+    io::{self, Write as _},
+    panic::{self, AssertUnwindSafe, PanicHookInfo},
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use crate::error::Fatal;
+
+/// Where mistakes are reported.
+const ISSUES: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/issues");
+
+/// Where the last panic outside every task was.
+static WHERE: Mutex<String> = Mutex::new(String::new());
+
+/// From now on panics of this process are told so.
+pub(super) fn install() {
+    panic::set_hook(Box::new(tell));
+}
+
+fn tell(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    tracing::debug!("{panic}");
+    if tokio::task::try_id().is_none() && thread::current().name() == Some("main") {
+        *WHERE.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        return;
+    }
+    let text = of_a_task(&place);
+    if tracing::enabled!(tracing::Level::WARN) {
+        tracing::warn!("{text}");
+    } else {
+        // There is no log yet. A closed stderr leaves nobody to tell.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+}
+
+fn of_a_task(place: &str) -> String {
+    format!(
+        "a mistake of this program ended one of its tasks ({place}), and all else goes on; please report it: {ISSUES}"
+    )
+}
+
+/// Does the command's work; a panic becomes its error.
+pub(super) fn or_error<T>(work: impl FnOnce() -> Result<T, Fatal>) -> Result<T, Fatal> {
+    // What is left half-way is not used again: the process ends.
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let place = WHERE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Err(Fatal::new("fwd::internal", "a mistake of this program ended it")
+            .because(format!("it panicked at {place}"))
+            .help(format!("please report it, with what -v 4 says: {ISSUES}")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error() {
+        let fatal = or_error::<()>(|| panic!("a secret, or an escape sequence")).unwrap_err();
+        assert_eq!(fatal.code(), "fwd::internal");
+        assert!(!fatal.causes().any(|why| why.contains("secret")));
+        assert_eq!(or_error(|| Ok(1)), Ok(1));
+        assert!(of_a_task("src/a.rs:1:2").contains("src/a.rs:1:2"));
+    }
+}
