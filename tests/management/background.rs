@@ -121,6 +121,20 @@ async fn interrupted_before_it_works() -> Test {
     gone(pid).await
 }
 
+/// A process in the background that is stopped before it works says nothing, and the command says that.
+#[tokio::test]
+async fn one_that_says_nothing() -> Test {
+    let world = World::new().await?;
+    let mut command = world.start("-d pod/stuck :8080")?;
+    command.stderr("waiting for a ready pod").await?;
+    let pid = pid_of(&world.listed(1).await?[0])?;
+    signal(pid, "STOP")?;
+    command.stderr(&format!("waiting for the process in the background ({pid})")).await?;
+    signal(pid, "CONT")?;
+    assert_eq!(command.end("INT").await?.code, Some(130));
+    gone(pid).await
+}
+
 /// Killed, it leaves a socket and no forward; the next one has the port.
 #[tokio::test]
 async fn killed_and_started_again() -> Test {

@@ -41,6 +41,33 @@ async fn followed_to_the_end() -> Test {
     Ok(())
 }
 
+/// A log that somebody empties, or moves away, goes on, and so does whoever follows it.
+#[tokio::test]
+async fn cut_and_moved_away() -> Test {
+    let world = World::new().await?;
+    let id = id_in(&world.succeed("-d svc/api :80 svc/web :80").await?.stderr)?;
+    let mut logs = world.start(&format!("logs -f {id}"))?;
+    logs.stdout("in the background as").await?;
+    let directory = world.path("kubectl-fwd");
+    let log = std::fs::read_dir(&directory)?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|end| end == "log"))
+        .ok_or("no log")?;
+    std::fs::write(&log, "")?;
+    world.sandbox.scale("deploy", "default", "web", 0)?;
+    let line = logs.stdout("svc/web: waiting for a ready pod").await?;
+    std::fs::rename(&log, directory.join("old"))?;
+    world.sandbox.scale("deploy", "default", "web", 1)?;
+    logs.stdout("svc/web: ").await?;
+    world.succeed("stop --all").await?;
+    let ended = logs.wait().await?;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.stdout.matches(&line).count(), 1, "{}", ended.stdout);
+    assert!(ended.stdout.trim_end().ends_with(": stopped"), "{}", ended.stdout);
+    Ok(())
+}
+
 #[tokio::test]
 async fn interrupted() -> Test {
     let world = World::new().await?;
