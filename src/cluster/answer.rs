@@ -35,13 +35,13 @@ const PAUSE: Duration = Duration::from_secs(30);
 const REFUSAL_TIME: Duration = Duration::from_secs(5);
 
 /// What is read of one object, decompressed. etcd takes 1.5 MiB, as protobuf; as JSON that is a few times more.
-const OBJECT: Limit = Limit { bytes: 8 << 20, of: "one object" };
+pub(super) const OBJECT: Limit = Limit { bytes: 8 << 20, objects: 20_000, of: "one object" };
 
 /// What is read of one page of a list, decompressed: 500 objects of 64 KiB each, where pods have some 10.
-const PAGE: Limit = Limit { bytes: 32 << 20, of: "one page of a list" };
+const PAGE: Limit = Limit { bytes: 32 << 20, objects: 500_000, of: "one page of a list" };
 
 /// What is read of a refusal. The API server's are one sentence.
-const REFUSAL: Limit = Limit { bytes: 1 << 20, of: "a refusal" };
+const REFUSAL: usize = 1 << 20;
 
 /// After so many bytes at once other tasks have their turn: a body that is decompressed is always ready.
 const TURN: usize = 256 << 10;
@@ -50,14 +50,41 @@ const TURN: usize = 256 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limit {
     pub bytes: usize,
+    /// JSON objects, in any depth. Two bytes are one, and a few hundred in memory once it is parsed.
+    pub objects: usize,
     /// Of what.
     pub of: &'static str,
 }
 
 /// The answer is larger than anything that an API server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the answer is longer than {} MiB, the most that is read of {}", .0.bytes >> 20, .0.of)]
-pub(super) struct TooLong(pub Limit);
+pub(super) enum TooLong {
+    #[error("the answer is longer than {} MiB, the most that is read of {of}", .bytes >> 20)]
+    Bytes { bytes: usize, of: &'static str },
+    #[error("the answer holds more than {objects} JSON objects, the most that are read of {of}")]
+    Objects { objects: usize, of: &'static str },
+}
+
+impl TooLong {
+    pub(super) fn bytes(limit: Limit) -> Self {
+        Self::Bytes { bytes: limit.bytes, of: limit.of }
+    }
+}
+
+impl Limit {
+    /// Refuses a text that would take too much memory once it is parsed.
+    pub(super) fn check_objects(self, text: &[u8]) -> Result<(), TooLong> {
+        if count_objects(text) > self.objects {
+            return Err(TooLong::Objects { objects: self.objects, of: self.of });
+        }
+        Ok(())
+    }
+}
+
+/// How many objects begin in a text. Braces inside strings are counted as well: it is a limit, and far.
+fn count_objects(text: &[u8]) -> usize {
+    text.iter().filter(|byte| **byte == b'{').count()
+}
 
 /// The answer is that of another kind of server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -165,10 +192,10 @@ where
     B::Error: Into<BoxError>,
 {
     let due = due.min(Instant::now() + REFUSAL_TIME);
-    let status = match timeout_at(due, Limited::new(body, REFUSAL.bytes).collect()).await {
+    let status = match timeout_at(due, Limited::new(body, REFUSAL).collect()).await {
         Ok(Ok(body)) => read_refusal(&body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            words(format!("its explanation is longer than {} MiB", REFUSAL.bytes >> 20))
+            words(format!("its explanation is longer than {} MiB", REFUSAL >> 20))
         }
         Ok(Err(_)) | Err(_) => words("its explanation did not arrive".to_owned()),
     };
@@ -211,7 +238,8 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<u64> {
 struct Measured {
     inner: UnsyncBoxBody<Bytes, BoxError>,
     limit: Limit,
-    left: usize,
+    bytes: usize,
+    objects: usize,
     /// Since others had their turn.
     turn: usize,
     pause: Pin<Box<Sleep>>,
@@ -222,12 +250,20 @@ struct Measured {
 impl Measured {
     fn new(inner: UnsyncBoxBody<Bytes, BoxError>, limit: Limit, due: Instant, late: Late) -> Self {
         let (pause, due) = (Box::pin(sleep(PAUSE)), Box::pin(sleep_until(due)));
-        Self { inner, limit, left: limit.bytes, turn: 0, pause, due, late }
+        Self { inner, limit, bytes: 0, objects: 0, turn: 0, pause, due, late }
     }
 
-    fn take(&mut self, length: usize) -> Result<(), BoxError> {
-        self.left = self.left.checked_sub(length).ok_or(TooLong(self.limit))?;
-        self.turn += length;
+    fn take(&mut self, piece: &[u8]) -> Result<(), TooLong> {
+        let Limit { bytes, objects, of } = self.limit;
+        self.bytes += piece.len();
+        self.objects += count_objects(piece);
+        if self.bytes > bytes {
+            return Err(TooLong::Bytes { bytes, of });
+        }
+        if self.objects > objects {
+            return Err(TooLong::Objects { objects, of });
+        }
+        self.turn += piece.len();
         self.pause.as_mut().reset(Instant::now() + PAUSE);
         Ok(())
     }
@@ -252,8 +288,8 @@ impl HttpBody for Measured {
         }
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                Poll::Ready(Some(this.take(length).map(|()| frame)))
+                let taken = this.take(frame.data_ref().map_or(&[], Bytes::as_ref));
+                Poll::Ready(Some(taken.map(|()| frame).map_err(Into::into)))
             }
             Poll::Ready(end) => Poll::Ready(end),
             Poll::Pending => {

@@ -7,7 +7,7 @@
 //! They are built from kube's layers rather than by kube's builder, whose defaults stand in the way of long tunnels
 //! (Nagle on, a write timeout on the upgraded socket, up to 15 retries inside one call: PROTOCOL §7).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kube::{Client, Config, client::ConfigExt as _, config::AuthInfo};
 use secrecy::ExposeSecret as _;
@@ -24,6 +24,7 @@ use super::{
     exec::{Credential, Plugin},
     flags::{Environment, Flags},
     kubeconfig::{self, Files},
+    listing::LIST_TIME,
     proxy::{self, Wishes},
     retry::Retry,
     tls::{self, certificate_authority, certificate_user, set_identity},
@@ -44,6 +45,8 @@ pub struct Cluster {
     pub context: Option<String>,
     /// The namespace of targets that name none.
     pub namespace: String,
+    /// How long a whole list may take.
+    pub(super) list_time: Duration,
     pub(super) transport: Arc<Transport>,
 }
 
@@ -270,7 +273,9 @@ async fn build(
     let api = base.layer(option_layer(auth.as_ref()).layer(headers.layer(api)));
     let (api, data) = (Client::new(api, &*namespace), Client::new(data, &*namespace));
     let server = config.cluster_url.to_string();
-    Ok(Cluster { api, data, server: server.trim_end_matches('/').to_owned(), context, namespace, transport })
+    let server = server.trim_end_matches('/').to_owned();
+    let list_time = wanted.unwrap_or(LIST_TIME);
+    Ok(Cluster { api, data, server, context, namespace, list_time, transport })
 }
 
 fn bad_proxy(bad: &proxy::BadProxy) -> Fatal {

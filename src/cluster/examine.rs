@@ -13,6 +13,7 @@ use kube::{Api, api::ListParams};
 use super::{
     access,
     client::Cluster,
+    listing::Listing,
     slices,
     target::{Finder, PodQuery, Resolved, no_namespace},
 };
@@ -44,10 +45,10 @@ pub async fn examine(cluster: &Cluster, resolved: &Resolved) -> Result<(), Fatal
         }
         PodQuery::Slices { service } => {
             let api: Api<EndpointSlice> = Api::namespaced(cluster.api.clone(), namespace);
-            let listed = api.list(&ListParams::default().labels(&slices::label(service))).await;
+            let listing = Listing::new(api, Some(slices::label(service)), None, cluster.list_time).patient();
             let doing = format!("list the EndpointSlices of service {service} in namespace {namespace}");
-            let listed = listed.map_err(|error| access::fatal(&doing, cluster, &error))?;
-            let member = listed.items.iter().find_map(|slice| slices::members(slice, namespace).pop());
+            let (listed, _) = listing.list().await.map_err(|error| access::fatal(&doing, cluster, &error))?;
+            let member = listed.iter().find_map(|slice| slices::members(slice, namespace).pop());
             match member {
                 Some(member) => pod(&member.pod.name).get::<Pod>().await.map(drop),
                 None => Ok(()),

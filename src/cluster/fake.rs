@@ -23,7 +23,7 @@ use super::{client::Cluster, connect::Dialer, transport::Transport};
 pub(super) enum Reply {
     /// A whole answer.
     Json(u16, Value),
-    /// A watch that lasts until its sender is dropped.
+    /// A watch that lasts until its sender is dropped. A string is sent as it is.
     Stream(UnboundedReceiver<Value>),
 }
 
@@ -66,7 +66,10 @@ impl Fake {
             }
             Some(Reply::Stream(receiver)) => {
                 let frames = stream::unfold(receiver, |mut receiver| async {
-                    let line = format!("{}\n", receiver.recv().await?);
+                    let line = match receiver.recv().await? {
+                        Value::String(text) => format!("{text}\n"),
+                        line => format!("{line}\n"),
+                    };
                     Some((Ok(Frame::data(Bytes::from(line))), receiver))
                 });
                 (200, StreamBody::new(frames).boxed_unsync())
@@ -90,6 +93,7 @@ impl Fake {
             server: "https://fake".into(),
             context: Some("fake".into()),
             namespace: "default".into(),
+            list_time: super::listing::LIST_TIME,
             transport: nowhere(),
         }
     }

@@ -28,6 +28,7 @@ mod credentials;
 mod denied;
 mod endpoint;
 mod entries;
+mod events;
 pub mod examine;
 mod exec;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod fake;
 pub mod flags;
 pub mod foreign;
 mod kubeconfig;
+mod listing;
 mod proxy;
 mod retry;
 mod selector;

@@ -18,7 +18,7 @@ use k8s_openapi::{
 use kube::{Api, api::ListParams, core::Status};
 use serde::de::DeserializeOwned;
 
-use super::{access, client::Cluster, endpoint::port_name, selector, slices};
+use super::{access, client::Cluster, endpoint::port_name, listing::Listing, selector, slices};
 use crate::{
     error::Fatal,
     model::{
@@ -36,6 +36,9 @@ use crate::{
 
 /// Names fetched to find the one that was meant; more would cost more than the suggestion is worth.
 const NAMES_FETCHED: u32 = 500;
+
+/// Addresses that are named where a service leads to no pods: enough to recognise what they are.
+const ADDRESSES_SHOWN: usize = 10;
 
 /// A target, found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,22 +214,23 @@ impl Finder<'_> {
     /// Whether a selector-less service leads to pods.
     async fn slices(&self) -> Result<(), Fatal> {
         let api: Api<EndpointSlice> = Api::namespaced(self.cluster.api.clone(), self.namespace);
-        let params = ListParams::default().labels(&slices::label(self.name));
+        let listing =
+            Listing::new(api, Some(slices::label(self.name)), None, self.cluster.list_time).patient();
         let doing = format!("read the EndpointSlices of {}", self.subject());
-        let list = api.list(&params).await.map_err(|error| access::fatal(&doing, self.cluster, &error))?;
+        let list = listing.list().await.map_err(|error| access::fatal(&doing, self.cluster, &error))?.0;
         let no_pods = |why: String| {
             Fatal::new("fwd::target::no-pods", format!("{} leads to no pods", self.subject()))
                 .because(why)
                 .help("only pods can be forwarded to: give the service a selector, or forward to a pod")
         };
-        if list.items.iter().any(|slice| !slices::members(slice, self.namespace).is_empty()) {
+        if list.iter().any(|slice| !slices::members(slice, self.namespace).is_empty()) {
             return Ok(());
         }
         let addresses: Vec<&str> = list
-            .items
             .iter()
             .flat_map(|slice| &slice.endpoints)
             .flat_map(|endpoint| endpoint.addresses.iter().map(String::as_str))
+            .take(ADDRESSES_SHOWN)
             .collect();
         Err(no_pods(if addresses.is_empty() {
             "it has no selector, and no EndpointSlice names an endpoint".to_owned()

@@ -17,13 +17,15 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use super::watcher::Wish;
 use super::{
     access::reason,
     client::Cluster,
     endpoint::from_pod,
+    listing::Listing,
     slices::{self, Member},
     target::{PodQuery, Resolved},
-    watcher::{Change, Listing, Pauses, Verb, Watcher},
+    watcher::{Change, Pauses, Verb, Watcher},
 };
 use crate::model::endpoint::Endpoint;
 
@@ -53,18 +55,22 @@ pub struct Snapshot {
 
 /// Follows the pod set until `stop`; spawned on `tracker`.
 ///
-/// `notice` is called with what is worth telling once: that pods are polled because they may not be watched.
+/// `wish` has the set listed anew. `notice` is called with what is worth telling once: that pods are polled because they
+/// may not be watched, or that watching them fails.
 pub fn follow(
     cluster: &Cluster,
     resolved: &Resolved,
     tracker: &TaskTracker,
     stop: CancellationToken,
+    wish: Wish,
     notice: impl Fn(String) + Send + Sync + 'static,
 ) -> Receiver<Snapshot> {
     let (sender, receiver) = channel(Snapshot::default());
     let follower = Follower {
         client: cluster.api.clone(),
         namespace: resolved.namespace.clone(),
+        list_time: cluster.list_time,
+        wish,
         feed: Feed { sender },
         notice: Box::new(notice),
     };
@@ -135,6 +141,9 @@ impl Set {
 struct Follower {
     client: Client,
     namespace: String,
+    /// How long a whole list may take.
+    list_time: Duration,
+    wish: Wish,
     feed: Feed,
     notice: Box<dyn Fn(String) + Send + Sync>,
 }
@@ -144,9 +153,9 @@ impl Follower {
     async fn pods(&self, labels: Option<String>, name: Option<String>) {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let fields = name.as_ref().map(|name| format!("metadata.name={name}"));
-        let mut watcher = Watcher::new(Listing { api: api.clone(), labels, fields });
+        let mut watcher = self.watcher(api.clone(), labels, fields);
         let mut set = Set::default();
-        let mut untold = true;
+        let (mut untold, mut unwatched) = (true, false);
         loop {
             match watcher.next().await {
                 Change::Swap(pods) => set.swap(&pods),
@@ -155,6 +164,10 @@ impl Follower {
                 Change::Alive => {}
                 Change::Problem(why) => {
                     self.feed.problem(Some(why));
+                    continue;
+                }
+                Change::Unwatched(why) => {
+                    self.tell_unwatched(&mut unwatched, "pods", &why);
                     continue;
                 }
                 Change::Denied(Verb::Watch, _) => {
@@ -176,7 +189,31 @@ impl Follower {
                     continue;
                 }
             }
-            self.feed.pods(set.0.values());
+            // What is there already belongs to the same picture.
+            if !watcher.has_more() {
+                self.feed.pods(set.0.values());
+            }
+        }
+    }
+
+    fn watcher<K>(&self, api: Api<K>, labels: Option<String>, fields: Option<String>) -> Watcher<K>
+    where
+        K: kube::Resource<DynamicType = ()>
+            + Clone
+            + serde::de::DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + 'static,
+    {
+        Watcher::new(Listing::new(api, labels, fields, self.list_time), self.wish.clone())
+    }
+
+    /// Says once that watching fails and listing does not.
+    fn tell_unwatched(&self, told: &mut bool, what: &str, why: &str) {
+        if !std::mem::replace(told, true) {
+            (self.notice)(format!(
+                "watching {what} fails ({why}), so they are listed again and again instead"
+            ));
         }
     }
 
@@ -218,9 +255,9 @@ impl Follower {
     /// Follows the EndpointSlices of a service, and reads the pods that they name.
     async fn slices(&self, service: &str) {
         let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &self.namespace);
-        let mut watcher = Watcher::new(Listing { api, labels: Some(slices::label(service)), fields: None });
+        let mut watcher = self.watcher(api, Some(slices::label(service)), None);
         let mut members: BTreeMap<String, Vec<Member>> = BTreeMap::new();
-        let (mut synced, mut told) = (false, false);
+        let (mut synced, mut told, mut unwatched) = (false, false, false);
         loop {
             let change = {
                 let mut next = pin!(watcher.next());
@@ -260,9 +297,13 @@ impl Follower {
                     self.feed.problem(Some(why));
                     continue;
                 }
+                Change::Unwatched(why) => {
+                    self.tell_unwatched(&mut unwatched, "EndpointSlices", &why);
+                    continue;
+                }
                 Change::Alive => {}
             }
-            if synced {
+            if synced && !watcher.has_more() {
                 self.read_members(members.values().flatten()).await;
             }
         }

@@ -3,25 +3,30 @@
 //! ```text
 //! Start --list--> Listed(version) --watch--> Watching(version, stream)
 //!   ^                 ^                          |
-//!   |                 +---- end, error, silence -+
-//!   +----------------------- 410 Gone -----------+
+//!   |                 +-------- end, error ------+
+//!   +- 410 Gone, failures in a row, silence, ----+
+//!      a wish
 //! ```
 //!
 //! kube_runtime's watcher has the same states, but says nothing when a watch stands again after a failure: only the
 //! next event would show it, and that may be hours away, while this tool has to say *now* that the cluster is back: it
-//! is the sign of life that a lost target waits for. The list, the events and the bookmarks themselves are kube's.
+//! is the sign of life that a lost target waits for. Nor does it list anew while watches fail, which would leave a pod in
+//! use that is long gone. The list, the events and the bookmarks themselves are kube's.
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream::BoxStream};
-use kube::{
-    Api, Resource, ResourceExt as _,
-    api::{ListParams, WatchEvent, WatchParams},
-};
+use futures_util::FutureExt as _;
+use kube::{Resource, ResourceExt as _, api::WatchEvent};
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until, timeout},
+};
 
-use crate::{error::Fatal, model::name};
+use super::{
+    events::Events,
+    listing::{self, Listing},
+};
 
 /// The server ends a watch after this many seconds, so that one that died in silence is not trusted for longer.
 /// Starting again costs one request.
@@ -30,9 +35,6 @@ const WATCH_SECONDS: u32 = 120;
 /// How much longer than that is waited for the server to do so.
 const WATCH_MARGIN: Duration = Duration::from_secs(5);
 
-/// Objects a page of a list.
-const PAGE: u32 = 500;
-
 /// The wait after the first failure, and the longest. Each wait is up to twice the one before, at random, so that
 /// a restarted server is not met by everyone at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -40,6 +42,19 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// A watch that ends sooner than this counts as failed even if it ended well: a proxy may cut each of them at once.
 const SHORT_WATCH: Duration = Duration::from_secs(1);
+
+/// Watches that fail one after the other before the list is read again, and again after each further one: the first may
+/// be a server that restarts, and then the watch goes on where it was.
+const FAILURES: u32 = 3;
+
+/// The list is read again after any failure of a watch where nothing was heard of the collection for this long.
+const STALE: Duration = Duration::from_secs(15);
+
+/// How soon after a list another may follow because somebody wishes it.
+const WISH_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause that a server may ask for (`Retry-After`).
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// What happened to the collection.
 #[derive(Debug)]
@@ -54,6 +69,8 @@ pub(super) enum Change<K> {
     Alive,
     /// It cannot be read at the moment; it is tried again.
     Problem(String),
+    /// It can be listed, and watching it fails again and again. It is listed after each failure.
+    Unwatched(String),
     /// A verb is forbidden. Asking again goes on from here, so that rights granted meanwhile are noticed.
     Denied(Verb, String),
 }
@@ -67,52 +84,25 @@ pub(super) enum Verb {
     Watch,
 }
 
-enum State<K> {
+enum State {
     /// Nothing is known. Next: `Listed`.
     Start,
-    /// All is known up to this version. Next: `Watching`, or `Start` if the server has forgotten the version.
+    /// All is known up to this version. Next: `Watching`, or `Start` if the server has forgotten the version or watches
+    /// keep failing.
     Listed(String),
-    /// Changes arrive. Next: `Listed` at any end, `Start` at 410.
-    Watching { version: String, stream: BoxStream<'static, kube::Result<WatchEvent<K>>>, since: Instant },
+    /// Changes arrive. Next: `Listed` at an end, `Start` at 410 or after a watch that told nothing.
+    Watching { version: String, events: Events, since: Instant, heard: bool },
 }
 
-/// A collection: some objects of one kind.
-pub(super) struct Listing<K> {
-    pub api: Api<K>,
-    pub labels: Option<String>,
-    pub fields: Option<String>,
-}
+/// Has the collection listed anew, once something shows that what is known of it is not true any more. Clones wish of the
+/// same watcher.
+#[derive(Clone, Default)]
+pub struct Wish(Arc<Notify>);
 
-impl<K> Listing<K>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    /// Everything of the collection and its version.
-    pub(super) async fn list(&self) -> kube::Result<(Vec<K>, String)> {
-        let mut items = Vec::new();
-        let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
-        params.label_selector.clone_from(&self.labels);
-        params.field_selector.clone_from(&self.fields);
-        loop {
-            let page = self.api.list(&params).await?;
-            items.extend(page.items);
-            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
-            match &params.continue_token {
-                None => return Ok((items, version(page.metadata.resource_version))),
-                Some(token) if !name::is_token(token) => return Err(no_token()),
-                Some(_) => {}
-            }
-        }
-    }
-
-    async fn watch(&self, version: &str) -> kube::Result<BoxStream<'static, kube::Result<WatchEvent<K>>>> {
-        let params = WatchParams {
-            label_selector: self.labels.clone(),
-            field_selector: self.fields.clone(),
-            timeout: Some(WATCH_SECONDS),
-            ..WatchParams::default()
-        };
-        Ok(self.api.watch(&params, version).await?.boxed())
+impl Wish {
+    /// List it, as soon as that may be. Wishes that come before it is begun are one.
+    pub fn list_anew(&self) {
+        self.0.notify_one();
     }
 }
 
@@ -120,92 +110,129 @@ where
 pub(super) struct Watcher<K> {
     /// What is watched; to be listed by hand where watching is forbidden.
     pub listing: Listing<K>,
-    state: State<K>,
+    state: State,
     pauses: Pauses,
     /// Not before this is anything asked.
     resume: Option<Instant>,
+    /// Watches that failed since one told something.
+    failures: u32,
+    /// When the collection was last known to be as it is told.
+    known: Option<Instant>,
+    wish: Wish,
 }
 
 impl<K> Watcher<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    pub(super) fn new(listing: Listing<K>) -> Self {
-        Self { listing, state: State::Start, pauses: Pauses::default(), resume: None }
+    pub(super) fn new(listing: Listing<K>, wish: Wish) -> Self {
+        let (state, pauses) = (State::Start, Pauses::default());
+        Self { listing, state, pauses, resume: None, failures: 0, known: None, wish }
     }
 
     /// The next change. Never ends.
     pub(super) async fn next(&mut self) -> Change<K> {
+        let wish = self.wish.clone();
         loop {
-            if let Some(at) = self.resume {
-                tokio::time::sleep_until(at).await;
-                self.resume = None;
+            tokio::select! {
+                biased;
+                // Whoever wishes may do so again and again.
+                () = wish.0.notified(), if !matches!(self.state, State::Start) => {
+                    self.restart();
+                    self.resume = self.known.map(|at| at + WISH_PAUSE);
+                }
+                change = self.step() => if let Some(change) = change {
+                    return change;
+                }
             }
-            match &mut self.state {
-                State::Start => match self.listing.list().await {
+        }
+    }
+
+    /// Whether another change is there already.
+    pub(super) fn has_more(&self) -> bool {
+        matches!(&self.state, State::Watching { events, .. } if events.has_line())
+    }
+
+    /// One step further, which may not be a change. May be dropped half-way.
+    async fn step(&mut self) -> Option<Change<K>> {
+        if let Some(at) = self.resume {
+            sleep_until(at).await;
+            self.resume = None;
+        }
+        match &mut self.state {
+            State::Start => {
+                // What was wished before it begins is granted by it.
+                let _ = self.wish.0.notified().now_or_never();
+                match self.listing.list().await {
                     Ok((items, version)) => {
                         self.state = State::Listed(version);
-                        return Change::Swap(items);
+                        self.known = Some(Instant::now());
+                        Some(Change::Swap(items))
                     }
-                    Err(error) => {
-                        if let Some(change) = self.failed(Verb::List, &error) {
-                            return change;
-                        }
-                    }
-                },
-                State::Listed(version) => {
-                    let version = version.clone();
-                    match self.listing.watch(&version).await {
-                        Ok(stream) => {
-                            self.state = State::Watching { version, stream, since: Instant::now() };
-                            return Change::Alive;
-                        }
-                        Err(error) => {
-                            if let Some(change) = self.failed(Verb::Watch, &error) {
-                                return change;
-                            }
-                        }
-                    }
+                    Err(error) => self.failed(Verb::List, &error),
                 }
-                State::Watching { stream, .. } => {
-                    let silence = Duration::from_secs(WATCH_SECONDS.into()) + WATCH_MARGIN;
-                    let event = tokio::time::timeout(silence, stream.next()).await.unwrap_or(None);
-                    if let Some(change) = self.event(event) {
-                        return change;
+            }
+            State::Listed(version) => {
+                let version = version.clone();
+                match self.listing.watch(&version, WATCH_SECONDS).await {
+                    Ok(body) => {
+                        let (events, since) = (Events::new(body), Instant::now());
+                        self.state = State::Watching { version, events, since, heard: false };
+                        Some(Change::Alive)
                     }
+                    Err(error) => self.failed(Verb::Watch, &error),
                 }
+            }
+            State::Watching { events, .. } => {
+                let silence = Duration::from_secs(WATCH_SECONDS.into()) + WATCH_MARGIN;
+                let Ok(event) = timeout(silence, events.next()).await else {
+                    // It should have ended; what it would have told is not known.
+                    self.state = State::Start;
+                    return None;
+                };
+                self.event(event)
             }
         }
     }
 
     /// Takes one event of a watch, or its end.
     fn event(&mut self, event: Option<kube::Result<WatchEvent<K>>>) -> Option<Change<K>> {
-        let State::Watching { version, since, .. } = &mut self.state else { return None };
+        let State::Watching { version, since, heard, .. } = &mut self.state else { return None };
+        if matches!(event, Some(Ok(_))) {
+            *heard = true;
+            self.failures = 0;
+            self.known = Some(Instant::now());
+        }
         match event {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
-                *version = self::version(object.resource_version());
+                *version = listing::version(object.resource_version());
                 self.pauses.reset();
                 Some(Change::Apply(object))
             }
             Some(Ok(WatchEvent::Deleted(object))) => {
-                *version = self::version(object.resource_version());
+                *version = listing::version(object.resource_version());
                 self.pauses.reset();
                 Some(Change::Delete(object))
             }
             Some(Ok(WatchEvent::Bookmark(bookmark))) => {
-                *version = self::version(Some(bookmark.metadata.resource_version));
+                *version = listing::version(Some(bookmark.metadata.resource_version));
+                self.pauses.reset();
                 None
             }
             Some(Ok(WatchEvent::Error(status))) => self.failed(Verb::Watch, &kube::Error::Api(status)),
             Some(Err(error)) => self.failed(Verb::Watch, &error),
             None => {
-                let (version, short) = (std::mem::take(version), since.elapsed() < SHORT_WATCH);
-                self.state = State::Listed(version);
-                if short {
+                let (version, heard) = (std::mem::take(version), *heard);
+                if since.elapsed() < SHORT_WATCH {
                     self.resume = Some(Instant::now() + self.pauses.next());
+                    self.failures = self.failures.saturating_add(1);
                 } else {
                     self.pauses.reset();
+                    self.failures = 0;
                 }
+                // One that told nothing may be deaf.
+                self.state =
+                    if heard && self.failures < FAILURES { State::Listed(version) } else { State::Start };
                 None
             }
         }
@@ -213,28 +240,42 @@ where
 
     /// Decides where to go on after a failure, and what to say about it.
     fn failed(&mut self, verb: Verb, error: &kube::Error) -> Option<Change<K>> {
-        let code = match error {
-            kube::Error::Api(status) => status.code,
-            _ => 0,
+        let (code, after) = match error {
+            kube::Error::Api(status) => (status.code, super::access::retry_after(status)),
+            _ => (0, 0),
         };
         let version = match std::mem::replace(&mut self.state, State::Start) {
             State::Start => None,
-            State::Listed(version) | State::Watching { version, .. } => Some(version),
+            State::Listed(version) => Some(version),
+            State::Watching { version, since, .. } => {
+                if since.elapsed() >= STALE {
+                    self.failures = 0;
+                }
+                self.known = Some(Instant::now());
+                Some(version)
+            }
         };
-        self.resume = Some(Instant::now() + self.pauses.next());
+        let after = Duration::from_secs(after.into()).min(LONGEST_RETRY_AFTER);
+        self.resume = Some(Instant::now() + self.pauses.next().max(after));
         let why = super::access::reason(error);
-        match (code, version) {
-            // The server has forgotten the version: nothing is wrong, the list is read again.
-            (410, _) => None,
-            (403, version) => {
-                self.state = version.map_or(State::Start, State::Listed);
-                Some(Change::Denied(verb, why))
-            }
-            (_, version) => {
-                self.state = version.map_or(State::Start, State::Listed);
-                Some(Change::Problem(why))
-            }
+        // The server has forgotten the version: nothing is wrong, the list is read again.
+        if code == 410 {
+            return None;
         }
+        if code == 403 {
+            self.state = version.map_or(State::Start, State::Listed);
+            return Some(Change::Denied(verb, why));
+        }
+        if verb == Verb::List {
+            return Some(Change::Problem(why));
+        }
+        self.failures = self.failures.saturating_add(1);
+        let known = self.known.is_some_and(|at| at.elapsed() < STALE);
+        if self.failures < FAILURES && known {
+            self.state = version.map_or(State::Start, State::Listed);
+        }
+        // From then on a list between any two of them shows what there is.
+        if self.failures > FAILURES { Some(Change::Unwatched(why)) } else { Some(Change::Problem(why)) }
     }
 
     /// From now on, the list is read anew before anything else.
@@ -242,17 +283,6 @@ where
         self.state = State::Start;
         self.resume = None;
     }
-}
-
-/// A version to go on from. One that cannot be sent back is as good as none: the watch then begins with all there is.
-fn version(text: Option<String>) -> String {
-    text.filter(|text| name::is_token(text)).unwrap_or_default()
-}
-
-fn no_token() -> kube::Error {
-    let fatal = Fatal::new("fwd::cluster::bad-answer", "the rest of a list cannot be asked for")
-        .because("its 'continue' token is none that an API server gives");
-    kube::Error::Service(Box::new(fatal))
 }
 
 /// Exponential pauses with jitter.

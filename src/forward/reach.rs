@@ -68,6 +68,10 @@ impl Supervisor {
                 },
                 () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,
             };
+            if is_missing(&error) {
+                // What is known of the pods is not true any more, whatever the watch says.
+                self.wish.list_anew();
+            }
             if self.left_to_start(memory).is_some_and(|left| left.is_zero()) {
                 // The last one may have been cut short, and then the server's word is worth more.
                 let said = said.filter(|_| error.refusal.is_none());
@@ -191,6 +195,11 @@ async fn another_is_chosen(
             return;
         }
     }
+}
+
+/// The server does not know the pod.
+fn is_missing(error: &DialError) -> bool {
+    error.refusal.as_ref().is_some_and(|refusal| refusal.status.as_u16() == 404)
 }
 
 /// Rights that are missing will be missing in a second, too.

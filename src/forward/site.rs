@@ -21,7 +21,7 @@ use crate::{
         client::{Cluster, Found},
         flags::{Environment, Flags},
         target::{PodQuery, Resolved},
-        watch::{Snapshot, follow},
+        watch::{Snapshot, Wish, follow},
     },
     error::Fatal,
     model::endpoint::PodId,
@@ -52,6 +52,8 @@ pub(super) struct Site {
 /// A set of pods, followed for as long as this is there.
 pub(super) struct Watched {
     pub pods: watch::Receiver<Snapshot>,
+    /// Has the set listed anew.
+    pub wish: Wish,
     /// What is worth telling once: how the set is followed, where that is not by a watch.
     pub notice: watch::Receiver<Option<String>>,
     _stop: DropGuard,
@@ -115,10 +117,11 @@ impl Site {
         watches.retain(|_, watched| watched.strong_count() > 0);
         let stop = CancellationToken::new();
         let (told, notice) = watch::channel(None);
-        let pods = follow(&self.cluster, resolved, &self.tracker, stop.clone(), move |text| {
+        let wish = Wish::default();
+        let pods = follow(&self.cluster, resolved, &self.tracker, stop.clone(), wish.clone(), move |text| {
             told.send_replace(Some(text));
         });
-        let watched = Arc::new(Watched { pods, notice, _stop: stop.drop_guard() });
+        let watched = Arc::new(Watched { pods, wish, notice, _stop: stop.drop_guard() });
         watches.insert(key, Arc::downgrade(&watched));
         watched
     }

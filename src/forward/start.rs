@@ -228,6 +228,7 @@ impl Registry {
         let (works, opened) = watch::channel(false);
         let supervisor = Supervisor {
             pods: watched.pods.clone(),
+            wish: watched.wish.clone(),
             site,
             chooser,
             reporter: reporter.of_first_subset(),
@@ -259,9 +260,14 @@ impl Registry {
 /// Tells how the pods are followed, once there is something to tell.
 async fn pass_on(watched: Arc<Watched>, reporter: Reporter) {
     let mut notice = watched.notice.clone();
-    let text = notice.wait_for(Option::is_some).await.ok().and_then(|text| text.clone());
-    if let Some(text) = text {
-        reporter.tell(Happening::Notice { text });
+    loop {
+        let text = notice.borrow_and_update().clone();
+        if let Some(text) = text {
+            reporter.tell(Happening::Notice { text });
+        }
+        if notice.changed().await.is_err() {
+            return;
+        }
     }
 }
 

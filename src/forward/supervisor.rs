@@ -36,7 +36,7 @@ use super::{
     started::Started,
 };
 use crate::{
-    cluster::watch::Snapshot,
+    cluster::watch::{Snapshot, Wish},
     error::Fatal,
     model::{
         endpoint::{Endpoint, Phase, PodId},
@@ -58,6 +58,8 @@ const MIN_AGE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(super) struct Supervisor {
     pub pods: watch::Receiver<Snapshot>,
+    /// Has the pods listed anew.
+    pub wish: Wish,
     pub site: Arc<Site>,
     pub chooser: Arc<Chooser>,
     /// Speaks of the ports that this supervises.
@@ -190,7 +192,7 @@ impl Supervisor {
     /// Waits until every port has a pod that could serve it, and tells once why one has none yet. What no pod has or
     /// will have is an error: waiting would not mend it.
     async fn first_pods(&mut self, memory: &mut Memory) -> Result<(), Fatal> {
-        let _ = self.pods.wait_for(|snapshot| snapshot.synced).await;
+        let _ = self.pods.wait_for(|snapshot| snapshot.synced || snapshot.problem.is_some()).await;
         let target = self.reporter.target().to_owned();
         let enough = |this: &Self, pods: &[Endpoint]| {
             let wanted = this.wanted();
@@ -206,12 +208,18 @@ impl Supervisor {
 
     fn no_pod(&self) -> Fatal {
         let snapshot = self.pods.borrow();
-        let why = match (&snapshot.problem, snapshot.synced) {
-            (Some(problem), _) => problem.clone(),
-            (None, true) => self.chooser.why_none(&snapshot.pods, &self.wanted()),
-            (None, false) => "the list of its pods did not come".to_owned(),
-        };
         let waited = self.options.pod_running_timeout;
+        let unread = match (&snapshot.problem, snapshot.synced) {
+            (Some(problem), _) => Some(problem.as_str()),
+            (None, true) => None,
+            (None, false) => Some("it does not answer"),
+        };
+        if let Some(why) = unread {
+            let what = format!("{}: its pods could not be read within {waited:?}", self.reporter.target());
+            return Fatal::new("fwd::pod::none_ready", what)
+                .because(format!("{}: {why}", self.site.cluster.server))
+                .help("`kubectl get pods` takes the same way; --pod-running-timeout waits longer");
+        }
         let help = if snapshot.synced && snapshot.pods.is_empty() {
             "are there replicas, and is it the right namespace? `kubectl get pods --show-labels` shows what is there"
         } else {
@@ -221,7 +229,7 @@ impl Supervisor {
             "fwd::pod::none_ready",
             format!("{}: no pod was ready within {waited:?}", self.reporter.target()),
         )
-        .because(why)
+        .because(self.chooser.why_none(&snapshot.pods, &self.wanted()))
         .help(help)
     }
 

@@ -68,7 +68,7 @@ fn every_failure_has_its_words_and_code() {
             "fwd::access::refused",
         ),
         (
-            service(TooLong(crate::cluster::answer::Limit { bytes: 8 << 20, of: "one object" })),
+            service(TooLong::bytes(crate::cluster::answer::OBJECT)),
             "longer than 8 MiB, the most that is read of one object",
             "fwd::cluster::failed",
         ),

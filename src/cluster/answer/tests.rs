@@ -115,6 +115,13 @@ async fn an_answer_has_its_length() {
         let (reason, _) = failure(&client(Duration::ZERO, None, ok(), flood()), path).await;
         assert!(reason.contains(words), "{reason}");
     }
+    // Empty objects are short, and large once they are parsed.
+    let many = || vec![Step::Flood(Bytes::from("{},".repeat(1000)))];
+    let (reason, _) = failure(&client(Duration::ZERO, None, ok(), many()), "/x").await;
+    assert!(
+        reason.contains("more than 20000 JSON objects, the most that are read of one object"),
+        "{reason}"
+    );
     // What fits, fits.
     let whole = vec![Step::Send(Bytes::from(vec![b'x'; OBJECT.bytes]))];
     assert_eq!(get(&client(Duration::ZERO, None, ok(), whole), "/x").await.unwrap(), OBJECT.bytes);
@@ -165,7 +172,7 @@ async fn a_flood_leaves_others_their_turn() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_keeps_its_code_whatever_its_body_is() {
     let said = r#"{"kind":"Status","message":"no","reason":"Forbidden","code":403}"#;
-    let long = Bytes::from(vec![b'm'; REFUSAL.bytes]);
+    let long = Bytes::from(vec![b'm'; REFUSAL]);
     for (code, steps, words) in [
         (403, vec![send(said)], "403: no"),
         (429, vec![], "429: Too Many Requests"),

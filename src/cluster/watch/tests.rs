@@ -128,6 +128,7 @@ fn a_recorded_container_restart_changes_the_containers_alone() {
 /// A followed target, its snapshots and its notices.
 struct Followed {
     receiver: Receiver<Snapshot>,
+    wish: Wish,
     notices: Arc<Mutex<Vec<String>>>,
     stop: CancellationToken,
     tracker: TaskTracker,
@@ -138,11 +139,12 @@ impl Followed {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let notices = Arc::new(Mutex::new(Vec::new()));
         let resolved = Resolved::of_pods("default", pods);
-        let heard = Arc::clone(&notices);
-        let receiver = follow(&fake.cluster(), &resolved, &tracker, stop.clone(), move |text| {
-            heard.lock().unwrap().push(text);
-        });
-        Self { receiver, notices, stop, tracker }
+        let (heard, wish) = (Arc::clone(&notices), Wish::default());
+        let receiver =
+            follow(&fake.cluster(), &resolved, &tracker, stop.clone(), wish.clone(), move |text| {
+                heard.lock().unwrap().push(text);
+            });
+        Self { receiver, wish, notices, stop, tracker }
     }
 
     /// Waits for a snapshot; time is paused in these tests, so waiting costs none.
@@ -244,6 +246,119 @@ async fn a_watch_that_falls_silent_is_replaced() {
     followed.until(|s| s.synced).await;
     events.send(json!({"type": "ADDED", "object": pod("a", "6", true)})).unwrap();
     followed.until(|s| s.pods.len() == 1).await;
+    followed.end().await;
+}
+
+/// A server that lists and refuses every watch: what is listed between them is the set.
+#[tokio::test(start_paused = true)]
+async fn where_watches_keep_failing_pods_are_listed() {
+    let fake = Fake::default();
+    fake.on("/pods?", [ok(list("5", &[pod("a", "5", true)])), ok(list("6", &[pod("b", "6", true)]))]);
+    fake.on("watch=true", [no(504, "")]);
+    let mut followed = Followed::new(&fake, labels());
+    followed.until(|s| names(s) == ["a"]).await;
+    let start = Instant::now();
+    followed.until(|s| names(s) == ["b"]).await;
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(
+        *followed.notices.lock().unwrap(),
+        ["watching pods fails (504: Gateway Timeout), so they are listed again and again instead"]
+    );
+    // The set is known, so there is no problem to tell; and the pauses grow.
+    assert_eq!(followed.receiver.borrow().problem, None);
+    let asked = fake.asked.lock().unwrap().len();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!((4..=16).contains(&((fake.asked.lock().unwrap().len() - asked) / 2)));
+    followed.end().await;
+}
+
+/// One whose watches end at once, tell junk, or stand and tell nothing.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_tells_nothing_is_not_believed() {
+    for (ends, text, within) in [(true, None, 5), (true, Some(json!("junk")), 5), (false, None, 130)] {
+        let fake = Fake::default();
+        fake.on("/pods?", [ok(list("5", &[pod("a", "5", true)])), ok(list("6", &[pod("b", "6", true)]))]);
+        let (senders, streams): (Vec<_>, Vec<_>) = (0..9).map(|_| watch()).unzip();
+        for sender in &senders {
+            text.iter().for_each(|text| sender.send(text.clone()).unwrap());
+        }
+        fake.on("watch=true", streams);
+        let kept = (!ends).then_some(senders);
+        let mut followed = Followed::new(&fake, labels());
+        followed.until(|s| names(s) == ["a"]).await;
+        let start = Instant::now();
+        followed.until(|s| names(s) == ["b"]).await;
+        assert!(start.elapsed() < Duration::from_secs(within), "{text:?}: {:?}", start.elapsed());
+        drop(kept);
+        followed.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_has_the_set_listed_anew() {
+    let (_deaf, stream) = watch();
+    let (_next, second) = watch();
+    let fake = Fake::default();
+    fake.on("/pods?", [ok(list("5", &[pod("a", "5", true)])), ok(list("6", &[pod("b", "6", true)]))]);
+    fake.on("watch=true", [stream, second]);
+    let mut followed = Followed::new(&fake, labels());
+    followed.until(|s| names(s) == ["a"]).await;
+    let start = Instant::now();
+    for _ in 0..3 {
+        followed.wish.list_anew();
+    }
+    followed.until(|s| names(s) == ["b"]).await;
+    assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let asked = fake.asked.lock().unwrap().clone();
+    assert_eq!(asked.iter().filter(|path| !path.contains("watch")).count(), 2, "{asked:?}");
+    followed.end().await;
+}
+
+/// A list has an end: in pages, and where each leads to itself.
+#[tokio::test(start_paused = true)]
+async fn endless_lists() {
+    let page = |token: &str| {
+        let mut page = list("5", &[]);
+        page["metadata"]["continue"] = json!(token);
+        ok(page)
+    };
+    let circle = Fake::default();
+    circle.on("/pods?", [page("x")]);
+    let stairs = Fake::default();
+    stairs.on("/pods?", (0..1001).map(|at| page(&at.to_string())));
+    for (fake, words, asked) in
+        [(&circle, "each page of the list leads to the same one", 2), (&stairs, "more than 1000 pages", 1000)]
+    {
+        let mut followed = Followed::new(fake, labels());
+        let problem = followed.until(|s| s.problem.is_some()).await.problem.unwrap();
+        assert!(problem.contains(words), "{problem}");
+        assert_eq!(fake.asked.lock().unwrap().len(), asked);
+        followed.end().await;
+    }
+}
+
+/// What arrived together is one picture.
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_one_snapshot() {
+    let (events, stream) = watch();
+    let fake = Fake::default();
+    fake.on("/pods?", [ok(list("5", &[]))]).on("watch=true", [stream]);
+    let mut followed = Followed::new(&fake, labels());
+    followed.until(|s| s.synced).await;
+    let lines: Vec<String> = (0..20)
+        .map(|at| json!({"type": "ADDED", "object": pod(&format!("p{at}"), "6", true)}).to_string())
+        .collect();
+    events.send(Value::String(lines.join("\n"))).unwrap();
+    let mut sizes = Vec::new();
+    followed
+        .until(|s| {
+            sizes.push(s.pods.len());
+            s.pods.len() == 20
+        })
+        .await;
+    assert_eq!(sizes, [0, 20]);
     followed.end().await;
 }
 
