@@ -11,7 +11,6 @@ use std::{
 
 use http::StatusCode;
 use kube::core::Status;
-use rustls::{CertificateError, InvalidMessage};
 use serde_json::error::Category;
 
 pub use super::denied::Denied;
@@ -19,6 +18,7 @@ use super::{
     answer::{NotKubernetes, TooLong},
     client::Cluster,
     connect::{DialError, Stage},
+    tls::words,
     transport::Late,
 };
 use crate::error::Fatal;
@@ -71,7 +71,7 @@ enum Fact<'a> {
 pub fn reason(error: &(dyn Error + 'static)) -> String {
     match fact(error) {
         Fact::Status(status) => status_reason(status),
-        Fact::Tls(error) => tls_reason(error),
+        Fact::Tls(error) => words::reason(error),
         Fact::Late(words) | Fact::Proxy(words) | Fact::Odd(words) | Fact::Other(words) => words,
         Fact::UnknownHost => "unknown host".to_owned(),
         Fact::NotHttp => "what answers there does not speak HTTP".to_owned(),
@@ -111,7 +111,7 @@ pub(super) fn explain(doing: &str, place: &Place, error: &(dyn Error + 'static))
         Fact::Proxy(_) => reach("fwd::cluster::proxy", why).help(
             "the proxy comes from proxy-url in the kubeconfig, else HTTPS_PROXY; NO_PROXY lists hosts to reach directly",
         ),
-        Fact::Tls(error) => reach("fwd::cluster::tls", why).help(tls_help(error)),
+        Fact::Tls(error) => reach("fwd::cluster::tls", why).help(words::help(error)),
         Fact::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             reach("fwd::cluster::refused", why)
                 .help("is the cluster running, and is this its address? `kubectl config view --minify` shows it")
@@ -295,67 +295,6 @@ fn io_reason(error: &io::Error) -> String {
             let mut letters = words.chars();
             letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
         }
-    }
-}
-
-fn tls_reason(error: &rustls::Error) -> String {
-    use CertificateError as C;
-    match error {
-        rustls::Error::InvalidCertificate(certificate) => match certificate {
-            C::Expired | C::ExpiredContext { .. } => "the server's certificate has expired".to_owned(),
-            C::NotValidYet | C::NotValidYetContext { .. } => {
-                "the server's certificate is not valid yet".to_owned()
-            }
-            C::UnknownIssuer | C::BadSignature => {
-                "the server's certificate is signed by an unknown authority".to_owned()
-            }
-            C::NotValidForName => "the server's certificate is for another name".to_owned(),
-            C::NotValidForNameContext { expected, presented } => format!(
-                "the server's certificate is not for {}, but for {}",
-                expected.to_str(),
-                certified(presented)
-            ),
-            other => format!("the server's certificate is not accepted: {other}"),
-        },
-        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "the server does not speak TLS".to_owned()
-        }
-        rustls::Error::AlertReceived(alert) => format!("the server ended the TLS handshake: {alert:?}"),
-        other => format!("TLS: {other}"),
-    }
-}
-
-/// The names of a certificate, which rustls writes as `DnsName("localhost")`.
-fn certified(names: &[String]) -> String {
-    let inner = |name: &String| {
-        let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-        inside.map_or_else(|| name.clone(), |inside| inside.trim_matches('"').to_owned())
-    };
-    let names: Vec<String> = names.iter().map(inner).collect();
-    if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
-}
-
-fn tls_help(error: &rustls::Error) -> &'static str {
-    use CertificateError as C;
-    match error {
-        // By name it is the right authority: that of the cluster which was there before.
-        rustls::Error::InvalidCertificate(C::BadSignature) => {
-            "if the cluster was made anew, get its new kubeconfig; else give its CA with --certificate-authority FILE"
-        }
-        rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
-            "give the cluster's CA with certificate-authority in the kubeconfig or --certificate-authority FILE"
-        }
-        rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
-            "use a name of the certificate in the server's URL, or give --tls-server-name NAME"
-        }
-        rustls::Error::InvalidCertificate(_) => {
-            "if this machine's clock is right, the cluster's administrator has to replace the certificate"
-        }
-        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "the server's URL probably has to begin with http://, or its port is another one"
-        }
-        rustls::Error::AlertReceived(_) => "the client certificate is missing, expired or of another cluster",
-        _ => "`kubectl version` takes the same way",
     }
 }
 

@@ -86,7 +86,7 @@ impl Found {
     /// later, is told by `awaited`.
     pub async fn connect(self, awaited: &Awaited) -> Result<Cluster, Fatal> {
         // rustls takes no provider for granted; whoever was first has chosen the same one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = (*tls::provider()).clone().install_default();
         match self.choice {
             Some(choice) => from_choice(choice, &self.flags, &self.environment, awaited).await,
             None => from_pod(&self.files, &self.flags, &self.environment).await,
@@ -238,16 +238,15 @@ async fn build(
             .because(why)
             .help("check the user's certificate, key and token; `kubectl auth whoami` uses the same")
     };
-    let no_use = |error: kube::Error| unusable(super::access::reason(&error));
+    let no_use = move |error: kube::Error| unusable(super::access::reason(&error));
     let agent = concat!("kubectl-fwd/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     // The system's authorities are many files, and a legacy auth-provider may run a command right here.
     let from = config.clone();
-    let slow = move || Ok((tls::tls(&from)?, from.auth_layer()?));
+    let slow = move || Ok((tls::tls(&from)?, from.auth_layer().map_err(no_use)?));
     let (tls, auth) = spawn_blocking(slow)
         .await
-        .map_err(|_| unusable("reading them went wrong in a way that was not foreseen".to_owned()))?
-        .map_err(no_use)?;
+        .map_err(|_| unusable("reading them went wrong in a way that was not foreseen".to_owned()))??;
     let dialer =
         Dialer::new(&config.cluster_url, config.tls_server_name.as_deref(), config.proxy_url.as_ref(), tls)
             .map_err(|why| {

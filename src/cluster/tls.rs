@@ -1,29 +1,140 @@
 //! TLS towards the API server: whose certificates are believed, and which one is shown.
 //!
-//! One configuration serves both clients. It is made anew when a credential plugin gives another client certificate.
+//! The rules are those of Go's `crypto/tls` and `crypto/x509`, since what kubectl takes has to work here: [`pem`] reads
+//! files as Go does, [`chain`] judges a server's certificate, [`identity`] makes a certificate and a key one. One
+//! configuration serves both clients. It is made anew when a credential plugin gives another client certificate.
 
-use std::sync::Arc;
+mod certificate;
+mod chain;
+#[cfg(test)]
+mod fake;
+mod identity;
+mod names;
+mod pem;
+mod system;
+mod verifier;
+pub(super) mod words;
 
+use std::{path::Path, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kube::{
     Config,
-    client::ConfigExt as _,
     config::{AuthInfo, Cluster},
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::{
+    CertificateError, ClientConfig, OtherError,
+    client::danger::ServerCertVerifier,
+    crypto::{CryptoProvider, ring},
+    pki_types::CertificateDer,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+use secrecy::ExposeSecret as _;
 
+use self::{
+    chain::Anchors,
+    identity::Source,
+    verifier::{Anyone, Verifier},
+};
 use super::{credentials::UseCertificate, transport::Transport};
-use crate::error::Fatal;
+use crate::error::{Fatal, plain};
 
-/// The TLS configuration, the same for both clients.
-pub(super) fn tls(config: &Config) -> Result<rustls::ClientConfig, kube::Error> {
-    // kube asks every source of credentials for a certificate, and would run a legacy provider's command for it.
-    let mut config = config.clone();
-    config.auth_info.auth_provider = None;
-    config.rustls_client_config()
+/// The cryptography of all of TLS.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// The TLS configuration of a cluster, the same for both clients.
+pub(super) fn tls(config: &Config) -> Result<ClientConfig, Fatal> {
+    let provider = provider();
+    let verifier = verifier(config, &provider)?;
+    let identity = own_identity(&config.auth_info, &provider)?;
+    client_config(provider, verifier, identity)
+}
+
+fn client_config(
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: Option<Arc<CertifiedKey>>,
+) -> Result<ClientConfig, Fatal> {
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Fatal::new("fwd::cluster::tls", "TLS cannot be set up").because(error))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    Ok(match identity {
+        // Shown to whoever asks for one, as client-go does, whatever authorities the server names.
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
+        None => builder.with_no_client_auth(),
+    })
+}
+
+/// Who judges the server.
+fn verifier(config: &Config, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Fatal> {
+    let algorithms = provider.signature_verification_algorithms;
+    if config.accept_invalid_certs {
+        return Ok(Arc::new(Anyone(algorithms)));
+    }
+    if let Some(path) = &config.root_cert_file {
+        let pem =
+            std::fs::read(path).map_err(|error| no_authority(&path.display().to_string(), plain(&error)))?;
+        let anchors = Anchors::new(authorities(&pem));
+        return Ok(Arc::new(Verifier::reloading(path.clone(), anchors, algorithms)));
+    }
+    match &config.root_cert {
+        Some(certificates) => {
+            let anchors = Anchors::new(certificates.iter().cloned().map(CertificateDer::from));
+            Ok(Arc::new(Verifier::new(anchors, algorithms)))
+        }
+        None => system::verifier(provider),
+    }
+}
+
+/// The client's certificate and key, where the user has both.
+fn own_identity(user: &AuthInfo, provider: &CryptoProvider) -> Result<Option<Arc<CertifiedKey>>, Fatal> {
+    let data = user.client_certificate_data.as_deref();
+    let certificate = source("client-certificate", data, user.client_certificate.as_deref())?;
+    let data = user.client_key_data.as_ref().map(|key| key.expose_secret());
+    let key = source("client-key", data, user.client_key.as_deref())?;
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => identity::identity(&certificate, &key, provider).map(Some),
+        (Some(certificate), None) => {
+            Err(Fatal::new("fwd::auth::unusable", format!("there is no key for {}", certificate.field))
+                .because("the user has neither client-key-data nor client-key")
+                .help("logging in to the cluster again usually writes both"))
+        }
+        // As client-go: a key alone is of no use, and no harm.
+        (None, _) => Ok(None),
+    }
+}
+
+/// A PEM of the user, its `-data` before its file.
+fn source(field: &str, data: Option<&str>, path: Option<&str>) -> Result<Option<Source>, Fatal> {
+    if let Some(data) = data.filter(|data| !data.is_empty()) {
+        let field = format!("{field}-data");
+        let pem = decoded(data).ok_or_else(|| {
+            Fatal::new("fwd::auth::unusable", format!("cannot use the user's {field}"))
+                .because("it is not base64")
+                .help("it has to be a PEM file in base64; logging in to the cluster again usually writes it anew")
+        })?;
+        return Ok(Some(Source { field, pem }));
+    }
+    let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(None) };
+    let pem = std::fs::read(path).map_err(|error| {
+        Fatal::new("fwd::auth::unusable", format!("cannot read the user's {field} {path}"))
+            .because(plain(&error))
+            .help("logging in to the cluster again usually writes it anew")
+    })?;
+    Ok(Some(Source { field: format!("{field} {path}"), pem }))
+}
+
+/// Base64 with or without line breaks.
+fn decoded(data: &str) -> Option<Vec<u8>> {
+    let data: Vec<u8> = data.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    STANDARD.decode(data).ok()
 }
 
 pub(super) fn set_identity(user: &mut AuthInfo, certificate: &str, key: &str) {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
     user.client_certificate_data = Some(STANDARD.encode(certificate));
     user.client_key_data = Some(STANDARD.encode(key).into());
 }
@@ -34,42 +145,53 @@ pub(super) fn certificate_user(config: &Config, transport: &Arc<Transport>) -> U
     Box::new(move |certificate, key| {
         let mut config = config.clone();
         set_identity(&mut config.auth_info, certificate, key);
-        let tls = tls(&config).map_err(|error| {
-            Fatal::new("fwd::auth::plugin", "the credential plugin's certificate cannot be used")
-                .because(super::access::reason(&error))
-        })?;
-        transport.set_tls(tls);
+        transport.set_tls(tls(&config)?);
         Ok(())
     })
 }
 
 /// The cluster's CA certificates; `None` leaves the choice to the system.
 pub(super) fn certificate_authority(cluster: &Cluster) -> Result<Option<Vec<Vec<u8>>>, Fatal> {
-    let bad = |place: &str, why: String| {
-        Fatal::new(
-            "fwd::kubeconfig::certificate-authority",
-            format!("cannot use the cluster's CA from {place}"),
-        )
+    let data = cluster.certificate_authority_data.as_deref().filter(|data| !data.is_empty());
+    let path = cluster.certificate_authority.as_deref().filter(|path| !path.is_empty());
+    let (place, pem) = match (data, path) {
+        (Some(data), _) => {
+            let place = "certificate-authority-data";
+            (place, decoded(data).ok_or_else(|| no_authority(place, "it is not base64"))?)
+        }
+        (None, Some(path)) => {
+            (path, std::fs::read(Path::new(path)).map_err(|error| no_authority(path, plain(&error)))?)
+        }
+        (None, None) => return Ok(None),
+    };
+    let certificates: Vec<_> = authorities(&pem).map(|der| der.to_vec()).collect();
+    if certificates.is_empty() {
+        return Err(no_authority(place, "it holds no certificate"));
+    }
+    Ok(Some(certificates))
+}
+
+/// The certificates of a bundle. What is none is passed over, as Go does.
+fn authorities(pem: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> {
+    pem::blocks(pem)
+        .filter(|block| block.label == "CERTIFICATE" && !block.headers)
+        .map(|block| CertificateDer::from(block.bytes))
+        .filter(|der| certificate::Certificate::read(der).is_ok())
+}
+
+fn no_authority(place: &str, why: impl std::fmt::Display) -> Fatal {
+    Fatal::new("fwd::kubeconfig::certificate-authority", format!("cannot use the cluster's CA from {place}"))
         .because(why)
         .help("it has to be a PEM file (-----BEGIN CERTIFICATE-----), or one in base64 for the -data")
-    };
-    let (place, pem) =
-        if let Some(data) = cluster.certificate_authority_data.as_deref().filter(|d| !d.is_empty()) {
-            use base64::{Engine as _, engine::general_purpose::STANDARD};
-            let place = "certificate-authority-data".to_owned();
-            let pem = STANDARD.decode(data.trim()).map_err(|_| bad(&place, "it is not base64".to_owned()))?;
-            (place, pem)
-        } else if let Some(path) = cluster.certificate_authority.as_deref().filter(|path| !path.is_empty()) {
-            let pem = std::fs::read(path).map_err(|error| bad(path, super::access::reason(&error)))?;
-            (path.to_owned(), pem)
-        } else {
-            return Ok(None);
-        };
-    let certificates: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(&pem).map(|der| der.map(|der| der.to_vec())).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(Some(certificates)),
-        Ok(_) => Err(bad(&place, "it holds no certificate".to_owned())),
-        Err(error) => Err(bad(&place, error.to_string())),
-    }
 }
+
+/// A reason for which rustls has no word of its own.
+fn refusal(why: impl Into<String>) -> CertificateError {
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Refusal(String);
+    CertificateError::Other(OtherError(Arc::new(Refusal(why.into()))))
+}
+
+#[cfg(test)]
+mod tests;

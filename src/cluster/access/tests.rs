@@ -1,4 +1,5 @@
 use miette::Diagnostic;
+use rustls::{CertificateError, InvalidMessage};
 
 use super::*;
 
@@ -136,13 +137,6 @@ fn our_own_errors_pass_unchanged() {
     let error = service(ours.clone());
     assert_eq!(explain("read", &place(), &error), ours);
     assert_eq!(reason(&error), "credential plugin x failed: it exited");
-}
-
-#[test]
-fn names_of_a_certificate() {
-    let names = ["DnsName(\"a.b\")", "IpAddress(10.0.0.1)", "odd"].map(str::to_owned);
-    assert_eq!(certified(&names), "a.b, 10.0.0.1, odd");
-    assert_eq!(certified(&[]), "no name at all");
 }
 
 /// Who is blamed: the selector, the server, or what stands in between.
