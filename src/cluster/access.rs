@@ -17,7 +17,8 @@ pub use super::denied::Denied;
 use super::{
     answer::{NotKubernetes, TooLong},
     client::Cluster,
-    connect::{DialError, Stage},
+    connect::{DialError, Stage, UnknownHost},
+    proxied::ProxyError,
     tls::words,
     transport::Late,
 };
@@ -185,7 +186,10 @@ fn fact<'a>(error: &'a (dyn Error + 'static)) -> Fact<'a> {
             return Fact::Status(status);
         }
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Fact::Tls(tls);
+            return match stage {
+                Some(Stage::ProxyTls) => Fact::Proxy(words::reason(tls).replace("the server", "the proxy")),
+                _ => Fact::Tls(tls),
+            };
         }
         if let Some(late) = error.downcast_ref::<Late>() {
             return Fact::Late(late.to_string());
@@ -202,19 +206,14 @@ fn fact<'a>(error: &'a (dyn Error + 'static)) -> Fact<'a> {
         if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
             return Fact::NotHttp;
         }
-        // hyper-util says only in words that the name was not found.
-        if error.to_string() == "dns error" {
-            return if stage == Some(Stage::Proxy) {
-                Fact::Proxy("the proxy's host is unknown".to_owned())
-            } else {
-                Fact::UnknownHost
+        if error.is::<UnknownHost>() {
+            return match stage {
+                Some(Stage::FindProxy) => Fact::Proxy("the proxy's host is unknown".to_owned()),
+                _ => Fact::UnknownHost,
             };
         }
-        // The proxies' errors are told apart by their words alone; the socks one keeps its cause to itself.
-        let tunnel = error.to_string();
-        let words = tunnel.strip_prefix("tunnel error: ").or_else(|| tunnel.strip_prefix("SOCKS error: "));
-        if let Some(words) = words.filter(|_| error.source().is_none()) {
-            return Fact::Proxy(proxy_words(words));
+        if let Some(proxy) = error.downcast_ref::<ProxyError>() {
+            return Fact::Proxy(proxy.to_string());
         }
         // An io::Error that carries another error hands out that one's source, not the error itself.
         next = match error.downcast_ref::<io::Error>() {
@@ -222,7 +221,9 @@ fn fact<'a>(error: &'a (dyn Error + 'static)) -> Fact<'a> {
                 Some(inner) => Some(inner as _),
                 None => {
                     return match stage {
-                        Some(Stage::Proxy) => Fact::Proxy(format!("the proxy: {}", io_reason(io))),
+                        Some(stage) if stage.is_of_the_proxy() => {
+                            Fact::Proxy(format!("the proxy: {}", io_reason(io)))
+                        }
                         _ => Fact::Io(io),
                     };
                 }
@@ -230,7 +231,7 @@ fn fact<'a>(error: &'a (dyn Error + 'static)) -> Fact<'a> {
             None => error.source(),
         };
     }
-    if stage == Some(Stage::Proxy) {
+    if stage.is_some_and(Stage::is_of_the_proxy) {
         Fact::Proxy(format!("the proxy: {last}"))
     } else {
         Fact::Other(last.to_string())
@@ -265,17 +266,6 @@ fn odd(error: &(dyn Error + 'static)) -> Option<String> {
             Some("the connection was closed before the answer".to_owned())
         }
         _ => None,
-    }
-}
-
-fn proxy_words(words: &str) -> String {
-    match words {
-        "proxy authorization required" => "the proxy wants a user and a password (407)".to_owned(),
-        "unsuccessful" => "the proxy refuses to lead there".to_owned(),
-        "unexpected end of file" => "the proxy closed the connection".to_owned(),
-        // The cause (a refused connection, a timeout) was lost on the way.
-        "failed to create underlying connection" => "the proxy cannot be reached".to_owned(),
-        other => format!("the proxy: {other}"),
     }
 }
 

@@ -6,30 +6,26 @@
 
 use std::{
     error::Error,
-    fmt, io,
+    fmt,
+    future::ready,
+    io,
     pin::Pin,
     sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
 use http::{HeaderValue, Uri, uri::Authority};
-use hyper_util::{
-    client::legacy::connect::{
-        Connected, Connection, HttpConnector,
-        proxy::{SocksV5, Tunnel},
-    },
-    rt::TokioIo,
-};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector, dns::Name};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use tower::{BoxError, Service, ServiceExt as _};
+use tower::{BoxError, ServiceExt as _, service_fn};
 
+use super::proxied;
 use crate::descriptors::{descriptors, is_shortage};
 
 /// How long a connection may take until TLS stands. A round trip around the world and a slow authentication proxy fit
@@ -122,16 +118,50 @@ impl Connection for Io {
     }
 }
 
-/// Which part of dialling failed.
+/// A part of dialling, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Finding the host and opening a TCP connection to it.
-    Connect,
-    /// Making a proxy lead to the server.
+    /// Finding the address of a proxy.
+    FindProxy,
+    /// A TCP connection to it.
+    ReachProxy,
+    /// TLS with the proxy itself.
+    ProxyTls,
+    /// Making it lead to the server.
     Proxy,
-    /// The TLS handshake.
+    /// Finding the server's address.
+    Find,
+    /// A TCP connection to it.
+    Connect,
+    /// The TLS handshake with the server.
     Tls,
 }
+
+impl Stage {
+    /// Whether the proxy is what fails.
+    pub(super) fn is_of_the_proxy(self) -> bool {
+        matches!(self, Self::FindProxy | Self::ReachProxy | Self::ProxyTls | Self::Proxy)
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FindProxy => "looking up the proxy's name",
+            Self::ReachProxy => "connecting to the proxy",
+            Self::ProxyTls => "the TLS handshake with the proxy",
+            Self::Proxy => "connecting through the proxy",
+            Self::Find => "looking up the server's name",
+            Self::Connect => "connecting",
+            Self::Tls => "the TLS handshake",
+        })
+    }
+}
+
+/// The name of a host leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown host")]
+pub(super) struct UnknownHost(#[source] pub(super) io::Error);
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -144,11 +174,7 @@ pub struct DialError {
 
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.stage {
-            Stage::Connect => "connecting",
-            Stage::Proxy => "connecting through the proxy",
-            Stage::Tls => "the TLS handshake",
-        };
+        let stage = self.stage;
         match self.cause {
             Some(_) => write!(f, "{stage} failed"),
             None => write!(f, "{stage} took longer than {} s", DIAL_TIMEOUT.as_secs()),
@@ -205,7 +231,7 @@ impl Dialer {
 
     /// One new connection.
     pub(super) async fn dial(&self) -> Result<Io, DialError> {
-        let mut stage = Stage::Connect;
+        let mut stage = Stage::Find;
         let result = tokio::time::timeout(DIAL_TIMEOUT, self.dial_in_stages(&mut stage)).await;
         match result {
             Ok(Ok(io)) => Ok(io),
@@ -217,11 +243,8 @@ impl Dialer {
     async fn dial_in_stages(&self, stage: &mut Stage) -> Result<Io, BoxError> {
         let tls = Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner));
         let plain = match &self.proxy {
-            None => tcp(self.server.clone()).await?,
-            Some(proxy) => {
-                *stage = Stage::Proxy;
-                proxy.lead_to(self.server.clone(), Arc::clone(&tls)).await?
-            }
+            None => tcp(&self.server, stage, [Stage::Find, Stage::Connect]).await?,
+            Some(proxy) => proxy.lead_to(&self.server, Arc::clone(&tls), stage).await?,
         };
         if self.server.scheme_str() == Some("http") {
             return Ok(plain);
@@ -235,21 +258,27 @@ async fn encrypt(plain: Io, tls: Arc<ClientConfig>, name: ServerName<'static>) -
     Ok(Io::Tls(Box::new(TlsConnector::from(tls).connect(name, plain).await?)))
 }
 
-/// TCP to the host of `uri`.
-async fn tcp(uri: Uri) -> Result<Io, BoxError> {
-    match race(uri.clone()).await {
+/// TCP to the host of `uri`. `stages` are those of looking its name up and of connecting.
+async fn tcp(uri: &Uri, stage: &mut Stage, stages: [Stage; 2]) -> Result<Io, BoxError> {
+    match race(uri, stage, stages).await {
         // Clients have all descriptors, and none of them is served without this one.
         Err(error) if is_shortage(error.as_ref()) => {
             let _loan = descriptors().lend();
-            race(uri).await
+            race(uri, stage, stages).await
         }
         dialled => dialled,
     }
 }
 
 /// IPv4 and IPv6 racing.
-async fn race(uri: Uri) -> Result<Io, BoxError> {
-    let mut connector = HttpConnector::new();
+async fn race(uri: &Uri, stage: &mut Stage, stages: [Stage; 2]) -> Result<Io, BoxError> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    *stage = stages[0];
+    let found = tokio::net::lookup_host((host, uri.port_u16().unwrap_or_default())).await;
+    let addresses: Vec<_> = found.map_err(UnknownHost)?.collect();
+    *stage = stages[1];
+    let found = service_fn(move |_: Name| ready(Ok::<_, io::Error>(addresses.clone().into_iter())));
+    let mut connector = HttpConnector::new_with_resolver(found);
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_keepalive(Some(KEEPALIVE));
@@ -257,7 +286,7 @@ async fn race(uri: Uri) -> Result<Io, BoxError> {
     connector.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
     #[cfg(target_os = "linux")]
     connector.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
-    Ok(Io::Tcp(connector.oneshot(uri).await?.into_inner()))
+    Ok(Io::Tcp(connector.oneshot(uri.clone()).await?.into_inner()))
 }
 
 impl Proxy {
@@ -271,56 +300,23 @@ impl Proxy {
     }
 
     /// A connection on which the server's bytes flow.
-    fn lead_to(&self, server: Uri, tls: Arc<ClientConfig>) -> BoxFuture<'static, Result<Io, BoxError>> {
-        let Self { uri, user } = self.clone();
-        let to_proxy = ToProxy(Some(tls).filter(|_| uri.scheme_str() == Some("https")));
-        Box::pin(async move {
-            let io = if matches!(uri.scheme_str(), Some("socks5" | "socks5h")) {
-                let mut socks = SocksV5::new(uri, to_proxy);
-                if let Some((name, password)) = user {
-                    socks = socks.with_auth(name, password);
-                }
-                socks.oneshot(server).await.map_err(BoxError::from)?
-            } else {
-                let mut tunnel = Tunnel::new(uri, to_proxy);
-                if let Some((name, password)) = user {
-                    tunnel = tunnel.with_auth(basic(&name, &password)?);
-                }
-                tunnel.oneshot(server).await.map_err(BoxError::from)?
-            };
-            Ok(io.into_inner())
-        })
+    async fn lead_to(&self, server: &Uri, tls: Arc<ClientConfig>, stage: &mut Stage) -> Result<Io, BoxError> {
+        let mut io = tcp(&self.uri, stage, [Stage::FindProxy, Stage::ReachProxy]).await?;
+        if self.uri.scheme_str() == Some("https") {
+            *stage = Stage::ProxyTls;
+            let host = self.uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            io = encrypt(io, tls, ServerName::try_from(host)?).await?;
+        }
+        *stage = Stage::Proxy;
+        let authority = server.authority().ok_or("the server's URL has no host")?;
+        if matches!(self.uri.scheme_str(), Some("socks5" | "socks5h")) {
+            let port = server.port_u16().unwrap_or_default();
+            proxied::socks(&mut io, authority.host(), port, self.user.clone()).await?;
+            return Ok(io);
+        }
+        let user = self.user.as_ref().map(|(name, password)| basic(name, password)).transpose()?;
+        proxied::connect(io, authority, user).await
     }
-}
-
-/// Opens connections to a proxy, for hyper-util's tunnels.
-#[derive(Clone)]
-struct ToProxy(Option<Arc<ClientConfig>>);
-
-impl Service<Uri> for ToProxy {
-    type Response = TokioIo<Io>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, Result<TokioIo<Io>, io::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let opening = open_proxy(uri, self.0.clone());
-        Box::pin(async move { opening.await.map_err(io::Error::other) })
-    }
-}
-
-/// TCP to the proxy, with TLS on it where the proxy is an https one.
-async fn open_proxy(uri: Uri, tls: Option<Arc<ClientConfig>>) -> Result<TokioIo<Io>, BoxError> {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let plain = tcp(uri).await?;
-    let io = match tls {
-        Some(tls) => encrypt(plain, tls, ServerName::try_from(host)?).await?,
-        None => plain,
-    };
-    Ok(TokioIo::new(io))
 }
 
 fn basic(name: &str, password: &str) -> Result<HeaderValue, BoxError> {

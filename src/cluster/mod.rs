@@ -7,7 +7,7 @@
 //! - [`foreign`]: what a kubeconfig of somebody else would do that the user's own do not.
 //! - `exec`, `credentials`: credential plugins, and the `Authorization` header that they give.
 //! - `tls`: whose certificates are believed, and which one is shown.
-//! - [`connect`]: one TCP connection with TLS on it, through a proxy where there is one.
+//! - [`connect`]: one TCP connection with TLS on it, through a proxy (`proxied`) where there is one.
 //! - [`client`]: the two clients of a [`client::Cluster`]: `api` for objects, `data` for tunnels.
 //! - [`target`]: what a target stands for: a query for pods, and the way from its ports to theirs.
 //! - [`watch`]: the pods of that query, as snapshots that change.
@@ -37,6 +37,7 @@ pub mod flags;
 pub mod foreign;
 mod kubeconfig;
 mod listing;
+mod proxied;
 mod proxy;
 mod retry;
 mod selector;

@@ -57,6 +57,8 @@ fn parse(source: &'static str, text: &str, scheme_optional: bool) -> Result<Uri,
         None if scheme_optional => format!("http://{text}"),
         None => return Err(bad("it has no scheme (http://, https:// or socks5://)")),
     };
+    let (scheme, rest) = full.split_once("://").unwrap_or_default();
+    let full = format!("{}://{rest}", scheme.to_ascii_lowercase());
     let uri: Uri = full.parse().map_err(|_| bad("it is not a URL"))?;
     match uri.scheme_str() {
         _ if uri.host().is_none_or(str::is_empty) => Err(bad("it has no host")),
@@ -67,52 +69,52 @@ fn parse(source: &'static str, text: &str, scheme_optional: bool) -> Result<Uri,
     }
 }
 
-/// Whether the server is reached directly.
+/// Whether the server is reached directly, by the rules of Go's `httpproxy`.
 fn bypassed(server: &Uri, no_proxy: &str) -> bool {
-    let host = server.host().unwrap_or_default().trim_matches(['[', ']']).trim_end_matches('.');
-    let host = host.to_ascii_lowercase();
-    let ip: Option<IpAddr> = host.parse().ok();
+    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+    let ip = host.parse().ok().map(|ip: IpAddr| ip.to_canonical());
     if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
         return true;
     }
     let default = if server.scheme_str() == Some("http") { 80 } else { 443 };
-    let port = server.port_u16().unwrap_or(default);
-    no_proxy
-        .split(',')
-        .map(|word| word.trim().to_ascii_lowercase())
-        .any(|word| matches(&word, &host, ip, port))
+    let port = server.port_u16().unwrap_or(default).to_string();
+    let host = host.to_ascii_lowercase();
+    no_proxy.split(',').any(|word| matches(&word.trim().to_ascii_lowercase(), &host, ip, &port))
 }
 
-fn matches(word: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool {
-    if word.is_empty() {
-        return false;
-    }
+fn matches(word: &str, host: &str, ip: Option<IpAddr>, port: &str) -> bool {
     if word == "*" {
         return true;
     }
     if let Ok(net) = word.parse::<IpNet>() {
         return ip.is_some_and(|ip| net.contains(&ip));
     }
-    // A bare IPv6 address has colons that are no port.
-    if let Ok(wanted) = word.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return ip == Some(wanted);
+    let (name, wanted) = host_and_port(word).unwrap_or((word, ""));
+    if !wanted.is_empty() && wanted != port {
+        return false;
     }
-    let name = match word.rsplit_once(':') {
-        Some((name, digits)) if digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty() => {
-            if digits.parse() != Ok(port) {
-                return false;
-            }
-            name
-        }
-        _ => word,
-    };
-    if let Ok(wanted) = name.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return ip == Some(wanted);
+    if let Ok(wanted) = name.parse::<IpAddr>() {
+        return ip == Some(wanted.to_canonical());
+    }
+    // Names are compared with names.
+    if name.is_empty() || ip.is_some() {
+        return false;
     }
     // `example.com` means it and what is below it; `.example.com` and `*.example.com` only what is below it.
-    match name.strip_prefix("*.").or_else(|| name.strip_prefix('.')) {
-        Some(suffix) => host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')),
-        None => host == name || host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.')),
+    let below = |suffix: &str| host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'));
+    match name.strip_prefix('*').unwrap_or(name).strip_prefix('.') {
+        Some(suffix) => below(suffix),
+        None => host == name || below(name),
+    }
+}
+
+/// `HOST:PORT` or `[ADDRESS]:PORT`, taken apart; the port may be empty. A bare IPv6 address has colons that are no port, and
+/// brackets without a port are, as in Go, part of a name that no host has.
+fn host_and_port(word: &str) -> Option<(&str, &str)> {
+    let (name, port) = word.rsplit_once(':')?;
+    match name.strip_prefix('[') {
+        Some(address) => Some((address.strip_suffix(']')?, port)),
+        None => Some((name, port)).filter(|_| !name.contains(':')),
     }
 }
 
@@ -151,6 +153,30 @@ mod tests {
             ("https://[2001:db8::1]:6443", "2001:db8::1", true),
             ("https://[2001:db8::1]:6443", "[2001:db8::1]:6443", true),
             ("https://10.1.2.3:6443", "10.0.0.0/999", false),
+            ("https://[::ffff:10.1.2.3]:6443", "10.0.0.0/8", true),
+            ("https://[::ffff:10.1.2.3]:6443", "10.1.2.3", true),
+            ("https://[2001:db8::1]:6443", "[2001:db8::1]:443", false),
+            ("https://[2001:db8::1]:6443", "[2001:db8::1]", false),
+            // An address is no name, and what looks like the end of one is none either.
+            ("https://10.1.2.3:6443", "2.3", false),
+            ("https://10.1.2.3:6443", ".3", false),
+            ("https://api.example.com:6443", "example.com:", true),
+            ("https://api.example.com:6443", "example.com:x", false),
+            ("https://api.example.com:6443", "example.com:06443", false),
+            ("https://api.example.com:6443", ":6443", false),
+            ("https://api.example.com:6443", ",, ,", false),
+            ("https://api.example.com:6443", " .example.com:6443 ", true),
+            ("https://api.example.com:6443", "*.example.com:443", false),
+            ("https://api.example.com:6443", "*example.com", false),
+            ("https://api.example.com:6443", "api.*", false),
+            ("https://api.example.com:6443", "other,*", true),
+            ("https://api.example.com:6443", "other *", false),
+            ("https://api.example.com.:6443", "example.com", false),
+            ("https://api.example.com.:6443", "example.com.", true),
+            ("https://LOCALHOST:6443", "", false),
+            ("https://a.localhost:6443", "", false),
+            ("https://127.1.2.3:6443", "", true),
+            ("https://[::ffff:127.0.0.1]:6443", "", true),
             // This machine is never reached through a proxy of the environment.
             ("https://127.0.0.1:6443", "", true),
             ("https://localhost:6443", "", true),
@@ -179,6 +205,19 @@ mod tests {
         assert_eq!(chosen("https://a.corp", &explicit), Ok(Some("socks5://s:3/".into())));
         assert_eq!(chosen("https://127.0.0.1", &explicit), Ok(Some("socks5://s:3/".into())));
         assert_eq!(chosen("https://a", &Wishes { https: Some(""), ..Wishes::default() }), Ok(None));
+        for (text, uri) in [
+            ("proxy:3128", "http://proxy:3128/"),
+            ("10.0.0.1:3128", "http://10.0.0.1:3128/"),
+            ("[::1]:3128", "http://[::1]:3128/"),
+            ("proxy", "http://proxy/"),
+            ("j:pw@proxy:3128", "http://j:pw@proxy:3128/"),
+            ("SOCKS5://proxy", "socks5://proxy/"),
+            ("socks5h://proxy:1", "socks5h://proxy:1/"),
+            ("HTTPS://proxy/path", "https://proxy/path"),
+        ] {
+            let wishes = Wishes { https: Some(text), ..Wishes::default() };
+            assert_eq!(chosen("https://a", &wishes), Ok(Some(uri.into())), "{text}");
+        }
     }
 
     #[test]

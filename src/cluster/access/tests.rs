@@ -48,9 +48,29 @@ fn every_failure_has_its_words_and_code() {
             "fwd::cluster::tls",
         ),
         (
-            dial(Stage::Proxy, io::Error::from(io::ErrorKind::ConnectionRefused)),
+            dial(Stage::ReachProxy, io::Error::from(io::ErrorKind::ConnectionRefused)),
             "the proxy: connection refused",
             "fwd::cluster::proxy",
+        ),
+        (
+            dial(Stage::ProxyTls, InvalidCertificate(CertificateError::Expired)),
+            "the proxy's certificate has expired",
+            "fwd::cluster::proxy",
+        ),
+        (
+            dial(Stage::FindProxy, UnknownHost(io::ErrorKind::NotFound.into())),
+            "the proxy's host is unknown",
+            "fwd::cluster::proxy",
+        ),
+        (
+            dial(Stage::Find, UnknownHost(io::ErrorKind::NotFound.into())),
+            "unknown host",
+            "fwd::cluster::unknown-host",
+        ),
+        (
+            service(DialError { stage: Stage::FindProxy, cause: None }),
+            "looking up the proxy's name took longer than 10 s",
+            "fwd::cluster::timeout",
         ),
         (
             service(Late::Head(std::time::Duration::from_secs(30))),
