@@ -68,7 +68,8 @@
 //!    sends, since the container runtime would cut the answer short.
 //!
 //! A session that is lost is dialled again at once, then in rounds of three attempts ([`policy::backoff`]); after a
-//! failed round the target is *lost* and its connections are refused until the next round.
+//! failed round the target is *lost* and its connections are refused until the next round. One that ends before it has
+//! shown that it works ([`tunnel::status`]) was a failed attempt itself.
 
 pub mod app;
 pub mod cli;

@@ -208,3 +208,35 @@ async fn where_pings_come_back_in_another_order_there_is_no_credit() -> Result<(
     }
     Ok(())
 }
+
+/// Connections that a forward has open, by its own account.
+async fn open_connections(sandbox: &Sandbox) -> Result<u64, Failure> {
+    let program = Path::new(env!("CARGO_BIN_EXE_kubectl-fwd"));
+    let mut list = forward::command(program, &sandbox.kubeconfig("admin"), &["list", "-o", "json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&list.output().await?.stdout)?;
+    listed[0]["connections"]["open"].as_u64().ok_or_else(|| format!("no connections in {listed}").into())
+}
+
+/// Without credit an application that does not read stops its session for good. Its client may go all the same, and the
+/// session, which could not even be told, goes with it: others are answered.
+#[tokio::test]
+async fn without_credit_a_stalled_client_may_go() -> Result<(), Failure> {
+    let sandbox = Sandbox::start(Options::default()).await?;
+    let program = Path::new(env!("CARGO_BIN_EXE_kubectl-fwd"));
+    let args = ["pod/solo", ":9004", "--address=127.0.0.1"];
+    let mut command = forward::command(program, &sandbox.kubeconfig("admin"), &args);
+    command.env("KUBECTL_FWD_CREDIT", "off");
+    let mut forward = Forward::spawn(command)?;
+    let port = forward.port().await?;
+    let client = flood(port).await?;
+    assert_eq!(open_connections(&sandbox).await?, 1);
+    client.set_zero_linger()?;
+    drop(client);
+    let gone = async {
+        while open_connections(&sandbox).await? > 0 {}
+        Ok::<_, Failure>(())
+    };
+    timeout(PATIENCE, gone).await.map_err(|_| "its end is not noticed")??;
+    assert_eq!(forward.end("INT").await?.stderr, "");
+    Ok(())
+}

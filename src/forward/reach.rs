@@ -72,7 +72,8 @@ impl Supervisor {
                 // What is known of the pods is not true any more, whatever the watch says.
                 self.wish.list_anew();
             }
-            if self.left_to_start(memory).is_some_and(|left| left.is_zero()) {
+            let too_late = |left: Duration| left.is_zero() || left < retry_after(&error);
+            if self.left_to_start(memory).is_some_and(too_late) {
                 // The last one may have been cut short, and then the server's word is worth more.
                 let said = said.filter(|_| error.refusal.is_none());
                 return Reached::Failed(said.unwrap_or(error));

@@ -19,6 +19,10 @@ pub const PING_EVERY: Duration = Duration::from_secs(5);
 /// Without an inbound byte for this long the session is dead.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 
+/// Without an inbound byte for this long it is dead although our own writing is stuck. Only where there is no credit can an
+/// application do that, one that a debugger has stopped, say; a peer that neither speaks nor takes anything is gone.
+pub const DEAD_IF_STUCK: Duration = Duration::from_secs(120);
+
 /// A ping that is asked this much too late tells that the process did not run: nothing else in it takes as long. Any longer
 /// sleep could make a peer look dead that has answered.
 pub const ASLEEP: Duration = PING_EVERY;
@@ -30,7 +34,8 @@ pub const PROVEN_AFTER: Duration = Duration::from_secs(5);
 /// Whether a session is dead that heard nothing for `silence`, in a process that runs for as long as `awake`, while its
 /// writes were `stuck` or not.
 pub fn is_dead(silence: Duration, awake: Duration, stuck: bool) -> bool {
-    silence >= DEAD_AFTER && awake >= PING_EVERY && !stuck
+    let limit = if stuck { DEAD_IF_STUCK } else { DEAD_AFTER };
+    silence >= limit && awake >= PING_EVERY
 }
 
 #[cfg(test)]
@@ -42,7 +47,8 @@ mod tests {
         let (late, round) = (DEAD_AFTER + ASLEEP, PING_EVERY);
         assert!(is_dead(DEAD_AFTER, DEAD_AFTER, false));
         assert!(!is_dead(DEAD_AFTER - Duration::from_millis(1), DEAD_AFTER, false));
-        assert!(!is_dead(late, DEAD_AFTER, true));
+        assert!(!is_dead(late, late, true));
+        assert!(is_dead(DEAD_IF_STUCK, late, true));
         assert!(!is_dead(late, Duration::ZERO, false));
         assert!(is_dead(late, round, false));
     }

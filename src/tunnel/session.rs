@@ -184,6 +184,8 @@ struct Driver<IO> {
     blocked: bool,
     /// WebSocket frames read in this turn.
     frames: usize,
+    /// See [`SessionWatch::proven`].
+    proven: bool,
     /// Wakes when one of `full` has room.
     drained: Pin<Box<OwnedNotified>>,
     read: buffers::Inbox,
@@ -216,6 +218,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             bulk: 0,
             blocked: false,
             frames: 0,
+            proven: false,
             drained: Box::pin(Arc::clone(&status.drained).notified_owned()),
             read: buffers::Inbox::default(),
             ping,
@@ -373,7 +376,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 self.heard = Instant::now();
                 let bytes = buffer.split().freeze();
                 if self.heard.duration_since(self.status.since) >= liveness::PROVEN_AFTER {
-                    self.status.proven.cancel();
+                    self.prove();
                 }
                 self.receive(bytes)?;
                 Ok(true)
@@ -413,7 +416,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 }
                 Event::Ended(pair, end) => {
                     if matches!(end, End::Clean | End::Failed(_)) {
-                        self.status.proven.cancel();
+                        self.prove();
                     }
                     if let Some(entry) = self.forget(pair) {
                         let _ = entry.inbound.send(Inbound::Ended(end));
@@ -433,7 +436,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     fn deliver(&mut self, pair: PairId, payload: Bytes) {
         let Some(entry) = self.streams.get_mut(&pair) else { return };
-        self.status.proven.cancel();
         self.bulk += usize::from(entry.moves(payload.len()));
         let (payload, fills) = entry.shared.hold(payload);
         if fills {
@@ -441,6 +443,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.status.stuck.cancel();
         }
         let _ = entry.inbound.send(Inbound::Data(payload));
+        self.prove();
+    }
+
+    /// Notes that the session works.
+    fn prove(&mut self) {
+        if !std::mem::replace(&mut self.proven, true) {
+            self.status.proven.cancel();
+        }
     }
 
     fn poll_ping(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
