@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use sandbox::Sandbox;
-use sandbox::faults::Denial;
+use sandbox::faults::{Denial, Odd};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -166,6 +166,50 @@ async fn trouble() {
         sandbox.faults().deny(Denial::new(status).path("/services/"));
         let words = ["cannot read service api in namespace default", words[0], words[1]];
         check(&sandbox.kubeconfig("admin"), &[("svc/api :80", &words)]).await;
+        sandbox.faults().clear();
+    }
+}
+
+/// Answers that do not end, or are more than anybody can hold.
+#[tokio::test]
+async fn answers_without_measure() {
+    let sandbox = sandbox().await;
+    let admin = sandbox.kubeconfig("admin");
+    for (odd, line, words) in [
+        (Odd::Half, "svc/api :80 --request-timeout 300ms", "the answer was not complete within 0.3 s"),
+        (Odd::Endless, "svc/api :80", "longer than 8 MiB, the most that is read of one object"),
+        (Odd::Bomb, "svc/api :80", "longer than 8 MiB, the most that is read of one object"),
+        (Odd::Wordy, "svc/api :80", "500: its explanation is longer than 1 MiB"),
+    ] {
+        sandbox.faults().deny(Denial::new(StatusCode::OK).odd(odd).path("/services/"));
+        check(&admin, &[(line, &["cannot read service api in namespace default", words])]).await;
+        sandbox.faults().clear();
+    }
+    // The watcher is patient, and tells in the end what it was that it waited for.
+    sandbox.faults().deny(Denial::new(StatusCode::OK).odd(Odd::Circle).path("limit=500"));
+    let words =
+        ["its pods could not be read within 1s", &sandbox.url(), "each page of the list leads to the same"];
+    check_one(fwd(&admin, "-l app=api :8080 --pod-running-timeout 1s"), &words).await;
+}
+
+/// What no API server answers is told as that, and what one says of a request is not blamed on others.
+#[tokio::test]
+async fn answers_that_make_no_sense() {
+    let sandbox = sandbox().await;
+    let admin = sandbox.kubeconfig("admin");
+    let said = |status, text| Denial::new(status).text(text);
+    for (denial, words) in [
+        (said(StatusCode::TOO_MANY_REQUESTS, ""), ["429: Too Many Requests", "try again"]),
+        (said(StatusCode::OK, "log in, please"), ["the answer is text/plain", "the URL of an API server"]),
+        (said(StatusCode::FOUND, ""), ["302: it leads to nowhere", "the URL of an API server"]),
+        (said(StatusCode::METHOD_NOT_ALLOWED, "<p>no"), ["405: the answer is a web page", "a proxy"]),
+        (
+            said(StatusCode::BAD_REQUEST, "unable to parse requirement: found '', expected: '('"),
+            ["400: unable to parse requirement: found ''", "check the selector"],
+        ),
+    ] {
+        sandbox.faults().deny(denial.path("/services/"));
+        check(&admin, &[("svc/api :80", &["cannot read service api", words[0], words[1]])]).await;
         sandbox.faults().clear();
     }
 }

@@ -8,6 +8,7 @@
 #![cfg(unix)]
 
 mod addresses;
+mod answers;
 mod descriptors;
 mod disturbed;
 mod ending;

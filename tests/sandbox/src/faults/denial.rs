@@ -6,6 +6,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde::Deserialize;
 
+use super::Odd;
 use crate::serve::Body;
 
 /// Which requests are refused, how, and how often.
@@ -24,6 +25,8 @@ pub struct Denial {
     retry_after: Option<u64>,
     /// For ever without.
     times: Option<u32>,
+    /// No refusal, but this.
+    odd: Option<Odd>,
 }
 
 impl Denial {
@@ -37,6 +40,7 @@ impl Denial {
             text: None,
             retry_after: None,
             times: None,
+            odd: None,
         }
     }
 
@@ -58,6 +62,13 @@ impl Denial {
     #[must_use]
     pub fn user(mut self, user: &str) -> Self {
         self.user = Some(user.to_owned());
+        self
+    }
+
+    /// No refusal at all, but something worse.
+    #[must_use]
+    pub fn odd(mut self, odd: Odd) -> Self {
+        self.odd = Some(odd);
         self
     }
 
@@ -93,6 +104,9 @@ impl Denial {
     /// The refusal; counts as one time.
     pub(super) fn response(&mut self) -> Response<Body> {
         self.times = self.times.map(|times| times.saturating_sub(1));
+        if let Some(odd) = self.odd {
+            return odd.response();
+        }
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (kind, body) = match &self.text {
             Some(text) => ("text/plain; charset=utf-8", text.clone()),
@@ -105,6 +119,10 @@ impl Denial {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+
+    pub(super) fn resets(&self) -> bool {
+        self.odd == Some(Odd::Reset)
     }
 
     pub(super) fn is_spent(&self) -> bool {

@@ -9,7 +9,7 @@
 //! | `black-hole` | `{"on": true}`: bytes vanish, connections stay |
 //! | `read-rate` | `{"bytes_per_second": 1000}`; 0 freezes, `null` lifts it |
 //! | `reset`, `close` | none: every live connection ends with a RST, with a FIN |
-//! | `deny` | a [`Denial`] |
+//! | `deny` | a [`Denial`], which may be an [`Odd`] answer |
 //! | `trip` | a [`Trip`]: the next pair of streams fails so |
 //! | `upset` | `{"what": "unanswered", "times": 3}`: what becomes of the next upgrades, see [`Upset`]; without `times` of all |
 //! | `pings` | how they are echoed: `"queued"`, `"at-once"`, `"swapped"` |
@@ -18,6 +18,7 @@
 mod delay;
 mod denial;
 mod link;
+mod odd;
 mod runtime;
 pub(crate) mod upset;
 
@@ -35,6 +36,8 @@ use crate::serve::Body;
 pub use denial::Denial;
 pub use link::Io;
 use link::Link;
+pub use odd::Odd;
+pub(crate) use odd::Unsaid;
 pub use runtime::{Pings, Runtime, Trip};
 pub use upset::Upset;
 
@@ -174,8 +177,13 @@ impl Faults {
         let mut denials = self.denials();
         let index = denials.iter().position(|denial| denial.matches(method, path, query, user))?;
         let response = denials[index].response();
+        let resets = denials[index].resets();
         if denials[index].is_spent() {
             denials.remove(index);
+        }
+        drop(denials);
+        if resets {
+            self.reset_all();
         }
         Some(response)
     }

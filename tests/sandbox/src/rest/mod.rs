@@ -18,6 +18,7 @@ pub(crate) use self::request::Query;
 use self::request::{Call, Target};
 use crate::cluster::Cluster;
 use crate::discovery;
+use crate::faults::Unsaid;
 use crate::portforward;
 use crate::rbac::Action;
 use crate::resources::POD;
@@ -50,6 +51,9 @@ async fn dispatch(
         return admin::answer(cluster, &who, request).await;
     }
     if let Some(response) = cluster.faults.intercept(&method, uri.path(), uri.query(), &who.name) {
+        if response.extensions().get::<Unsaid>().is_some() {
+            std::future::pending::<()>().await;
+        }
         return Ok(response);
     }
     match Target::parse(uri.path()) {
