@@ -12,6 +12,7 @@ mod kubeconfigs;
 mod local_ports;
 mod plugins;
 mod pods;
+mod proxies;
 mod servers;
 mod targets;
 mod usage;

@@ -23,12 +23,12 @@ const WEB_PAGE: &str = "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nCon
                         <!DOCTYPE HTML>\n<html>lost</html>";
 
 /// A kubeconfig for `server`, whose certificate is not known.
-fn for_server(sandbox: &Sandbox, name: &str, server: &str) -> PathBuf {
+pub(crate) fn for_server(sandbox: &Sandbox, name: &str, server: &str) -> PathBuf {
     kubeconfig(sandbox, name, &json!({ "server": server }), &json!({ "token": "s3cret" }))
 }
 
 /// A server that reads something and then says this, to everyone. `None` never says a word.
-async fn says(answer: Option<&'static str>) -> String {
+pub(crate) async fn says(answer: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

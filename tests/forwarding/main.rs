@@ -9,6 +9,7 @@
 
 mod addresses;
 mod answers;
+mod certificates;
 mod descriptors;
 mod disturbed;
 mod ending;

@@ -9,6 +9,7 @@ use x509_parser::{
     certificate::X509Certificate,
     extensions::{BasicConstraints, GeneralName, NameConstraints, ParsedExtension},
     oid_registry as oid,
+    public_key::PublicKey,
     x509::X509Version,
 };
 
@@ -85,6 +86,12 @@ impl<'a> Certificate<'a> {
     /// The bits of the key itself.
     pub(super) fn key_bits(&self) -> &[u8] {
         &self.x509.tbs_certificate.subject_pki.subject_public_key.data
+    }
+
+    /// Whether its key is one of RSA that no cryptography library checks signatures with any more. Go takes 1024 bits.
+    pub(super) fn has_short_rsa_key(&self) -> bool {
+        let key = self.x509.tbs_certificate.subject_pki.parsed();
+        matches!(key, Ok(PublicKey::RSA(key)) if key.key_size() < 2048)
     }
 
     /// The subject, for people.
@@ -176,6 +183,11 @@ impl<'a> Certificate<'a> {
         issuer: &Certificate<'_>,
         algorithms: &[&dyn SignatureVerificationAlgorithm],
     ) -> Result<(), CertificateError> {
+        if issuer.has_short_rsa_key() {
+            return Err(super::refusal(
+                "the RSA key that signed it has fewer than 2048 bits, too few to be safe",
+            ));
+        }
         let key =
             webpki::RawPublicKeyEntity::try_from(issuer.key()).map_err(|_| CertificateError::BadEncoding)?;
         let (tbs, signature) = (self.x509.tbs_certificate.as_ref(), &*self.x509.signature_value.data);

@@ -70,6 +70,9 @@ impl Case<'_> {
                 presented: names::shown(server.names()),
             });
         }
+        if server.has_short_rsa_key() {
+            return Err(refusal("its RSA key has fewer than 2048 bits, too few to be safe"));
+        }
         if self.anchors.holds(&server) {
             return link.is_for_servers();
         }

@@ -43,7 +43,7 @@ mod users;
 pub mod websocket;
 
 pub use error::Error;
-pub use options::Options;
+pub use options::{Options, ServerCertificate};
 pub use rbac::Rule;
 pub use sandbox::Sandbox;
 pub use users::{Credential, User};

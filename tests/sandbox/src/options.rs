@@ -21,8 +21,26 @@ pub struct Options {
     pub objects: Vec<Value>,
     /// Whether the default objects are made.
     pub default_objects: bool,
+    /// What the API server shows to clients.
+    pub server_certificate: ServerCertificate,
     /// Whether a WebSocket port-forward needs `create` beside `get`, as from Kubernetes 1.35 on.
     pub strict_websocket_create: bool,
+}
+
+/// What the API server shows, and what its kubeconfigs believe: each is found in clusters, and taken by kubectl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServerCertificate {
+    /// One for servers, of the cluster's authority.
+    #[default]
+    Usual,
+    /// One that is an authority's, and believed itself: what `openssl req -x509` makes.
+    Itself,
+    /// One of the cluster's authority, believed in its place.
+    Pinned,
+    /// One of the cluster's authority that is an authority's too.
+    Authority,
+    /// One of the cluster's authority for any use.
+    AnyUse,
 }
 
 impl Default for Options {
@@ -34,6 +52,7 @@ impl Default for Options {
             users: Vec::new(),
             objects: Vec::new(),
             default_objects: true,
+            server_certificate: ServerCertificate::default(),
             strict_websocket_create: true,
         }
     }

@@ -38,7 +38,7 @@ impl Sandbox {
     /// Starts a cluster in the caller's runtime; every object that can become ready is when this returns.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let users = all_users(&options);
-        let mut tls = Tls::new(&users)?;
+        let mut tls = Tls::new(&users, options.server_certificate)?;
         let owners = std::mem::take(&mut tls.owners);
         let cluster = Arc::new(Cluster::new(&options, Users::new(users.clone(), owners)));
         let server = Server::start(cluster.clone(), tls.server.clone(), options.port).await?;

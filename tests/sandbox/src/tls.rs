@@ -5,13 +5,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use crate::error::Error;
+use crate::options::ServerCertificate;
 use crate::users::{Credential, User};
 
 /// A client certificate and its key, as PEM.
@@ -33,7 +35,7 @@ pub(crate) struct Tls {
 
 impl Tls {
     /// Makes the authority, the server's certificate for loopback and one certificate for each user that wants one.
-    pub(crate) fn new(users: &[User]) -> Result<Self, Error> {
+    pub(crate) fn new(users: &[User], shown: ServerCertificate) -> Result<Self, Error> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "sandbox-ca");
@@ -56,19 +58,43 @@ impl Tls {
             let pem = ClientCertificate { certificate: certificate.pem(), key: key.serialize_pem() };
             clients.insert(user.name.clone(), pem);
         }
-        let server = Arc::new(server_config(root.der().clone(), &issuer)?);
-        Ok(Self { ca_pem: root.pem(), server, clients, owners })
+        let (certificate, key) = server_certificate(shown, &issuer)?;
+        let ca_pem = match shown {
+            ServerCertificate::Itself | ServerCertificate::Pinned => certificate.pem(),
+            _ => root.pem(),
+        };
+        let server = Arc::new(server_config(root.der().clone(), &certificate, &key)?);
+        Ok(Self { ca_pem, server, clients, owners })
     }
 }
 
-fn server_config(root: CertificateDer<'static>, issuer: &Issuer<'_, KeyPair>) -> Result<ServerConfig, Error> {
+fn server_certificate(
+    shown: ServerCertificate,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<(Certificate, KeyPair), Error> {
     let mut params = CertificateParams::new(["localhost", "kubernetes", "sandbox"].map(String::from))?;
     params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
     params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, issuer)?;
+    match shown {
+        ServerCertificate::Itself | ServerCertificate::Authority => {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        ServerCertificate::AnyUse => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any],
+        _ => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
+    }
+    let certificate = match shown {
+        ServerCertificate::Itself => params.self_signed(&key)?,
+        _ => params.signed_by(&key, issuer)?,
+    };
+    Ok((certificate, key))
+}
 
+fn server_config(
+    root: CertificateDer<'static>,
+    certificate: &Certificate,
+    key: &KeyPair,
+) -> Result<ServerConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(root)?;

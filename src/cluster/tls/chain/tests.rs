@@ -328,3 +328,32 @@ fn a_search_without_end_is_given_up() {
     let shown: Vec<_> = std::iter::once(&leaf).chain(&many).collect();
     refused("a maze", &shown, &[&selfsigned("root", authority)], "too many ways");
 }
+
+#[test]
+fn keys_that_are_too_short() {
+    // `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024` and `openssl req -x509`, for the name `api`.
+    const SHORT: &str = "-----BEGIN CERTIFICATE-----\n\
+MIICCjCCAXOgAwIBAgIUO98NRpNaLsmBmRHDtM8SFSRCm/kwDQYJKoZIhvcNAQEL\n\
+BQAwDjEMMAoGA1UEAwwDYXBpMCAXDTI2MTEyODExNDA1N1oYDzIxMjYxMTA0MTE0\n\
+MDU3WjAOMQwwCgYDVQQDDANhcGkwgZ8wDQYJKoZIhvcNAQEBBQADgY0AMIGJAoGB\n\
+AOUWXHWAtsOW5ZxlnR1vOy3SDt+EWzb4a9E/5XDiu1HvfIqx9pq+sZhevJ6u45to\n\
+md684GEb2Du+oEzJjNaLJq524B3h3o6cIqrF/ttS/azlVTE808YS6xeACCY4/hC4\n\
+b2ocfxzYowOfr/9T6PI4H33KcVclOf1TVgQBbNdTYqVDAgMBAAGjYzBhMB0GA1Ud\n\
+DgQWBBRd8HBtsgh3CjU/2bqXh8gT2SHI8TAfBgNVHSMEGDAWgBRd8HBtsgh3CjU/\n\
+2bqXh8gT2SHI8TAPBgNVHRMBAf8EBTADAQH/MA4GA1UdEQQHMAWCA2FwaTANBgkq\n\
+hkiG9w0BAQsFAAOBgQAi9vy3DX2Afqz4PE73tIrGnpNqZVfqeE+rSybQOmEfRA1H\n\
+4MqSUxnh1wOgfCwC2p9M+z/VIHb5s+NnA3tQTTWshXVk2iEcOj7DqRm8ntEU9Wye\n\
+A0u6f1eaDZUMYr47Znywy7pQMd/ydOgON958Geor3VTzgGFp9/SU5wo5d9ifAQ==\n\
+-----END CERTIFICATE-----\n";
+    let der = crate::cluster::tls::authorities(SHORT.as_bytes()).next().unwrap();
+    let anchors = Anchors::new([der.clone()]);
+    let case = Case {
+        anchors: &anchors,
+        intermediates: &[],
+        host: &ServerName::try_from("api").unwrap(),
+        now: UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_900_000_000)),
+        algorithms: provider().signature_verification_algorithms.all,
+    };
+    let told = crate::cluster::tls::words::reason(&case.judge(&der).unwrap_err().into());
+    assert!(told.contains("fewer than 2048 bits"), "{told}");
+}
