@@ -51,6 +51,10 @@ use crate::{
 /// Open files that are asked for: more than all connections of a few busy ports.
 const DESCRIPTORS: u64 = 64 * 1024;
 
+/// Pipes, of two open files each, that there is room for where the runtime can start: it takes a poller and its waker, a pair
+/// of sockets for signals and a copy of one of them.
+const PIPES_AT_LEAST: usize = 3;
+
 /// How an error is told, as far as that is known.
 struct Manner {
     look: Look,
@@ -229,6 +233,8 @@ fn raise_descriptor_limit() {
 /// two threads that costs more than the second one gives (docs/BENCHMARKS.md). What would block it (name lookups, a look
 /// at all processes) goes to the runtime's blocking threads.
 fn runtime() -> io::Result<runtime::Runtime> {
+    // tokio panics where it cannot open its sockets for signals, so it is tried first; what is opened is closed again.
+    (0..PIPES_AT_LEAST).map(|_| io::pipe()).collect::<io::Result<Vec<_>>>()?;
     runtime::Builder::new_current_thread().enable_all().thread_name("fwd").build()
 }
 

@@ -180,5 +180,5 @@ async fn show(
 }
 
 pub(super) fn no_start(what: &str, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::start", format!("{what} cannot be started")).because(error)
+    Fatal::new("fwd::start", format!("{what} cannot be started")).because(crate::error::plain(error))
 }

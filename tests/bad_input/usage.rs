@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::check;
+use crate::harness::{PROGRAM, check};
 
 /// Whoever reads it has gone too far.
 const UNREAD: &str = "/no/such/kubeconfig";
@@ -100,4 +100,24 @@ async fn words_that_are_no_text() {
     let mut command = fwd(Path::new(UNREAD), "svc/api");
     command.arg(OsStr::from_bytes(b"8080:\xff"));
     check_one(command, &["an argument is not valid UTF-8", "8080:", "quoting"]).await;
+}
+
+/// With hardly a file left to open it ends with an error, whatever it was about to open.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_limit_of_open_files_that_is_too_low() {
+    let mut first = None;
+    for limit in 5..16 {
+        let script = format!("ulimit -n {limit}; exec '{PROGRAM}' --server http://127.0.0.1:1 svc/api :80");
+        let mut shell = tokio::process::Command::new("sh");
+        let output = shell.args(["-c", &script]).env("KUBECONFIG", "/dev/null").output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).to_ascii_lowercase();
+        // With fewer than a dynamic loader needs nothing of the program has run.
+        if output.status.code() != Some(127) {
+            assert_eq!(output.status.code(), Some(1), "{limit}: {said}");
+            assert!(!said.contains("panicked") && !said.contains("os error"), "{limit}: {said}");
+            first.get_or_insert(said);
+        }
+    }
+    assert!(first.unwrap().contains("cannot be started\n  because: too many open files"));
 }
