@@ -16,7 +16,7 @@ use super::{
     taken::Taken,
 };
 use crate::{
-    cluster::flags::{Environment, Flags},
+    cluster::flags::{Environment, Flags, Pod, SERVICE_ACCOUNT},
     control::{place, store},
     error::Fatal,
     forward::{Options, Request},
@@ -98,6 +98,12 @@ impl Surroundings {
                 http_proxy: either("HTTP_PROXY"),
                 no_proxy: either("NO_PROXY"),
                 stdin_is_terminal: io::stdin().is_terminal(),
+                pod: env::var("KUBERNETES_SERVICE_HOST").ok().map(|host| Pod {
+                    host,
+                    port: env::var("KUBERNETES_SERVICE_PORT").unwrap_or_default(),
+                    namespace: env::var("POD_NAMESPACE").ok(),
+                    account: SERVICE_ACCOUNT.into(),
+                }),
             },
             signals: Signals {
                 no_color: set("NO_COLOR"),

@@ -77,10 +77,11 @@ pub fn reason(error: &(dyn Error + 'static)) -> String {
         Fact::UnknownHost => "unknown host".to_owned(),
         Fact::NotHttp => "what answers there does not speak HTTP".to_owned(),
         Fact::Io(error) => io_reason(error),
-        Fact::Ours(fatal) => match fatal.source() {
-            Some(why) => format!("{fatal}: {why}"),
-            None => fatal.to_string(),
-        },
+        // A plugin's words are among the causes, and may be lines.
+        Fact::Ours(fatal) => {
+            let lines = fatal.causes().flat_map(str::lines).map(str::trim).filter(|line| !line.is_empty());
+            std::iter::once(fatal.to_string()).chain(lines.map(str::to_owned)).collect::<Vec<_>>().join(": ")
+        }
     }
 }
 

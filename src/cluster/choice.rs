@@ -1,12 +1,14 @@
 //! One cluster, one user and one namespace out of the kubeconfig, with the command line's words on top.
 
-use http::Uri;
+use std::path::PathBuf;
+
 use kube::config::{AuthInfo, Cluster, Context};
 
 use super::{
     entries,
-    flags::Flags,
+    flags::{Flags, Pod},
     kubeconfig::{Entry, Files},
+    server::{self, Server},
 };
 use crate::{error::Fatal, policy::nearest::suggestion};
 
@@ -19,23 +21,27 @@ pub(super) struct Choice {
     pub context: Option<String>,
     /// The namespace of targets that name none.
     pub namespace: String,
-    /// The API server's URL.
-    pub server: Uri,
+    /// The API server.
+    pub server: Server,
+    /// The file of the CA, where it is replaced while this runs: that of a pod's account.
+    pub rotating_ca: Option<PathBuf>,
     /// The cluster, flags applied.
     pub cluster: Cluster,
     /// The user, flags applied.
     pub user: AuthInfo,
 }
 
-/// Chooses; `None` where there is nothing to choose from, so that only the pod's own service account remains.
-pub(super) fn choose(files: &Files, flags: &Flags) -> Result<Option<Choice>, Fatal> {
+/// Chooses. Where no context is, the cluster is that of the pod that this runs in.
+pub(super) fn choose(files: &Files, flags: &Flags, pod: Option<&Pod>) -> Result<Choice, Fatal> {
     let config = &files.config;
+    let pod = pod.filter(|pod| pod.has_account());
     let named = flags.context.as_ref().or(config.current_context.as_ref());
     if named.is_none() && flags.server.is_none() && flags.cluster.is_none() {
-        if config.contexts.is_empty() && config.clusters.is_empty() {
-            return Ok(None);
-        }
-        return Err(no_context(files));
+        return match pod {
+            Some(pod) => in_pod(pod, flags),
+            None if config.contexts.is_empty() && config.clusters.is_empty() => Err(no_cluster(files)),
+            None => Err(no_context(files)),
+        };
     }
     let context = named.map(|name| context(files, name)).transpose()?.unwrap_or_default();
 
@@ -47,15 +53,38 @@ pub(super) fn choose(files: &Files, flags: &Flags) -> Result<Option<Choice>, Fat
     let mut user = user_name.map(|name| user(files, name, flags)).transpose()?.unwrap_or_default();
     apply_to_user(&mut user, flags)?;
 
-    let server = server(&cluster, &user, cluster_name)?;
-    let namespace = flags.namespace.clone().or(context.namespace).filter(|name| !name.is_empty());
-    Ok(Some(Choice {
-        context: named.cloned(),
-        namespace: namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
-        server,
-        cluster,
-        user,
-    }))
+    let server = server(&cluster, cluster_name)?;
+    contradicts(&cluster, cluster_name)?;
+    let namespace = flags.namespace.clone().or(context.namespace).or_else(|| pod.and_then(Pod::namespace));
+    let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    Ok(Choice { context: named.cloned(), namespace, server, rotating_ca: None, cluster, user })
+}
+
+/// The cluster of a pod, with what the command line says otherwise.
+fn in_pod(pod: &Pod, flags: &Flags) -> Result<Choice, Fatal> {
+    let (mut cluster, mut user) = (pod.cluster(), pod.user());
+    cluster.server = Some(pod.server());
+    apply_to_cluster(&mut cluster, flags);
+    apply_to_user(&mut user, flags)?;
+    let server = server(&cluster, None)?;
+    let namespace = flags.namespace.clone().or_else(|| pod.namespace());
+    let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    let rotating_ca = cluster.certificate_authority.as_ref().map(PathBuf::from);
+    let rotating_ca = rotating_ca.filter(|_| flags.certificate_authority.is_none());
+    Ok(Choice { context: None, namespace, server, rotating_ca, cluster, user })
+}
+
+fn no_cluster(files: &Files) -> Fatal {
+    let why = if files.any() {
+        format!("{} names no cluster", files.names())
+    } else if files.looked.is_empty() {
+        "no kubeconfig is there, nor a home directory to look for one".to_owned()
+    } else {
+        format!("no kubeconfig is there (looked at {})", files.names())
+    };
+    Fatal::new("fwd::kubeconfig::none", "there is no cluster to talk to")
+        .because(format!("{why}, and this is no pod of a cluster"))
+        .help("set KUBECONFIG, give --kubeconfig FILE, or get a kubeconfig from your cluster's provider")
 }
 
 fn no_context(files: &Files) -> Fatal {
@@ -139,8 +168,11 @@ fn apply_to_cluster(cluster: &mut Cluster, flags: &Flags) {
         cluster.certificate_authority_data = None;
         cluster.insecure_skip_tls_verify = None;
     }
-    if flags.insecure_skip_tls_verify.is_some() {
-        cluster.insecure_skip_tls_verify = flags.insecure_skip_tls_verify;
+    // As with kubectl, `=false` does not undo what the kubeconfig says.
+    if flags.insecure_skip_tls_verify == Some(true) {
+        cluster.insecure_skip_tls_verify = Some(true);
+        // Nothing is checked against it, so it need not even be readable.
+        (cluster.certificate_authority, cluster.certificate_authority_data) = (None, None);
     }
     if flags.disable_compression {
         cluster.disable_compression = Some(true);
@@ -162,10 +194,6 @@ fn apply_to_user(user: &mut AuthInfo, flags: &Flags) -> Result<(), Fatal> {
         forget(user);
         user.username = flags.username.clone().or(username);
         user.password = flags.password.clone().or(password);
-    }
-    // kube prefers a token to a token file; client-go the file, which is what rotates.
-    if user.token_file.is_some() {
-        user.token = None;
     }
     if let Some(path) = &flags.client_certificate {
         (user.client_certificate, user.client_certificate_data) = (Some(text(path)), None);
@@ -192,6 +220,10 @@ fn apply_to_user(user: &mut AuthInfo, flags: &Flags) -> Result<(), Fatal> {
             extra.entry(key.to_owned()).or_default().push(value.to_owned());
         }
     }
+    // client-go looks at a key for the sake of its certificate alone.
+    if user.client_certificate.is_none() && user.client_certificate_data.is_none() {
+        (user.client_key, user.client_key_data) = (None, None);
+    }
     let others = user.impersonate_uid.is_some()
         || user.impersonate_groups.is_some()
         || user.impersonate_user_extra.is_some();
@@ -206,31 +238,31 @@ fn apply_to_user(user: &mut AuthInfo, flags: &Flags) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// The server's URL. Without a scheme it is HTTPS where anything about certificates is said, else HTTP, as client-go
-/// has it.
-fn server(cluster: &Cluster, user: &AuthInfo, name: Option<&String>) -> Result<Uri, Fatal> {
+/// Refuses a cluster of which one half says to verify its certificate and the other not to.
+fn contradicts(cluster: &Cluster, name: Option<&String>) -> Result<(), Fatal> {
+    let authority = cluster.certificate_authority.is_some() || cluster.certificate_authority_data.is_some();
+    if !authority || cluster.insecure_skip_tls_verify != Some(true) {
+        return Ok(());
+    }
+    let called = name.map(|name| format!(" '{name}'")).unwrap_or_default();
+    Err(Fatal::new("fwd::kubeconfig::certificate-authority", format!("cannot use the cluster{called}"))
+        .because("it has a certificate-authority and insecure-skip-tls-verify, which exclude each other")
+        .help("remove one of them from the kubeconfig"))
+}
+
+/// The server's URL.
+fn server(cluster: &Cluster, name: Option<&String>) -> Result<Server, Fatal> {
     let called = name.map(|name| format!(" of cluster '{name}'")).unwrap_or_default();
     let Some(given) = cluster.server.as_deref().map(str::trim).filter(|text| !text.is_empty()) else {
         return Err(Fatal::new("fwd::kubeconfig::no-server", format!("the server{called} is not known"))
             .help("set it with `kubectl config set-cluster NAME --server URL`, or give --server"));
     };
-    let secure = cluster.certificate_authority.is_some()
-        || cluster.certificate_authority_data.is_some()
-        || user.client_certificate.is_some()
-        || user.client_certificate_data.is_some()
-        || cluster.insecure_skip_tls_verify == Some(true);
-    let full = match given.split_once("://") {
-        Some(_) => given.to_owned(),
-        None if secure => format!("https://{given}"),
-        None => format!("http://{given}"),
-    };
-    let uri = full.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
-    match uri {
-        Some(uri) if matches!(uri.scheme_str(), Some("http" | "https")) => Ok(uri),
-        _ => Err(Fatal::new("fwd::kubeconfig::bad-server", format!("'{given}' is not the URL of a server"))
+    Server::parse(given).ok_or_else(|| {
+        let shown = server::shown(given);
+        Fatal::new("fwd::kubeconfig::bad-server", format!("'{shown}' is not the URL of a server"))
             .because(format!("the server{called} has to be http:// or https:// with a host"))
-            .help("for example https://10.0.0.5:6443; `kubectl config view --minify` shows the one in use")),
-    }
+            .help("for example https://10.0.0.5:6443; `kubectl config view --minify` shows the one in use")
+    })
 }
 
 #[cfg(test)]
@@ -265,11 +297,11 @@ users:
     }
 
     fn chosen(flags: &Flags) -> Choice {
-        choose(&files(), flags).unwrap().unwrap()
+        choose(&files(), flags, None).unwrap()
     }
 
     fn refused(flags: &Flags) -> Fatal {
-        choose(&files(), flags).err().unwrap()
+        choose(&files(), flags, None).err().unwrap()
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "short for the flags' type")]
@@ -281,7 +313,7 @@ users:
     fn contexts() {
         let dev = chosen(&Flags::default());
         assert_eq!((dev.context.as_deref(), dev.namespace.as_str()), (Some("dev"), "team"));
-        assert_eq!(dev.server, "https://one:6443/prefix");
+        assert_eq!(dev.server.uri, "https://one:6443/prefix");
         assert_eq!(dev.user.token.as_ref().map(|t| t.expose_secret().to_owned()), some("t1"));
         let prod = chosen(&Flags { context: some("prod"), ..Flags::default() });
         assert_eq!((prod.namespace.as_str(), prod.user.exec.is_some()), ("default", true));
@@ -291,7 +323,7 @@ users:
             namespace: some("other"),
             ..Flags::default()
         });
-        assert_eq!(mixed.server, "https://two/");
+        assert_eq!(mixed.server.uri, "https://two/");
         assert_eq!((mixed.namespace.as_str(), mixed.user.exec.is_some()), ("other", true));
     }
 
@@ -339,7 +371,7 @@ users:
             as_user_extra: vec!["k=1".into(), "k=2=3".into()],
             ..Flags::default()
         });
-        assert_eq!(choice.server, "https://three/");
+        assert_eq!(choice.server.uri, "https://three/");
         assert_eq!(choice.cluster.certificate_authority.as_deref(), Some("/ca"));
         assert_eq!(choice.cluster.certificate_authority_data, None);
         assert_eq!(choice.cluster.tls_server_name, None);
@@ -371,25 +403,101 @@ users:
     #[test]
     fn nothing_to_choose_from() {
         let empty = Files { config: Kubeconfig::default(), read: vec![], looked: vec![] };
-        assert!(choose(&empty, &Flags::default()).unwrap().is_none());
-        let bare = choose(&empty, &Flags { server: some("localhost:8080"), ..Flags::default() });
-        assert_eq!(bare.unwrap().unwrap().server, "http://localhost:8080/");
+        let refused = |files: &Files| choose(files, &Flags::default(), None).err().unwrap();
+        assert_eq!(refused(&empty).code(), "fwd::kubeconfig::none");
+        let bare = choose(&empty, &Flags { server: some("localhost:8080"), ..Flags::default() }, None);
+        assert_eq!(bare.unwrap().server.uri, "http://localhost:8080/");
         let mut without = files();
         without.config.current_context = None;
-        let error = choose(&without, &Flags::default()).err().unwrap();
-        assert_eq!(error.code(), "fwd::kubeconfig::no-context");
+        assert_eq!(refused(&without).code(), "fwd::kubeconfig::no-context");
+    }
+
+    /// A pod's account in a directory of its own, which goes with it.
+    struct Account(Pod);
+
+    impl Account {
+        fn new(test: &str) -> Self {
+            let account = std::env::temp_dir().join(format!("kubectl-fwd-{test}-{}", std::process::id()));
+            std::fs::create_dir_all(&account).unwrap();
+            std::fs::write(account.join("token"), "t\n").unwrap();
+            std::fs::write(account.join("namespace"), "own\n").unwrap();
+            Self(Pod { host: "10.0.0.1".into(), port: "443".into(), namespace: None, account })
+        }
+    }
+
+    impl Drop for Account {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0.account);
+        }
     }
 
     #[test]
-    fn servers_without_a_scheme() {
+    fn in_a_pod() {
+        let account = Account::new("in-a-pod");
+        let pod = Some(&account.0);
+        let mut without = files();
+        without.config.current_context = None;
+        // No current context, though there are contexts: the pod's own cluster, as kubectl has it.
+        for files in [Files { config: Kubeconfig::default(), read: vec![], looked: vec![] }, without] {
+            let own = choose(&files, &Flags::default(), pod).unwrap();
+            assert_eq!(
+                (own.server.uri.to_string().as_str(), own.namespace.as_str()),
+                ("https://10.0.0.1:443/", "own")
+            );
+            assert_eq!(own.user.token_file.as_deref(), account.0.account.join("token").to_str());
+        }
+        // A context is used, and only its missing namespace is the pod's.
+        assert_eq!(choose(&files(), &Flags::default(), pod).unwrap().namespace, "team");
+        let prod = Flags { context: some("prod"), ..Flags::default() };
+        assert_eq!(choose(&files(), &prod, pod).unwrap().namespace, "own");
+        let mut files = files();
+        files.config.current_context = None;
+        let flags = Flags { token: Some("t9".into()), namespace: some("n"), ..Flags::default() };
+        let mixed = choose(&files, &flags, pod).unwrap();
+        assert_eq!((mixed.server.uri.host(), mixed.namespace.as_str()), (Some("10.0.0.1"), "n"));
+        assert!(mixed.user.token_file.is_none() && mixed.user.token.is_some());
+        // Another server is not the pod's cluster, so it is not shown the pod's token.
+        let other = choose(&files, &Flags { server: some("https://a"), ..Flags::default() }, pod).unwrap();
+        assert!(other.user.token_file.is_none());
+    }
+
+    #[test]
+    fn servers() {
         let server = |text: &str, insecure: Option<bool>| {
             let cluster =
                 Cluster { server: some(text), insecure_skip_tls_verify: insecure, ..Cluster::default() };
-            server(&cluster, &AuthInfo::default(), None).map(|uri| uri.to_string()).ok()
+            server(&cluster, None)
         };
-        assert_eq!(server("a:6443", Some(true)).as_deref(), Some("https://a:6443/"));
-        assert_eq!(server("a:6443", None).as_deref(), Some("http://a:6443/"));
-        assert_eq!(server("ftp://a", None), None);
-        assert_eq!(server("https://", None), None);
+        // What is said of certificates does not change client-go's guess.
+        assert_eq!(server("a:6443", Some(true)).unwrap().uri, "http://a:6443/");
+        let error = server("ftp://u:s3cret@a", None).err().unwrap();
+        assert_eq!(error.to_string(), "'ftp://***@a' is not the URL of a server");
+        assert!(server("https://", None).is_err());
+    }
+
+    #[test]
+    fn a_ca_and_no_verification_exclude_each_other() {
+        let text = CONFIG.replace(
+            "insecure-skip-tls-verify: true",
+            "insecure-skip-tls-verify: true, certificate-authority: /x",
+        );
+        let files = Files { config: Kubeconfig::parse(text.as_bytes(), Path::new("/k")).unwrap(), ..files() };
+        let prod = |flags| choose(&files, &Flags { context: some("prod"), ..flags }, None);
+        assert_eq!(prod(Flags::default()).err().unwrap().code(), "fwd::kubeconfig::certificate-authority");
+        assert!(prod(Flags { insecure_skip_tls_verify: Some(true), ..Flags::default() }).is_ok());
+        assert!(prod(Flags { certificate_authority: Some("/ca".into()), ..Flags::default() }).is_ok());
+        // Not even where a flag says `=false` does the kubeconfig's word change.
+        let kept = chosen(&Flags {
+            context: some("prod"),
+            insecure_skip_tls_verify: Some(false),
+            ..Flags::default()
+        });
+        assert_eq!(kept.cluster.insecure_skip_tls_verify, Some(true));
+    }
+
+    #[test]
+    fn a_ca_is_not_needed_where_nothing_is_verified() {
+        let insecure = chosen(&Flags { insecure_skip_tls_verify: Some(true), ..Flags::default() });
+        assert_eq!(insecure.cluster.certificate_authority_data, None);
     }
 }

@@ -9,22 +9,25 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::{HeaderName, HeaderValue};
 use kube::{Client, Config, client::ConfigExt as _, config::AuthInfo};
 use secrecy::ExposeSecret as _;
-use tokio::task::spawn_blocking;
-use tower::{Layer as _, util::option_layer};
+use tower::Layer as _;
 use tower_http::decompression::DecompressionLayer;
 
 use super::{
     answer::Bounded,
+    authentication::{self, Means},
     awaited::Awaited,
     choice::{self, Choice},
     connect::Dialer,
-    credentials::Credentials,
-    exec::{Credential, Plugin},
+    credentials::{Credentials, Fetched, Source},
+    exec::Plugin,
+    files,
     flags::{Environment, Flags},
     kubeconfig::{self, Files},
     listing::LIST_TIME,
+    oidc::Oidc,
     proxy::{self, Wishes},
     retry::Retry,
     tls::{self, certificate_authority, certificate_user, set_identity},
@@ -52,33 +55,75 @@ pub struct Cluster {
 
 /// A cluster that is known and not yet talked to.
 pub struct Found {
-    files: Files,
-    choice: Option<Choice>,
+    choice: Choice,
+    means: Means,
+    impersonation: Headers,
     flags: Flags,
     environment: Environment,
 }
 
+type Headers = Vec<(HeaderName, HeaderValue)>;
+
 impl Found {
-    /// Finds the cluster that these words mean. Only files are read.
-    pub fn find(flags: Flags, environment: Environment) -> Result<Self, Fatal> {
-        let files = kubeconfig::load(&flags, &environment)?;
-        let choice = choice::choose(&files, &flags)?;
-        Ok(Self { files, choice, flags, environment })
+    /// Finds the cluster that these words mean. Only files are read, and not for ever; what takes long is told by
+    /// `awaited`.
+    pub async fn find(flags: Flags, environment: Environment, awaited: &Awaited) -> Result<Self, Fatal> {
+        let finding = files::reading("read the kubeconfig", move || {
+            let files = kubeconfig::load(&flags, &environment)?;
+            Self::among(&files, flags, environment)
+        });
+        awaited.during(|| "reading the kubeconfig".to_owned(), finding).await
+    }
+
+    /// Finds it among kubeconfigs that are there already, best first.
+    pub fn find_in(kubeconfigs: &[&[u8]], flags: Flags, environment: Environment) -> Result<Self, Fatal> {
+        Self::among(&kubeconfig::merge(kubeconfigs)?, flags, environment)
+    }
+
+    fn among(files: &Files, flags: Flags, environment: Environment) -> Result<Self, Fatal> {
+        let choice = choice::choose(files, &flags, environment.pod.as_ref())?;
+        let means = authentication::means(&choice.server, &choice.user)?;
+        let impersonation = authentication::impersonation(&choice.user)?;
+        Ok(Self { choice, means, impersonation, flags, environment })
+    }
+
+    /// The API server's URL, without the user that may stand in it.
+    pub fn server(&self) -> &http::Uri {
+        &self.choice.server.uri
+    }
+
+    /// The headers that every request carries, as far as they are known before a plugin has run or a file was read. They
+    /// hold the credentials.
+    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let authorization = match &self.means {
+            Means::Header(header) => Some((&http::header::AUTHORIZATION, header)),
+            _ => None,
+        };
+        self.impersonation.iter().map(|(name, value)| (name, value)).chain(authorization)
     }
 
     /// Equal for what may share clients: the same server by the same means, as the same user. Nothing can be read from
     /// it.
     pub fn fingerprint(&self) -> [u8; 32] {
-        // What cannot be written is never equal to anything.
-        let parts = self.choice.as_ref().map(|choice| {
-            let means = serde_json::to_vec(&(&choice.cluster, &choice.user))
-                .unwrap_or_else(|_| fastrand::u64(..).to_le_bytes().into());
-            (format!("{:?} {} {}", choice.context, choice.namespace, choice.server), means)
-        });
-        let (place, means) = parts.unwrap_or_default();
+        let choice = &self.choice;
+        // kube's maps are in any order. What cannot be written is never equal to anything.
+        let means = serde_json::to_value((&choice.cluster, &choice.user)).map_or_else(
+            |_| fastrand::u64(..).to_string(),
+            |mut value| {
+                value.sort_all_objects();
+                value.to_string()
+            },
+        );
+        let place = format!("{:?} {} {}", choice.context, choice.namespace, choice.server.uri);
         let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
-        digest.update(place.as_bytes());
-        digest.update(&means);
+        for part in [place.as_bytes(), means.as_bytes()] {
+            digest.update(&part.len().to_le_bytes());
+            digest.update(part);
+        }
+        for (name, value) in self.headers() {
+            digest.update(name.as_str().as_bytes());
+            digest.update(value.as_bytes());
+        }
         digest.finish().as_ref().try_into().unwrap_or_default()
     }
 
@@ -87,17 +132,15 @@ impl Found {
     pub async fn connect(self, awaited: &Awaited) -> Result<Cluster, Fatal> {
         // rustls takes no provider for granted; whoever was first has chosen the same one.
         let _ = (*tls::provider()).clone().install_default();
-        match self.choice {
-            Some(choice) => from_choice(choice, &self.flags, &self.environment, awaited).await,
-            None => from_pod(&self.files, &self.flags, &self.environment).await,
-        }
+        Box::pin(connect(self, awaited)).await
     }
 }
 
 impl Cluster {
     /// Finds a cluster and gets ready to talk to it.
     pub async fn connect(flags: &Flags, environment: &Environment) -> Result<Self, Fatal> {
-        Found::find(flags.clone(), environment.clone())?.connect(&Awaited::silently()).await
+        let awaited = Awaited::silently();
+        Found::find(flags.clone(), environment.clone(), &awaited).await?.connect(&awaited).await
     }
 
     /// Begins to dial the first tunnel's connection: TCP and TLS take their round trips while the API is asked.
@@ -122,51 +165,54 @@ impl Cluster {
     }
 }
 
-/// The cluster that a kubeconfig, or the command line alone, describes.
-async fn from_choice(
-    choice: Choice,
-    flags: &Flags,
-    environment: &Environment,
-    awaited: &Awaited,
-) -> Result<Cluster, Fatal> {
-    let Choice { context, namespace, server, cluster, mut user } = choice;
+/// Fetches the first credential, and builds the clients.
+async fn connect(found: Found, awaited: &Awaited) -> Result<Cluster, Fatal> {
+    let Found { choice, means, impersonation, flags, environment } = found;
+    let Choice { context, namespace, server, rotating_ca, cluster, mut user } = choice;
     let wishes = Wishes {
         explicit: cluster.proxy_url.as_deref(),
         https: environment.https_proxy.as_deref(),
         http: environment.http_proxy.as_deref(),
         bypass: environment.no_proxy.as_deref(),
     };
-    let mut config = Config::new(server);
+    let mut config = Config::new(server.uri);
     config.proxy_url = proxy::choose(&config.cluster_url, &wishes).map_err(|bad| bad_proxy(&bad))?;
-    config.root_cert = certificate_authority(&cluster)?;
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify == Some(true);
     config.tls_server_name.clone_from(&cluster.tls_server_name);
     config.disable_compression = cluster.disable_compression == Some(true);
     config.default_namespace.clone_from(&namespace);
+    config.headers = impersonation;
+    config.root_cert_file = rotating_ca;
 
-    let mut plugin = None;
-    if config.cluster_url.scheme_str() == Some("http") {
-        // As client-go: credentials are not sent where anyone can read them.
-        user = AuthInfo {
-            impersonate: user.impersonate,
-            impersonate_uid: user.impersonate_uid,
-            impersonate_groups: user.impersonate_groups,
-            impersonate_user_extra: user.impersonate_user_extra,
-            ..AuthInfo::default()
-        };
-    }
-    let own = user.token.is_some() || user.token_file.is_some() || user.username.is_some();
-    if let Some(exec) = user.exec.take().filter(|_| !own) {
-        let ready = Plugin::new(exec, &cluster, environment.stdin_is_terminal)?;
-        let first = awaited.during(|| "waiting for the credential plugin".to_owned(), ready.run()).await?;
-        if let Some((certificate, key)) = &first.certificate {
-            set_identity(&mut user, certificate, key.expose_secret());
+    let source = match means {
+        Means::None => None,
+        Means::Header(header) => Some(Source::Fixed(header)),
+        Means::File { path, otherwise } => Some(Source::File { path, otherwise }),
+        Means::Plugin(exec) => {
+            Some(Source::Plugin(Plugin::new(*exec, &cluster, environment.stdin_is_terminal)?.into()))
         }
-        plugin = Some((ready, first));
+        Means::Oidc(config) => Some(Source::Oidc(Oidc::new(config, &environment)?.into())),
+    };
+    let first = match &source {
+        Some(source) => Some(awaited.during(|| source.awaited(), source.fetch()).await?),
+        None => None,
+    };
+    if let Some((certificate, key)) = first.as_ref().and_then(|first| first.certificate.as_ref()) {
+        set_identity(&mut user, certificate, key.expose_secret());
     }
-    readable(&user)?;
-    config.auth_info = user;
-    build(config, context, namespace, flags, plugin).await
+    // kube is left the certificate alone, of whose other fields it would run a plugin once more; and not even that for a
+    // server without TLS.
+    let identity = match config.cluster_url.scheme_str() {
+        Some("http") => AuthInfo::default(),
+        _ => AuthInfo {
+            client_certificate: user.client_certificate,
+            client_certificate_data: user.client_certificate_data,
+            client_key: user.client_key,
+            client_key_data: user.client_key_data,
+            ..AuthInfo::default()
+        },
+    };
+    build(config, &cluster, identity, Called { context, namespace, flags }, source.zip(first), awaited).await
 }
 
 /// Refuses files of the user that are not there; kube's own error does not say which one it is.
@@ -175,7 +221,6 @@ fn readable(user: &AuthInfo) -> Result<(), Fatal> {
     for (field, path) in [
         ("client-certificate", unless(&user.client_certificate, user.client_certificate_data.is_some())),
         ("client-key", unless(&user.client_key, user.client_key_data.is_some())),
-        ("tokenFile", unless(&user.token_file, false)),
     ] {
         if let Some(path) = path
             && let Err(error) = std::fs::File::open(&path)
@@ -188,51 +233,22 @@ fn readable(user: &AuthInfo) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// The cluster that this process runs in.
-async fn from_pod(files: &Files, flags: &Flags, environment: &Environment) -> Result<Cluster, Fatal> {
-    let Ok(mut config) = Config::incluster() else {
-        let why = if files.any() {
-            format!("{} names no cluster", files.names())
-        } else if files.looked.is_empty() {
-            "no kubeconfig is there, nor a home directory to look for one".to_owned()
-        } else {
-            format!("no kubeconfig is there (looked at {})", files.names())
-        };
-        return Err(Fatal::new("fwd::kubeconfig::none", "there is no cluster to talk to")
-            .because(format!("{why}, and this is no pod of a cluster"))
-            .help(
-                "set KUBECONFIG, give --kubeconfig FILE, or get a kubeconfig from your cluster's provider",
-            ));
-    };
-    let namespace = flags.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    // The flags that kubectl lets a pod override too.
-    let none = Files { config: kubeconfig::Kubeconfig::default(), read: Vec::new(), looked: Vec::new() };
-    let server = Flags { server: Some(config.cluster_url.to_string()), ..flags.clone() };
-    if let Some(choice) = choice::choose(&none, &server)? {
-        let own = choice.user.token.is_some() || choice.user.username.is_some();
-        let token_file = config.auth_info.token_file.take().filter(|_| !own);
-        config.auth_info = AuthInfo { token_file, ..choice.user };
-        if let Some(insecure) = choice.cluster.insecure_skip_tls_verify {
-            config.accept_invalid_certs = insecure;
-        }
-    }
-    let wishes = Wishes {
-        explicit: None,
-        https: environment.https_proxy.as_deref(),
-        http: environment.http_proxy.as_deref(),
-        bypass: environment.no_proxy.as_deref(),
-    };
-    config.proxy_url = proxy::choose(&config.cluster_url, &wishes).map_err(|bad| bad_proxy(&bad))?;
-    build(config, None, namespace, flags, None).await
+/// What the clients are called by, and the flags.
+struct Called {
+    context: Option<String>,
+    namespace: String,
+    flags: Flags,
 }
 
 async fn build(
     mut config: Config,
-    context: Option<String>,
-    namespace: String,
-    flags: &Flags,
-    plugin: Option<(Plugin, Credential)>,
+    cluster: &kube::config::Cluster,
+    user: AuthInfo,
+    called: Called,
+    credentials: Option<(Source, Fetched)>,
+    awaited: &Awaited,
 ) -> Result<Cluster, Fatal> {
+    let Called { context, namespace, flags } = called;
     let unusable = |why: String| {
         Fatal::new("fwd::auth::unusable", "the kubeconfig's credentials cannot be used")
             .because(why)
@@ -240,13 +256,18 @@ async fn build(
     };
     let no_use = move |error: kube::Error| unusable(super::access::reason(&error));
     let agent = concat!("kubectl-fwd/", env!("CARGO_PKG_VERSION"));
-    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
-    // The system's authorities are many files, and a legacy auth-provider may run a command right here.
-    let from = config.clone();
-    let slow = move || Ok((tls::tls(&from)?, from.auth_layer().map_err(no_use)?));
-    let (tls, auth) = spawn_blocking(slow)
-        .await
-        .map_err(|_| unusable("reading them went wrong in a way that was not foreseen".to_owned()))??;
+    config.headers.push((http::header::USER_AGENT, HeaderValue::from_static(agent)));
+    // The system's authorities are many files.
+    let (mut from, cluster) = (config, cluster.clone());
+    let reading = files::reading("read the certificates of the kubeconfig", move || {
+        readable(&user)?;
+        from.root_cert = certificate_authority(&cluster)?;
+        from.auth_info = user;
+        let tls = tls::tls(&from)?;
+        Ok((from, tls))
+    });
+    let (config, tls) =
+        awaited.during(|| "reading the certificates of the kubeconfig".to_owned(), reading).await?;
     let dialer =
         Dialer::new(&config.cluster_url, config.tls_server_name.as_deref(), config.proxy_url.as_ref(), tls)
             .map_err(|why| {
@@ -254,22 +275,22 @@ async fn build(
                 .because(why)
         })?;
     let transport = Transport::new(dialer);
-    let credentials = plugin
-        .map(|(plugin, first)| Credentials::new(plugin, &first, certificate_user(&config, &transport)))
-        .transpose()?;
+    let credentials = credentials.map(|(source, first)| {
+        Credentials::new(source, first, certificate_user(&config, &transport), awaited.clone())
+    });
     let headers = config.extra_headers_layer().map_err(no_use)?;
     let base = config.base_uri_layer();
 
     let wanted = flags.request_timeout.filter(|limit| !limit.is_zero());
     let data = Authorize { credentials: credentials.clone(), inner: OneShot(Arc::clone(&transport)) };
-    let data = base.layer(option_layer(auth.as_ref()).layer(headers.layer(data)));
+    let data = base.layer(headers.layer(data));
     let gzip = DecompressionLayer::new().no_br().no_deflate().no_zstd().gzip(!config.disable_compression);
     // From the server up: what is counted is what comes out of the decompression, and the time that a plugin takes is its
     // own.
     let api = gzip.layer(Deadline { inner: Pooled(Arc::clone(&transport)), wanted });
     let api = Bounded { inner: Retry { inner: api, transport: Arc::clone(&transport) }, wanted };
     let api = Authorize { credentials, inner: api };
-    let api = base.layer(option_layer(auth.as_ref()).layer(headers.layer(api)));
+    let api = base.layer(headers.layer(api));
     let (api, data) = (Client::new(api, &*namespace), Client::new(data, &*namespace));
     let server = config.cluster_url.to_string();
     let server = server.trim_end_matches('/').to_owned();

@@ -340,7 +340,7 @@ fn bare(uri: &Uri) -> Option<Uri> {
 }
 
 /// `%40` is `@`; what is no escape stays as it is.
-fn percent_decoded(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     let mut decoded = Vec::with_capacity(bytes.len());

@@ -1,17 +1,32 @@
-//! The `Authorization` header of a credential plugin, kept fresh.
+//! The `Authorization` header of requests, kept fresh.
 //!
-//! Everything else that kube offers (tokens, token files, passwords, OIDC) it does well itself. A plugin's credential
-//! is fetched once at the start, again shortly before it expires, and once more where the server says 401: many
-//! requests may ask at the same time, and one run serves them all.
+//! A credential is fetched once at the start, again shortly before it ends, and once more where the server says 401:
+//! many requests may ask at the same time, and one run serves them all. The run is a task of its own. A request waits
+//! for it for a while and then fails with the name of what it waited for, while the run goes on: a login that somebody
+//! is busy with is not begun anew by every request.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
 use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::time::{Instant, timeout};
 
-use super::exec::{Credential, Plugin};
+use super::{
+    authentication::bearer,
+    awaited::Awaited,
+    exec::{Credential, Plugin},
+    files,
+    oidc::Oidc,
+};
 use crate::error::Fatal;
 
 /// A credential that ends this soon is replaced: it has to outlive the request it is put on.
@@ -20,24 +35,59 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 /// A 401 this soon after a run is not the credential's age, so running again would not help.
 const FRESH: Duration = Duration::from_secs(10);
 
+/// How long a request waits for a run. Less than a tunnel's dial may take, so that what is told is who is slow.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a token that was read from a file is used before the file is read again: client-go's minute.
+const FILE_PERIOD: SignedDuration = SignedDuration::from_secs(60);
+
 /// Takes a plugin's client certificate and key, PEM, into use.
 pub(super) type UseCertificate = Box<dyn Fn(&str, &str) -> Result<(), Fatal> + Send + Sync>;
 
-/// A plugin and what it said last.
-pub(super) struct Credentials {
-    plugin: Plugin,
-    held: Mutex<Held>,
-    use_certificate: UseCertificate,
+/// Where credentials come from.
+pub(super) enum Source {
+    /// There is only the one.
+    Fixed(HeaderValue),
+    /// A file that somebody else keeps fresh, and what is sent where it never could be read.
+    File { path: PathBuf, otherwise: Option<HeaderValue> },
+    /// A credential plugin.
+    Plugin(Box<Plugin>),
+    /// An OIDC issuer.
+    Oidc(Box<Oidc>),
 }
 
+/// A credential as requests carry it.
 #[derive(Clone)]
-struct Held {
+pub(super) struct Held {
     header: Option<HeaderValue>,
     certificate: Option<String>,
     expires: Option<Timestamp>,
     fetched: Instant,
     generation: u64,
 }
+
+/// What has been fetched, and the certificate and key to be shown with it, PEM.
+pub(super) struct Fetched {
+    held: Held,
+    pub certificate: Option<(String, secrecy::SecretString)>,
+}
+
+/// A source and what it said last.
+pub(super) struct Credentials {
+    source: Source,
+    state: Mutex<State>,
+    use_certificate: UseCertificate,
+    awaited: Awaited,
+    patience: Duration,
+}
+
+struct State {
+    held: Held,
+    /// The run that is under way, or the last one.
+    run: Option<Run>,
+}
+
+type Run = Shared<BoxFuture<'static, Result<(), Fatal>>>;
 
 /// A header and which run gave it.
 #[derive(Clone)]
@@ -47,74 +97,175 @@ pub(super) struct Ticket {
     generation: u64,
 }
 
-impl Credentials {
-    /// `first` is what the plugin said at the start, its certificate already in use.
-    pub(super) fn new(
-        plugin: Plugin,
-        first: &Credential,
-        use_certificate: UseCertificate,
-    ) -> Result<Arc<Self>, Fatal> {
-        let held = Held::new(first, 0)?;
-        Ok(Arc::new(Self { plugin, held: Mutex::new(held), use_certificate }))
-    }
-
-    /// The header for a request now.
-    pub(super) async fn current(&self) -> Result<Ticket, Fatal> {
-        let mut held = self.held.lock().await;
-        if held.expires.is_some_and(|at| Timestamp::now() + MARGIN >= at) {
-            self.run(&mut held).await?;
+impl Source {
+    /// What is waited for while this is asked, to follow "still".
+    pub(super) fn awaited(&self) -> String {
+        match self {
+            Self::Fixed(_) => "reading the kubeconfig".to_owned(),
+            Self::File { path, .. } => format!("reading {}", path.display()),
+            Self::Plugin(plugin) => format!("waiting for the credential plugin {}", plugin.name()),
+            Self::Oidc(oidc) => format!("waiting for the OIDC issuer {}", oidc.name()),
         }
-        Ok(held.ticket())
     }
 
-    /// The header after the server refused `refused`; `None` where there is no better one.
-    pub(super) async fn after_refusal(&self, refused: &Ticket) -> Result<Option<Ticket>, Fatal> {
-        let mut held = self.held.lock().await;
-        if held.generation == refused.generation {
-            if held.fetched.elapsed() < FRESH {
-                return Ok(None);
+    /// Asks once.
+    pub(super) async fn fetch(&self) -> Result<Fetched, Fatal> {
+        match self {
+            Self::Fixed(header) => Ok(Held::of(Some(header.clone()), None).into()),
+            Self::File { path, otherwise } => match read(path).await {
+                Ok(header) => Ok(Held::of(Some(header), Some(Timestamp::now() + FILE_PERIOD)).into()),
+                Err(_) if otherwise.is_some() => {
+                    Ok(Held::of(otherwise.clone(), Some(Timestamp::now() + FILE_PERIOD)).into())
+                }
+                Err(error) => Err(error),
+            },
+            Self::Plugin(plugin) => Fetched::of(plugin.run().await?),
+            Self::Oidc(oidc) => Fetched::of(oidc.fetch().await?),
+        }
+    }
+
+    /// What a request is told that has waited long enough.
+    fn slow(&self, waited: Duration) -> Fatal {
+        match self {
+            Self::Plugin(plugin) => plugin.slow(waited),
+            Self::Fixed(_) | Self::File { .. } | Self::Oidc(_) => {
+                let why = format!("still {}, for more than {} s", self.awaited(), waited.as_secs());
+                Fatal::new("fwd::auth::unusable", "the credentials have ended").because(why)
             }
-            self.run(&mut held).await?;
         }
-        Ok(Some(held.ticket()))
-    }
-
-    async fn run(&self, held: &mut Held) -> Result<(), Fatal> {
-        tracing::debug!("running the credential plugin again");
-        let credential = self.plugin.run().await?;
-        let next = Held::new(&credential, held.generation + 1)?;
-        if let Some((certificate, key)) = &credential.certificate
-            && next.certificate != held.certificate
-        {
-            (self.use_certificate)(certificate, key.expose_secret())?;
-        }
-        *held = next;
-        Ok(())
     }
 }
 
+/// The token of a file, trimmed.
+async fn read(path: &std::path::Path) -> Result<HeaderValue, Fatal> {
+    let unusable = |why: String| {
+        Fatal::new("fwd::auth::unusable", format!("cannot read the user's tokenFile {}", path.display()))
+            .because(why)
+            .help("logging in to the cluster again usually writes it anew")
+    };
+    let bytes =
+        files::read(path.to_owned()).await.map_err(|error| unusable(super::access::reason(&error)))?;
+    let token = bytes.trim_ascii();
+    if token.is_empty() {
+        return Err(unusable("it is empty".to_owned()));
+    }
+    bearer(token).map_err(|error| unusable(error.causes().next().unwrap_or_default().to_owned()))
+}
+
 impl Held {
-    fn new(credential: &Credential, generation: u64) -> Result<Self, Fatal> {
-        let header = credential.token.as_ref().map(|token| {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret().trim()))?;
-            value.set_sensitive(true);
-            Ok::<_, http::header::InvalidHeaderValue>(value)
-        });
-        let header = header.transpose().map_err(|_| {
-            Fatal::new("fwd::auth::plugin", "the credential plugin's token cannot be sent")
-                .because("it holds characters that a header may not hold")
-        })?;
-        Ok(Self {
-            header,
-            certificate: credential.certificate.as_ref().map(|(certificate, _)| certificate.clone()),
-            expires: credential.expires,
-            fetched: Instant::now(),
-            generation,
-        })
+    fn of(header: Option<HeaderValue>, expires: Option<Timestamp>) -> Self {
+        Self { header, certificate: None, expires, fetched: Instant::now(), generation: 0 }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.expires.is_some_and(|at| Timestamp::now() + MARGIN >= at)
     }
 
     fn ticket(&self) -> Ticket {
         Ticket { header: self.header.clone(), generation: self.generation }
+    }
+}
+
+impl Fetched {
+    fn of(credential: Credential) -> Result<Self, Fatal> {
+        let Credential { token, certificate, expires } = credential;
+        let header = token.map(|token| bearer(token.expose_secret().trim().as_bytes())).transpose();
+        let header =
+            header.map_err(|error| error.help("run the plugin's command by hand to see what it prints"))?;
+        let own = certificate.as_ref().map(|(certificate, _)| certificate.clone());
+        Ok(Self { held: Held { certificate: own, ..Held::of(header, expires) }, certificate })
+    }
+}
+
+impl From<Held> for Fetched {
+    fn from(held: Held) -> Self {
+        Self { held, certificate: None }
+    }
+}
+
+impl Credentials {
+    /// `first` is what the source said at the start, its certificate already in use.
+    pub(super) fn new(
+        source: Source,
+        first: Fetched,
+        use_certificate: UseCertificate,
+        awaited: Awaited,
+    ) -> Arc<Self> {
+        let state = State { held: first.held, run: None };
+        let (state, patience) = (Mutex::new(state), PATIENCE);
+        Arc::new(Self { source, state, use_certificate, awaited, patience })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The header for a request now.
+    pub(super) async fn current(self: &Arc<Self>) -> Result<Ticket, Fatal> {
+        let held = self.state().held.clone();
+        if !held.has_ended() {
+            return Ok(held.ticket());
+        }
+        self.renew(held.generation).await?;
+        Ok(self.state().held.ticket())
+    }
+
+    /// The header after the server refused `refused`; `None` where there is no better one.
+    pub(super) async fn after_refusal(self: &Arc<Self>, refused: &Ticket) -> Result<Option<Ticket>, Fatal> {
+        let held = self.state().held.clone();
+        if held.generation == refused.generation {
+            // An issuer gives no other token while the last one lasts.
+            let same = matches!(self.source, Source::Fixed(_) | Source::Oidc(_));
+            if same || held.fetched.elapsed() < FRESH {
+                return Ok(None);
+            }
+            self.renew(held.generation).await?;
+        }
+        let held = self.state().held.clone();
+        let same = held.header == refused.header && held.certificate.is_none();
+        Ok((!same).then(|| held.ticket()))
+    }
+
+    /// Waits for a run that gives another credential than that of generation `old`.
+    async fn renew(self: &Arc<Self>, old: u64) -> Result<(), Fatal> {
+        let run = {
+            let mut state = self.state();
+            if state.held.generation != old {
+                return Ok(());
+            }
+            state.run = state.run.take().filter(|run| run.peek().is_none());
+            state.run.get_or_insert_with(|| Arc::clone(self).start()).clone()
+        };
+        timeout(self.patience, run).await.unwrap_or_else(|_| Err(self.source.slow(self.patience)))
+    }
+
+    fn start(self: Arc<Self>) -> Run {
+        let task = tokio::spawn(async move { self.run().await });
+        let gone = |_| Fatal::new("fwd::auth::unusable", "the credentials could not be renewed");
+        async move { task.await.map_err(gone)? }.boxed().shared()
+    }
+
+    async fn run(&self) -> Result<(), Fatal> {
+        tracing::debug!("{}, again", self.source.awaited());
+        let fetched = self.awaited.during(|| self.source.awaited(), self.source.fetch()).await;
+        let old = self.state().held.clone();
+        let fetched = match fetched {
+            // As client-go: what removes a token file once the process has read it means the process to go on.
+            Err(error) if matches!(self.source, Source::File { .. }) => {
+                tracing::warn!("{error}: the last token is used");
+                Held { expires: Some(Timestamp::now() + FILE_PERIOD), ..old.clone() }.into()
+            }
+            fetched => fetched?,
+        };
+        let next = Held { generation: old.generation + 1, ..fetched.held };
+        if let Some((certificate, key)) = &fetched.certificate
+            && next.certificate != old.certificate
+        {
+            (self.use_certificate)(certificate, key.expose_secret())?;
+        }
+        self.state().held = next;
+        Ok(())
     }
 }
 
@@ -127,7 +278,7 @@ mod tests {
     use super::*;
 
     /// A plugin that counts its runs in a file.
-    async fn counting(test: &str, expires: &str) -> (Arc<Credentials>, std::path::PathBuf) {
+    async fn counting(test: &str, expires: &str) -> (Arc<Credentials>, PathBuf) {
         let path = std::env::temp_dir().join(format!("kubectl-fwd-{test}-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let file = path.display();
@@ -139,9 +290,13 @@ mod tests {
             args: Some(vec!["-c".into(), script]),
             ..ExecConfig::default()
         };
-        let plugin = Plugin::new(config, &Cluster::default(), false).ok().unwrap();
-        let first = plugin.run().await.ok().unwrap();
-        (Credentials::new(plugin, &first, Box::new(|_, _| Ok(()))).ok().unwrap(), path)
+        (of(config).await, path)
+    }
+
+    async fn of(config: ExecConfig) -> Arc<Credentials> {
+        let source = Source::Plugin(Box::new(Plugin::new(config, &Cluster::default(), false).ok().unwrap()));
+        let first = source.fetch().await.ok().unwrap();
+        Credentials::new(source, first, Box::new(|_, _| Ok(())), Awaited::silently())
     }
 
     fn token(ticket: &Ticket) -> &str {
@@ -172,11 +327,80 @@ mod tests {
     async fn a_refused_one_is_replaced_once_for_all_who_ask() {
         let (credentials, path) = counting("refused", "").await;
         let old = credentials.current().await.ok().unwrap();
-        credentials.held.lock().await.fetched = Instant::now().checked_sub(FRESH).unwrap();
+        credentials.state().held.fetched = Instant::now().checked_sub(FRESH).unwrap();
         let (a, b) = tokio::join!(credentials.after_refusal(&old), credentials.after_refusal(&old));
         for ticket in [a, b] {
             assert_eq!(token(&ticket.ok().unwrap().unwrap()), "Bearer t2");
         }
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_slow_renewal_is_named_and_goes_on() {
+        let path = std::env::temp_dir().join(format!("kubectl-fwd-slow-{}", std::process::id()));
+        let file = path.display();
+        // The second run waits until the file is gone, and counts itself in another.
+        let script = format!(
+            r#"[ -e {file} ] && {{ echo x >> {file}.runs; while [ -e {file} ]; do sleep 0.05; done; echo '{{"status": {{"token": "t2"}}}}'; exit; }}; touch {file}; echo '{{"status": {{"token": "t1", "expirationTimestamp": "2020-01-01T00:00:00Z"}}}}'"#
+        );
+        let config = ExecConfig {
+            command: Some("sh".into()),
+            args: Some(vec!["-c".into(), script]),
+            ..ExecConfig::default()
+        };
+        let mut credentials = of(config).await;
+        Arc::get_mut(&mut credentials).unwrap().patience = Duration::from_millis(50);
+        for _ in 0..2 {
+            let error = credentials.current().await.err().unwrap();
+            assert_eq!(error.to_string(), "credential plugin sh is still running");
+        }
+        // The first run goes on, and its answer is the next request's.
+        let run = credentials.state().run.clone().unwrap();
+        while !std::path::Path::new(&format!("{file}.runs")).exists() {
+            tokio::task::yield_now().await;
+        }
+        std::fs::remove_file(&path).unwrap();
+        run.await.unwrap();
+        assert_eq!(token(&credentials.current().await.ok().unwrap()), "Bearer t2");
+        let runs = format!("{file}.runs");
+        assert_eq!(std::fs::read_to_string(&runs).unwrap(), "x\n");
+        std::fs::remove_file(runs).unwrap();
+    }
+
+    #[tokio::test]
+    async fn tokens_in_files() {
+        let path = std::env::temp_dir().join(format!("kubectl-fwd-token-{}", std::process::id()));
+        std::fs::write(&path, " t1\r\n").unwrap();
+        let source = |otherwise| Source::File { path: path.clone(), otherwise };
+        let first = source(None).fetch().await.ok().unwrap();
+        let credentials = Credentials::new(source(None), first, Box::new(|_, _| Ok(())), Awaited::silently());
+        let ticket = credentials.current().await.ok().unwrap();
+        assert_eq!(token(&ticket), "Bearer t1");
+        let refused = || {
+            let mut state = credentials.state();
+            state.held.fetched = Instant::now().checked_sub(FRESH).unwrap();
+        };
+        // The file is read again where the server refuses what it held, and there is nothing better in it yet.
+        refused();
+        assert!(credentials.after_refusal(&ticket).await.ok().unwrap().is_none());
+        std::fs::write(&path, "t2\n").unwrap();
+        refused();
+        let ticket = credentials.current().await.ok().unwrap();
+        assert_eq!(token(&credentials.after_refusal(&ticket).await.ok().unwrap().unwrap()), "Bearer t2");
+        // One that is removed is remembered.
+        std::fs::remove_file(&path).unwrap();
+        credentials.state().held.expires = Some(Timestamp::now());
+        assert_eq!(token(&credentials.current().await.ok().unwrap()), "Bearer t2");
+        // At the start it has to be there, unless there is a token as well.
+        let error = source(None).fetch().await.err().unwrap();
+        assert_eq!(error.causes().next(), Some("no such file"));
+        let otherwise = source(bearer(b"t3").ok()).fetch().await.ok().unwrap();
+        assert_eq!(otherwise.held.header.unwrap(), "Bearer t3");
+        for (text, why) in [(" \n", "it is empty"), ("a\nb", "it holds a line break")] {
+            std::fs::write(&path, text).unwrap();
+            let error = source(None).fetch().await.err().unwrap();
+            assert!(error.causes().next().unwrap().starts_with(why), "{error:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

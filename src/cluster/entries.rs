@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    path::{self, Path, PathBuf},
+    path::{self, Component, Path, PathBuf},
 };
 
 use base64::Engine as _;
@@ -16,7 +16,7 @@ use secrecy::SecretString;
 
 use super::{
     kubeconfig::Entry,
-    yaml::{self, Node, Unfit},
+    yaml::{Node, Unfit},
 };
 use crate::error::Fatal;
 
@@ -120,7 +120,7 @@ fn exec(fields: &Fields<'_>, node: &Node) -> Result<ExecConfig, Fatal> {
     let command = fields.text(node, "command")?;
     let mut env = Vec::new();
     for item in fields.list(node, "env")? {
-        let (name, value) = (fields.text(item, "name")?, fields.text(item, "value")?);
+        let (name, value) = (fields.word(item, "name")?, fields.word(item, "value")?);
         env.push(HashMap::from([
             ("name".to_owned(), name.unwrap_or_default()),
             ("value".to_owned(), value.unwrap_or_default()),
@@ -147,7 +147,7 @@ fn exec(fields: &Fields<'_>, node: &Node) -> Result<ExecConfig, Fatal> {
                 command
             }
         }),
-        args: Some(fields.texts(node, "args")?),
+        args: Some(fields.words(node, "args")?),
         env: Some(env),
         install_hint: fields.text(node, "installHint")?,
         interactive_mode,
@@ -205,6 +205,20 @@ impl<'a> Fields<'a> {
         texts.map_err(|unfit| self.unusable(name, &unfit))
     }
 
+    /// A text that client-go takes for one as well: a command is not run with words of another reading.
+    fn word(&self, node: &Node, name: &str) -> Result<Option<String>, Fatal> {
+        let word = node.get(name).map(|node| node.word()).transpose();
+        Ok(word.map_err(|unfit| self.unusable(name, &unfit))?.flatten())
+    }
+
+    fn words(&self, node: &Node, name: &str) -> Result<Vec<String>, Fatal> {
+        let Some(node) = node.get(name) else { return Ok(Vec::new()) };
+        let words = node.list().and_then(|items| {
+            items.iter().map(|item| item.word().map(Option::unwrap_or_default)).collect::<Result<_, _>>()
+        });
+        words.map_err(|unfit| self.unusable(name, &unfit))
+    }
+
     /// A path, relative to the file that it stands in.
     fn path(&self, node: &Node, name: &str) -> Result<Option<String>, Fatal> {
         Ok(self.text(node, name)?.map(|text| absolute(&self.entry.file, &text)))
@@ -212,23 +226,29 @@ impl<'a> Fields<'a> {
 
     /// Base64 in one line, known to be base64.
     fn base64(&self, node: &Node, name: &str) -> Result<Option<String>, Fatal> {
-        let Some(text) = self.text(node, name)? else { return Ok(None) };
-        let Some(bytes) = yaml::base64(&text) else {
-            let line = node.get(name).map_or(node.line, |node| node.line);
-            return Err(self.unusable(name, &Unfit { line, why: "is not base64" }));
-        };
+        let Some(node) = node.get(name) else { return Ok(None) };
+        let bytes = node.bytes().map_err(|unfit| self.unusable(name, &unfit))?;
         Ok(Some(base64::engine::general_purpose::STANDARD.encode(bytes)).filter(|text| !text.is_empty()))
     }
 }
 
-/// `text` as seen from the directory of `file`.
+/// `text` as seen from the directory of `file`, `.` and `..` taken out as Go takes them out: without a look at the disk.
 fn absolute(file: &Path, text: &str) -> String {
     if Path::new(text).is_absolute() {
         return text.to_owned();
     }
     let file = path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let path: PathBuf = file.parent().unwrap_or(Path::new("")).join(text);
-    path.to_string_lossy().into_owned()
+    let mut clean = PathBuf::new();
+    for part in file.parent().unwrap_or(Path::new("")).join(text).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                clean.pop();
+            }
+            part => clean.push(part),
+        }
+    }
+    clean.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -316,12 +336,14 @@ mod tests {
             "client-key-data: >\n      aGVs\n      bG8=\n",
             "client-key-data: \"aGVs\\r\\nbG8=\\n\"",
             "client-key-data: !!binary |\n      YUdW\n      c2JHOD0=\n",
+            "client-key-data: [104, 101, 108, 108, 111]",
         ] {
             let user = only_user(body).unwrap();
             assert_eq!(user.client_key_data.unwrap().expose_secret(), "aGVsbG8=", "{body}");
         }
         let error = only_user("client-key-data: s3cret%").err().unwrap();
         assert!(error.causes().all(|why| why.contains("client-key-data") && !why.contains("s3cret")));
+        assert!(only_user("client-key-data: [256]").is_err());
     }
 
     #[test]
@@ -340,16 +362,21 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn paths_are_seen_from_the_file() {
-        let user = only_user("{tokenFile: t/x, client-key: /k, exec: {command: ./p}}").unwrap();
+        let user = only_user("{tokenFile: t/x, client-key: /k, exec: {command: ./no/../p}}").unwrap();
         assert_eq!(user.token_file.as_deref(), Some("/home/jane/.kube/t/x"));
         assert_eq!(user.client_key.as_deref(), Some("/k"));
-        assert_eq!(user.exec.unwrap().command.as_deref(), Some("/home/jane/.kube/./p"));
+        assert_eq!(user.exec.unwrap().command.as_deref(), Some("/home/jane/.kube/p"));
         let exec =
-            only_user("exec: {command: aws, args: [a, null, 1], env: [{name: A, value: 2}, {name: B}]}");
+            only_user("exec: {command: aws, args: [a, null, '1'], env: [{name: A, value: '2'}, {name: B}]}");
         let exec = exec.unwrap().exec.unwrap();
         assert_eq!(exec.command.as_deref(), Some("aws"));
         assert_eq!(exec.args.unwrap(), ["a", "", "1"]);
         assert_eq!(exec.env.unwrap()[1]["value"], "");
+        for exec in
+            ["{args: [1]}", "{args: [true]}", "{args: [0x1f]}", "{env: [{name: A, value: 1.5}]}", "{args: x}"]
+        {
+            assert!(only_user(&format!("exec: {exec}")).is_err(), "{exec}");
+        }
     }
 
     #[test]

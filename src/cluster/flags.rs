@@ -58,7 +58,7 @@ impl fmt::Debug for Flags {
             .field("cluster", &self.cluster)
             .field("user", &self.user)
             .field("namespace", &self.namespace)
-            .field("server", &self.server)
+            .field("server", &self.server.as_deref().map(super::server::shown))
             .field("as_user", &self.as_user)
             .finish_non_exhaustive()
     }
@@ -79,7 +79,25 @@ pub struct Environment {
     pub no_proxy: Option<String>,
     /// Whether a person can answer a credential plugin's questions.
     pub stdin_is_terminal: bool,
+    /// What a pod is told of the cluster that it runs in; `None` outside of pods.
+    pub pod: Option<Pod>,
 }
+
+/// What a pod is told of the cluster that it runs in.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// `KUBERNETES_SERVICE_HOST`.
+    pub host: String,
+    /// `KUBERNETES_SERVICE_PORT`.
+    pub port: String,
+    /// `POD_NAMESPACE`.
+    pub namespace: Option<String>,
+    /// The directory of the service account.
+    pub account: PathBuf,
+}
+
+/// Where a service account is mounted.
+pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 // Proxy URLs carry passwords.
 impl fmt::Debug for Environment {
@@ -89,6 +107,7 @@ impl fmt::Debug for Environment {
             .field("home", &self.home)
             .field("no_proxy", &self.no_proxy)
             .field("stdin_is_terminal", &self.stdin_is_terminal)
+            .field("pod", &self.pod)
             .finish_non_exhaustive()
     }
 }
@@ -101,6 +120,7 @@ mod tests {
     fn secrets_are_not_shown() {
         let flags = Flags {
             token: Some("s3cret".into()),
+            server: Some("https://u:s3cret@a".into()),
             username: Some("u".into()),
             password: Some("s3cret".into()),
             ..Flags::default()

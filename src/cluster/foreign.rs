@@ -36,7 +36,7 @@ pub fn consequences(
     for context in contexts {
         let flags = Flags { context: context.clone().or_else(|| flags.context.clone()), ..flags.clone() };
         // What cannot be used does nothing; the start says why.
-        let Ok(Some(choice)) = choose(&files, &flags) else { continue };
+        let Ok(choice) = choose(&files, &flags, None) else { continue };
         for one in of_choice(&choice, own.as_ref()) {
             let one = format!("{one} ({})", path.display());
             if !all.contains(&one) {
@@ -81,7 +81,7 @@ fn of_choice(choice: &Choice, own: Option<&Files>) -> Vec<String> {
         })
     });
     if !known {
-        let server = bare(&choice.server);
+        let server = bare(&choice.server.uri);
         let through = match choice.cluster.proxy_url.as_deref().map(str::parse::<Uri>) {
             Some(Ok(proxy)) => format!(" through the proxy {}", bare(&proxy)),
             Some(Err(_)) => " through a proxy".to_owned(),

@@ -6,7 +6,7 @@
 //! uses may look like anything.
 
 use std::{
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -123,7 +123,7 @@ pub(super) fn load(flags: &Flags, environment: &Environment) -> Result<Files, Fa
     let looked = paths(flags, environment);
     let mut files = Files { config: Kubeconfig::default(), read: Vec::new(), looked };
     for path in &files.looked {
-        let bytes = match read_file(path) {
+        let bytes = match super::files::bounded(path, FILE_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound && flags.kubeconfig.is_none() => continue,
             Err(error) => return Err(unreadable(path, &error)),
@@ -134,13 +134,15 @@ pub(super) fn load(flags: &Flags, environment: &Environment) -> Result<Files, Fa
     Ok(files)
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(io::Error::other(format!("it is larger than {} MiB", FILE_LIMIT >> 20)));
+/// Merges texts that are no files. They are numbered in messages.
+pub(super) fn merge(texts: &[&[u8]]) -> Result<Files, Fatal> {
+    let mut files = Files { config: Kubeconfig::default(), read: Vec::new(), looked: Vec::new() };
+    for (number, text) in (1..).zip(texts) {
+        let path = PathBuf::from(format!("number {number}"));
+        files.config.merge(Kubeconfig::parse(text, &path).map_err(|why| broken(&path, &why))?);
+        files.read.push(path);
     }
-    Ok(bytes)
+    Ok(files)
 }
 
 /// The files to read, best first.

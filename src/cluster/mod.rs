@@ -3,9 +3,12 @@
 //! Top down:
 //!
 //! - [`flags`]: what the command line and the environment say.
-//! - `yaml`, `kubeconfig`, `entries`, `choice`, `proxy`: from those to one server, one user, one namespace and one proxy.
+//! - `yaml`, `kubeconfig`, `entries`, `pod`, `choice`, `server`, `proxy`: from those to one server, one user, one namespace and
+//!   one proxy.
 //! - [`foreign`]: what a kubeconfig of somebody else would do that the user's own do not.
-//! - `exec`, `credentials`: credential plugins, and the `Authorization` header that they give.
+//! - `authentication`, `exec`, `oidc`, `credentials`: by which means a user authenticates, those that have to be asked, and
+//!   the `Authorization` header that they give, kept fresh.
+//! - `files`: what of this is read, and for how long.
 //! - `tls`: whose certificates are believed, and which one is shown.
 //! - [`connect`]: one TCP connection with TLS on it, through a proxy (`proxied`) where there is one.
 //! - [`client`]: the two clients of a [`client::Cluster`]: `api` for objects, `data` for tunnels.
@@ -20,6 +23,7 @@
 
 pub mod access;
 mod answer;
+mod authentication;
 pub mod awaited;
 mod choice;
 pub mod client;
@@ -33,14 +37,18 @@ pub mod examine;
 mod exec;
 #[cfg(test)]
 mod fake;
+mod files;
 pub mod flags;
 pub mod foreign;
 mod kubeconfig;
 mod listing;
+mod oidc;
+mod pod;
 mod proxied;
 mod proxy;
 mod retry;
 mod selector;
+mod server;
 mod slices;
 pub mod target;
 mod tls;

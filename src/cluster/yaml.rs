@@ -298,6 +298,26 @@ impl Node {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
+    /// A text that is no number and no boolean to client-go.
+    pub(super) fn word(&self) -> Result<Option<String>, Unfit> {
+        match &self.value {
+            Value::Plain(text) if !self.is_null() && (self.boolean().is_ok() || is_number(text)) => {
+                self.unfit("has to be written in quotes")
+            }
+            _ => self.text(),
+        }
+    }
+
+    /// Bytes: base64, or a list of their numbers; none for a null.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, Unfit> {
+        let bytes = if let Value::List(items) = &self.value {
+            items.iter().map(|item| item.text().ok().flatten()?.parse().ok()).collect()
+        } else {
+            base64(&self.text()?.unwrap_or_default())
+        };
+        bytes.map_or_else(|| self.unfit("is not base64"), Ok)
+    }
+
     /// True or false, in all the words that YAML 1.1 has for them; a null is false.
     pub(super) fn boolean(&self) -> Result<bool, Unfit> {
         match &self.value {
@@ -359,8 +379,17 @@ impl Node {
     }
 }
 
+fn is_number(text: &str) -> bool {
+    let digits = text.trim_start_matches(['-', '+']).replace('_', "");
+    let based = |prefix, base| {
+        digits.strip_prefix(prefix).is_some_and(|rest| u64::from_str_radix(rest, base).is_ok())
+    };
+    digits.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+        && (digits.parse::<f64>().is_ok() || based("0x", 16) || based("0o", 8) || based("0b", 2))
+}
+
 /// What base64 stands for, line breaks and blanks left out as Go leaves out line breaks.
-pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+fn base64(text: &str) -> Option<Vec<u8>> {
     let dense: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     BASE64.decode(dense).ok()
 }

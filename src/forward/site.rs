@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::sync::watch;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -82,9 +82,7 @@ impl Sites {
         // Whoever is told of it may be in another directory.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let kubeconfig = flags.kubeconfig.as_ref().map(|path| absolute(path).display().to_string());
-        // Files may be on a slow disk, and other forwards share this thread.
-        let found =
-            spawn_blocking(move || Found::find(flags, environment)).await.map_err(|_| panicked())??;
+        let found = Found::find(flags, environment, &self.awaited).await?;
         let (key, tracker, credit) = (found.fingerprint(), self.tracker.clone(), self.credit);
         let awaited = self.awaited.clone();
         let connect = async move {
@@ -98,11 +96,6 @@ impl Sites {
         let connect = connect.boxed();
         self.known.get(key, |_| true, || connect).await
     }
-}
-
-fn panicked() -> Fatal {
-    Fatal::new("fwd::kubeconfig::unreadable", "the kubeconfig cannot be read")
-        .because("reading it went wrong in a way that was not foreseen")
 }
 
 impl Site {

@@ -95,6 +95,24 @@ async fn entries_that_cannot_be_used() {
             ["'ftp://x' is not the URL", "for example https://"],
         ),
         (
+            "password",
+            json!({ "server": "ftp://u:s3cret@x" }),
+            user.clone(),
+            ["'ftp://***@x' is not the URL", "for example https://"],
+        ),
+        (
+            "contradiction",
+            json!({ "server": url, "certificate-authority": "/ca", "insecure-skip-tls-verify": true }),
+            user.clone(),
+            ["cannot use the cluster 'there'", "exclude each other"],
+        ),
+        (
+            "not-boolean",
+            json!({ "server": url, "insecure-skip-tls-verify": "true" }),
+            user.clone(),
+            ["insecure-skip-tls-verify in", "neither true nor false"],
+        ),
+        (
             "no-host",
             json!({ "server": "https://" }),
             user.clone(),
@@ -135,6 +153,36 @@ async fn entries_that_cannot_be_used() {
             cluster_of(&sandbox),
             json!({ "tokenFile": "/no/token" }),
             ["cannot read the user's tokenFile /no/token", "no such file"],
+        ),
+        (
+            "empty-token-file",
+            cluster_of(&sandbox),
+            json!({ "tokenFile": "/dev/null" }),
+            ["cannot read the user's tokenFile /dev/null", "it is empty"],
+        ),
+        (
+            "token-line",
+            cluster_of(&sandbox),
+            json!({ "token": "s3cret\n" }),
+            ["the token cannot be sent", "check --token"],
+        ),
+        (
+            "token-list",
+            cluster_of(&sandbox),
+            json!({ "token": ["s3cret"] }),
+            ["cannot use the user 'me'", "is a list where a text belongs"],
+        ),
+        (
+            "argument",
+            cluster_of(&sandbox),
+            json!({ "exec": { "command": "true", "args": [1] } }),
+            ["cannot use the user 'me'", "has to be written in quotes"],
+        ),
+        (
+            "as-line",
+            cluster_of(&sandbox),
+            json!({ "token": "s3cret", "as": "a\nb" }),
+            ["cannot impersonate", "a line break"],
         ),
         (
             "bad-key",

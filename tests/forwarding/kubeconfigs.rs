@@ -6,7 +6,7 @@ use sandbox::Sandbox;
 use sandbox::forward::{self, Forward};
 use serde_json::Value;
 
-use crate::harness::{Failure, Test, cluster, program};
+use crate::harness::{Failure, Test, ask, cluster, program};
 
 /// Writes kubeconfigs that lead to the sandbox, and says which of them do not.
 struct Files<'a> {
@@ -171,5 +171,128 @@ async fn base64_in_every_shape() -> Test {
     let text = files.with_user(&user, "");
     files.check_text("escapes", &text).await?;
     files.all_work();
+    Ok(())
+}
+
+#[tokio::test]
+async fn credentials_as_client_go_chooses_them() -> Test {
+    let sandbox = cluster().await?;
+    let mut files = Files::new(&sandbox, "cert-admin")?;
+    let (certificate, key) =
+        (files.field("/users/0/user/client-certificate-data"), files.field("/users/0/user/client-key-data"));
+    let pair = format!("client-certificate-data: {certificate}\nclient-key-data: {key}");
+    let user = format!(
+        "{pair}\nexec: {{apiVersion: client.authentication.k8s.io/v1, command: /bin/false, interactiveMode: Never}}"
+    );
+    let text = files.with_user(&user, "");
+    files.check_text("a certificate beside a plugin", &text).await?;
+
+    files.own = serde_json::from_str(&fs::read_to_string(sandbox.kubeconfig("admin"))?)?;
+    let token = files.token();
+    files.write("token", &format!("\t{token}\r\n"))?;
+    files.write("nothing", "")?;
+    for (what, user) in [
+        ("a token file with blanks around", "tokenFile: ./no/../token".to_owned()),
+        ("a token file before a token", "tokenFile: token\ntoken: x".to_owned()),
+        ("a token where the file is missing", format!("tokenFile: /no/token\ntoken: {token}")),
+        ("a token where the file is empty", format!("tokenFile: nothing\ntoken: {token}")),
+        ("a token beside a plugin", format!("token: {token}\nexec: {{command: /bin/false}}")),
+        ("a token beside an issuer", format!("token: {token}\nauth-provider: {{name: oidc}}")),
+        ("a key without a certificate", format!("token: {token}\nclient-key: /no/key")),
+        ("a password that is empty", format!("token: {token}\npassword: ''")),
+    ] {
+        let text = files.with_user(&user, "");
+        files.check_text(what, &text).await?;
+    }
+    files.all_work();
+    Ok(())
+}
+
+/// A plugin that prints what is in a file.
+fn printing(sandbox: &Sandbox, text: &str) -> Result<String, Failure> {
+    let path = sandbox.directory().join("printed");
+    fs::write(&path, text)?;
+    Ok(plugin(&format!("cat {}", path.display())))
+}
+
+fn plugin(script: &str) -> String {
+    let args = serde_json::json!(["-c", script]);
+    format!(
+        "exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, interactiveMode: Never, args: {args}}}"
+    )
+}
+
+#[tokio::test]
+async fn answers_of_plugins() -> Test {
+    let sandbox = cluster().await?;
+    let mut files = Files::new(&sandbox, "admin")?;
+    let token = files.token();
+    for (what, answer) in [
+        ("a byte order mark", format!("\u{feff}{{\"status\": {{\"token\": \"{token}\"}}}}")),
+        (
+            "YAML",
+            format!(
+                "apiVersion: client.authentication.k8s.io/v1\nkind: ExecCredential\nstatus:\n  token: {token}\n"
+            ),
+        ),
+        ("a key twice", format!("{{\"status\": {{\"token\": \"x\", \"token\": \"{token}\"}}}}")),
+        ("an empty certificate", {
+            format!(
+                "{{\"status\": {{\"token\": \"{token}\", \"clientCertificateData\": \"\", \"clientKeyData\": \"\"}}}}"
+            )
+        }),
+    ] {
+        let text = files.with_user(&format!("token: ''\n{}", printing(&sandbox, &answer)?), "");
+        files.check_text(what, &text).await?;
+    }
+    files.all_work();
+    Ok(())
+}
+
+/// In life, too, a plugin's own words are told: they say what to do.
+#[tokio::test]
+async fn the_words_of_a_plugin_are_told_while_forwarding() -> Test {
+    let sandbox = cluster().await?;
+    let files = Files::new(&sandbox, "admin")?;
+    let failing = sandbox.directory().join("failing");
+    let answer = format!(
+        "{{\"status\": {{\"token\": \"{}\", \"expirationTimestamp\": \"2020-01-01T00:00:00Z\"}}}}",
+        files.token()
+    );
+    let script = format!(
+        "[ -e {} ] && {{ echo 'the session has ended: run foo login' >&2; exit 7; }}; echo '{answer}'",
+        failing.display()
+    );
+    let path = files.write("tried", &files.with_user(&plugin(&script), ""))?;
+    let mut forward = Forward::start(program(), &path, &["svc/api", ":80"])?;
+    let port = forward.port().await?;
+    ask(port).await?;
+    fs::write(&failing, "")?;
+    sandbox.faults().reset_all();
+    let line = forward.stderr("run foo login").await?;
+    assert!(line.contains("credential plugin sh failed") && line.contains("status 7"), "{line}");
+    fs::remove_file(&failing)?;
+    forward.stderr("connected to pod").await?;
+    forward.end("INT").await?;
+    Ok(())
+}
+
+/// What is slow at the start is told by its name.
+#[tokio::test]
+async fn a_plugin_that_takes_long_is_named() -> Test {
+    let sandbox = cluster().await?;
+    let files = Files::new(&sandbox, "admin")?;
+    let go = sandbox.directory().join("go");
+    let script = format!(
+        "until [ -e {} ]; do sleep 0.1; done; echo '{{\"status\": {{\"token\": \"{}\"}}}}'",
+        go.display(),
+        files.token()
+    );
+    let path = files.write("tried", &files.with_user(&plugin(&script), ""))?;
+    let mut forward = Forward::start(program(), &path, &["svc/api", ":80"])?;
+    forward.stderr("still waiting for the credential plugin sh").await?;
+    fs::write(&go, "")?;
+    forward.port().await?;
+    forward.end("INT").await?;
     Ok(())
 }
