@@ -81,3 +81,8 @@ fn grammar() {
 fn sets_file() {
     hold("sets_file", properties::sets_file);
 }
+
+#[test]
+fn kubeconfig() {
+    hold("kubeconfig", properties::kubeconfig);
+}

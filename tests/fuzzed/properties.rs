@@ -14,6 +14,10 @@ use kubectl_fwd::{
         grammar::{self, Token},
         resolve::{Surroundings, resolve},
     },
+    cluster::{
+        client::Found,
+        flags::{Environment, Flags},
+    },
     control::store::{self, Document, Reading, Set},
     model::{
         ports::{Address, PortSpec, Remote},
@@ -394,6 +398,47 @@ pub fn sets_file(data: &[u8]) {
     } else {
         let said = render(&document.invalid(problems, ""), Look { fancy: false, color: false });
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+    }
+}
+
+/// Any two kubeconfigs, with any flags, lead to a server and to headers, the same each time; or to an error in plain words.
+pub fn kubeconfig(data: &[u8]) {
+    let mut script = Script(data);
+    let (choices, cut) = (script.byte(), script.word());
+    let first = script.take(usize::from(cut));
+    let kubeconfigs = [first, script.0];
+    let given = |bit: u8, word: &str| (choices & 1 << bit != 0).then(|| word.to_owned());
+    let flags = Flags {
+        context: given(0, "a"),
+        cluster: given(1, "c"),
+        user: given(2, "u"),
+        server: given(3, "https://u:s3cret@x"),
+        token: given(4, "t\n").map(Into::into),
+        username: given(5, "u"),
+        as_user: given(6, "j"),
+        insecure_skip_tls_verify: given(7, "").map(|_| true),
+        ..Flags::default()
+    };
+    let find = || Found::find_in(&kubeconfigs, flags.clone(), Environment::default());
+    match find() {
+        Ok(found) => {
+            let server = found.server();
+            assert!(matches!(server.scheme_str(), Some("http" | "https")), "{server}");
+            assert!(
+                !server.host().unwrap_or_default().is_empty() && !server.to_string().contains("s3cret"),
+                "{server}"
+            );
+            for (name, value) in found.headers() {
+                assert!(name != "authorization" || value.is_sensitive(), "{name} is shown");
+            }
+            let again = find().map(|found| found.fingerprint());
+            assert_eq!(again, Ok(found.fingerprint()));
+        }
+        Err(error) => {
+            let said = render(&error, Look { fancy: false, color: false });
+            assert!(said.starts_with("error: ") && !said.contains("s3cret"), "{said}");
+            assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+        }
     }
 }
 

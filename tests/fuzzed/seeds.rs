@@ -31,6 +31,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("command_line", lines(LINES, "\n")),
         ("sets_file", SETS.iter().map(|text| text.as_bytes().to_vec()).collect()),
         ("grammar", lines(WORDS, " ")),
+        ("kubeconfig", KUBECONFIGS.iter().map(|text| [&[0, 0, 0], text.as_bytes()].concat()).collect()),
     ]
 }
 
@@ -74,4 +75,19 @@ const SETS: &[&str] = &[
     "version: 1\nforwards:\n- {target: svc/api, ports: [80, '81:http'], name: \"a b\", hold: 1h2m, address: 'localhost,::1'}\n",
     "{\"version\": 1, \"forwards\": [{\"selector\": \"app in (a, b)\", \"ports\": \":80\", \"podRunningTimeout\": 0}]}",
     "version: 2\nforwards: &a [*a]\n---\n",
+];
+
+/// Short enough that most of one is left by a test's changes to it.
+const KUBECONFIGS: &[&str] = &[
+    "current-context: a\ncontexts:\n- {name: a, context: {cluster: c, user: u, namespace: n}}\nclusters:\n- name: c\n  \
+     cluster: {server: 'https://u:p@x:6443/y?z', certificate-authority-data: !!binary YUE9PQ==}\nusers:\n- name: u\n  \
+     user: {token: t, as: j, as-groups: [g, null], as-user-extra: {k%: [v], l: [w, x]}}\n",
+    "{\"current-context\": \"a\", \"contexts\": [{\"name\": \"a\", \"context\": {\"cluster\": \"c\", \"user\": \"u\"}}],\n\
+     \"clusters\": [{\"name\": \"c\", \"cluster\": {\"server\": \"x:1\", \"proxy-url\": \"\"}}], \"users\": [null, {\"name\": \"u\", \
+     \"user\": {\"username\": \"\\u00fc\", \"password\": null, \"tokenFile\": \"./t\"}}]}",
+    "current-context: a\nclusters: &c\n- name: c\n  cluster: &d {<<: {server: https://x}, extensions: *c}\n- {name: e, cluster: \
+     *d}\ncontexts: [{name: a, context: {cluster: e, user: u}}]\nusers:\n- name: u\n  user:\n    exec:\n      command: ./p\n      \
+     args: ['1', b]\n      env: [{name: A, value: ~}]\n      interactiveMode: Never\n",
+    "current-context: ''\ncontexts: null\n---\n]",
+    "users: [{name: u, user: {auth-provider: {name: oidc, config: {id-token: x}}, client-key-data: |\n  YUE9\n  PQ==\n}}]",
 ];
