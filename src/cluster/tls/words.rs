@@ -109,7 +109,7 @@ pub(in crate::cluster) fn help(error: &Error) -> &'static str {
             C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. },
         ) => "if this machine's clock is right, the cluster's administrator has to replace the certificate",
         Error::InvalidCertificate(_) => {
-            "`kubectl version` checks it by the same rules; if it works there, please report this"
+            "kubectl judges by the same rules, but takes keys that are too weak here (RSA of fewer than 2048 bits, P-224)"
         }
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "the server's URL probably has to begin with http://, or its port is another one"
