@@ -2,6 +2,7 @@
 //! while, clients get their last answers, the view says what is left to say.
 
 use std::{
+    cell::OnceCell,
     io::{self, Write as _},
     pin::pin,
     sync::Arc,
@@ -31,6 +32,7 @@ use crate::{
         Output, Settings,
         door::{Door, Stream},
         json, lines,
+        log::Stderr,
     },
 };
 
@@ -52,6 +54,8 @@ pub(super) struct Process {
     works: oneshot::Sender<Vec<PortForward>>,
     stop_view: oneshot::Sender<()>,
     background: Option<Background>,
+    /// Once there is something to say on it.
+    stderr: OnceCell<Option<Stderr>>,
 }
 
 impl Process {
@@ -71,7 +75,8 @@ impl Process {
         let view = tokio::spawn(view(receiver, door, ui, working, stopped, background.clone()));
         let registry = Registry::new(common.flags, common.environment, common.credit, events);
         let server = Server::new(registry.clone());
-        Ok(Self { registry, signals, server, ui, view, works, stop_view, background })
+        let stderr = OnceCell::new();
+        Ok(Self { registry, signals, server, ui, view, works, stop_view, background, stderr })
     }
 
     /// Lets other processes of this user ask. Says where.
@@ -94,8 +99,12 @@ impl Process {
         let text = text.trim_end();
         match &self.background {
             Some(background) => background.say(text),
-            // A closed stderr leaves nobody to tell.
-            None => _ = writeln!(io::stderr().lock(), "{text}"),
+            // A paused terminal must not keep the process from hearing Ctrl-C.
+            None => {
+                if let Some(mut stderr) = self.stderr.get_or_init(|| Stderr::open().ok()).clone() {
+                    let _ = writeln!(stderr, "{text}");
+                }
+            }
         }
     }
 
@@ -108,7 +117,7 @@ impl Process {
     /// Ends everything, with what the command came to. Whoever asks once more, in whichever phase, waits for nothing
     /// any more, and what it came to is the same.
     pub(super) async fn end(self, ended: Result<u8, Fatal>, keeper: Option<Keeper>) -> Result<u8, Fatal> {
-        let Self { registry, mut signals, server, ui, view, works, stop_view, background } = self;
+        let Self { registry, mut signals, server, ui, view, works, stop_view, background, stderr } = self;
         tokio::select! {
             () = async {
                 registry.shutdown(GRACE).await;
@@ -133,6 +142,9 @@ impl Process {
                 door.say(Stream::Out, json::error(fatal));
             }
             door.close(LAST_WORDS);
+        }
+        if let Some(stderr) = stderr.into_inner().flatten() {
+            stderr.settle(LAST_WORDS);
         }
         ended
     }

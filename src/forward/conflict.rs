@@ -47,6 +47,9 @@ pub(super) fn explain(address: SocketAddr, error: &io::Error, wanted: &[ListenIp
 
 /// The same without a look.
 pub(super) fn unexplained(address: SocketAddr, error: &io::Error) -> Fatal {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        return in_use(address, None, None);
+    }
     Fatal::new("fwd::port::bind", format!("{address} cannot be listened on"))
         .because(plain(error))
         .help("try another address with --address, or another local port")

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -43,6 +43,10 @@ pub(super) struct Instead {
     pub wanted: u16,
     pub bound: u16,
 }
+
+/// How long the look for a port's holder may take. The system tells at once; a process that hangs in it may hold up
+/// whoever asks about it.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
 /// An address that could not be bound, and why.
 type Failure = (SocketAddr, io::Error);
@@ -85,8 +89,11 @@ pub(super) async fn bind(
 /// which connections of other forwards go on.
 async fn explain((address, error): Failure, ips: Vec<ListenIp>) -> Fatal {
     let kind = error.kind();
-    let looked = tokio::task::spawn_blocking(move || conflict::explain(address, &error, &ips)).await;
-    looked.unwrap_or_else(|_| conflict::unexplained(address, &kind.into()))
+    let look = tokio::task::spawn_blocking(move || conflict::explain(address, &error, &ips));
+    match timeout(LOOK_WITHIN, look).await {
+        Ok(Ok(explained)) => explained,
+        _ => conflict::unexplained(address, &kind.into()),
+    }
 }
 
 fn is_taken(error: &io::Error) -> bool {

@@ -143,11 +143,6 @@ impl Registry {
         self.shared.forwards().iter().map(Forward::at_this_moment).collect()
     }
 
-    /// How many forwards there are.
-    pub fn count(&self) -> usize {
-        self.shared.forwards().len()
-    }
-
     /// Stops forwards: they no longer accept when this returns, and what they have under way may go on for `grace`. If
     /// one of them is not there, none is stopped and that one is returned.
     pub async fn stop(&self, ids: &[ForwardId], grace: Duration) -> Result<(), ForwardId> {
