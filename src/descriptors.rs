@@ -225,7 +225,7 @@ mod tests {
         let mut waits = Box::pin(descriptors.short());
         assert!(waits.as_mut().now_or_never().is_none());
         assert_eq!(descriptors.ran_out(), Some(1024));
-        assert!(waits.now_or_never().is_some(), "whoever lingers gives way");
+        assert!(waits.now_or_never().is_some(), "what lingers gives way");
         for _ in 0..10 {
             tokio::time::sleep(SAME / 2).await;
             assert_eq!(descriptors.ran_out(), None);

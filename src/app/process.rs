@@ -114,8 +114,8 @@ impl Process {
         let _ = std::mem::replace(&mut self.works, works).send(forwards);
     }
 
-    /// Ends everything, with what the command came to. Whoever asks once more, in whichever phase, waits for nothing
-    /// any more, and what it came to is the same.
+    /// Ends everything, with what the command came to. A second signal, in any phase, ends the waiting, and what it came
+    /// to is the same.
     pub(super) async fn end(self, ended: Result<u8, Fatal>, keeper: Option<Keeper>) -> Result<u8, Fatal> {
         let Self { registry, mut signals, server, ui, view, works, stop_view, background, stderr } = self;
         tokio::select! {

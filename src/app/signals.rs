@@ -77,7 +77,7 @@ mod system {
         }
     }
 
-    /// Whether SIGHUP is ignored: whoever began this process so (`nohup`, `trap '' HUP`) wants it to outlive its terminal.
+    /// Whether SIGHUP is ignored: a process that was started so (`nohup`, `trap '' HUP`) is to outlive its terminal.
     mod hangup {
         use std::{
             fs,

@@ -138,7 +138,7 @@ async fn a_server_that_never_answers_learns_of_the_end() {
 
 /// A client that is gone, for all that is known, keeps its descriptor from nobody.
 #[tokio::test(start_paused = true)]
-async fn whoever_lingers_gives_way_where_descriptors_are_short() {
+async fn what_lingers_gives_way_where_descriptors_are_short() {
     let forwarded = Forwarded::start().await;
     let (mut client, peer) = forwarded.connect().await;
     client.write_all(b"what is it?").await.unwrap();

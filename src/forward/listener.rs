@@ -45,7 +45,7 @@ pub(super) struct Instead {
 }
 
 /// How long the look for a port's holder may take. The system tells at once; a process that hangs in it may hold up
-/// whoever asks about it.
+/// each that asks about it.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
 /// An address that could not be bound, and why.

@@ -43,7 +43,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     // Connections of an earlier listener that are not over yet are no conflict. Windows knows none of that, and would
-    // share the port with whoever listens there.
+    // share the port with another listener.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

@@ -85,7 +85,7 @@ impl Drop for SocketFile {
 
 /// Binds a socket at `path`.
 pub(super) async fn bind(path: &Path) -> Result<(SocketFile, UnixListener), Taken> {
-    // Held also while nothing is there: to whoever looks, a socket that is bound and does not listen yet is dead.
+    // Held also while nothing is there: to another process, a socket that is bound and does not listen yet looks dead.
     let lock = lock(directory(path)).await;
     let bound = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

@@ -224,7 +224,7 @@ async fn more_starts_than_it_takes() -> Test {
     assert_eq!((started, refused), (MOST, batches * BATCH - MOST));
     let all = client.call("portforward:list", json!({})).await?;
     assert_eq!(all.as_array().map(Vec::len), Some(MOST));
-    // Whoever goes makes room.
+    // One that is stopped makes room.
     client.call("portforward:stop", json!({ "id": all[0]["id"] })).await?;
     client.forward("pod", "solo", json!(8080)).await?;
     assert_eq!(serve.end("TERM").await?.code, Some(0));

@@ -53,7 +53,7 @@ async fn every_ipv6_address_is_of_ipv6_alone() -> Test {
     let mut forward = fwd(&sandbox, "svc/api :80 --address ::")?;
     let line = forward.stdout("Forwarding from [::]:").await?;
     let port = port_in(&line).ok_or("no port")?;
-    // Whoever has it there is not in its way, and it is in nobody's.
+    // A listener there is not in its way, nor it in that one's.
     TcpListener::bind(("0.0.0.0", port))?;
     assert_eq!(forward.end("TERM").await?.code, Some(0));
     Ok(())

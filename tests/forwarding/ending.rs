@@ -121,7 +121,7 @@ async fn a_hang_up_that_was_ignored_at_the_start() -> Test {
     Ok(())
 }
 
-/// Whoever asks twice does not wait for what is under way, and it came to the same.
+/// A second signal ends the waiting for what is under way, and it came to the same.
 #[tokio::test]
 async fn interrupted_twice() -> Test {
     let sandbox = cluster().await?;
