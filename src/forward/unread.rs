@@ -20,7 +20,10 @@ mod system {
         io::ioctl_fionread,
         net::{RecvFlags, recv},
     };
-    use tokio::{io::Interest, net::UnixStream};
+    use tokio::{
+        io::{Interest, Ready},
+        net::UnixStream,
+    };
 
     /// The byte at the head of a connection's queue.
     #[derive(Default)]
@@ -50,7 +53,7 @@ mod system {
             if !self.wanted.load(Relaxed) {
                 return stream.try_read_buf(buffer);
             }
-            let new = stream.try_io(Interest::READABLE, || self.new(stream))?;
+            let new = stream.try_io(Interest::READABLE, || self.unseen(stream))?;
             if new == 0 {
                 return Ok(0);
             }
@@ -73,7 +76,7 @@ mod system {
         }
 
         /// How many bytes there are that were not passed on; none at the end.
-        fn new(&self, stream: &UnixStream) -> io::Result<usize> {
+        fn unseen(&self, stream: &UnixStream) -> io::Result<usize> {
             let there = usize::try_from(ioctl_fionread(stream)?).unwrap_or(usize::MAX);
             let new = there - usize::from(self.passed_on.load(Relaxed)).min(there);
             if new > 0 {
@@ -84,7 +87,7 @@ mod system {
             }
             // With a byte in the queue reading does not tell that no other follows.
             let ready = stream.ready(Interest::READABLE).now_or_never().transpose()?;
-            if ready.is_some_and(|ready| ready.is_read_closed()) {
+            if ready.is_some_and(Ready::is_read_closed) {
                 return Ok(0);
             }
             Err(io::ErrorKind::WouldBlock.into())
