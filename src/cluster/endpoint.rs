@@ -17,9 +17,12 @@ pub(super) fn from_pod(pod: &Pod) -> Option<Endpoint> {
     let status = pod.status.as_ref();
     let ready = condition(pod, "Ready");
     let statuses = || status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    // Sidecars are init containers that go on.
+    let sidecars = status.iter().flat_map(|status| status.init_container_statuses.iter().flatten());
     let mut running: Vec<&str> = statuses()
+        .chain(sidecars)
         .filter(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()))
-        .filter_map(|container| container.container_id.as_deref())
+        .map(|container| container.container_id.as_deref().unwrap_or(&container.name))
         .collect();
     running.sort_unstable();
     Some(Endpoint {
@@ -143,6 +146,10 @@ mod tests {
                     {"name": "c", "containerID": "c://0", "image": "", "imageID": "", "ready": true, "restartCount": 1,
                      "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}},
                 ],
+                "initContainerStatuses": [
+                    {"name": "i", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                     "state": {"running": {}}},
+                ],
             },
         }));
         let port = |name: &str, number, tcp| NamedPort {
@@ -157,7 +164,7 @@ mod tests {
             terminating: false,
             ready_since: 120,
             restarts: 3,
-            containers: "c://1,c://2".into(),
+            containers: "c://1,c://2,i".into(),
             created: 60,
             ports: vec![
                 port("http", 80, true),

@@ -6,6 +6,8 @@
 //! Whoever writes such slices (an operator, a person) decides which pods serve, and which are ready. The rest of what
 //! matters (ports, containers, deletion) is the pods' own.
 
+use std::collections::{BTreeMap, HashMap};
+
 use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 
 use super::endpoint::{pod_id, port_name};
@@ -77,6 +79,25 @@ pub(super) fn endpoint(pod: Endpoint, members: &[&Member]) -> Option<Endpoint> {
     Some(Endpoint { ready, published: ports.map(|ports| ports.concat()), ..pod })
 }
 
+/// The pods that are worth reading where only `limit` may be: of each kind of ports alike many, ready ones first.
+pub(super) fn picked<'a>(
+    pods: BTreeMap<&'a str, Vec<&'a Member>>,
+    limit: usize,
+) -> Vec<(&'a str, Vec<&'a Member>)> {
+    let mut all: Vec<_> = pods.into_iter().collect();
+    if all.len() > limit {
+        all.sort_by_key(|(_, members)| !members.iter().any(|member| member.ready));
+        let mut kinds: HashMap<Vec<&Option<Vec<NamedPort>>>, usize> = HashMap::new();
+        all.sort_by_cached_key(|(_, members)| {
+            let before = kinds.entry(members.iter().map(|member| &member.ports).collect()).or_default();
+            *before += 1;
+            *before
+        });
+        all.truncate(limit);
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +141,23 @@ mod tests {
         let all = EndpointSlice { ports: Some(vec![EndpointPort::default()]), ..slice.clone() };
         assert_eq!(members(&all, "x")[0].ports, None);
         assert_eq!(members(&EndpointSlice { ports: None, ..slice }, "x")[0].ports, None);
+    }
+
+    #[test]
+    fn of_too_many_pods_some_of_each_kind_are_read() {
+        let member = |name: String, ready, port: u16| Member {
+            pod: PodId { name, ..Endpoint::example("").id },
+            ready,
+            ports: Some(vec![NamedPort { name: None, number: port, tcp: true }]),
+        };
+        let web = (0..200).map(|at| member(format!("web-{at:03}"), at >= 100, 80));
+        let all: Vec<Member> = web.chain([member("z".into(), false, 90)]).collect();
+        let pods = || -> BTreeMap<&str, Vec<&Member>> {
+            all.iter().map(|member| (member.pod.name.as_str(), vec![member])).collect()
+        };
+        let names = |limit| picked(pods(), limit).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(3), ["web-100", "z", "web-101"]);
+        assert_eq!(names(500).len(), 201);
     }
 
     #[test]

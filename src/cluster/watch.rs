@@ -39,7 +39,7 @@ const POLL_BEFORE_RETRY: Duration = Duration::from_secs(300);
 /// container's restart) reach the slices only as far as whoever writes those cares.
 const MEMBERS_REREAD: Duration = Duration::from_secs(10);
 
-/// Pods read for one service without a selector. Further ones are as good as these.
+/// Pods read for one service without a selector. Further ones with the same ports are as good as these.
 const MEMBERS_READ: usize = 50;
 
 /// The pods of a target at one moment.
@@ -314,7 +314,7 @@ impl Follower {
         for member in members {
             wanted.entry(member.pod.name.as_str()).or_default().push(member);
         }
-        let reads = wanted.into_iter().take(MEMBERS_READ).map(|(name, members)| async move {
+        let reads = slices::picked(wanted, MEMBERS_READ).into_iter().map(|(name, members)| async move {
             let api: Api<Pod> = Api::namespaced(self.client.clone(), &members[0].pod.namespace);
             let pod = api.get_opt(name).await?;
             Ok::<_, kube::Error>(pod.and_then(|pod| slices::endpoint(from_pod(&pod)?, &members)))

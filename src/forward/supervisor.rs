@@ -129,18 +129,17 @@ impl Supervisor {
     }
 
     async fn supervise(mut self, mut memory: Memory) -> Ended {
-        if memory.last.is_none() {
-            match timeout_at(self.started.deadline, self.first_pods(&mut memory)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(fatal)) => return Ended::GaveUp(fatal),
-                Err(_) => return Ended::GaveUp(self.no_pod()),
-            }
+        if let Some(ended) = self.start(&mut memory).await {
+            return ended;
         }
         loop {
             let snapshot = self.pods.borrow_and_update().clone();
             let current = memory.way.as_ref().map(|way| way.pod.id.clone());
             let Some(pod) = self.choose(&snapshot, current.as_ref().or(memory.stay.as_ref())) else {
                 self.close(&mut memory);
+                if let Some(ended) = self.start(&mut memory).await {
+                    return ended;
+                }
                 self.wait_for_pod(&mut memory).await;
                 continue;
             };
@@ -162,6 +161,17 @@ impl Supervisor {
         }
     }
 
+    /// Until a pod was reached, waits for first pods no longer than a start may take.
+    async fn start(&mut self, memory: &mut Memory) -> Option<Ended> {
+        if memory.last.is_some() {
+            return None;
+        }
+        match timeout_at(self.started.deadline, self.first_pods(memory)).await {
+            Ok(started) => started.err().map(Ended::GaveUp),
+            Err(_) => Some(Ended::GaveUp(self.no_pod())),
+        }
+    }
+
     /// The ports that this supervises.
     fn wanted(&self) -> Vec<Remote> {
         self.reporter.ends().iter().map(|end| end.remote.clone()).collect()
@@ -180,7 +190,8 @@ impl Supervisor {
     fn split(self, memory: Memory, pod: &Endpoint) -> Ended {
         let off = self.reporter.split(|end| !self.chooser.has(pod, &end.remote));
         let other = Self { reporter: off, ..self.clone() };
-        let theirs = Memory { way: None, ..memory.clone() };
+        let Memory { last, troubled, unready, .. } = memory.clone();
+        let theirs = Memory { last, troubled, unready, ..Memory::default() };
         Ended::Split(Box::new([(self, memory), (other, theirs)]))
     }
 

@@ -73,10 +73,13 @@ pub fn why_none(
     let mut without: Vec<&Endpoint> = pods.iter().filter(usable).collect();
     without.sort_by_key(|pod| rank(pod));
     if let Some(lack) = without.first().and_then(|pod| lack(pod)) {
-        return match without.len() {
-            1 => format!("1 pod is ready, but without the port: {lack}"),
-            many => format!("{many} pods are ready, but without the port: {lack}"),
+        let are = match (without.len(), without.iter().all(|pod| pod.ready)) {
+            (1, true) => "1 pod is ready".to_owned(),
+            (1, false) => "1 pod runs".to_owned(),
+            (many, true) => format!("{many} pods are ready"),
+            (many, false) => format!("{many} pods run"),
         };
+        return format!("{are}, but without the port: {lack}");
     }
     match pods {
         [] => "no pod matches".to_owned(),
@@ -257,6 +260,10 @@ mod tests {
         assert_eq!(
             required(&[pod("a"), pod("b")]),
             "2 pods are ready, but without the port: pod a has no port"
+        );
+        assert_eq!(
+            why_none(std::slice::from_ref(&unready), Readiness::Ignored, lack),
+            "1 pod runs, but without the port: pod b has no port"
         );
         assert_eq!(required(&[unready]), "pod b is not ready");
     }
