@@ -82,6 +82,8 @@ struct Start {
     address: Option<String>,
     #[serde(default)]
     label: Option<String>,
+    #[serde(default)]
+    allow_unready: Option<bool>,
 }
 
 /// `portforward:stop`.
@@ -168,7 +170,8 @@ fn wanted(start: Start) -> Result<Wanted, Error> {
         grammar::object_name("namespace", &namespace, &namespace).map_err(bad_params)?;
         target.namespace = Some(namespace);
     }
-    let mut options = Options::default();
+    let allow_unready = start.allow_unready.unwrap_or_default();
+    let mut options = Options { allow_unready, ..Options::default() };
     if let Some(address) = &start.address {
         options.addresses = resolve::addresses(std::slice::from_ref(address)).map_err(bad_params)?;
     }

@@ -36,14 +36,14 @@ async fn options() -> Test {
     let (_serve, mut client) = world.served().await?;
     let params = json!({
         "resource_type": "svc", "name": "api", "namespace": "prod", "remote_port": 80, "address": "127.0.0.1",
-        "label": "mine", "context": "sandbox",
+        "label": "mine", "context": "sandbox", "allow_unready": true,
     });
     client.call("portforward:start", params).await?;
     let all = client.call("portforward:list", json!({})).await?;
     let of = |field: &str| all[0][field].clone();
     assert_eq!(
-        (of("namespace"), of("address"), of("label")),
-        (json!("prod"), json!("127.0.0.1"), json!("mine"))
+        (of("namespace"), of("address"), of("label"), of("allowUnready")),
+        (json!("prod"), json!("127.0.0.1"), json!("mine"), json!(true))
     );
     assert_eq!(world.told("stop mine").await?.lines().count(), 1);
     Ok(())

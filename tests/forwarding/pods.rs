@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use http::StatusCode;
+use sandbox::faults::Denial;
 use sandbox::forward::Forward;
 use sandbox::load::{Load, Tally};
 use sandbox::{Options, Sandbox};
@@ -207,5 +209,20 @@ async fn a_pod_that_never_starts() -> Test {
         assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
         assert_eq!(ended.stderr.matches(reason).count(), 2, "{}", ended.stderr);
     }
+    Ok(())
+}
+
+/// The start waits for pods as long as it says, also for one that went before it was reached.
+#[tokio::test]
+async fn a_pod_that_goes_before_it_is_reached() -> Test {
+    let sandbox = cluster().await?;
+    let full = Denial::new(StatusCode::TOO_MANY_REQUESTS).path("/portforward").retry_after(60);
+    sandbox.faults().deny(full);
+    let mut forward = fwd(&sandbox, "svc/api :80 --pod-running-timeout 3s")?;
+    forward.stderr("attempt 1 of 3 in ").await?;
+    sandbox.scale("deploy", "default", "api", 0)?;
+    let ended = forward.wait().await?;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert!(ended.stderr.contains("error: svc/api: no pod was ready within 3s"), "{}", ended.stderr);
     Ok(())
 }
