@@ -124,13 +124,16 @@ async fn locate(place: &Place, word: &str, common: &Common) -> Result<(PathBuf, 
         }
         Err(unknown) => unknown,
     };
-    // One that is gone is known by what it said.
+    // One that is gone, or does not answer, is known by what it said.
     let said = |path: &PathBuf| {
         let id: Option<ForwardId> = word.parse().ok();
         id.is_some_and(|id| fs::read_to_string(path).is_ok_and(|text| text.contains(&id.to_string())))
     };
     match all.into_iter().find(|(_, path)| said(path)) {
-        Some((_, path)) => Ok((path, None)),
+        Some((pid, path)) => {
+            let socket = place.sockets().0.into_iter().find(|socket| socket.pid == pid);
+            Ok((path, socket))
+        }
         None => Err(none(word, &unknown)),
     }
 }

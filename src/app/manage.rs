@@ -1,9 +1,6 @@
 //! `list` and `stop`: they ask the processes that forward, and are done.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-};
+use std::io::{self, Write as _};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -90,10 +87,12 @@ fn stopped(count: usize, common: &Common) -> Result<(), Fatal> {
 }
 
 async fn stop_some(place: &Place, words: &[String], common: &Common) -> Result<u8, Fatal> {
-    let (sockets, forwards): (Vec<_>, Vec<_>) = find(place, common).await.found.into_iter().unzip();
+    let Told { found, complete } = find(place, common).await;
+    let (sockets, forwards): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     let mut chosen: Vec<ForwardId> = Vec::new();
     for word in words {
-        chosen.extend(pick(word, &forwards)?.iter().map(|forward| forward.id));
+        let picked = pick(word, &forwards).map_err(|fatal| unless_elsewhere(fatal, complete, common))?;
+        chosen.extend(picked.iter().map(|forward| forward.id));
     }
     let found: Vec<Found> =
         sockets.into_iter().zip(forwards).filter(|(_, forward)| chosen.contains(&forward.id)).collect();
@@ -103,6 +102,17 @@ async fn stop_some(place: &Place, words: &[String], common: &Common) -> Result<u
         print(&gone.iter().map(line).collect::<String>())?;
     }
     outcome(problems, common)
+}
+
+/// What was not looked at may have what was not found.
+fn unless_elsewhere(fatal: Fatal, complete: bool, common: &Common) -> Fatal {
+    let filter = filter(common);
+    let why = match (filter.is_empty(), complete) {
+        (true, true) => return fatal,
+        (false, _) => format!("only forwards{filter} were looked at"),
+        (true, false) => "not every process has answered".to_owned(),
+    };
+    fatal.because(why).help("'kubectl fwd list' shows every forward")
 }
 
 /// Stops these, of all processes at once. Returns those that are stopped, and what went wrong with others.
@@ -158,14 +168,12 @@ pub(super) async fn find(place: &Place, common: &Common) -> Told {
 
 /// What the flags leave, in words behind a sentence; empty where that is everything.
 pub(super) fn filter(common: &Common) -> String {
-    let mut words = String::new();
-    if let Some(namespace) = &common.flags.namespace {
-        let _ = write!(words, " in namespace {namespace}");
+    match (&common.flags.namespace, &common.flags.context) {
+        (None, None) => String::new(),
+        (Some(namespace), None) => format!(" in namespace {namespace}"),
+        (None, Some(context)) => format!(" in context {context}"),
+        (Some(namespace), Some(context)) => format!(" in namespace {namespace} of context {context}"),
     }
-    if let Some(context) = &common.flags.context {
-        let _ = write!(words, " in context {context}");
-    }
-    words
 }
 
 fn warn(problems: &[Fatal], common: &Common) {

@@ -31,6 +31,9 @@ use crate::{
 /// How long a person may think about it. Nobody is there, then, and nothing is started.
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);
 
+/// What is told of what it would do: as much as a person reads. The rest is counted.
+const TOLD: usize = 20;
+
 /// A set that is to be started.
 pub(super) struct Asked<'a> {
     pub set: &'a Set,
@@ -72,7 +75,11 @@ pub(super) fn check(
     let name = &asked.document.name;
     let because = |what: String| {
         let fatal = Fatal::new("fwd::set::untrusted", what);
-        all.iter().fold(fatal, |fatal, one| fatal.because(format!("it would {one}")))
+        let told = all.iter().take(TOLD).fold(fatal, |fatal, one| fatal.because(format!("it would {one}")));
+        match all.len().saturating_sub(TOLD) {
+            0 => told,
+            more => told.because(format!("and {more} more of these")),
+        }
     };
     if !up.trust {
         if !common.can_ask {

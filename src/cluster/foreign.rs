@@ -17,6 +17,9 @@ use super::{
 };
 use crate::error::Fatal;
 
+/// Characters that are quoted of a file.
+const QUOTED: usize = 200;
+
 /// What using the kubeconfig `path` in these contexts would do, in words that follow "it would". Nothing for one of the
 /// user's own. Only files are read.
 pub fn consequences(
@@ -54,7 +57,7 @@ fn real(path: &Path) -> PathBuf {
 fn of_choice(choice: &Choice, own: Option<&Files>) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(exec) = &choice.user.exec {
-        let command = exec.command.as_deref().unwrap_or_default();
+        let command: String = exec.command.iter().flat_map(|text| text.chars()).take(QUOTED).collect();
         let arguments = match exec.args.as_ref().map_or(0, Vec::len) {
             1 => "1 argument".to_owned(),
             count => format!("{count} arguments"),
@@ -62,7 +65,8 @@ fn of_choice(choice: &Choice, own: Option<&Files>) -> Vec<String> {
         all.push(format!("run the program '{command}' with {arguments}, as a credential plugin"));
     }
     if let Some(provider) = &choice.user.auth_provider {
-        all.push(format!("log in by the auth-provider '{}'", provider.name));
+        let name: String = provider.name.chars().take(QUOTED).collect();
+        all.push(format!("log in by the auth-provider '{name}'"));
     }
     let known = own.is_some_and(|own| {
         let clusters = own.config.clusters.iter().filter_map(|entry| entries::cluster(entry).ok());

@@ -30,6 +30,9 @@ impl Lock {
         let path = directory.join(NAME);
         let unwritable = |error: io::Error| unwritable(&path, &error);
         system::make(directory).map_err(unwritable)?;
+        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Err(not_ours(&path));
+        }
         let file = open(&path).map_err(unwritable)?;
         let (begin, mut say) = (Instant::now(), Some(say));
         loop {
@@ -57,16 +60,14 @@ fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     system::not_through_links(&mut options);
-    let opened = options.open(path);
-    // The system's own words for a link that is not followed speak of loops.
-    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
-        return Err(io::Error::other("it is a link, and what that leads to is not ours to lock"));
-    }
-    let file = opened?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    Ok(file)
+    options.open(path)
+}
+
+fn not_ours(path: &Path) -> Fatal {
+    let what = format!("nothing is written: {} is no file of ours to lock", path.display());
+    Fatal::new("fwd::set::unwritable", what)
+        .because("it is a link, or something else that is no regular file")
+        .help("see who made it (ls -l), then remove it")
 }
 
 fn held(path: &Path, most: Duration) -> Fatal {
@@ -170,7 +171,7 @@ mod tests {
             }
             std::os::unix::fs::symlink(&elsewhere, directory.join(NAME)).unwrap();
             let refused = take(&directory, Patience::of(WITHIN)).unwrap_err();
-            assert!(refused.causes().any(|why| why.contains("it is a link")), "{refused:?}");
+            assert!(refused.causes().any(|why| why.contains("it is a link, or")), "{refused:?}");
             assert_eq!(fs::read_to_string(&elsewhere).ok().as_deref(), there.then_some("mine"));
             fs::remove_file(directory.join(NAME)).unwrap();
         }
