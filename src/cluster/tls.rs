@@ -36,8 +36,8 @@ use self::{
     identity::Source,
     verifier::{Anyone, Verifier},
 };
-use super::{credentials::UseCertificate, transport::Transport};
-use crate::error::{Fatal, plain};
+use super::{access::reason, credentials::UseCertificate, transport::Transport};
+use crate::error::Fatal;
 
 /// The cryptography of all of TLS.
 pub(super) fn provider() -> Arc<CryptoProvider> {
@@ -77,7 +77,7 @@ fn verifier(config: &Config, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn S
     }
     if let Some(path) = &config.root_cert_file {
         let pem =
-            std::fs::read(path).map_err(|error| no_authority(&path.display().to_string(), plain(&error)))?;
+            std::fs::read(path).map_err(|error| no_authority(&path.display().to_string(), reason(&error)))?;
         let anchors = Anchors::new(authorities(&pem));
         return Ok(Arc::new(Verifier::reloading(path.clone(), anchors, algorithms)));
     }
@@ -122,7 +122,7 @@ fn source(field: &str, data: Option<&str>, path: Option<&str>) -> Result<Option<
     let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(None) };
     let pem = std::fs::read(path).map_err(|error| {
         Fatal::new("fwd::auth::unusable", format!("cannot read the user's {field} {path}"))
-            .because(plain(&error))
+            .because(reason(&error))
             .help("logging in to the cluster again usually writes it anew")
     })?;
     Ok(Some(Source { field: format!("{field} {path}"), pem }))
@@ -160,7 +160,7 @@ pub(super) fn certificate_authority(cluster: &Cluster) -> Result<Option<Vec<Vec<
             (place, decoded(data).ok_or_else(|| no_authority(place, "it is not base64"))?)
         }
         (None, Some(path)) => {
-            (path, std::fs::read(Path::new(path)).map_err(|error| no_authority(path, plain(&error)))?)
+            (path, std::fs::read(Path::new(path)).map_err(|error| no_authority(path, reason(&error)))?)
         }
         (None, None) => return Ok(None),
     };

@@ -44,7 +44,7 @@ impl Anchors {
         self.0.get(subject).map_or(&[], Vec::as_slice)
     }
 
-    fn holds(&self, certificate: &Certificate<'_>) -> bool {
+    pub(super) fn holds(&self, certificate: &Certificate<'_>) -> bool {
         self.named(certificate.subject()).iter().any(|der| der.as_ref() == certificate.der())
     }
 }

@@ -167,3 +167,36 @@ impl ServerCertVerifier for Anyone {
         self.0.supported_schemes().into_iter().chain(old).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::tls::{
+        fake::{Made, authority, selfsigned},
+        provider,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn the_authorities_of_a_pod_are_read_again() {
+        let path = std::env::temp_dir().join(format!("kubectl-fwd-authorities-{}", std::process::id()));
+        let (old, new) = (selfsigned("old", authority), selfsigned("new", authority));
+        let anchors = Anchors::new([old.der.clone()]);
+        let verifier =
+            Verifier::reloading(path.clone(), anchors, provider().signature_verification_algorithms);
+        let believes =
+            |made: &Made| verifier.anchors().holds(&Certificate::read(&made.der).expect("it was made here"));
+        std::fs::write(&path, new.pem()).unwrap();
+        assert!(believes(&old) && !believes(&new), "not yet");
+        tokio::time::advance(RELOAD).await;
+        assert!(believes(&new) && !believes(&old));
+        // What is just being written, or gone, changes nothing.
+        for text in ["", "-----BEGIN CERTIFICATE-----\n"] {
+            std::fs::write(&path, text).unwrap();
+            tokio::time::advance(RELOAD).await;
+            assert!(believes(&new), "{text}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        tokio::time::advance(RELOAD).await;
+        assert!(believes(&new), "gone");
+    }
+}
