@@ -108,17 +108,22 @@ impl Source {
         }
     }
 
-    /// Asks once.
+    /// Asks for the first time.
     pub(super) async fn fetch(&self) -> Result<Fetched, Fatal> {
+        match (self, self.ask().await) {
+            (Self::File { otherwise: Some(header), .. }, Err(_)) => {
+                Ok(Held::of(Some(header.clone()), Some(Timestamp::now() + FILE_PERIOD)).into())
+            }
+            (_, asked) => asked,
+        }
+    }
+
+    async fn ask(&self) -> Result<Fetched, Fatal> {
         match self {
             Self::Fixed(header) => Ok(Held::of(Some(header.clone()), None).into()),
-            Self::File { path, otherwise } => match read(path).await {
-                Ok(header) => Ok(Held::of(Some(header), Some(Timestamp::now() + FILE_PERIOD)).into()),
-                Err(_) if otherwise.is_some() => {
-                    Ok(Held::of(otherwise.clone(), Some(Timestamp::now() + FILE_PERIOD)).into())
-                }
-                Err(error) => Err(error),
-            },
+            Self::File { path, .. } => {
+                Ok(Held::of(Some(read(path).await?), Some(Timestamp::now() + FILE_PERIOD)).into())
+            }
             Self::Plugin(plugin) => Fetched::of(plugin.run().await?),
             Self::Oidc(oidc) => Fetched::of(oidc.fetch().await?),
         }
@@ -130,7 +135,9 @@ impl Source {
             Self::Plugin(plugin) => plugin.slow(waited),
             Self::Fixed(_) | Self::File { .. } | Self::Oidc(_) => {
                 let why = format!("still {}, for more than {} s", self.awaited(), waited.as_secs());
-                Fatal::new("fwd::auth::unusable", "the credentials have ended").because(why)
+                Fatal::new("fwd::auth::unusable", "the credentials have ended")
+                    .because(why)
+                    .help("they are used as soon as they come")
             }
         }
     }
@@ -248,7 +255,7 @@ impl Credentials {
 
     async fn run(&self) -> Result<(), Fatal> {
         tracing::debug!("{}, again", self.source.awaited());
-        let fetched = self.awaited.during(|| self.source.awaited(), self.source.fetch()).await;
+        let fetched = self.awaited.during(|| self.source.awaited(), self.source.ask()).await;
         let old = self.state().held.clone();
         let fetched = match fetched {
             // As client-go: what removes a token file once the process has read it means the process to go on.
@@ -387,9 +394,16 @@ mod tests {
         refused();
         let ticket = credentials.current().await.ok().unwrap();
         assert_eq!(token(&credentials.after_refusal(&ticket).await.ok().unwrap().unwrap()), "Bearer t2");
-        // One that is removed is remembered.
+        // One that is removed is remembered, and goes before a token that the kubeconfig has as well.
         std::fs::remove_file(&path).unwrap();
-        credentials.state().held.expires = Some(Timestamp::now());
+        drop(credentials);
+        let held = Held { expires: Some(Timestamp::now()), ..Held::of(bearer(b"t2").ok(), None) };
+        let credentials = Credentials::new(
+            source(bearer(b"t3").ok()),
+            held.into(),
+            Box::new(|_, _| Ok(())),
+            Awaited::silently(),
+        );
         assert_eq!(token(&credentials.current().await.ok().unwrap()), "Bearer t2");
         // At the start it has to be there, unless there is a token as well.
         let error = source(None).fetch().await.err().unwrap();

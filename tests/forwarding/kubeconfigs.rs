@@ -277,6 +277,35 @@ async fn the_words_of_a_plugin_are_told_while_forwarding() -> Test {
     Ok(())
 }
 
+/// One that hangs when it is asked again is named, and its credential is used once it comes.
+#[tokio::test]
+async fn a_renewal_that_hangs_is_named_while_forwarding() -> Test {
+    let sandbox = cluster().await?;
+    let files = Files::new(&sandbox, "admin")?;
+    let hanging = sandbox.directory().join("hanging");
+    let answer = |end: &str| {
+        format!("{{\"status\": {{\"token\": \"{}\", \"expirationTimestamp\": \"{end}\"}}}}", files.token())
+    };
+    let (first, later) = (answer("2020-01-01T00:00:00Z"), answer("2999-01-01T00:00:00Z"));
+    let file = hanging.display();
+    let script = format!(
+        "[ -e {file} ] || {{ echo '{first}'; exit; }}; while [ -e {file} ]; do sleep 0.1; done; echo '{later}'"
+    );
+    let path = files.write("tried", &files.with_user(&plugin(&script), ""))?;
+    let mut forward = Forward::start(program(), &path, &["svc/api", ":80"])?;
+    let port = forward.port().await?;
+    ask(port).await?;
+    fs::write(&hanging, "")?;
+    sandbox.faults().reset_all();
+    forward.stderr("still waiting for the credential plugin sh").await?;
+    forward.stderr("credential plugin sh is still running").await?;
+    fs::remove_file(&hanging)?;
+    forward.stderr("connected to pod").await?;
+    ask(port).await?;
+    forward.end("INT").await?;
+    Ok(())
+}
+
 /// What is slow at the start is told by its name.
 #[tokio::test]
 async fn a_plugin_that_takes_long_is_named() -> Test {
@@ -293,6 +322,25 @@ async fn a_plugin_that_takes_long_is_named() -> Test {
     forward.stderr("still waiting for the credential plugin sh").await?;
     fs::write(&go, "")?;
     forward.port().await?;
+    forward.end("INT").await?;
+    Ok(())
+}
+
+/// A kubeconfig may be a pipe, as a shell's `<(command)` is. Where nobody writes to it, that is told and can be ended.
+#[tokio::test]
+async fn a_pipe_that_nobody_writes_to() -> Test {
+    let sandbox = cluster().await?;
+    let pipe = sandbox.directory().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status()?;
+    assert!(made.success());
+    let mut waiting = Forward::start(program(), &pipe, &["svc/api", ":80"])?;
+    waiting.stderr("still reading the kubeconfig").await?;
+    assert_eq!(waiting.end("INT").await?.code, Some(130));
+
+    let mut forward = Forward::start(program(), &pipe, &["svc/api", ":80"])?;
+    let text = fs::read(sandbox.kubeconfig("admin"))?;
+    tokio::task::spawn_blocking(move || fs::write(pipe, text)).await??;
+    ask(forward.port().await?).await?;
     forward.end("INT").await?;
     Ok(())
 }
