@@ -188,7 +188,7 @@ async fn entries_that_cannot_be_used() {
             "bad-key",
             cluster_of(&sandbox),
             json!({ "client-certificate-data": base64("s3cret"), "client-key-data": base64("s3cret") }),
-            ["credentials cannot be used", "certificate"],
+            ["cannot use the client certificate", "it holds no PEM block"],
         ),
     ] {
         let path = kubeconfig(&sandbox, name, &cluster, &user);
