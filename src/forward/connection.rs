@@ -445,7 +445,7 @@ impl Connection {
         self.context.reporter.tell(Happening::ConnectionFailed { pod, pod_port, why });
     }
 
-    /// Whether the client is gone, or has said that it sends no more and is owed nothing. Whoever half-closes and waits for
+    /// Whether the client is gone, or has said that it sends no more and is owed nothing. One that has half-closed and waits for
     /// an answer looks the same as one that is gone, but for this: it has no answer yet, or still receives one. Those that
     /// had answers and then no more before they closed were done, whatever their last words were.
     async fn client_has_ended(&mut self) -> bool {

@@ -168,7 +168,7 @@ impl Supervisor {
     }
 }
 
-/// Dials a pod; at the start, for no longer than is left.
+/// Dials a pod; at the start for no longer than is left, and with a word once it takes long.
 async fn dial(
     site: &Site,
     pod: &PodId,
@@ -178,7 +178,9 @@ async fn dial(
     let Some(left) = left else { return site.reach(pod, probe).await };
     let limit = left.max(FIRST_DIAL);
     let late = |_| Err(DialError::late(limit));
-    timeout(limit, site.reach(pod, probe)).await.unwrap_or_else(late)
+    let asked = format!("a tunnel to pod {}", pod.name);
+    let dialled = site.awaited.during(|| site.cluster.awaiting(&asked), site.reach(pod, probe));
+    timeout(limit, dialled).await.unwrap_or_else(late)
 }
 
 /// Waits until `pod` is not the chosen one any more.

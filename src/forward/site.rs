@@ -43,6 +43,8 @@ pub(super) struct Site {
     pub cluster: Arc<Cluster>,
     /// The kubeconfig it was found in, where one was named.
     pub kubeconfig: Option<String>,
+    /// Tells of long waits.
+    pub awaited: Awaited,
     dialer: Dialer,
     tracker: TaskTracker,
     watches: Mutex<HashMap<(String, PodQuery), Weak<Watched>>>,
@@ -91,7 +93,7 @@ impl Sites {
             cluster.dial_ahead();
             let dialer = Dialer::new(Arc::clone(&cluster), tracker.clone(), credit);
             let (watches, tunnels) = (Mutex::default(), Shelf::default());
-            Ok(Site { cluster, kubeconfig, dialer, tracker, watches, tunnels })
+            Ok(Site { cluster, kubeconfig, awaited, dialer, tracker, watches, tunnels })
         };
         let connect = connect.boxed();
         self.known.get(key, |_| true, || connect).await

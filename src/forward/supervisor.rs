@@ -430,8 +430,8 @@ impl Supervisor {
     }
 }
 
-/// Waits until the set has changed. One that is no longer followed never does: whoever waits must not be told so again
-/// and again.
+/// Waits until the set has changed. One that is no longer followed never does: its error comes at once each time, and a
+/// loop that took it for a change would spin.
 pub(super) async fn changed(pods: &mut watch::Receiver<Snapshot>) {
     if pods.changed().await.is_err() {
         std::future::pending().await

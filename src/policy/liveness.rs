@@ -7,8 +7,8 @@
 
 //!
 //! A process that was stopped, or whose machine was, knows nothing of what came meanwhile: its clocks are the first to tell
-//! it that it runs again, the sockets are read a little later. So whoever slept asks once more, and has a round's time to
-//! hear.
+//! it that it runs again, the sockets are read a little later. So after a sleep each peer is asked once more, and has a
+//! round's time to answer.
 
 use std::time::Duration;
 

@@ -91,7 +91,7 @@ fn late_data_is_dropped_without_allocation() {
     assert!(late.is_empty());
 }
 
-/// The end of what the peer writes is told once: whoever listens may be slow, and keeps all that is told meanwhile.
+/// The end of what the peer writes is told once: a listener may be slow, and what it is told meanwhile is kept.
 #[test]
 fn a_second_end_is_not_told() {
     let (mut session, pair, _, data) = opened();

@@ -185,3 +185,29 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::{cluster::connect::Io, spdy::frame::MAX_DATA, tunnel::stream::Chunk};
+
+    #[tokio::test]
+    async fn a_server_that_takes_nothing_does_not_keep_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let _far = listener.accept().await.unwrap();
+        let tracker = TaskTracker::new();
+        let stream = stream(Upgraded { io: Io::Tcp(near), early: Bytes::new() }, 80, &tracker);
+        while let Ok(permit) = timeout(Duration::from_millis(200), stream.outgoing.permit()).await {
+            let mut chunk = Chunk::new(permit);
+            chunk.buffer().put_bytes(7, MAX_DATA);
+            stream.outgoing.send(chunk);
+        }
+        drop(stream);
+        tracker.close();
+        timeout(CLOSE_WITHIN * 10, tracker.wait()).await.expect("it ends");
+    }
+}

@@ -53,7 +53,7 @@ const MAX_RETIRED: usize = 24;
 const DIAL_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a pool whose sessions are all gone waits for one that is being dialled. A dial that goes well takes a few
-/// round trips; with one that hangs, whoever made the pool is quicker to begin anew.
+/// round trips; with one that hangs, it is quicker to begin anew.
 const LAST_DIAL: Duration = Duration::from_secs(2);
 
 /// How often idle sessions are looked at, and how many looks in a row one may be idle: an extra session is closed after

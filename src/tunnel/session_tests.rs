@@ -169,7 +169,7 @@ async fn slept() -> (Session, DuplexStream) {
 
 /// Stopped and continued, or on a machine that was: whether the peer lives is judged by what comes from then on.
 #[tokio::test(start_paused = true)]
-async fn whoever_slept_asks_before_the_peer_is_dead() {
+async fn after_a_sleep_a_peer_is_asked_before_it_is_dead() {
     let (session, mut far) = slept().await;
     assert!(!session.is_closed());
     let asked = so_far(&mut far).await;

@@ -18,6 +18,7 @@ async fn a_first_upgrade_is_never_answered() -> Test {
     let ended = forward.wait().await?;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
     assert!(ended.stderr.contains("error: cannot forward to pod solo\n"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(" to answer (a tunnel to pod solo)\n"), "{}", ended.stderr);
     assert!(ended.stderr.contains("no answer within 5 s"), "{}", ended.stderr);
     Ok(())
 }
