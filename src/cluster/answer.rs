@@ -29,7 +29,7 @@ use super::transport::{Late, is_watch};
 const WHOLE: Duration = Duration::from_secs(120);
 
 /// How long an answer that has begun may pause. A server sends what it has; more than this is a connection that is dead.
-const PAUSE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(15);
 
 /// How long the text of a refusal is waited for: its code is known, and says the most.
 const REFUSAL_TIME: Duration = Duration::from_secs(5);

@@ -198,32 +198,34 @@ where
     /// Takes one event of a watch, or its end.
     fn event(&mut self, event: Option<kube::Result<WatchEvent<K>>>) -> Option<Change<K>> {
         let State::Watching { version, since, heard, .. } = &mut self.state else { return None };
+        // One that tells a little and breaks, again and again, is met with growing pauses.
+        let lasts = since.elapsed() >= SHORT_WATCH;
         if matches!(event, Some(Ok(_))) {
             *heard = true;
-            self.failures = 0;
             self.known = Some(Instant::now());
+            if lasts {
+                self.failures = 0;
+                self.pauses.reset();
+            }
         }
         match event {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
                 *version = listing::version(object.resource_version());
-                self.pauses.reset();
                 Some(Change::Apply(object))
             }
             Some(Ok(WatchEvent::Deleted(object))) => {
                 *version = listing::version(object.resource_version());
-                self.pauses.reset();
                 Some(Change::Delete(object))
             }
             Some(Ok(WatchEvent::Bookmark(bookmark))) => {
                 *version = listing::version(Some(bookmark.metadata.resource_version));
-                self.pauses.reset();
                 None
             }
             Some(Ok(WatchEvent::Error(status))) => self.failed(Verb::Watch, &kube::Error::Api(status)),
             Some(Err(error)) => self.failed(Verb::Watch, &error),
             None => {
                 let (version, heard) = (std::mem::take(version), *heard);
-                if since.elapsed() < SHORT_WATCH {
+                if !lasts {
                     self.resume = Some(Instant::now() + self.pauses.next());
                     self.failures = self.failures.saturating_add(1);
                 } else {
@@ -258,6 +260,7 @@ where
         let after = Duration::from_secs(after.into()).min(LONGEST_RETRY_AFTER);
         self.resume = Some(Instant::now() + self.pauses.next().max(after));
         let why = super::access::reason(error);
+        tracing::debug!(?verb, why, "a collection cannot be read");
         // The server has forgotten the version: nothing is wrong, the list is read again.
         if code == 410 {
             return None;
