@@ -18,6 +18,7 @@ use tower_http::decompression::DecompressionLayer;
 use super::{
     answer::Bounded,
     authentication::{self, Means},
+    authorize::Authorize,
     awaited::Awaited,
     choice::{self, Choice},
     connect::Dialer,
@@ -31,7 +32,7 @@ use super::{
     proxy::{self, Wishes},
     retry::Retry,
     tls::{self, certificate_authority, certificate_user, set_identity},
-    transport::{Authorize, Deadline, OneShot, Pooled, Transport},
+    transport::{Deadline, OneShot, Pooled, Transport},
 };
 use crate::error::Fatal;
 

@@ -24,6 +24,7 @@
 pub mod access;
 mod answer;
 mod authentication;
+mod authorize;
 pub mod awaited;
 mod choice;
 pub mod client;

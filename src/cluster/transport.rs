@@ -1,8 +1,8 @@
 //! From a request to an answer: the bottom of both clients' stacks.
 //!
 //! [`OneShot`] is the data plane's: every request gets a connection of its own, which becomes the tunnel; the first may be
-//! dialled ahead. [`Pooled`] is the API's: hyper's pool over the same dialler. [`Authorize`] and [`Deadline`] go around them.
-//! What else goes around the API's is in `answer` and `retry`.
+//! dialled ahead. [`Pooled`] is the API's: hyper's pool over the same dialler, with [`Deadline`] around it.
+//! What else goes around them is in `authorize`, `answer` and `retry`.
 
 use std::{
     sync::{
@@ -25,10 +25,7 @@ use rustls::ClientConfig;
 use tokio::{sync::Notify, task::JoinHandle};
 use tower::{BoxError, Service};
 
-use super::{
-    connect::{DialError, Dialer, Io},
-    credentials::Credentials,
-};
+use super::connect::{DialError, Dialer, Io};
 
 /// Idle API connections are closed after this: most servers and proxies close theirs soon after.
 const IDLE: Duration = Duration::from_secs(60);
@@ -307,58 +304,6 @@ fn address(request: &mut Request<Body>) -> Result<(), BoxError> {
     let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     *request.uri_mut() = path.parse()?;
     Ok(())
-}
-
-/// Puts a plugin's credential on every request, and once more where the server refuses it.
-#[derive(Clone)]
-pub(super) struct Authorize<S> {
-    pub credentials: Option<Arc<Credentials>>,
-    pub inner: S,
-}
-
-impl<S, B> Service<Request<Body>> for Authorize<S>
-where
-    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    B: Send + 'static,
-{
-    type Response = Response<B>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        let Some(credentials) = self.credentials.clone() else {
-            let answer = inner.call(request);
-            return Box::pin(async move { answer.await.map_err(Into::into) });
-        };
-        Box::pin(async move {
-            let ticket = credentials.current().await?;
-            let again = copy(&request);
-            if let Some(header) = ticket.header.clone() {
-                request.headers_mut().insert(header::AUTHORIZATION, header);
-            }
-            let answer = inner.call(request).await.map_err(Into::into)?;
-            if answer.status() != StatusCode::UNAUTHORIZED {
-                return Ok(answer);
-            }
-            match (again, credentials.after_refusal(&ticket).await?) {
-                (Some(mut request), Some(ticket)) => {
-                    if let Some(header) = ticket.header {
-                        request.headers_mut().insert(header::AUTHORIZATION, header);
-                    }
-                    inner.call(request).await.map_err(Into::into)
-                }
-                _ => Ok(answer),
-            }
-        })
-    }
 }
 
 /// The same request once more; `None` where its body is a stream.
