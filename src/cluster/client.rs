@@ -116,7 +116,7 @@ impl Found {
             },
         );
         let place = format!("{:?} {} {}", choice.context, choice.namespace, choice.server.uri);
-        let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+        let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
         for part in [place.as_bytes(), means.as_bytes()] {
             digest.update(&part.len().to_le_bytes());
             digest.update(part);

@@ -101,7 +101,7 @@ impl Fake {
 
 /// What is never asked to dial.
 pub(super) fn nowhere() -> Arc<Transport> {
-    let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     let tls = tls.with_safe_default_protocol_versions().unwrap();
     let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
     Transport::new(Dialer::new(&"https://fake".parse().unwrap(), None, None, tls).unwrap())

@@ -272,7 +272,7 @@ mod tests {
     fn oidc(issuer: &str, more: &[(&str, &str)]) -> Oidc {
         let words = [("idp-issuer-url", issuer), ("client-id", "c d"), ("client-secret", "s3cret&")];
         let words = words.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         Oidc::new(words.collect(), &Environment::default()).unwrap()
     }
 

@@ -25,7 +25,7 @@ use kube::{
 use rustls::{
     CertificateError, ClientConfig, OtherError,
     client::danger::ServerCertVerifier,
-    crypto::{CryptoProvider, ring},
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::CertificateDer,
     sign::{CertifiedKey, SingleCertAndKey},
 };
@@ -41,7 +41,7 @@ use crate::error::Fatal;
 
 /// The cryptography of all of TLS.
 pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 /// The TLS configuration of a cluster, the same for both clients.

@@ -415,7 +415,7 @@ mod tests {
     async fn after_dialling_ahead(deeds: &[Deed]) -> (Option<u16>, usize) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
@@ -469,11 +469,12 @@ mod tests {
     async fn an_upgrade_that_is_not_answered_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
+        let tls =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth();
         let transport = Transport::new(Dialer::new(&server, None, None, tls).unwrap());
         let ahead = transport.dialer.dial().await.unwrap();
         transport.set_ahead(Some(tokio::spawn(async { Ok(ahead) })));

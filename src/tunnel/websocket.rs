@@ -230,7 +230,7 @@ pub fn mask(bytes: &mut [u8], key: [u8; 4], offset: usize) {
 
 /// What the server must answer in `Sec-WebSocket-Accept` for our `key`.
 pub fn accept_for(key: &str) -> String {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY);
     context.update(key.as_bytes());
     context.update(ACCEPT_GUID.as_bytes());
     STANDARD.encode(context.finish())

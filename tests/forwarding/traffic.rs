@@ -1,7 +1,7 @@
 //! Bytes, over each of the three protocols: that all of them arrive, and that each connection ends as the other end's
 //! did.
 
-use ring::digest;
+use aws_lc_rs::digest;
 use sandbox::Sandbox;
 use sandbox::node::Support;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

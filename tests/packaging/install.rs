@@ -48,7 +48,7 @@ fn install(root: &Path, plugin: &Plugin, archive: &Path) -> Result<PathBuf, Fail
     let (os, arch) = platform();
     let platform = plugin.spec.platforms.iter().find(|platform| platform.is_for(os, arch));
     let platform = platform.ok_or_else(|| format!("nothing for {os}/{arch}"))?;
-    let sum = ring::digest::digest(&ring::digest::SHA256, &fs::read(archive)?);
+    let sum = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &fs::read(archive)?);
     let sum = sum.as_ref().iter().fold(String::new(), |sum, byte| sum + &format!("{byte:02x}"));
     if sum != platform.sha256 {
         return Err(format!("checksum does not match, want: {}, got {sum}", platform.sha256).into());

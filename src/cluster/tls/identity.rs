@@ -95,7 +95,7 @@ fn signer(source: &Source, provider: &CryptoProvider) -> Result<Arc<dyn SigningK
     ];
     kinds.into_iter().find_map(|key| provider.key_provider.load_private_key(key).ok()).ok_or_else(|| {
         unusable("it is damaged, or of a kind that is not supported".to_owned()).help(
-            "RSA of 2048 to 4096 bits, P-256, P-384 and Ed25519 are; `openssl pkey -in KEY -noout -text` shows it",
+            "RSA of 2048 to 8192 bits, P-256, P-384, P-521 and Ed25519 are; `openssl pkey -in KEY -noout -text` shows it",
         )
     })
 }

@@ -46,8 +46,16 @@ fn pairs_as_go_takes_them() {
 
 #[test]
 fn keys_of_every_kind() {
-    let mut keys = Vec::new();
-    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
+    // `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_pubexp:3`: rcgen makes none with this exponent.
+    let exponent_3 = KeyPair::from_pem(EXPONENT_3).unwrap();
+    let mut keys = vec![exponent_3];
+    for algorithm in [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        &rcgen::PKCS_ECDSA_P521_SHA512,
+        &rcgen::PKCS_ED25519,
+        &rcgen::PKCS_RSA_SHA256,
+    ] {
         keys.push(KeyPair::generate_for(algorithm).unwrap());
     }
     for key in keys {
@@ -122,3 +130,33 @@ fn a_bundle_of_authorities() {
         }
     }
 }
+
+/// Made for this test, and used for nothing else.
+const EXPONENT_3: &str = "-----BEGIN PRIVATE KEY-----\n\
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC0KPZwTwI2cjpm\n\
+wthwSwnsqz2dyP+GgOEderWDh6jwVUprDKiU5gRuegSK+GA1Z2u61xNCMwZgtbtQ\n\
+607io6XUUAKBoDgbuX0Ndf8QQhxCvDPz7lUHHVT8XegnIpqBx8Yty8IFNDObkLRx\n\
+RaIuCVCbp56XrMZzrL5jeH5SWOhjL5CJifHEkVubNkUeUjos6spV6lKg5BUAMrGR\n\
+sleFjlArFwohW9Md3VZvjl+Ry7EzzwIveV8IoTzj+9bF91d8x9Hl4r8r/T9BHXbE\n\
+hIx/twqV/OuS1vDwX/vW7mZmgeW7lGFeIV1fuFwigkDQuM1eMNhVIsQ67+9LvrJJ\n\
+JwrjfIThAgEDAoIBAHgbTvWKAXmhfESB5aAyBp3HfmkwqlmrQL5RzlevxfWOMZyz\n\
+Gw3urZ78AwdQQCOaR9Hkt4F3WZXOfOCc30HCbo2KrFZq0BJ7qLOj/2AsEtcoIqKe\n\
+41oTjf2T8BoXEavahB6H1q4izRJgeEuDwXQGNb0aabpzLvfIfuz6/uGQmuzJQGNu\n\
+8afPlSrZvAV2pCwdLjDPRLqmau10Lag7gD1UFbGmEAAQH9ewuVQSs77uOXXuvl+c\n\
+Pdz+kQrLPhEETCov3DOEmQEuBUeMAUAypWFFyXu0WWgv3/lKrCzsaXIGFYck3Qd4\n\
+gho8xPTr8lMVJDBH0PSB0zoack8qNOYd0jqO6ysCgYEA7uU8pA/xjr0DuINN8UN2\n\
+CXZdeb2HRFwJFAeSGVzspNJY/H33aFxKfyo1yJ9nzX7HO1qrU9wq0qgjyzpaZiOW\n\
+SYbQVr6dDbvGM5nKwkdAPZtCgjYXzZZ8N+LTsDZag3mZiYXD5/aOEeKpLJqEZ6NL\n\
+xHmJyGtp3d/MQBl5auj/0BkCgYEAwQ8m4zjobR3r8pLSUqdI+5ZV8ctjMD/7WQ3G\n\
+/cyjis5E9aNMOv4JwUc8iVP+jYQhqUVjrmD4kKunLnIWfxnpvhHLguubKZoFQUpt\n\
+0iaOHsEr40B3U2PzwbC4GAUeQfdDjE0oskHPItB3KLmUr3J5WmzWPvheZfUzItaA\n\
+5KKmVAkCgYEAn0N9wrVLtH4CewIz9iz5W6Q+USkE2D1bYq+2u5NIbeGQqFP6RZLc\n\
+VMbOhb+aiP8vfOcc4pLHNxrCh3w8RBe5hlngOdRos9KEImaHLC+AKRIsVs66iQ79\n\
+epc3ys7nAlERBlktRU8JYUHGHbxYRReH2FEGhZzxPpUy1WZQ8fCqirsCgYEAgLTE\n\
+l3tFnhPyobc24cTbUmQ5S9zsytVSO16EqTMXsd7Yo8Iy0f6xK4TTBjf/CQLBG4OX\n\
+yZX7Cx0aHva5qhFGfraHrJ0SG7wDgNxJNsRevytyl4BPjO1NK8slZVi+1qTXst4b\n\
+IYE0weBPcHu4dPb7kZ3kKfrpmU4iFzmrQxcZjVsCgYEA641e/JIhIdqbBh9B5PiK\n\
+ToZnWUtZz+7AUb8WC3OEOQzhkvtYOppWdpSAr1lE7SOeKwqZHVvppBStJhsTAfKf\n\
+huZT2SR0Vl+2h/TJ5EvF2h2k613wvYjY5sWYo4KCwg/NaZA+IZXAofWid2Jf8uGX\n\
+hjIlmjj4lPm1SG9YTzVheFA=\n\
+-----END PRIVATE KEY-----\n";

@@ -23,7 +23,7 @@ struct Known {
 
 /// A digest of everything that is agreed to.
 pub fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for part in parts {
         // So that no part can pass for the end of another.
         digest.update(&(part.len() as u64).to_be_bytes());

@@ -14,7 +14,7 @@ use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ring::digest;
+use aws_lc_rs::digest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::container::Life;

@@ -122,9 +122,9 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 }
 
 fn random<const N: usize>() -> [u8; N] {
-    use ring::rand::SecureRandom;
+    use aws_lc_rs::rand::SecureRandom;
     let mut bytes = [0; N];
     // The system's generator does not fail once it has started; a failure would give zeros, and a name that collides.
-    let _ = ring::rand::SystemRandom::new().fill(&mut bytes);
+    let _ = aws_lc_rs::rand::SystemRandom::new().fill(&mut bytes);
     bytes
 }

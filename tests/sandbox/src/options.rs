@@ -41,6 +41,8 @@ pub enum ServerCertificate {
     Authority,
     /// One of the cluster's authority for any use.
     AnyUse,
+    /// As usual, with keys on the curve P-521.
+    P521,
 }
 
 impl Default for Options {

@@ -39,7 +39,7 @@ impl Tls {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "sandbox-ca");
-        let key = KeyPair::generate()?;
+        let key = key_for(shown)?;
         let root = params.self_signed(&key)?;
         let issuer = Issuer::new(params, key);
 
@@ -68,6 +68,13 @@ impl Tls {
     }
 }
 
+fn key_for(shown: ServerCertificate) -> Result<KeyPair, Error> {
+    Ok(match shown {
+        ServerCertificate::P521 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512)?,
+        _ => KeyPair::generate()?,
+    })
+}
+
 fn server_certificate(
     shown: ServerCertificate,
     issuer: &Issuer<'_, KeyPair>,
@@ -75,7 +82,7 @@ fn server_certificate(
     let mut params = CertificateParams::new(["localhost", "kubernetes", "sandbox"].map(String::from))?;
     params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
     params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-    let key = KeyPair::generate()?;
+    let key = key_for(shown)?;
     match shown {
         ServerCertificate::Itself | ServerCertificate::Authority => {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -95,7 +102,7 @@ fn server_config(
     certificate: &Certificate,
     key: &KeyPair,
 ) -> Result<ServerConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(root)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())

@@ -4,10 +4,10 @@
 //! have the shapes that a Go server gives them: one frame when small, two when middling, and an empty final
 //! continuation behind a large one.
 
+use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, Bytes, BytesMut};
-use ring::digest;
 
 /// What RFC 6455 §1.3 has every server append to the key.
 const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -301,7 +301,13 @@ fn names_that_an_authority_may_not_vouch_for() {
 
 #[test]
 fn keys_of_every_kind_that_go_has() {
-    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
+    for algorithm in [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        &rcgen::PKCS_ECDSA_P521_SHA512,
+        &rcgen::PKCS_ED25519,
+        &rcgen::PKCS_RSA_SHA256,
+    ] {
         let key = || KeyPair::generate_for(algorithm).unwrap();
         let root = with_key("root", key(), authority);
         accepted("it signs", &[&root.issue("leaf", api)], &[&root]);

@@ -115,7 +115,7 @@ pub(super) fn revision(pod: &Value) -> &str {
 
 /// A short name for a template: equal templates, equal names.
 pub(super) fn template_hash(template: &Value) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, template.to_string().as_bytes());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, template.to_string().as_bytes());
     meta::encode(&digest.as_ref()[..9])
 }
 
