@@ -51,9 +51,10 @@ pub(super) async fn save(
     // One that is kept current can begin with none.
     if forwards.is_empty() && !save.auto {
         return Err(Fatal::new("fwd::set::nothing", "there is nothing to save")
-            .because(match complete {
-                true => format!("nothing is forwarded{} at the moment", filter(common)),
-                false => format!("no process that answered forwards anything{}", filter(common)),
+            .because(if complete {
+                format!("nothing is forwarded{} at the moment", filter(common))
+            } else {
+                format!("no process that answered forwards anything{}", filter(common))
             })
             .help("start what is to be saved, for example 'kubectl fwd -d svc/api 8080:80'"));
     }

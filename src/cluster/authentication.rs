@@ -179,8 +179,8 @@ mod tests {
         }
     }
 
-    fn provider(name: &str) -> Option<AuthProviderConfig> {
-        Some(AuthProviderConfig { name: name.to_owned(), ..AuthProviderConfig::default() })
+    fn provider(name: &str) -> AuthProviderConfig {
+        AuthProviderConfig { name: name.to_owned(), ..AuthProviderConfig::default() }
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
             password: Some("p".into()),
             client_certificate: Some("/c".into()),
             client_key: Some("/k".into()),
-            auth_provider: provider("oidc"),
+            auth_provider: Some(provider("oidc")),
             exec: Some(ExecConfig::default()),
             ..AuthInfo::default()
         };
@@ -220,8 +220,11 @@ mod tests {
         for (name, help) in
             [("gcp", "gke-gcloud-auth-plugin"), ("azure", "kubelogin"), ("x", "credential plugin")]
         {
-            let user =
-                AuthInfo { auth_provider: provider(name), token: Some("t".into()), ..AuthInfo::default() };
+            let user = AuthInfo {
+                auth_provider: Some(provider(name)),
+                token: Some("t".into()),
+                ..AuthInfo::default()
+            };
             let error = means(&https(), &user).err().unwrap();
             assert_eq!(error.code(), "fwd::auth::provider");
             assert!(error.advice().unwrap().contains(help), "{error:?}");

@@ -29,7 +29,7 @@ use rustls::{
     pki_types::CertificateDer,
     sign::{CertifiedKey, SingleCertAndKey},
 };
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 
 use self::{
     chain::Anchors,
@@ -94,7 +94,7 @@ fn verifier(config: &Config, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn S
 fn own_identity(user: &AuthInfo, provider: &CryptoProvider) -> Result<Option<Arc<CertifiedKey>>, Fatal> {
     let data = user.client_certificate_data.as_deref();
     let certificate = source("client-certificate", data, user.client_certificate.as_deref())?;
-    let data = user.client_key_data.as_ref().map(|key| key.expose_secret());
+    let data = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
     let key = source("client-key", data, user.client_key.as_deref())?;
     match (certificate, key) {
         (Some(certificate), Some(key)) => identity::identity(&certificate, &key, provider).map(Some),

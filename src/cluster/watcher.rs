@@ -225,12 +225,12 @@ where
             Some(Err(error)) => self.failed(Verb::Watch, &error),
             None => {
                 let (version, heard) = (std::mem::take(version), *heard);
-                if !lasts {
-                    self.resume = Some(Instant::now() + self.pauses.next());
-                    self.failures = self.failures.saturating_add(1);
-                } else {
+                if lasts {
                     self.pauses.reset();
                     self.failures = 0;
+                } else {
+                    self.resume = Some(Instant::now() + self.pauses.next());
+                    self.failures = self.failures.saturating_add(1);
                 }
                 // One that told nothing may be deaf.
                 self.state =

@@ -434,7 +434,7 @@ impl Supervisor {
 /// loop that took it for a change would spin.
 pub(super) async fn changed(pods: &mut watch::Receiver<Snapshot>) {
     if pods.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -157,7 +157,7 @@ mod system {
                 let mut expected = Vec::new();
                 let mut seen = Vec::new();
                 for round in 0..20_u8 {
-                    let bytes: Vec<u8> = (0..portion).map(|at| round.wrapping_add(at as u8)).collect();
+                    let bytes: Vec<u8> = (0..portion).map(|at: usize| round.wrapping_add(at as u8)).collect();
                     client.write_all(&bytes).await.unwrap();
                     expected.extend(bytes);
                     while seen.len() < expected.len() {

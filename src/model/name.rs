@@ -33,7 +33,7 @@ pub fn is_label_key(text: &str) -> bool {
 
 /// Whether it can be the value of a label.
 pub fn is_label_value(text: &str) -> bool {
-    text.is_empty() || (text.len() <= LABEL && bounded(text, |byte| byte.is_ascii_alphanumeric(), b"-_."))
+    text.is_empty() || (text.len() <= LABEL && bounded(text, u8::is_ascii_alphanumeric, b"-_."))
 }
 
 /// Whether it can be a resource version or a `continue` token.

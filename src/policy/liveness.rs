@@ -46,7 +46,7 @@ mod tests {
     fn silence_counts_while_the_process_runs() {
         let (late, round) = (DEAD_AFTER + ASLEEP, PING_EVERY);
         assert!(is_dead(DEAD_AFTER, DEAD_AFTER, false));
-        assert!(!is_dead(DEAD_AFTER - Duration::from_millis(1), DEAD_AFTER, false));
+        assert!(!is_dead(DEAD_AFTER.saturating_sub(Duration::from_millis(1)), DEAD_AFTER, false));
         assert!(!is_dead(late, late, true));
         assert!(is_dead(DEAD_IF_STUCK, late, true));
         assert!(!is_dead(late, Duration::ZERO, false));

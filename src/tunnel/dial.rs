@@ -231,15 +231,16 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, message: Option<&str>, text: &str) -> Option<Refusal> {
+    fn answer(status: u16, message: Option<&str>, text: &str) -> Refusal {
         let status = StatusCode::from_u16(status).unwrap();
         let said = message.map(|message| Box::new(Status::failure(message, "")));
-        Some(Refusal { status, said, text: text.to_owned(), retry_after: None })
+        Refusal { status, said, text: text.to_owned(), retry_after: None }
     }
 
     /// What the protocols fail with in order, which of them are asked, and what is told.
     #[test]
     fn what_is_asked_and_told() {
+        let answer = |status, message, text| Some(answer(status, message, text));
         let get = answer(403, Some("pods \"x\" is forbidden: cannot get resource \"pods/portforward\""), "");
         let create =
             answer(403, Some("pods \"x\" is forbidden: cannot create resource \"pods/portforward\""), "");

@@ -144,7 +144,7 @@ async fn streams_may_go_from_a_session_whose_peer_takes_nothing() {
     for _ in 0..QUEUE_LIMIT / MAX_DATA {
         let stream = session.open(80);
         for _ in 0..2 {
-            send(&stream, &[7; MAX_DATA]).await;
+            send(&stream, &vec![7; MAX_DATA]).await;
         }
         settled().await;
         streams.push(stream);
@@ -161,7 +161,7 @@ async fn streams_may_go_from_a_session_whose_peer_takes_nothing() {
 async fn slept() -> (Session, DuplexStream) {
     let (near, far) = tokio::io::duplex(PIPE);
     let session = Session::spawn(near, Bytes::new(), Framing::Plain, true, &TaskTracker::new());
-    tokio::time::sleep(liveness::PING_EVERY - Duration::from_secs(1)).await;
+    tokio::time::sleep(liveness::PING_EVERY.saturating_sub(Duration::from_secs(1))).await;
     tokio::time::advance(liveness::DEAD_AFTER + liveness::ASLEEP).await;
     settled().await;
     (session, far)

@@ -82,6 +82,7 @@ async fn unknown_names() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of entries")]
 async fn entries_that_cannot_be_used() {
     let sandbox = sandbox().await;
     let url = sandbox.url();

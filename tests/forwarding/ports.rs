@@ -33,7 +33,7 @@ async fn create(sandbox: &Sandbox, pods: impl IntoIterator<Item = Value>) -> Tes
     Ok(())
 }
 
-fn service(name: &str, app: Option<&str>, ports: Value) -> Value {
+fn service(name: &str, app: Option<&str>, ports: &Value) -> Value {
     let mut service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": { "name": name }, "spec": { "ports": ports },
     });
@@ -47,7 +47,7 @@ fn service(name: &str, app: Option<&str>, ports: Value) -> Value {
 async fn named() -> Result<Sandbox, Failure> {
     let sandbox = Sandbox::start(Options { default_objects: false, ..Options::default() }).await?;
     let ports = json!([{ "name": "web", "port": 80, "targetPort": "http" }]);
-    sandbox.create(service("named", Some("named"), ports))?;
+    sandbox.create(service("named", Some("named"), &ports))?;
     Ok(sandbox)
 }
 
@@ -190,7 +190,7 @@ async fn slices_with_different_ports() -> Test {
     sandbox.create(service(
         "sliced",
         None,
-        json!([{ "name": "web", "port": 80 }, { "name": "echo", "port": 90 }]),
+        &json!([{ "name": "web", "port": 80 }, { "name": "echo", "port": 90 }]),
     ))?;
     sandbox.create(slice("sliced", 1, ("web", 8080), &["a"]))?;
     sandbox.create(slice("sliced", 2, ("echo", 9000), &["b"]))?;
@@ -229,7 +229,7 @@ async fn slices_lead_to_no_other_namespace() -> Test {
     let elsewhere = sandbox.ready_pods("prod", "app=api")?.remove(0);
     let here = a_pod(&sandbox, "web")?;
     let ports = json!([{ "name": "web", "port": 80 }]);
-    sandbox.create(service("sliced", None, ports))?;
+    sandbox.create(service("sliced", None, &ports))?;
     let targets = [("prod", elsewhere.as_str()), ("default", &format!("../../prod/pods/{elsewhere}"))];
     let endpoints = targets.map(|(namespace, name)| {
         let target = json!({ "kind": "Pod", "namespace": namespace, "name": name });

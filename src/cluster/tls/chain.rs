@@ -99,7 +99,7 @@ enum Role {
 /// A certificate of a chain, and the one that it issued.
 struct Link<'l> {
     certificate: &'l Certificate<'l>,
-    issued: Option<&'l Link<'l>>,
+    issued: Option<&'l Self>,
 }
 
 impl<'l> Link<'l> {

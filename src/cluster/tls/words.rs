@@ -59,11 +59,8 @@ fn certificate_reason(error: &CertificateError) -> String {
 
 fn shown(names: &[String]) -> String {
     let more = names.len().saturating_sub(NAMES_SHOWN);
-    let mut text = names[..names.len() - more].join(", ");
-    if more > 0 {
-        text += &format!(" and {more} more");
-    }
-    text
+    let text = names[..names.len() - more].join(", ");
+    if more == 0 { text } else { format!("{text} and {more} more") }
 }
 
 fn alert_words(alert: Alert) -> String {

@@ -104,7 +104,7 @@ fn a_certificate_that_an_authority_signed() {
         ("for servers", |params| params.extended_key_usages = vec![Usage::ClientAuth, Usage::ServerAuth]),
         ("any use", |params| params.extended_key_usages = vec![Usage::Any]),
         ("a wildcard beside it", |params| {
-            params.subject_alt_names.push(SanType::DnsName("*.x".try_into().unwrap()))
+            params.subject_alt_names.push(SanType::DnsName("*.x".try_into().unwrap()));
         }),
     ] {
         accepted(what, &[&root.issue("leaf", api_with(change))], &[&root]);
@@ -325,7 +325,7 @@ fn a_search_without_end_is_given_up() {
                 "maze",
                 KeyPair::try_from(shared.serialize_der()).unwrap(),
                 authority_with(|params| {
-                    params.subject_alt_names = vec![SanType::IpAddress([number, 0, 0, 0].into())]
+                    params.subject_alt_names = vec![SanType::IpAddress([number, 0, 0, 0].into())];
                 }),
             )
         })

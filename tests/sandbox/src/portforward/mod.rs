@@ -52,7 +52,7 @@ pub async fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incomin
                 Ok(upgraded) => {
                     let io = TokioIo::new(upgraded);
                     match upset {
-                        Some(upset) => upset.run(io, protocol == Protocol::Tunnel, &node.faults()).await,
+                        Some(upset) => upset.run(io, protocol == Protocol::Tunnel, node.faults()).await,
                         None => run(Box::new(io), protocol, sandbox, node).await,
                     }
                 }
