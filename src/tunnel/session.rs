@@ -56,10 +56,14 @@ const FRAMES: usize = 2048;
 /// Commands taken in one turn: enough that a burst of new connections leaves as one.
 const COMMANDS: usize = 64;
 
-/// With this much queued no stream is opened and no ping asked or answered: they would grow the queue of a transport that
-/// takes nothing. Else there is in it what streams have under way, which is bounded by their permits, and their ends.
-/// Commands are taken all the same, or the resets among them would not be heard, nor the end.
+/// With this much queued no ping is asked or answered, and new connections go elsewhere where they can: they would grow the
+/// queue of a transport that takes nothing. Else there is in it what streams have under way, which is bounded by their
+/// permits, and their ends. Commands are taken all the same, or the resets among them would not be heard, nor the end.
 const QUEUE_LIMIT: usize = 1024 * 1024;
+
+/// Streams that are opened all the same while so much is queued: a burst of connections comes before anybody can tell that
+/// the session is busy. Their openings and ends are some 200 bytes each, so they add less than another `QUEUE_LIMIT`.
+const LATE_OPENINGS: usize = 4096;
 
 /// A stream that moved more than this lately is a bulk one. Pages, queries and API answers are smaller; what is larger
 /// fills the pipe for long enough to be felt by others.
@@ -182,6 +186,8 @@ struct Driver<IO> {
     bulk: usize,
     /// The transport takes no more bytes for now.
     blocked: bool,
+    /// Streams opened since there was room in the queue.
+    late: usize,
     /// WebSocket frames read in this turn.
     frames: usize,
     /// See [`SessionWatch::proven`].
@@ -217,6 +223,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             full: Vec::new(),
             bulk: 0,
             blocked: false,
+            late: 0,
             frames: 0,
             proven: false,
             drained: Box::pin(Arc::clone(&status.drained).notified_owned()),
@@ -289,7 +296,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         match command {
             Command::Open { port, stream, inbound } => {
                 let spdy = &mut self.spdy;
-                let may_open = self.outbox.queued() < QUEUE_LIMIT;
+                self.late = if self.outbox.queued() < QUEUE_LIMIT { 0 } else { self.late + 1 };
+                let may_open = self.late <= LATE_OPENINGS;
                 let pair = may_open.then(|| self.outbox.control(|out| spdy.open(port, out))).flatten();
                 if let Some(pair) = pair {
                     let _ = stream.pair.set(pair);
