@@ -376,7 +376,7 @@ fn memory_is_bounded_and_peers_pings_are_answered() {
     frame::put_ping(&mut ping, 2);
     assert_eq!(session.receive(&mut ping.clone().freeze()), Ok(None));
     let mut echo = BytesMut::new();
-    session.flush(&mut echo);
+    session.echo(&mut echo);
     assert_eq!(echo, ping);
 }
 

@@ -216,7 +216,7 @@ async fn a_pod_that_never_starts() -> Test {
 #[tokio::test]
 async fn a_pod_that_goes_before_it_is_reached() -> Test {
     let sandbox = cluster().await?;
-    let full = Denial::new(StatusCode::TOO_MANY_REQUESTS).path("/portforward").retry_after(60);
+    let full = Denial::new(StatusCode::TOO_MANY_REQUESTS).path("/portforward").retry_after(2);
     sandbox.faults().deny(full);
     let mut forward = fwd(&sandbox, "svc/api :80 --pod-running-timeout 3s")?;
     forward.stderr("attempt 1 of 3 in ").await?;
