@@ -251,7 +251,7 @@ impl Session {
     }
 
     /// Appends the echoes of the peer's pings that it has room for. They are not among what is flushed, so that a peer which
-    /// does not read can be left to wait for them: no more than [`MAX_ECHOES`] are kept.
+    /// does not read can be left to wait for them: no more than `MAX_ECHOES` are kept.
     pub fn echo(&mut self, out: &mut BytesMut) {
         while self.credit.takes_echo()
             && let Some(id) = self.echoes.pop_front()
