@@ -9,6 +9,7 @@ mod backlog;
 mod buffers;
 pub mod dial;
 pub mod end;
+mod entry;
 #[cfg(test)]
 pub(crate) mod fake;
 mod legacy;

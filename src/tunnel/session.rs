@@ -31,6 +31,7 @@ use super::{
     backlog::Backlog,
     buffers,
     end::SessionEnd,
+    entry::Entry,
     outbox::{Framing, Outbox},
     status::{SessionWatch, Status},
     stream::{COPY_BELOW, Command, Inbound, Shared, Stream},
@@ -64,10 +65,6 @@ const QUEUE_LIMIT: usize = 1024 * 1024;
 /// Streams that are opened all the same while so much is queued: a burst of connections comes before anybody can tell that
 /// the session is busy. Their openings and ends are some 200 bytes each, so they add less than another `QUEUE_LIMIT`.
 const LATE_OPENINGS: usize = 4096;
-
-/// A stream that moved more than this lately is a bulk one. Pages, queries and API answers are smaller; what is larger
-/// fills the pipe for long enough to be felt by others.
-const BULK: usize = 1024 * 1024;
 
 /// How long a closing session has to write its last frames.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -142,32 +139,6 @@ impl Session {
     /// Whether a client that takes nothing has stopped its reading, now or once. What is on it waits for that client.
     pub fn is_stuck(&self) -> bool {
         self.status.stuck.is_cancelled()
-    }
-}
-
-/// One open stream, on the driver's side.
-struct Entry {
-    inbound: mpsc::UnboundedSender<Inbound>,
-    shared: Arc<Shared>,
-    /// Bytes moved lately, both ways.
-    moved: usize,
-}
-
-impl Entry {
-    fn is_bulk(&self) -> bool {
-        self.moved > BULK
-    }
-
-    /// Counts bytes moved; true when they make the stream a bulk one.
-    fn moves(&mut self, bytes: usize) -> bool {
-        let before = self.is_bulk();
-        self.moved = self.moved.saturating_add(bytes);
-        !before && self.is_bulk()
-    }
-
-    /// Time goes by: what moved nothing for two turns of this is no bulk stream any more.
-    fn settles(&mut self) {
-        self.moved = self.moved.min(2 * BULK) / 2;
     }
 }
 
