@@ -93,6 +93,13 @@ pub struct Wanted {
     pub label: Option<String>,
 }
 
+/// The error for a target whose pods are not known by the time that one of them has to be ready.
+fn pods_unread(target: &str, server: &str, waited: Duration, why: &str) -> Fatal {
+    Fatal::new("fwd::pod::none_ready", format!("{target}: its pods could not be read within {waited:?}"))
+        .because(format!("{server}: {why}"))
+        .help("`kubectl get pods` takes the same way; --pod-running-timeout waits longer")
+}
+
 fn no_port(target: &str, remote: &Remote, why: String) -> Fatal {
     Fatal::new("fwd::port::unknown", format!("cannot forward to port {remote} of {target}"))
         .because(why)

@@ -10,7 +10,7 @@ use std::{
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -19,7 +19,7 @@ use super::{
     chooser::Chooser,
     connection::Context,
     listener::{self, Instead, Listening},
-    no_port,
+    no_port, pods_unread,
     registry::{Forward, Registry, Run, Shared},
     report::{LocalEnd, Reporter},
     route::Router,
@@ -294,7 +294,12 @@ impl Prepared {
     /// Waits for the first word about the pods. Where it is not a good one for every port, finds out whether there is hope.
     async fn first_look(&mut self) -> Result<(), Fatal> {
         let mut pods = self.watched.pods.clone();
-        let told = pods.wait_for(|set| set.synced || set.problem.is_some()).await;
+        let waited = self.wanted.options.pod_running_timeout;
+        let word = pods.wait_for(|set| set.synced || set.problem.is_some());
+        let Ok(told) = timeout(waited, word).await else {
+            let server = &self.site.cluster.server;
+            return Err(pods_unread(self.reporter.target(), server, waited, "it does not answer"));
+        };
         let ports: Vec<Remote> = self.wanted.request.ports.iter().map(|port| port.remote.clone()).collect();
         if told.is_ok_and(|set| self.chooser.without_pod(&set.pods, &ports).is_none()) {
             return Ok(());

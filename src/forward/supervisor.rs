@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Options,
     chooser::Chooser,
-    no_port,
+    no_port, pods_unread,
     reach::Reached,
     report::{LocalEnd, Reporter},
     route::{Route, Way},
@@ -226,10 +226,7 @@ impl Supervisor {
             (None, false) => Some("it does not answer"),
         };
         if let Some(why) = unread {
-            let what = format!("{}: its pods could not be read within {waited:?}", self.reporter.target());
-            return Fatal::new("fwd::pod::none_ready", what)
-                .because(format!("{}: {why}", self.site.cluster.server))
-                .help("`kubectl get pods` takes the same way; --pod-running-timeout waits longer");
+            return pods_unread(self.reporter.target(), &self.site.cluster.server, waited, why);
         }
         let help = if snapshot.synced && snapshot.pods.is_empty() {
             "are there replicas, and is it the right namespace? `kubectl get pods --show-labels` shows what is there"

@@ -41,6 +41,19 @@ async fn a_long_wait_is_told() -> Test {
     Ok(())
 }
 
+/// A list that never comes is waited for as long as a pod that never becomes ready.
+#[tokio::test]
+async fn a_silent_list_ends_with_the_timeout() -> Test {
+    let sandbox = cluster().await?;
+    sandbox.faults().deny(Denial::new(StatusCode::OK).odd(Odd::Silent).path("limit=500"));
+    let ended = fwd(&sandbox, "svc/api :80 --pod-running-timeout 1s")?.wait().await?;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    for words in ["its pods could not be read within 1s", &sandbox.url(), "it does not answer"] {
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+    Ok(())
+}
+
 /// Where every watch is refused, pods are listed: one that is deleted is left all the same.
 #[tokio::test]
 async fn without_a_watch_that_works() -> Test {
