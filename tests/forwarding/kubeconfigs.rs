@@ -297,6 +297,8 @@ async fn a_renewal_that_hangs_is_named_while_forwarding() -> Test {
     let mut forward = Forward::start(program(), &path, &["svc/api", ":80"])?;
     let port = forward.port().await?;
     ask(port).await?;
+    // As above: no dial is under way that has its credential already.
+    sandbox.node().sessions_are(|open| open == 2).await;
     fs::write(&hanging, "")?;
     sandbox.faults().reset_all();
     forward.stderr("still waiting for the credential plugin sh").await?;
