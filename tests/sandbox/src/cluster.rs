@@ -61,7 +61,7 @@ impl Cluster {
         let faults = Faults::default();
         Self {
             store: Store::default(),
-            node: Node::with_faults(faults.runtime()),
+            node: Node::with_faults(&faults),
             faults,
             users,
             pod_start: options.pod_start,

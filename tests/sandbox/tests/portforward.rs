@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use kubectl_fwd::spdy::frame::{self, Frame};
+use sandbox::faults::Faults;
 use sandbox::node::{Node, Support, Timing};
 use support::{Client, Peer, Transcript, start};
 use tokio::task::JoinSet;
@@ -357,4 +358,37 @@ async fn the_legacy_protocol_carries_data_and_errors_on_channels() {
     let text = client.message().await.unwrap();
     assert!(text.starts_with(b"\x01error forwarding port 7 to pod "));
     client.expect_end().await;
+}
+
+/// Each answer comes so much later, in every protocol, and those that are waited for at once do not queue.
+#[tokio::test]
+async fn dials_take_their_time_side_by_side() {
+    const TIME: Duration = Duration::from_millis(30);
+    let faults = Faults::default();
+    let node = Node::with_faults(&faults);
+    node.start_pod("uid", "default", "web-0", PORTS).await;
+    let peer = start(node.clone()).await;
+    faults.dial_time(TIME);
+    let begun = Instant::now();
+    let tunnel = Client::upgrade(&peer, true).await;
+    let spdy = Client::upgrade(&peer, false).await;
+    let legacy = Client::legacy(&peer, "port=8080").await;
+    assert!(begun.elapsed() >= 3 * TIME, "{:?}", begun.elapsed());
+    drop((tunnel, spdy, legacy));
+    // Two that are never answered, and one that is meanwhile.
+    faults.dial_time(Duration::from_secs(60 * 60));
+    let mut endless = JoinSet::new();
+    for tunnel in [true, false] {
+        endless.spawn(async move { drop(Client::upgrade(&peer, tunnel).await) });
+    }
+    faults.dials_are(|waiting| waiting == 2).await;
+    faults.clear();
+    node.sessions_are(|open| open == 0).await;
+    drop(Client::upgrade(&peer, true).await);
+    assert!(endless.try_join_next().is_none());
+    assert_eq!(node.sessions(), 4);
+    // Who gives up is waited for no longer.
+    endless.shutdown().await;
+    faults.dials_are(|waiting| waiting == 0).await;
+    assert_eq!(node.most_sessions(), 3);
 }

@@ -12,6 +12,7 @@
 //! | `deny` | a [`Denial`], which may be an [`Odd`] answer |
 //! | `trip` | a [`Trip`]: the next pair of streams fails so |
 //! | `upset` | `{"what": "unanswered", "times": 3}`: what becomes of the next upgrades, see [`Upset`]; without `times` of all |
+//! | `dial-time` | `{"ms": 100}`: each answer to an upgrade comes so much later, however many are asked for at once |
 //! | `pings` | how they are echoed: `"queued"`, `"at-once"`, `"swapped"` |
 //! | `clear` | none: no faults from now on |
 
@@ -146,6 +147,17 @@ impl Faults {
         self.runtime.flooded_are(wanted).await;
     }
 
+    /// Has each upgrade that is asked for from now on answered so much later, as by a server that is far from the node
+    /// or busy. They wait side by side.
+    pub fn dial_time(&self, time: Duration) {
+        self.runtime.set_dial_time(time);
+    }
+
+    /// Resolves when as many upgrades wait for that as wanted.
+    pub async fn dials_are(&self, wanted: impl Fn(usize) -> bool) {
+        self.runtime.dials_are(wanted).await;
+    }
+
     /// Has pings echoed so, from now on.
     pub fn pings(&self, pings: Pings) {
         self.runtime.set_pings(pings);
@@ -156,7 +168,7 @@ impl Faults {
         self.runtime.clone()
     }
 
-    /// No faults from now on. Connections that were delayed stay so.
+    /// No faults from now on. Connections and upgrades that were delayed stay so.
     pub fn clear(&self) {
         self.shared.latency_us.store(0, Ordering::Relaxed);
         self.shared.black_hole.store(false, Ordering::Relaxed);
@@ -206,7 +218,7 @@ impl Faults {
     pub fn admin(&self, path: &str, body: &[u8]) -> Response<Body> {
         let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let outcome = match name {
-            "latency" => read(body).map(|Latency { ms }| self.latency(Duration::from_millis(ms))),
+            "latency" => read(body).map(|Time { ms }| self.latency(Duration::from_millis(ms))),
             "black-hole" => read(body).map(|Switch { on }| self.black_hole(on)),
             "read-rate" => read(body).map(|Rate { bytes_per_second }| self.read_rate(bytes_per_second)),
             "reset" => {
@@ -220,6 +232,7 @@ impl Faults {
             "deny" => read(body).map(|denial| self.deny(denial)),
             "trip" => read(body).map(|trip| self.trip(trip)),
             "upset" => read(body).map(|asked| self.runtime.set_upset(asked)),
+            "dial-time" => read(body).map(|Time { ms }| self.dial_time(Duration::from_millis(ms))),
             "pings" => read(body).map(|pings| self.pings(pings)),
             "clear" => {
                 self.clear();
@@ -251,7 +264,7 @@ impl Faults {
 }
 
 #[derive(Deserialize)]
-struct Latency {
+struct Time {
     ms: u64,
 }
 
@@ -395,8 +408,11 @@ mod tests {
         assert_eq!(faults.admin("/admin/faults/upset", br#"{"what":"go-away","times":1}"#).status(), 200);
         let met = [faults.runtime().next_upset(), faults.runtime().next_upset()];
         assert_eq!((met, faults.upsets()), ([Some(Upset::GoAway), None], 1));
+        assert_eq!(faults.admin("/admin/faults/dial-time", br#"{"ms":100}"#).status(), 200);
+        assert_eq!(faults.runtime().dial_time(), Duration::from_millis(100));
         assert_eq!(faults.admin("/admin/faults/clear", b"").status(), 200);
         assert_eq!((faults.trips(), faults.runtime().pings()), (0, Pings::Queued));
+        assert_eq!(faults.runtime().dial_time(), Duration::ZERO);
         assert_eq!(faults.admin("/admin/faults/wat", b"").status(), StatusCode::NOT_FOUND);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -68,6 +69,8 @@ pub struct Runtime {
     upset: watch::Sender<u64>,
     /// Bytes of floods that were taken.
     flooded: watch::Sender<usize>,
+    /// Upgrades whose answer is delayed now.
+    dials: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +78,16 @@ struct State {
     trips: VecDeque<Trip>,
     pings: Pings,
     upset: Option<Asked>,
+    dial_time: Duration,
+}
+
+/// An upgrade whose answer is delayed. Dropped when the delay is over, or its client gone.
+struct Dial<'r>(&'r watch::Sender<usize>);
+
+impl Drop for Dial<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|dials| *dials -= 1);
+    }
 }
 
 impl Runtime {
@@ -117,6 +130,29 @@ impl Runtime {
         asked.times = asked.times.map(|times| times - 1);
         self.upset.send_modify(|upset| *upset += 1);
         Some(asked.what)
+    }
+
+    pub(super) fn set_dial_time(&self, time: Duration) {
+        self.state().dial_time = time;
+    }
+
+    pub(super) fn dial_time(&self) -> Duration {
+        self.state().dial_time
+    }
+
+    pub(super) async fn dials_are(&self, wanted: impl Fn(usize) -> bool) {
+        let mut dials = self.dials.subscribe();
+        let _ = dials.wait_for(|dials| wanted(*dials)).await;
+    }
+
+    /// Takes as long as a dial is to take now.
+    pub(crate) async fn dial(&self) {
+        let time = self.dial_time();
+        if !time.is_zero() {
+            self.dials.send_modify(|dials| *dials += 1);
+            let _dial = Dial(&self.dials);
+            tokio::time::sleep(time).await;
+        }
     }
 
     pub(super) fn clear(&self) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use podserver::Stats;
 use tokio::sync::watch;
 
-use crate::faults::Runtime;
+use crate::faults::{Faults, Runtime};
 pub(crate) use sandbox::{DialError, Sandbox};
 
 /// Which protocols of `pods/portforward` the server speaks (PROTOCOL §1).
@@ -78,6 +78,8 @@ struct Inner {
     support: Support,
     timing: Timing,
     sessions: u64,
+    /// Of which so many were open at once at most.
+    most_sessions: usize,
     pings: u64,
 }
 
@@ -97,8 +99,8 @@ impl Node {
     }
 
     /// A node without pods whose runtime is under `faults`.
-    pub(crate) fn with_faults(faults: Runtime) -> Self {
-        Self { faults, ..Self::default() }
+    pub fn with_faults(faults: &Faults) -> Self {
+        Self { faults: faults.runtime(), ..Self::default() }
     }
 
     pub(crate) fn faults(&self) -> &Runtime {
@@ -207,6 +209,11 @@ impl Node {
         *self.open.borrow()
     }
 
+    /// The greatest number of them that were ever open at once.
+    pub fn most_sessions(&self) -> usize {
+        self.lock().most_sessions
+    }
+
     /// Resolves when the number of open sessions is as wanted.
     pub async fn sessions_are(&self, wanted: impl Fn(usize) -> bool) -> usize {
         let mut open = self.open.subscribe();
@@ -217,8 +224,12 @@ impl Node {
 
     /// Counts a session, which is open until what is returned is dropped.
     pub(crate) fn count_session(&self) -> OpenSession {
-        self.lock().sessions += 1;
-        self.open.send_modify(|open| *open += 1);
+        let mut inner = self.lock();
+        inner.sessions += 1;
+        self.open.send_modify(|open| {
+            *open += 1;
+            inner.most_sessions = inner.most_sessions.max(*open);
+        });
         OpenSession(self.open.clone())
     }
 

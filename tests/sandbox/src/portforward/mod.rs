@@ -31,6 +31,7 @@ use transport::Connection;
 /// Answers an authorised port-forward request for a pod, and serves what comes after the upgrade. `uid` is `None` if the
 /// pod has no running sandbox.
 pub async fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incoming>) -> Response<Body> {
+    node.faults().dial().await;
     let sandbox = uid.and_then(|uid| node.sandbox(uid));
     let (answer, protocol) = match negotiate::negotiate(&request, node.support(), uid, sandbox.is_some()) {
         Ok(agreed) => agreed,

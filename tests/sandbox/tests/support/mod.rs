@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the server listens.
+#[derive(Clone, Copy)]
 pub struct Peer(SocketAddr);
 
 /// Serves port-forward requests for the pod `uid`.
