@@ -7,10 +7,12 @@
 mod background;
 mod forward;
 mod keep;
+mod log_file;
 mod logs;
 mod manage;
 mod panics;
 mod process;
+mod ready_file;
 mod save;
 mod serve;
 mod signals;
@@ -34,12 +36,10 @@ use crate::{
         args::Command,
         resolve::{self, Common, Surroundings},
     },
-    control::{
-        place::{self, Place},
-        store::{self, Sets},
-    },
+    control::place::{self, Place},
     descriptors::descriptors,
     error::{Fatal, plain},
+    sets::{self, Sets},
     ui::{
         Output,
         color::When,
@@ -141,7 +141,7 @@ fn command(argv: &[OsString], surroundings: Surroundings, manner: &mut Manner) -
         }
         Invocation::Command(Command::Up(up), mut args) => {
             if up.schema {
-                return print(store::SCHEMA);
+                return print(sets::SCHEMA);
             }
             manner.is_child = up.in_background;
             args.output.clone_from(&up.output);

@@ -39,13 +39,13 @@
 //! Imports go down only. A floor knows nothing of those above it.
 //!
 //! ```text
-//! F5  app                  wiring, and the order of shutdown
-//! F4  cli  control  ui     what is typed; other processes and saved sets; what is told
-//! F3  forward              local ends, the connections they accept, one supervisor a target
-//! F2  tunnel  cluster      the way into one pod; the API server: kubeconfig, targets, pods watched
-//!     descriptors          the process's, for when there are none left
-//! F1  spdy  policy         the protocol, sans-IO; decisions, as pure functions
-//! F0  model  error         the vocabulary; what goes wrong, by consequence
+//! F5  app                     wiring, and the order of shutdown
+//! F4  cli  control  sets  ui  what is typed; other processes; saved sets; what is told
+//! F3  forward                 local ends, the connections they accept, one supervisor a target
+//! F2  tunnel  cluster         the way into one pod; the API server: kubeconfig, targets, pods watched
+//!     descriptors  system     the process's, for when there are none left; files and waits
+//! F1  spdy  policy            the protocol, sans-IO; decisions, as pure functions
+//! F0  model  error            the vocabulary; what goes wrong, by consequence
 //! ```
 //!
 //! F0 and F1 know no runtime, no cluster, no clock and no environment: bytes and values in, bytes and values out.
@@ -80,6 +80,8 @@ pub mod error;
 pub mod forward;
 pub mod model;
 pub mod policy;
+pub mod sets;
 pub mod spdy;
+pub mod system;
 pub mod tunnel;
 pub mod ui;

@@ -24,11 +24,12 @@ use tokio::{
 
 use self::words::{BEAT, Hand, Heard, Word, Words};
 use super::{
+    log_file::Log,
     process::{INTERRUPTED, LAST_WORDS, no_start},
     signals::Signals,
 };
 use crate::{
-    control::{log::Log, place::Place},
+    control::place::Place,
     error::{Fatal, plain},
     model::forward::PortForward,
     ui::{

@@ -8,11 +8,12 @@ use super::{
     background::Background,
     keep::Keeper,
     process::{INTERRUPTED, Process},
+    ready_file::ReadyFile,
     signals::Said,
 };
 use crate::{
     cli::resolve::{Common, Config},
-    control::{place::Surroundings, ready::ReadyFile},
+    control::place::Surroundings,
     error::Fatal,
     forward::{Wanted, registry::Registry},
     model::forward::ForwardId,

@@ -25,12 +25,12 @@ use tokio::{
 };
 
 use crate::{
-    control::store::{Entry, Set, Sets},
     forward::registry::Registry,
     model::{
         event::{Event, Happening, Stop},
         forward::{ForwardId, PortForward},
     },
+    sets::{Entry, Set, Sets},
 };
 
 /// How long the last change may take at the end: others may hold the lock, each for a moment.

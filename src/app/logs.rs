@@ -9,11 +9,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{manage::find, process::no_start, put, signals::Signals};
+use super::{log_file::Tail, manage::find, process::no_start, put, signals::Signals};
 use crate::{
     cli::{args, resolve::Common},
     control::{
-        log::Tail,
         pick::pick,
         place::{Place, Reached, Socket, Stream},
     },

@@ -9,12 +9,10 @@ use super::{
 };
 use crate::{
     cli::{args, resolve::Common},
-    control::{
-        file::Replacement,
-        place::Place,
-        store::{self, Lock, Set, Sets},
-    },
+    control::place::Place,
     error::{Fatal, plain},
+    sets::{self, Lock, Set, Sets},
+    system::file::Replacement,
 };
 
 /// The file that is none.
@@ -61,7 +59,7 @@ pub(super) async fn save(
     let set = Set { auto: save.auto, ..Set::of(&forwards)? };
     let count = set.forwards();
     let (path, up) = match (&save.set, &save.file) {
-        (_, Some(file)) if file == STDOUT => return print(&store::text(&set)?).map(|_| status),
+        (_, Some(file)) if file == STDOUT => return print(&sets::text(&set)?).map(|_| status),
         (_, Some(file)) => {
             to_file(Path::new(file), &set, save.force)?;
             (file.clone(), format!("-f {file}"))
@@ -95,7 +93,7 @@ fn to_file(path: &Path, set: &Set, overwrite: bool) -> Result<(), Fatal> {
             .because("it may have changes of yours")
             .help("choose another file, or replace it with --force"));
     }
-    let text = store::text(set)?;
+    let text = sets::text(set)?;
     let written = Replacement::of(path).and_then(|file| file.put(&text));
     written.map_err(|error| {
         Fatal::new("fwd::set::unwritable", format!("{name} cannot be written"))

@@ -19,12 +19,10 @@ use super::{
 use crate::{
     cli::{args, resolve::Common},
     cluster::foreign::consequences,
-    control::{
-        patience::Patience,
-        store::{Document, Entry, Set, Sets, WITHIN, digest},
-    },
     error::{Fatal, plain},
     model::ports::Address,
+    sets::{Document, Entry, Set, Sets, WITHIN, digest},
+    system::patience::Patience,
     ui::report,
 };
 
@@ -176,7 +174,7 @@ fn says_yes() -> Result<bool, Fatal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::store::read;
+    use crate::sets::read;
 
     #[test]
     fn who_can_connect() {

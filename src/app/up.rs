@@ -12,12 +12,10 @@ use super::{
 };
 use crate::{
     cli::{args, resolve::Common},
-    control::{
-        patience::Patience,
-        store::{Document, Entry, Reading, Sets, WITHIN, read},
-    },
     error::Fatal,
     forward::{Options, Request, Wanted},
+    sets::{Document, Entry, Reading, Sets, WITHIN, read},
+    system::patience::Patience,
 };
 
 /// The set of a project, in its directory.

@@ -17,10 +17,11 @@ use super::{
 };
 use crate::{
     cluster::flags::{Environment, Flags, Pod, SERVICE_ACCOUNT},
-    control::{place, store},
+    control::place,
     error::Fatal,
     forward::{Options, Request},
     model::ports::{Address, Local, PortSpec, Remote, takes},
+    sets,
     ui::{
         Output, Settings,
         color::{Signals, When},
@@ -159,7 +160,7 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
     };
     let hold = args.hold.as_deref().map_or(Ok(defaults.hold), |text| go_duration("--hold", text))?;
     let (auto_port, give_up, allow_unready) = (args.auto_port, args.give_up, args.allow_unready);
-    let label = args.name.as_deref().map(store::label).transpose()?;
+    let label = args.name.as_deref().map(sets::label).transpose()?;
     let ready_file = args.ready_file.clone().map(PathBuf::from);
     let common = common(args, surroundings)?;
     // Last: a flag that took the target for its value is what is wrong, not the target that is missing for it.

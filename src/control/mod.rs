@@ -1,4 +1,4 @@
-//! F4, management: what other processes ask of this one, what this one asks of others, and what is remembered in files.
+//! F4, management: what other processes ask of this one, and what this one asks of others.
 //!
 //! Every process that forwards listens on a socket of its own ([`place`]), and answers JSON-RPC 2.0, one message a line
 //! ([`rpc`], [`server`]). The methods ([`methods`]) are a contract with other programs: docs/CONTROL.md. [`client`] finds
@@ -9,13 +9,8 @@
 //! no forward ever waits for a client, and a client that does not read is dropped.
 
 pub mod client;
-pub mod file;
-pub mod log;
 pub mod methods;
-pub mod patience;
 pub mod pick;
 pub mod place;
-pub mod ready;
 pub mod rpc;
 pub mod server;
-pub mod store;

@@ -5,9 +5,9 @@
 //! dead a single one takes its place. And only the file that was made here is removed at the end.
 
 use std::{
-    fs::{self, File, FileType, Metadata, TryLockError},
+    fs::{self, File, FileType, TryLockError},
     io,
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +17,8 @@ use tokio::{
     net::{UnixListener, UnixStream},
     time::{Instant, sleep, timeout},
 };
+
+use crate::system::identity::Identity;
 
 /// How often a socket has to refuse before it counts as dead, and the pause between: it refuses, too, between a
 /// process's `bind` and its `listen`, and on macOS where more clients wait than it takes.
@@ -49,29 +51,11 @@ pub(super) enum Taken {
     Unbound(io::Error),
 }
 
-/// Which file it is: no other has the same while this one is held open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
-    device: u64,
-    inode: u64,
-}
-
 /// The file of a bound socket. Dropped before its listener: while that is there no other file can be taken for it.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
     made: Option<Identity>,
-}
-
-impl Identity {
-    pub(crate) fn of(found: &Metadata) -> Self {
-        Self { device: found.dev(), inode: found.ino() }
-    }
-
-    /// Of what stands at `path`, a link itself.
-    pub(crate) fn at(path: &Path) -> Option<Self> {
-        fs::symlink_metadata(path).ok().as_ref().map(Self::of)
-    }
 }
 
 impl Drop for SocketFile {

@@ -18,11 +18,11 @@ use kubectl_fwd::{
         client::Found,
         flags::{Environment, Flags},
     },
-    control::store::{self, Document, Reading, Set},
     model::{
         ports::{Address, PortSpec, Remote},
         target::Target,
     },
+    sets::{self, Document, Reading, Set},
     spdy::{
         frame::{self, Decoder, Frame, FrameError},
         session::{End, Event, PairId, Session, Turn},
@@ -383,7 +383,7 @@ pub fn command_line(data: &[u8]) {
 /// Any text is a set or has problems with a place each, and a set is the same when it is written and read once more.
 pub fn sets_file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let Reading { set, problems, spoilt } = store::read(&text);
+    let Reading { set, problems, spoilt } = sets::read(&text);
     for place in &problems {
         let (from, to) = (place.offset, place.offset + place.length);
         assert!(text.get(from..to).is_some(), "{from}..{to} is no place in the text");
@@ -391,8 +391,8 @@ pub fn sets_file(data: &[u8]) {
     let document = Document { name: "fwd.yaml".to_owned(), text: text.clone().into_owned() };
     if problems.is_empty() {
         assert!(!spoilt);
-        let written = store::write(&set);
-        let again = store::read(&written);
+        let written = sets::write(&set);
+        let again = sets::read(&written);
         assert!(again.problems.is_empty(), "{:?} in {written}", again.problems);
         assert_eq!(without_lines(again.set), without_lines(set), "{written}");
     } else {

@@ -16,10 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    app::process::LAST_WORDS,
-    control::{patience::WORD, store},
-    error::Fatal,
-    model::forward::PortForward,
+    app::process::LAST_WORDS, error::Fatal, model::forward::PortForward, sets, system::patience::WORD,
 };
 
 /// How often the child says that it is there while it has nothing else to say.
@@ -29,7 +26,7 @@ pub(super) const BEAT: Duration = Duration::from_secs(1);
 const SILENT: Duration = Duration::from_secs(30);
 
 /// And before that, while it reads the set that it is to start.
-const SILENT_AT_FIRST: Duration = store::WITHIN.saturating_add(SILENT);
+const SILENT_AT_FIRST: Duration = sets::WITHIN.saturating_add(SILENT);
 
 /// Words that may wait for the command that waits for us. It may be suspended.
 const WORDS: usize = 256;

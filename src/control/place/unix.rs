@@ -16,7 +16,8 @@ use tokio::net::{UnixListener, UnixStream};
 use super::{Reached, Surroundings, no_place};
 use crate::{
     error::{Fatal, plain},
-    forward::socket::{Identity, no_socket},
+    forward::socket::no_socket,
+    system::identity::Identity,
 };
 
 pub(super) const SUFFIX: &str = ".sock";

@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
-    control::patience::Patience,
     error::{Excerpt, Fatal, Place, plain},
+    system::patience::Patience,
 };
 
 /// The largest set that is read: room for all that one process forwards. A file beyond it is no set.

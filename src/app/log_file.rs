@@ -15,13 +15,13 @@ use jiff::{Timestamp, Unit};
 use crate::error::plain;
 
 /// The largest a log gets: weeks of a forward's ordinary life, and nothing to a disk.
-pub const MAX_BYTES: u64 = 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 /// What is left of one that got there: the newer part, which tells what led to now.
 const KEPT_BYTES: u64 = MAX_BYTES / 2;
 
 /// A log, to be written to from several sides.
 #[derive(Debug, Clone)]
-pub struct Log(Arc<Mutex<Inner>>);
+pub(super) struct Log(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -35,7 +35,7 @@ struct Inner {
 
 impl Log {
     /// Begins a new one, which nobody else may read.
-    pub fn begin(path: &Path) -> io::Result<Self> {
+    pub(super) fn begin(path: &Path) -> io::Result<Self> {
         let inner = Inner { path: path.to_owned(), file: open(path, true)?, fresh: true, lost: None };
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
@@ -145,7 +145,7 @@ fn is_same(_: &Metadata, _: &Metadata) -> bool {
 
 /// Reads a log as it grows.
 #[derive(Debug)]
-pub struct Tail {
+pub(super) struct Tail {
     path: PathBuf,
     read: u64,
     /// The end of what was read, from the beginning of its last line on, or as much of that as is remembered. Where it
@@ -162,12 +162,12 @@ const MAX_READ: u64 = 2 * MAX_BYTES;
 
 impl Tail {
     /// From the beginning.
-    pub fn of(path: PathBuf) -> Self {
+    pub(super) fn of(path: PathBuf) -> Self {
         Self { path, read: 0, last: Vec::new() }
     }
 
     /// What came since.
-    pub fn more(&mut self) -> io::Result<Vec<u8>> {
+    pub(super) fn more(&mut self) -> io::Result<Vec<u8>> {
         let mut file = File::open(&self.path)?;
         let mut new = Vec::new();
         if self.goes_on_in(&mut file)? {

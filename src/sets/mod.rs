@@ -1,4 +1,4 @@
-//! Sets: forwards that are remembered, in files that people keep, read and change.
+//! F4, sets: forwards that are remembered, in files that people keep, read and change.
 //!
 //! A set is a YAML file, `NAME.yaml` among the user's own or `fwd.yaml` with a project. `set` says what it holds,
 //! [`read`] and `write` turn text into that and back, [`Sets`] knows the files. Nothing that gives access
@@ -28,15 +28,15 @@ pub use self::{
     trust::digest,
     write::write,
 };
-use super::{file::Replacement, patience::Patience};
 use crate::{
     error::{Fatal, plain},
     forward::registry,
     policy::nearest,
+    system::{file::Replacement, patience::Patience},
 };
 
 /// The schema of the format, for editors.
-pub const SCHEMA: &str = include_str!("../../../schemas/fwd.schema.json");
+pub const SCHEMA: &str = include_str!("../../schemas/fwd.schema.json");
 
 /// Longest name of a set, so that it can be a file's everywhere.
 const MAX_NAME: usize = 64;

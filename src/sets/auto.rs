@@ -82,7 +82,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::store::read;
+    use crate::sets::read;
 
     fn set(text: &str) -> Set {
         let reading = read(text);

@@ -84,7 +84,7 @@ mod held {
         path::Path,
     };
 
-    use crate::forward::socket::Identity;
+    use crate::system::identity::Identity;
 
     #[derive(Debug)]
     pub(super) struct Mark(File);

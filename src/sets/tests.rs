@@ -36,7 +36,7 @@ fn unplaced(mut set: Set) -> Set {
 
 #[test]
 fn the_example() {
-    let text = include_str!("../../../examples/fwd.yaml");
+    let text = include_str!("../../examples/fwd.yaml");
     let Reading { set, problems, spoilt } = read(text);
     assert!(problems.is_empty() && !spoilt, "{problems:?}");
     assert!(schema().is_valid(&json(text)));

@@ -13,10 +13,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::file::{Held, Replacement, is_held};
 use crate::{
     error::{Fatal, plain},
     model::forward::PortForward,
+    system::file::{Held, Replacement, is_held},
 };
 
 /// The largest file that is looked into: a thousand forwards are one megabyte.
@@ -40,7 +40,7 @@ struct AReadyFile {
 
 /// The file, to be written, or written.
 #[derive(Debug)]
-pub struct ReadyFile {
+pub(super) struct ReadyFile {
     path: PathBuf,
     /// Not yet in its place.
     next: Option<Replacement>,
@@ -50,7 +50,7 @@ pub struct ReadyFile {
 
 impl ReadyFile {
     /// Makes sure that it can be written, and that no dead process's is there.
-    pub fn prepare(path: &Path) -> Result<Self, Fatal> {
+    pub(super) fn prepare(path: &Path) -> Result<Self, Fatal> {
         if is_a_ready_file(path)? {
             // Where a link leads to is where it is written.
             let at = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -63,7 +63,7 @@ impl ReadyFile {
     }
 
     /// Tells that all of these work.
-    pub fn publish(&mut self, forwards: &[PortForward]) -> Result<(), Fatal> {
+    pub(super) fn publish(&mut self, forwards: &[PortForward]) -> Result<(), Fatal> {
         let Some(next) = self.next.take() else { return Ok(()) };
         // What came there meanwhile is somebody's, unless it is one as well.
         is_a_ready_file(&self.path)?;

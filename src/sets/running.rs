@@ -83,7 +83,7 @@ impl Set {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::store::{read, write};
+    use crate::sets::{read, write};
 
     fn forward(kind: &str, name: &str, local: u16, remote: Remote) -> PortForward {
         PortForward {

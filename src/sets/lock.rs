@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::unwritable;
-use crate::{control::patience::Patience, error::Fatal};
+use crate::{error::Fatal, system::patience::Patience};
 
 /// Held by whoever reads a file in order to write it. It has no content, and none that is there is touched.
 const NAME: &str = ".lock";

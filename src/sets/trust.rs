@@ -7,7 +7,7 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Document, Lock, Sets, unwritable};
-use crate::{control::file::Replacement, error::Fatal};
+use crate::{error::Fatal, system::file::Replacement};
 
 /// Sets that are remembered. With one more the oldest is forgotten, and asked about again.
 const MAX: usize = 256;
