@@ -44,7 +44,7 @@
 //! F3  forward                 local ends, the connections they accept, one supervisor a target
 //! F2  tunnel  cluster         the way into one pod; the API server: kubeconfig, targets, pods watched
 //!     descriptors  system     the process's, for when there are none left; files and waits
-//! F1  spdy  policy            the protocol, sans-IO; decisions, as pure functions
+//! F1  spdy  policy  input     the protocol, sans-IO; decisions, as pure functions; the grammar of what is written
 //! F0  model  error            the vocabulary; what goes wrong, by consequence
 //! ```
 //!
@@ -78,6 +78,7 @@ pub mod control;
 pub mod descriptors;
 pub mod error;
 pub mod forward;
+pub mod input;
 pub mod model;
 pub mod policy;
 pub mod sets;

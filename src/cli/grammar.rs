@@ -20,9 +20,10 @@ use super::args::Command;
 use crate::{
     error::Fatal,
     forward::Request,
+    input::target::{self as input, ANY_POD},
     model::{
         ports::{PortError, PortSpec},
-        target::{Kind, Subject, Target, TargetError},
+        target::{Kind, Subject, Target},
     },
     policy::nearest::nearest,
 };
@@ -125,65 +126,25 @@ fn is_target(word: &str, named: bool) -> bool {
     }
 }
 
-/// Reads one target.
-pub fn target(text: &str) -> Result<Target, Fatal> {
-    let target = Target::parse(text).map_err(|error| {
-        let fatal = Fatal::new("fwd::usage::bad_target", error.to_string());
-        match &error {
-            TargetError::UnknownKind { word } => unknown_kind(word),
-            TargetError::Empty(_) | TargetError::TooManyParts(_) => {
-                fatal.help("a target is NAME (a pod), TYPE/NAME or NAMESPACE/TYPE/NAME")
-            }
-        }
-    })?;
-    if let Subject::Object(_, name) = &target.subject {
-        object_name("name", name, text)?;
-    }
-    if let Some(namespace) = &target.namespace {
-        object_name("namespace", namespace, text)?;
-    }
-    Ok(target)
-}
-
-/// Refuses what cannot name an object, before it becomes part of a URL.
-pub fn object_name(noun: &str, name: &str, typed: &str) -> Result<(), Fatal> {
-    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    let inside = bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
-    if inside && alphanumeric(bytes.first()) && alphanumeric(bytes.last()) {
-        return Ok(());
-    }
-    let fatal = Fatal::new("fwd::usage::bad_name", format!("'{name}' cannot be a {noun} in Kubernetes"));
-    Err(match typed.split_once(':') {
-        Some((target, port)) if typed.contains('/') => {
+/// Reads one target, and says what to type instead of what is none.
+fn target(text: &str) -> Result<Target, Fatal> {
+    input::target(text).map_err(|fatal| match (fatal.code(), text.split_once(':')) {
+        ("fwd::usage::bad_name", Some((target, port))) if text.contains('/') => {
             fatal.help(format!("ports are words of their own: {target} {port}"))
         }
-        _ => fatal.help("names are letters, digits, '-' and '.'"),
+        _ => match fatal.advice().filter(|advice| advice.ends_with(ANY_POD)) {
+            Some(advice) => {
+                let help = format!("{advice}: kubectl fwd -l app=web 8080");
+                fatal.help(help)
+            }
+            None => fatal,
+        },
     })
 }
 
-fn unknown_kind(word: &str) -> Fatal {
-    let fatal = Fatal::new(
-        "fwd::usage::unknown_kind",
-        format!("'{word}' is not a kind of object that can be forwarded to"),
-    );
-    let lower = word.to_ascii_lowercase();
-    let spellings = Kind::all().flat_map(|kind| [kind.short(), kind.singular(), kind.plural()]);
-    if let Some(near) = nearest(&lower, spellings) {
-        return fatal.help(format!("did you mean '{near}'?"));
-    }
-    let all: Vec<_> = Kind::all().map(Kind::short).collect();
-    fatal.help(format!("the kinds are {}; a label selector (-l) reaches any pod", all.join(", ")))
-}
-
-/// Reads a label selector, as far as it can be read without the cluster.
-pub fn selector(text: &str) -> Result<Target, Fatal> {
-    if text.trim().is_empty() {
-        return Err(Fatal::new("fwd::usage::bad_selector", "the label selector is empty")
-            .because("it would match every pod of the namespace")
-            .help("for example: kubectl fwd -l app=web 8080"));
-    }
-    Ok(Target { namespace: None, subject: Subject::Selector(text.to_owned()) })
+/// Reads the value of `-l`.
+fn selector(text: &str) -> Result<Target, Fatal> {
+    input::selector(text).map_err(|fatal| fatal.help("for example: kubectl fwd -l app=web 8080"))
 }
 
 fn port(text: &str) -> Result<PortSpec, Fatal> {
@@ -309,6 +270,7 @@ mod tests {
             ("8080:81", "kubectl fwd svc/api 8080:81"),
             ("8080:81 svc/a 1 svc/b 2", "svc/a 8080:81"),
             ("cronjob/x 80", "the kinds are pod, svc,"),
+            ("cronjob/x 80", "reaches any pod: kubectl fwd -l app=web 8080"),
         ] {
             let help =
                 read(line).err().and_then(|fatal| Diagnostic::help(&fatal).map(|help| help.to_string()));

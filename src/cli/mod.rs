@@ -5,13 +5,12 @@
 //! Help and version leave before anything can fail.
 
 pub mod args;
-pub mod duration;
 pub mod grammar;
 pub mod help;
 pub mod normalise;
 pub mod resolve;
-pub mod taken;
-pub use std::ffi::OsString;
+
+use std::ffi::OsString;
 
 use argh::{ArgsInfo, FromArgs};
 

@@ -10,18 +10,22 @@ use secrecy::SecretString;
 use super::{
     Typed,
     args::Args,
-    duration::{self, DurationError},
     grammar::{self, Token},
     normalise::Slot,
-    taken::Taken,
 };
 use crate::{
     cluster::flags::{Environment, Flags, Pod, SERVICE_ACCOUNT},
     control::place,
     error::Fatal,
     forward::{Options, Request},
-    model::ports::{Address, Local, PortSpec, Remote, takes},
-    sets,
+    input::{
+        address,
+        duration::{self, DurationError},
+        label::label,
+        local::{Taken, local_end},
+        target::object_name,
+    },
+    model::ports::Address,
     ui::{
         Output, Settings,
         color::{Signals, When},
@@ -160,7 +164,7 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
     };
     let hold = args.hold.as_deref().map_or(Ok(defaults.hold), |text| go_duration("--hold", text))?;
     let (auto_port, give_up, allow_unready) = (args.auto_port, args.give_up, args.allow_unready);
-    let label = args.name.as_deref().map(sets::label).transpose()?;
+    let label = args.name.as_deref().map(label).transpose()?;
     let ready_file = args.ready_file.clone().map(PathBuf::from);
     let common = common(args, surroundings)?;
     // Last: a flag that took the target for its value is what is wrong, not the target that is missing for it.
@@ -207,7 +211,7 @@ fn flags(args: Args) -> Result<Flags, Fatal> {
     let given = |value: Option<String>| value.filter(|text| !text.is_empty());
     let namespace = given(args.namespace);
     if let Some(namespace) = &namespace {
-        grammar::object_name("namespace", namespace, namespace)?;
+        object_name("namespace", namespace)?;
     }
     let request_timeout = match &given(args.request_timeout) {
         None => None,
@@ -311,33 +315,10 @@ fn verbosity(text: &str) -> Result<u8, Fatal> {
 }
 
 /// The addresses of `--address`: lists and repetitions together, each once.
-pub fn addresses(typed: &[String]) -> Result<Vec<Address>, Fatal> {
-    let mut all: Vec<Address> = Vec::new();
-    for text in typed.iter().flat_map(|list| list.split(',')).map(str::trim) {
-        let address = Address::parse(text).map_err(|error| {
-            Fatal::new("fwd::usage::bad_address", error.to_string())
-                .help("--address takes IPs and localhost, separated by commas: --address localhost,10.0.0.5")
-        })?;
-        if !all.contains(&address) {
-            all.push(address);
-        }
-    }
-    if all.is_empty() {
-        all.push(Address::Localhost);
-    }
-    // What another address of the list listens on as well would be a conflict with ourselves.
-    let covered = |one: &Address| all.iter().any(|other| other != one && covers(*other, *one));
-    Ok(all.iter().copied().filter(|address| !covered(address)).collect())
-}
-
-fn covers(wide: Address, narrow: Address) -> bool {
-    let wide = wide.ips();
-    narrow.ips().into_iter().all(|narrow| wide.iter().any(|wide| takes(*wide, narrow)))
-}
-
-fn overlap(one: Address, other: Address) -> bool {
-    let others = other.ips();
-    one.ips().into_iter().any(|one| others.iter().any(|o| takes(one, *o) || takes(*o, one)))
+fn addresses(typed: &[String]) -> Result<Vec<Address>, Fatal> {
+    address::addresses(typed).map_err(|fatal| {
+        fatal.help("--address takes IPs and localhost, separated by commas: --address localhost,10.0.0.5")
+    })
 }
 
 /// Refuses two ports that want the same local end. Found here, because the bind would blame another process.
@@ -358,35 +339,6 @@ fn no_port_twice(requests: &[Request], addresses: &[Address]) -> Result<(), Fata
         }
     }
     Ok(())
-}
-
-/// Whether two ports want the same local end, each on its own addresses.
-pub fn same_local((one, here): (&PortSpec, &[Address]), (other, there): (&PortSpec, &[Address])) -> bool {
-    if let (Local::Unix(one), Local::Unix(other)) = (&one.local, &other.local) {
-        return one == other;
-    }
-    let of = |port: &PortSpec, defaults: &[Address]| {
-        port.address.map_or_else(|| defaults.to_vec(), |address| vec![address])
-    };
-    let theirs = of(other, there);
-    local_number(one).is_some_and(|number| local_number(other) == Some(number))
-        && of(one, here).into_iter().any(|a| theirs.iter().any(|b| overlap(a, *b)))
-}
-
-/// The local end in words.
-pub fn local_end(port: &PortSpec) -> String {
-    match &port.local {
-        Local::Unix(path) => format!("the socket {}", path.display()),
-        _ => format!("local port {}", local_number(port).unwrap_or_default()),
-    }
-}
-
-/// The local port, where it is known without asking the cluster.
-pub(super) fn local_number(port: &PortSpec) -> Option<u16> {
-    match (&port.local, &port.remote) {
-        (Local::Number(number), _) | (Local::Same, Remote::Number(number)) => Some(*number),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

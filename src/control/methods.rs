@@ -8,15 +8,19 @@ use tokio::sync::broadcast;
 
 use super::rpc::{self, Error, codes};
 use crate::{
-    cli::{grammar, resolve},
     error::Fatal,
     forward::{
         GRACE, Options, Request, Wanted,
         registry::{Registry, SELECTOR, TOO_MANY},
     },
+    input::{
+        address::addresses,
+        label::label,
+        target::{object_name, selector, target},
+    },
     model::{
         event::Event,
-        forward::{self, ForwardId},
+        forward::ForwardId,
         message,
         ports::{Local, PortSpec, Remote},
     },
@@ -154,7 +158,7 @@ impl Methods {
 /// Checks what is to be started.
 fn wanted(start: Start) -> Result<Wanted, Error> {
     let mut target = if start.resource_type == SELECTOR {
-        grammar::selector(&start.name).map_err(bad_params)?
+        selector(&start.name).map_err(bad_params)?
     } else {
         // One word for both, so that neither can smuggle a slash into the other.
         if let Some(part) = [&start.resource_type, &start.name].into_iter().find(|part| part.contains('/')) {
@@ -164,22 +168,18 @@ fn wanted(start: Start) -> Result<Wanted, Error> {
                 "'resource_type' is a word like 'service', 'name' an object's name",
             ));
         }
-        grammar::target(&format!("{}/{}", start.resource_type, start.name)).map_err(bad_params)?
+        target(&format!("{}/{}", start.resource_type, start.name)).map_err(bad_params)?
     };
     if let Some(namespace) = start.namespace.filter(|namespace| !namespace.is_empty()) {
-        grammar::object_name("namespace", &namespace, &namespace).map_err(bad_params)?;
+        object_name("namespace", &namespace).map_err(bad_params)?;
         target.namespace = Some(namespace);
     }
     let allow_unready = start.allow_unready.unwrap_or_default();
     let mut options = Options { allow_unready, ..Options::default() };
     if let Some(address) = &start.address {
-        options.addresses = resolve::addresses(std::slice::from_ref(address)).map_err(bad_params)?;
+        options.addresses = addresses(std::slice::from_ref(address)).map_err(bad_params)?;
     }
-    if let Some(label) = start.label.as_deref()
-        && !forward::is_label(label)
-    {
-        return Err(bad("bad_label", format!("'{label}' cannot be a label"), forward::LABELS));
-    }
+    let label = start.label.as_deref().map(label).transpose().map_err(bad_params)?;
     let local = match &start.local_port {
         None | Some(Value::Null) => Local::Any,
         Some(Value::Number(zero)) if zero.as_u64() == Some(0) => Local::Any,
@@ -193,7 +193,7 @@ fn wanted(start: Start) -> Result<Wanted, Error> {
         port => Remote::Number(number("remote_port", port)?),
     };
     let ports = vec![PortSpec { address: None, local, remote }];
-    Ok(Wanted { request: Request { target, ports }, options, context: start.context, label: start.label })
+    Ok(Wanted { request: Request { target, ports }, options, context: start.context, label })
 }
 
 const PORTS: &str = "ports are numbers from 1 to 65535; 'remote_port' may be the name of a port, 'local_port' null for any free one";

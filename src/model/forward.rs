@@ -71,20 +71,6 @@ impl<'de> Deserialize<'de> for ForwardId {
     }
 }
 
-/// The longest name that a user may give to a forward: one that a table has room for.
-const LABEL_LENGTH: usize = 63;
-
-/// What a label may be, in words.
-pub const LABELS: &str = "a label has up to 63 letters, digits, '-', '_' and '.', and a letter first";
-
-/// Whether a user may call a forward so: nothing that `stop` would take for a port or a target, nothing that a terminal
-/// would not show.
-pub fn is_label(text: &str) -> bool {
-    text.len() <= LABEL_LENGTH
-        && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-}
-
 /// Where a forward is in its life. The words are the same in events, lists and messages (DESIGN §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -254,16 +240,6 @@ mod tests {
         assert_ne!(ForwardId::from_bits(1), ForwardId::from_bits(2));
         for word in ["", "8080", "808080", "abcde", "abcdefg", "ABCDEF", "abcde0", "abcdé", "2bcdef"] {
             assert_eq!(word.parse::<ForwardId>(), Err(NoForwardId), "{word}");
-        }
-    }
-
-    #[test]
-    fn labels() {
-        for label in ["a", "prod-db", "v1.2_x", &"a".repeat(63)] {
-            assert!(is_label(label), "{label}");
-        }
-        for word in ["", "8080", "-l", "svc/api", "a b", "a\u{1b}", "é", &"a".repeat(64)] {
-            assert!(!is_label(word), "{word}");
         }
     }
 

@@ -9,7 +9,7 @@
 
 use super::set::{Entry, Set};
 use crate::{
-    cli::resolve::same_local,
+    input::local::same_local,
     model::ports::{Address, Local, PortSpec},
 };
 

@@ -23,7 +23,7 @@ use self::document::MAX_BYTES;
 pub use self::{
     document::{Document, WITHIN},
     lock::Lock,
-    read::{Reading, label, read},
+    read::{Reading, read},
     set::{Entry, Scope, Set},
     trust::digest,
     write::write,

@@ -10,8 +10,14 @@ use super::{
     yaml::{self, Node, Span, Value},
 };
 use crate::{
-    cli::{duration, grammar, resolve, taken::Taken},
     error::{Fatal, Place},
+    input::{
+        address::addresses,
+        duration,
+        label::label,
+        local::{Taken, local_end},
+        target::{object_name, selector, target},
+    },
     model::ports::{Address, PortSpec},
     policy::nearest::nearest,
 };
@@ -26,9 +32,6 @@ pub(super) const ENTRY_KEYS: [&str; 4] = ["target", "selector", "ports", "name"]
 /// The keys of both: defaults in the file, exceptions in an entry.
 pub(super) const SCOPE_KEYS: [&str; 7] =
     ["context", "namespace", "address", "hold", "podRunningTimeout", "autoPort", "allowUnready"];
-
-/// Longest name of a forward: it is a word in messages and lists.
-const MAX_LABEL: usize = 63;
 
 /// What came of a text.
 #[derive(Debug, Clone, Default)]
@@ -152,11 +155,11 @@ impl Reader {
         let target = match (fields.take("target"), fields.take("selector")) {
             (Some(node), None) => {
                 let typed = self.text(node, "target");
-                typed.and_then(|(text, at)| self.checked(at, grammar::target(&text)))
+                typed.and_then(|(text, at)| self.checked(at, target(&text)))
             }
             (None, Some(node)) => {
                 let typed = self.text(node, "selector");
-                typed.and_then(|(text, at)| self.checked(at, grammar::selector(&text)))
+                typed.and_then(|(text, at)| self.checked(at, selector(&text)))
             }
             (Some(_), Some(node)) => {
                 self.problem(node.span, "there are both 'target' and 'selector'", "leave one of them out");
@@ -206,7 +209,7 @@ impl Reader {
         let (context, namespace) = (text("context"), text("namespace"));
         let (hold, timeout) = (text("hold"), text("podRunningTimeout"));
         let namespace = namespace.and_then(|(text, at)| {
-            let good = grammar::object_name("namespace", &text, &text).map(|()| text.clone());
+            let good = object_name("namespace", &text).map(|()| text.clone());
             self.checked(at, good)
         });
         let addresses = fields.take("address").map(|node| {
@@ -215,7 +218,7 @@ impl Reader {
             for item in Self::one_or_more(node) {
                 typed.extend(self.text(item, "address").map(|(text, _)| text));
             }
-            self.checked(span, resolve::addresses(&typed))
+            self.checked(span, addresses(&typed))
         });
         let mut span_of_time = |name: &str, found: Option<(String, Span)>, least: Option<&str>| {
             let (text, at) = found?;
@@ -252,7 +255,7 @@ impl Reader {
         let addresses = entry.scope.addresses.as_deref().unwrap_or(&default);
         for port in &entry.ports {
             if let Some(line) = taken.take(port, addresses, &entry.line) {
-                let what = format!("{} is wanted twice, here and in line {line}", resolve::local_end(port));
+                let what = format!("{} is wanted twice, here and in line {line}", local_end(port));
                 self.problem(span, what, "give one of them another local port, as in 8081:80");
                 return false;
             }
@@ -335,16 +338,4 @@ impl Reader {
             }
         }
     }
-}
-
-/// Checks what a user calls a forward: a word that cannot be taken for an id's or a port's place in a sentence.
-pub fn label(text: &str) -> Result<String, Fatal> {
-    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    let number = text.bytes().all(|b| b.is_ascii_digit());
-    if plain && !number && text.len() <= MAX_LABEL && !text.starts_with(['-', '.']) {
-        return Ok(text.to_owned());
-    }
-    Err(Fatal::new("fwd::usage::bad_label", format!("'{text}' cannot be the name of a forward")).help(format!(
-        "it is at most {MAX_LABEL} letters, digits, '-', '_' and '.', begins with none of the signs, and is no number"
-    )))
 }

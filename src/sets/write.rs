@@ -187,7 +187,7 @@ fn is_noncharacter(c: char) -> bool {
 /// Units of durations, by their nanoseconds, the largest first.
 const UNITS: [(u128, &str); 4] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
 
-/// As [`crate::cli::duration::parse`] reads it, in the largest unit that divides it.
+/// As [`crate::input::duration::parse`] reads it, in the largest unit that divides it.
 fn duration(time: Duration) -> String {
     let nanos = time.as_nanos();
     let divides = |(size, _): &(u128, &str)| nanos.is_multiple_of(*size);

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use bytes::{Bytes, BytesMut};
 use kubectl_fwd::{
     cli::{
-        self, Invocation, duration,
+        self, Invocation,
         grammar::{self, Token},
         resolve::{Surroundings, resolve},
     },
@@ -18,6 +18,7 @@ use kubectl_fwd::{
         client::Found,
         flags::{Environment, Flags},
     },
+    input::duration,
     model::{
         ports::{Address, PortSpec, Remote},
         target::Target,

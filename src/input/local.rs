@@ -1,4 +1,4 @@
-//! Which local ends are wanted already. Pure.
+//! Which local ends are wanted already, and which two ports want the same one.
 
 use std::{
     collections::HashMap,
@@ -6,8 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::resolve::local_number;
-use crate::model::ports::{Address, Local, PortSpec};
+use crate::model::ports::{Address, Local, PortSpec, Remote, takes};
 
 /// Local ends, each with whoever wants it. Finding one that two want takes as long for the thousandth as for the first.
 #[derive(Debug)]
@@ -58,10 +57,43 @@ impl<T: Clone> Taken<T> {
     }
 }
 
+/// Whether two ports want the same local end, each on its own addresses.
+pub fn same_local((one, here): (&PortSpec, &[Address]), (other, there): (&PortSpec, &[Address])) -> bool {
+    if let (Local::Unix(one), Local::Unix(other)) = (&one.local, &other.local) {
+        return one == other;
+    }
+    let of = |port: &PortSpec, defaults: &[Address]| {
+        port.address.map_or_else(|| defaults.to_vec(), |address| vec![address])
+    };
+    let theirs = of(other, there);
+    local_number(one).is_some_and(|number| local_number(other) == Some(number))
+        && of(one, here).into_iter().any(|a| theirs.iter().any(|b| overlap(a, *b)))
+}
+
+/// The local end in words.
+pub fn local_end(port: &PortSpec) -> String {
+    match &port.local {
+        Local::Unix(path) => format!("the socket {}", path.display()),
+        _ => format!("local port {}", local_number(port).unwrap_or_default()),
+    }
+}
+
+/// The local port, where it is known without asking the cluster.
+fn local_number(port: &PortSpec) -> Option<u16> {
+    match (&port.local, &port.remote) {
+        (Local::Number(number), _) | (Local::Same, Remote::Number(number)) => Some(*number),
+        _ => None,
+    }
+}
+
+fn overlap(one: Address, other: Address) -> bool {
+    let others = other.ips();
+    one.ips().into_iter().any(|one| others.iter().any(|o| takes(one, *o) || takes(*o, one)))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::cli::resolve::same_local;
+    use super::{same_local, *};
 
     /// It finds what comparing each with each finds.
     #[test]
