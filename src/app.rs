@@ -17,6 +17,7 @@ mod save;
 mod serve;
 mod signals;
 mod stdio;
+mod stdout;
 mod trust;
 mod up;
 
@@ -29,7 +30,7 @@ use std::{
 use tokio::runtime;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-use self::{background::Background, forward::Work, process::no_start};
+use self::{background::Background, forward::Work, process::no_start, stdout::print};
 use crate::{
     cli::{
         self, Invocation,
@@ -38,7 +39,7 @@ use crate::{
     },
     control::place::{self, Place},
     descriptors::descriptors,
-    error::{Fatal, plain},
+    error::Fatal,
     sets::{self, Sets},
     ui::{
         Output,
@@ -245,21 +246,6 @@ fn version() -> String {
         std::env::consts::OS,
         std::env::consts::ARCH
     )
-}
-
-/// For text that is asked for.
-fn print(text: &str) -> Result<u8, Fatal> {
-    put(text.as_bytes()).map(|_| 0)
-}
-
-/// Writes to stdout. False tells that the reader has seen enough (`| head`), which is no error.
-fn put(bytes: &[u8]) -> Result<bool, Fatal> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Fatal::new("fwd::output", "stdout cannot be written to").because(plain(&error))),
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{log_file::Tail, manage::find, process::no_start, put, signals::Signals};
+use super::{log_file::Tail, manage::find, process::no_start, signals::Signals, stdout::put};
 use crate::{
     cli::{args, resolve::Common},
     control::{

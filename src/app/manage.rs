@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::print;
+use super::stdout::print;
 use crate::{
     cli::{args, resolve::Common},
     control::{

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     manage::{Told, filter, find, waiting},
-    print,
+    stdout::print,
     up::no_home,
 };
 use crate::{
