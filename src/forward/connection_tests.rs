@@ -46,7 +46,7 @@ impl Forwarded {
         let remote = Remote::Number(80);
         let end = Arc::new(LocalEnd::new(ForwardId::from_bits(1), remote, vec![Bound::Tcp(address)]));
         let mut context = Context::new(
-            Router::of(&end),
+            Router::of(&end.route),
             Arc::new(Resolved::pod("default", "db-0")),
             Arc::clone(&end),
             Duration::from_secs(30),

@@ -14,7 +14,7 @@ use super::{
     report::Reporter,
     route::{Route, Way},
     site::Site,
-    supervisor::{Ended, Memory, Supervisor, changed},
+    supervisor::{Ended, Memory, Reached, Supervisor, changed},
 };
 use crate::{
     cluster::{
@@ -37,14 +37,6 @@ const FIRST_DIAL: Duration = Duration::from_secs(5);
 
 /// The longest `Retry-After` that is obeyed: kubelet's own is 60 s (PROTOCOL §1).
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
-
-/// How reaching a pod went.
-pub(super) enum Reached {
-    Way(Arc<Way>),
-    /// Another pod is the one now, or none.
-    Changed,
-    Failed(DialError),
-}
 
 impl Supervisor {
     /// Dials `pod`, at once and then in a round of attempts, for as long as it is the chosen one.

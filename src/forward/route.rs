@@ -8,7 +8,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::report::LocalEnd;
 use crate::{model::endpoint::Endpoint, tunnel::dial::Tunnel};
 
 /// A pod and the tunnel to it.
@@ -54,9 +53,9 @@ pub(super) struct Router {
 }
 
 impl Router {
-    /// The route of a port.
-    pub(super) fn of(end: &LocalEnd) -> Self {
-        Self { route: end.route.subscribe() }
+    /// A view of what is published there.
+    pub(super) fn of(published: &watch::Sender<Route>) -> Self {
+        Self { route: published.subscribe() }
     }
 
     /// Waits until there is a way newer than `after` (0 for any), until `deadline`.

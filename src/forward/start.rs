@@ -204,7 +204,7 @@ impl Registry {
                 connections: TaskTracker::new(),
             };
             let context = Context::new(
-                Router::of(&end),
+                Router::of(&end.route),
                 Arc::clone(&resolved),
                 Arc::clone(&end),
                 wanted.options.hold,

@@ -29,7 +29,6 @@ use super::{
     Options,
     chooser::Chooser,
     no_port, pods_unread,
-    reach::Reached,
     report::{LocalEnd, Reporter},
     route::{Route, Way},
     site::Site,
@@ -43,7 +42,7 @@ use crate::{
         event::{Gone, Happening},
         ports::Remote,
     },
-    tunnel::dial::Tunnel,
+    tunnel::dial::{DialError, Tunnel},
 };
 
 /// A reason for waiting that lasts this long is told although another was told before. Shorter ones are the ordinary
@@ -75,6 +74,14 @@ pub(super) enum Ended {
     Joined,
     /// Some ports have to look for another pod: both halves go on.
     Split(Box<[(Supervisor, Memory); 2]>),
+}
+
+/// How reaching a pod went.
+pub(super) enum Reached {
+    Way(Arc<Way>),
+    /// Another pod is the one now, or none.
+    Changed,
+    Failed(DialError),
 }
 
 /// What a supervisor remembers from turn to turn.
