@@ -10,7 +10,7 @@ use std::{
 };
 
 use kubectl_fwd::{
-    cluster::flags::{Environment, Flags},
+    cluster::config::flags::{Environment, Flags},
     forward::{Options, Request, Wanted, registry::Registry},
     model::{
         forward::ForwardId,

@@ -10,7 +10,7 @@ use std::{env, error::Error};
 
 use kubectl_fwd::{
     cli::resolve::Surroundings,
-    cluster::flags::{Environment, Flags},
+    cluster::config::flags::{Environment, Flags},
     forward::{GRACE, Options, Request, Wanted, registry::Registry},
     model::{event::Happening, ports::PortSpec, target::Target},
 };

@@ -5,14 +5,14 @@
 //! # From Rust
 //!
 //! A [`forward::registry::Registry`] is all that an embedding program needs: it takes what is to be forwarded as
-//! [`forward::Wanted`], finds clusters by kubectl's [flags](cluster::flags::Flags) and
-//! [environment](cluster::flags::Environment), and tells what happens as [`model::event::Event`]s. It runs in the
+//! [`forward::Wanted`], finds clusters by kubectl's [flags](cluster::config::flags::Flags) and
+//! [environment](cluster::config::flags::Environment), and tells what happens as [`model::event::Event`]s. It runs in the
 //! caller's tokio runtime, prints nothing and reads no environment by itself.
 //!
 //! ```no_run
 //! use kubectl_fwd::{
 //!     cli::resolve::Surroundings,
-//!     cluster::flags::Flags,
+//!     cluster::config::flags::Flags,
 //!     error::Fatal,
 //!     forward::{GRACE, Options, Request, Wanted, registry::Registry},
 //!     model::{ports::PortSpec, target::{Kind, Target}},
@@ -54,7 +54,7 @@
 //!
 //! 1. A [`forward`] listener accepts. All local ends were bound before anything started: all or none.
 //! 2. The connection takes the route that the target's supervisor publishes: a pod chosen by [`policy::select`] from
-//!    the set that [`cluster::watch`] follows, and a session to it. Where no pod is ready the connection is *held*,
+//!    the set that [`cluster::pods::watch`] follows, and a session to it. Where no pod is ready the connection is *held*,
 //!    unread, up to `--hold`.
 //! 3. The [`tunnel::pool`] picks one of the sessions to that pod, of which one is always ahead of need; the session
 //!    opens a pair of streams ([`spdy::session`]). Both `SYN_STREAM`s and the first bytes leave in one write: one round

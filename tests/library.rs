@@ -4,7 +4,7 @@
 #[path = "../examples/forward.rs"]
 mod example;
 
-use kubectl_fwd::cluster::flags::Environment;
+use kubectl_fwd::cluster::config::flags::Environment;
 use sandbox::client::{Failure, Test, ask, within};
 use sandbox::{Options, Sandbox};
 use tokio::sync::{mpsc, oneshot};

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     cli::{args, resolve::Common},
-    cluster::foreign::consequences,
+    cluster::config::foreign::consequences,
     error::{Fatal, plain},
     model::ports::Address,
     sets::{Document, Entry, Set, Sets, WITHIN, digest},

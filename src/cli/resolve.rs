@@ -14,7 +14,7 @@ use super::{
     normalise::Slot,
 };
 use crate::{
-    cluster::flags::{Environment, Flags, Pod, SERVICE_ACCOUNT},
+    cluster::config::flags::{Environment, Flags, Pod, SERVICE_ACCOUNT},
     control::place,
     error::Fatal,
     forward::{Options, Request},

@@ -16,25 +16,33 @@ use tower::Layer as _;
 use tower_http::decompression::DecompressionLayer;
 
 use super::{
-    answer::Bounded,
-    authentication::{self, Means},
-    authorize::Authorize,
+    auth::{
+        authentication::{self, Means},
+        authorize::Authorize,
+        credentials::{Credentials, Fetched, Source, UseCertificate},
+        exec::Plugin,
+        oidc::Oidc,
+    },
     awaited::Awaited,
-    choice::{self, Choice},
-    connect::Dialer,
-    credentials::{Credentials, Fetched, Source},
-    exec::Plugin,
-    files,
-    flags::{Environment, Flags},
-    kubeconfig::{self, Files},
-    listing::LIST_TIME,
-    oidc::Oidc,
-    proxy::{self, Wishes},
-    retry::Retry,
-    tls::{self, certificate_authority, certificate_user, set_identity},
-    transport::{Deadline, OneShot, Pooled, Transport},
+    config::{
+        choice::{self, Choice},
+        files,
+        flags::{Environment, Flags},
+        kubeconfig::{self, Files},
+        proxy::{self, Wishes},
+    },
+    http::{
+        answer::Bounded,
+        connect::Dialer,
+        retry::Retry,
+        transport::{Deadline, OneShot, Pooled, Transport},
+    },
+    tls::{self, certificate_authority, set_identity},
 };
 use crate::error::Fatal;
+
+/// How long a whole list may take where the user set no `--request-timeout`: a few pages of the longest.
+pub(super) const LIST_TIME: Duration = Duration::from_secs(300);
 
 /// A cluster that can be talked to. Clones share everything.
 #[derive(Clone)]
@@ -159,11 +167,6 @@ impl Cluster {
             format!("waiting for {} to answer ({asked})", self.server)
         }
     }
-
-    /// The server and the context, as messages name them.
-    pub(super) fn place(&self) -> super::access::Place {
-        super::access::Place { server: self.server.clone(), context: self.context.clone() }
-    }
 }
 
 /// Fetches the first credential, and builds the clients.
@@ -216,6 +219,17 @@ async fn connect(found: Found, awaited: &Awaited) -> Result<Cluster, Fatal> {
     build(config, &cluster, identity, Called { context, namespace, flags }, source.zip(first), awaited).await
 }
 
+/// Takes the certificates of later runs of a plugin into use.
+fn certificate_user(config: &Config, transport: &Arc<Transport>) -> UseCertificate {
+    let (config, transport) = (config.clone(), Arc::clone(transport));
+    Box::new(move |certificate, key| {
+        let mut config = config.clone();
+        set_identity(&mut config.auth_info, certificate, key);
+        transport.set_tls(tls::tls(&config)?);
+        Ok(())
+    })
+}
+
 /// Refuses files of the user that are not there; kube's own error does not say which one it is.
 fn readable(user: &AuthInfo) -> Result<(), Fatal> {
     let unless = |path: &Option<String>, data: bool| path.clone().filter(|path| !path.is_empty() && !data);
@@ -227,7 +241,7 @@ fn readable(user: &AuthInfo) -> Result<(), Fatal> {
             && let Err(error) = std::fs::File::open(&path)
         {
             return Err(Fatal::new("fwd::auth::unusable", format!("cannot read the user's {field} {path}"))
-                .because(super::access::reason(&error))
+                .because(super::error::reason::reason(&error))
                 .help("logging in to the cluster again usually writes it anew"));
         }
     }
@@ -255,7 +269,7 @@ async fn build(
             .because(why)
             .help("check the user's certificate, key and token; `kubectl auth whoami` uses the same")
     };
-    let no_use = move |error: kube::Error| unusable(super::access::reason(&error));
+    let no_use = move |error: kube::Error| unusable(super::error::reason::reason(&error));
     let agent = concat!("kubectl-fwd/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, HeaderValue::from_static(agent)));
     // The system's authorities are many files.
@@ -308,4 +322,5 @@ fn bad_proxy(bad: &proxy::BadProxy) -> Fatal {
 // The kubeconfig of these tests is /dev/null.
 #[cfg(unix)]
 #[cfg(test)]
+#[path = "client_tests.rs"]
 mod tests;

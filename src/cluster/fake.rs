@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower::service_fn;
 
-use super::{client::Cluster, connect::Dialer, transport::Transport};
+use super::{
+    client::Cluster,
+    http::{connect::Dialer, transport::Transport},
+};
 
 /// One answer.
 pub(super) enum Reply {
@@ -93,7 +96,7 @@ impl Fake {
             server: "https://fake".into(),
             context: Some("fake".into()),
             namespace: "default".into(),
-            list_time: super::listing::LIST_TIME,
+            list_time: super::client::LIST_TIME,
             transport: nowhere(),
         }
     }

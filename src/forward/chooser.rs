@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::no_port;
 use crate::{
-    cluster::target::Resolved,
+    cluster::pods::target::Resolved,
     error::Fatal,
     model::{
         endpoint::{Endpoint, PodId},

@@ -33,7 +33,7 @@ use super::{
     route::{NoWay, Router, Way},
 };
 use crate::{
-    cluster::target::Resolved,
+    cluster::pods::target::Resolved,
     descriptors::{Descriptors, descriptors},
     model::event::Happening,
     policy::retry::{self, Evidence, Failure, Verdict},

@@ -17,10 +17,7 @@ use super::{
     supervisor::{Ended, Memory, Reached, Supervisor, changed},
 };
 use crate::{
-    cluster::{
-        access::{self, Denied},
-        watch::Snapshot,
-    },
+    cluster::{access, error::denied::Denied, pods::watch::Snapshot},
     error::{Fatal, Transient},
     model::{
         endpoint::{Endpoint, PodId},

@@ -29,8 +29,8 @@ use super::{
 use crate::{
     cluster::{
         awaited::Awaited,
-        flags::{Environment, Flags},
-        target::Resolved,
+        config::flags::{Environment, Flags},
+        pods::target::Resolved,
     },
     error::Fatal,
     model::{

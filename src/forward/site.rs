@@ -19,9 +19,11 @@ use crate::{
     cluster::{
         awaited::Awaited,
         client::{Cluster, Found},
-        flags::{Environment, Flags},
-        target::{PodQuery, Resolved},
-        watch::{Snapshot, Wish, follow},
+        config::flags::{Environment, Flags},
+        pods::{
+            target::{PodQuery, Resolved},
+            watch::{Snapshot, Wish, follow},
+        },
     },
     error::Fatal,
     model::endpoint::PodId,

@@ -28,7 +28,7 @@ use super::{
     supervisor::{self, Supervisor},
 };
 use crate::{
-    cluster::{
+    cluster::pods::{
         examine::examine,
         target::{self, Resolved},
         watch::Snapshot,
@@ -372,7 +372,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cluster::flags::{Environment, Flags},
+        cluster::config::flags::{Environment, Flags},
         forward::{
             Request,
             registry::{MAX_FORWARDS, TOO_MANY},

@@ -35,7 +35,7 @@ use super::{
     started::Started,
 };
 use crate::{
-    cluster::watch::{Snapshot, Wish},
+    cluster::pods::watch::{Snapshot, Wish},
     error::Fatal,
     model::{
         endpoint::{Endpoint, Phase, PodId},

@@ -21,7 +21,7 @@ use super::{
     upgrade::{UpgradeError, upgrade},
 };
 use crate::{
-    cluster::{access, client::Cluster},
+    cluster::{client::Cluster, error::reason::reason},
     error::Transient,
     model::endpoint::PodId,
 };
@@ -175,7 +175,7 @@ impl From<UpgradeError> for DialError {
                 Self { why: Transient { why: refusal.why() }, refusal: Some(refusal) }
             }
             UpgradeError::Unreachable(error) => {
-                Self { why: Transient { why: access::reason(error.as_ref()) }, refusal: None }
+                Self { why: Transient { why: reason(error.as_ref()) }, refusal: None }
             }
         }
     }

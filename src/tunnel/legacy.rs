@@ -192,7 +192,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::{cluster::connect::Io, spdy::frame::MAX_DATA, tunnel::stream::Chunk};
+    use crate::{cluster::http::io::Io, spdy::frame::MAX_DATA, tunnel::stream::Chunk};
 
     #[tokio::test]
     async fn a_server_that_takes_nothing_does_not_keep_it() {

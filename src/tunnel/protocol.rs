@@ -5,7 +5,7 @@
 use http::StatusCode;
 use kube::core::Status;
 
-use crate::cluster::access::Denied;
+use crate::cluster::error::denied::Denied;
 
 /// Characters of a refusal that a person is shown: the longest that say something, of a missing right with the user's long
 /// name in it, are half of that.

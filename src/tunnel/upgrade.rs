@@ -15,7 +15,7 @@ use super::{
     protocol::{Protocol, Refusal},
     websocket,
 };
-use crate::{cluster::connect::Io, model::endpoint::PodId};
+use crate::{cluster::http::io::Io, model::endpoint::PodId};
 
 /// Subprotocols of the tunnel, best first. KEP-4006 plans a `v2.portforward.k8s.io` that carries the same frames
 /// (PROTOCOL §9).

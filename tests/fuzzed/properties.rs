@@ -16,7 +16,7 @@ use kubectl_fwd::{
     },
     cluster::{
         client::Found,
-        flags::{Environment, Flags},
+        config::flags::{Environment, Flags},
     },
     input::duration,
     model::{

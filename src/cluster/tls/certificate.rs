@@ -2,7 +2,7 @@
 
 use rustls::{
     CertificateError,
-    pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime},
+    pki_types::{CertificateDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime},
 };
 use x509_parser::{
     asn1_rs::{Any, FromDer as _},
@@ -12,6 +12,9 @@ use x509_parser::{
     public_key::PublicKey,
     x509::X509Version,
 };
+
+use super::pem;
+use crate::cluster::error::tls::refusal;
 
 /// The extensions that are heeded, or that say nothing about whom to believe. A critical one that is none of them is
 /// reason to refuse the certificate.
@@ -184,9 +187,7 @@ impl<'a> Certificate<'a> {
         algorithms: &[&dyn SignatureVerificationAlgorithm],
     ) -> Result<(), CertificateError> {
         if issuer.has_short_rsa_key() {
-            return Err(super::refusal(
-                "the RSA key that signed it has fewer than 2048 bits, too few to be safe",
-            ));
+            return Err(refusal("the RSA key that signed it has fewer than 2048 bits, too few to be safe"));
         }
         let key =
             webpki::RawPublicKeyEntity::try_from(issuer.key()).map_err(|_| CertificateError::BadEncoding)?;
@@ -201,9 +202,7 @@ impl<'a> Certificate<'a> {
             });
         match known.next() {
             Some(result) => result.map_err(|_| CertificateError::BadSignature),
-            None => {
-                Err(super::refusal("it is signed in a way that is not supported (SHA-1, or a kind of key)"))
-            }
+            None => Err(refusal("it is signed in a way that is not supported (SHA-1, or a kind of key)")),
         }
     }
 
@@ -216,4 +215,12 @@ impl<'a> Certificate<'a> {
 fn is_heeded(name: &GeneralName<'_>) -> bool {
     use GeneralName as G;
     matches!(name, G::DNSName(_) | G::IPAddress(_) | G::RFC822Name(_) | G::URI(_))
+}
+
+/// The certificates of a bundle. What is none is passed over, as Go does.
+pub(super) fn authorities(pem: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> {
+    pem::blocks(pem)
+        .filter(|block| block.label == "CERTIFICATE" && !block.headers)
+        .map(|block| CertificateDer::from(block.bytes))
+        .filter(|der| Certificate::read(der).is_ok())
 }

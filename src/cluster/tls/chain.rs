@@ -12,7 +12,8 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime},
 };
 
-use super::{certificate::Certificate, names, refusal};
+use super::{certificate::Certificate, names};
+use crate::cluster::error::tls::refusal;
 
 /// How many signatures are checked for one server, Go's limit: certificates that a server sends could else lead on and on.
 const MAX_SIGNATURES: usize = 100;
@@ -239,4 +240,5 @@ impl Search<'_> {
 }
 
 #[cfg(test)]
+#[path = "chain_tests.rs"]
 mod tests;

@@ -12,7 +12,7 @@ pub(super) fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
     let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
     let verifier = verifier.map_err(|error| {
         Fatal::new("fwd::cluster::tls", "this system's certificate authorities cannot be asked")
-            .because(super::words::reason(&error))
+            .because(crate::cluster::error::tls::reason(&error))
             .help("give the cluster's CA with --certificate-authority FILE")
     })?;
     Ok(Arc::new(verifier))

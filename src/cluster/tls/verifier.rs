@@ -16,8 +16,7 @@ use rustls::{
 use tokio::time::Instant;
 
 use super::{
-    authorities,
-    certificate::Certificate,
+    certificate::{Certificate, authorities},
     chain::{Anchors, Case},
 };
 

@@ -1,0 +1,18 @@
+//! Which cluster, which user and which way there: from the command line's flags, the environment and the kubeconfigs.
+//!
+//! - [`flags`]: what the command line and the environment say.
+//! - `yaml`, `kubeconfig`, `entries`, `pod`, `choice`, `server`, `proxy`: from those to one server, one user, one namespace and
+//!   one proxy.
+//! - [`foreign`]: what a kubeconfig of somebody else would do that the user's own do not.
+//! - `files`: what of this is read, and for how long.
+
+pub(super) mod choice;
+mod entries;
+pub(super) mod files;
+pub mod flags;
+pub mod foreign;
+pub(super) mod kubeconfig;
+mod pod;
+pub(super) mod proxy;
+pub(super) mod server;
+pub(super) mod yaml;

@@ -1,0 +1,234 @@
+//! Which proxy leads to the API server, as client-go decides it.
+//!
+//! `proxy-url` of the kubeconfig beats everything and is never bypassed. Else `HTTPS_PROXY` or `HTTP_PROXY`, by the
+//! *server's* scheme, unless `NO_PROXY` names the server's host, or that host is this machine. kube asks `NO_PROXY`
+//! about the proxy's own host instead, so the answer is computed here and handed to it.
+
+use std::net::IpAddr;
+
+use http::Uri;
+use ipnet::IpNet;
+
+/// The proxies that words can name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::cluster) struct Wishes<'a> {
+    /// `proxy-url`.
+    pub explicit: Option<&'a str>,
+    /// `HTTPS_PROXY`.
+    pub https: Option<&'a str>,
+    /// `HTTP_PROXY`.
+    pub http: Option<&'a str>,
+    /// `NO_PROXY`.
+    pub bypass: Option<&'a str>,
+}
+
+/// Why a proxy's URL cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cluster) struct BadProxy {
+    /// Where the URL was found: `proxy-url`, `HTTPS_PROXY`.
+    pub source: &'static str,
+    /// What is wrong with it, without its password.
+    pub why: String,
+}
+
+/// The proxy for `server`, if there is to be one.
+pub(in crate::cluster) fn choose(server: &Uri, wishes: &Wishes<'_>) -> Result<Option<Uri>, BadProxy> {
+    let present = |text: Option<&str>| text.is_some_and(|text| !text.trim().is_empty());
+    if present(wishes.explicit) {
+        return parse("proxy-url", wishes.explicit.unwrap_or_default(), false).map(Some);
+    }
+    let (source, text) = if server.scheme_str() == Some("http") {
+        ("HTTP_PROXY", wishes.http)
+    } else {
+        ("HTTPS_PROXY", wishes.https)
+    };
+    if !present(text) || bypassed(server, wishes.bypass.unwrap_or_default()) {
+        return Ok(None);
+    }
+    parse(source, text.unwrap_or_default(), true).map(Some)
+}
+
+/// Reads a proxy's URL. The environment's may lack a scheme, and is then taken for HTTP, as everywhere.
+fn parse(source: &'static str, text: &str, scheme_optional: bool) -> Result<Uri, BadProxy> {
+    let bad = |why: &str| BadProxy { source, why: why.to_owned() };
+    let text = text.trim();
+    let full = match text.split_once("://") {
+        Some(_) => text.to_owned(),
+        None if scheme_optional => format!("http://{text}"),
+        None => return Err(bad("it has no scheme (http://, https:// or socks5://)")),
+    };
+    let (scheme, rest) = full.split_once("://").unwrap_or_default();
+    let full = format!("{}://{rest}", scheme.to_ascii_lowercase());
+    let uri: Uri = full.parse().map_err(|_| bad("it is not a URL"))?;
+    match uri.scheme_str() {
+        _ if uri.host().is_none_or(str::is_empty) => Err(bad("it has no host")),
+        Some("http" | "https" | "socks5" | "socks5h") => Ok(uri),
+        other => {
+            Err(bad(&format!("its scheme is '{}', not http, https or socks5", other.unwrap_or_default())))
+        }
+    }
+}
+
+/// Whether the server is reached directly, by the rules of Go's `httpproxy`.
+fn bypassed(server: &Uri, no_proxy: &str) -> bool {
+    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+    let ip = host.parse().ok().map(|ip: IpAddr| ip.to_canonical());
+    if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
+        return true;
+    }
+    let default = if server.scheme_str() == Some("http") { 80 } else { 443 };
+    let port = server.port_u16().unwrap_or(default).to_string();
+    let host = host.to_ascii_lowercase();
+    no_proxy.split(',').any(|word| matches(&word.trim().to_ascii_lowercase(), &host, ip, &port))
+}
+
+fn matches(word: &str, host: &str, ip: Option<IpAddr>, port: &str) -> bool {
+    if word == "*" {
+        return true;
+    }
+    if let Ok(net) = word.parse::<IpNet>() {
+        return ip.is_some_and(|ip| net.contains(&ip));
+    }
+    let (name, wanted) = host_and_port(word).unwrap_or((word, ""));
+    if !wanted.is_empty() && wanted != port {
+        return false;
+    }
+    if let Ok(wanted) = name.parse::<IpAddr>() {
+        return ip == Some(wanted.to_canonical());
+    }
+    // Names are compared with names.
+    if name.is_empty() || ip.is_some() {
+        return false;
+    }
+    // `example.com` means it and what is below it; `.example.com` and `*.example.com` only what is below it.
+    let below = |suffix: &str| host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'));
+    match name.strip_prefix('*').unwrap_or(name).strip_prefix('.') {
+        Some(suffix) => below(suffix),
+        None => host == name || below(name),
+    }
+}
+
+/// `HOST:PORT` or `[ADDRESS]:PORT`, taken apart; the port may be empty. A bare IPv6 address has colons that are no port, and
+/// brackets without a port are, as in Go, part of a name that no host has.
+fn host_and_port(word: &str) -> Option<(&str, &str)> {
+    let (name, port) = word.rsplit_once(':')?;
+    match name.strip_prefix('[') {
+        Some(address) => Some((address.strip_suffix(']')?, port)),
+        None => Some((name, port)).filter(|_| !name.contains(':')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_bypassed(server: &str, no_proxy: &str) -> bool {
+        bypassed(&server.parse().unwrap(), no_proxy)
+    }
+
+    #[test]
+    fn no_proxy() {
+        for (server, list, expected) in [
+            ("https://api.example.com", "", false),
+            ("https://api.example.com", "*", true),
+            ("https://api.example.com", "example.com", true),
+            ("https://api.example.com", "EXAMPLE.com", true),
+            ("https://api.example.com", ".example.com", true),
+            ("https://api.example.com", "*.example.com", true),
+            ("https://example.com", "example.com", true),
+            ("https://example.com", ".example.com", false),
+            ("https://badexample.com", "example.com", false),
+            ("https://api.example.com", "foo, api.example.com ,bar", true),
+            ("https://api.example.com:6443", "example.com:6443", true),
+            ("https://api.example.com:6443", "example.com:443", false),
+            ("https://api.example.com", "example.com:443", true),
+            ("http://api.example.com", "example.com:80", true),
+            ("https://10.1.2.3:6443", "10.0.0.0/8", true),
+            ("https://11.1.2.3:6443", "10.0.0.0/8", false),
+            ("https://10.1.2.3:6443", "10.1.2.3", true),
+            ("https://10.1.2.3:6443", "10.1.2.3:6443", true),
+            ("https://10.1.2.3:6443", "10.1.2.3:1", false),
+            ("https://10.1.2.3:6443", "10.1.2.30", false),
+            ("https://[2001:db8::1]:6443", "2001:db8::/32", true),
+            ("https://[2001:db8::1]:6443", "2001:db8::1", true),
+            ("https://[2001:db8::1]:6443", "[2001:db8::1]:6443", true),
+            ("https://10.1.2.3:6443", "10.0.0.0/999", false),
+            ("https://[::ffff:10.1.2.3]:6443", "10.0.0.0/8", true),
+            ("https://[::ffff:10.1.2.3]:6443", "10.1.2.3", true),
+            ("https://[2001:db8::1]:6443", "[2001:db8::1]:443", false),
+            ("https://[2001:db8::1]:6443", "[2001:db8::1]", false),
+            // An address is no name, and what looks like the end of one is none either.
+            ("https://10.1.2.3:6443", "2.3", false),
+            ("https://10.1.2.3:6443", ".3", false),
+            ("https://api.example.com:6443", "example.com:", true),
+            ("https://api.example.com:6443", "example.com:x", false),
+            ("https://api.example.com:6443", "example.com:06443", false),
+            ("https://api.example.com:6443", ":6443", false),
+            ("https://api.example.com:6443", ",, ,", false),
+            ("https://api.example.com:6443", " .example.com:6443 ", true),
+            ("https://api.example.com:6443", "*.example.com:443", false),
+            ("https://api.example.com:6443", "*example.com", false),
+            ("https://api.example.com:6443", "api.*", false),
+            ("https://api.example.com:6443", "other,*", true),
+            ("https://api.example.com:6443", "other *", false),
+            ("https://api.example.com.:6443", "example.com", false),
+            ("https://api.example.com.:6443", "example.com.", true),
+            ("https://LOCALHOST:6443", "", false),
+            ("https://a.localhost:6443", "", false),
+            ("https://127.1.2.3:6443", "", true),
+            ("https://[::ffff:127.0.0.1]:6443", "", true),
+            // This machine is never reached through a proxy of the environment.
+            ("https://127.0.0.1:6443", "", true),
+            ("https://localhost:6443", "", true),
+            ("https://[::1]:6443", "", true),
+        ] {
+            assert_eq!(is_bypassed(server, list), expected, "{server} with NO_PROXY={list}");
+        }
+    }
+
+    #[test]
+    fn choices() {
+        let chosen = |server: &str, wishes: &Wishes<'_>| {
+            choose(&server.parse().unwrap(), wishes).map(|uri| uri.map(|uri| uri.to_string()))
+        };
+        let environment = Wishes {
+            https: Some("http://secure:1"),
+            http: Some("plain:2"),
+            bypass: Some("corp"),
+            ..Wishes::default()
+        };
+        assert_eq!(chosen("https://a", &environment), Ok(Some("http://secure:1/".into())));
+        assert_eq!(chosen("http://a", &environment), Ok(Some("http://plain:2/".into())));
+        assert_eq!(chosen("https://a.corp", &environment), Ok(None));
+        let explicit = Wishes { explicit: Some("socks5://s:3"), ..environment.clone() };
+        // Not even for a host that NO_PROXY names, nor for this machine.
+        assert_eq!(chosen("https://a.corp", &explicit), Ok(Some("socks5://s:3/".into())));
+        assert_eq!(chosen("https://127.0.0.1", &explicit), Ok(Some("socks5://s:3/".into())));
+        assert_eq!(chosen("https://a", &Wishes { https: Some(""), ..Wishes::default() }), Ok(None));
+        for (text, uri) in [
+            ("proxy:3128", "http://proxy:3128/"),
+            ("10.0.0.1:3128", "http://10.0.0.1:3128/"),
+            ("[::1]:3128", "http://[::1]:3128/"),
+            ("proxy", "http://proxy/"),
+            ("j:pw@proxy:3128", "http://j:pw@proxy:3128/"),
+            ("SOCKS5://proxy", "socks5://proxy/"),
+            ("socks5h://proxy:1", "socks5h://proxy:1/"),
+            ("HTTPS://proxy/path", "https://proxy/path"),
+        ] {
+            let wishes = Wishes { https: Some(text), ..Wishes::default() };
+            assert_eq!(chosen("https://a", &wishes), Ok(Some(uri.into())), "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_do_not_show_the_url() {
+        for text in ["ftp://u:s3cret@h", "u:s3cret@h", "http://", "http://u:s3cret@ h"] {
+            let refusal =
+                choose(&Uri::from_static("https://a"), &Wishes { explicit: Some(text), ..Wishes::default() });
+            assert!(
+                refusal.is_err_and(|bad| bad.source == "proxy-url" && !bad.why.contains("s3cret")),
+                "{text}"
+            );
+        }
+    }
+}

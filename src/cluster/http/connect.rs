@@ -1,0 +1,211 @@
+//! One connection to the API server: TCP, a proxy where there is one, TLS where the URL says so.
+//!
+//! Both clients dial here, so both get the same socket options and share one TLS configuration: the second
+//! connection resumes the first one's session. Dialling is timed as a whole, because a server that accepts and then
+//! says nothing is as gone as one that does not accept.
+
+use std::{
+    future::ready,
+    io,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use http::{HeaderValue, Uri, uri::Authority};
+use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio_rustls::TlsConnector;
+use tower::{BoxError, ServiceExt as _, service_fn};
+
+use super::{io::Io, proxied};
+use crate::cluster::{
+    config::server::percent_decoded,
+    error::connect::{DIAL_TIMEOUT, DialError, Stage, UnknownHost},
+};
+use crate::descriptors::{descriptors, is_shortage};
+
+/// Silence after which TCP asks whether the peer lives, and how often it asks again.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 2;
+
+/// How long sent bytes may go unacknowledged (Linux): the default is some 15 minutes, which is how long kubectl hangs
+/// after a network change.
+#[cfg(target_os = "linux")]
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Dials one server.
+pub(in crate::cluster) struct Dialer {
+    /// The server with its port spelled out.
+    server: Uri,
+    server_name: ServerName<'static>,
+    proxy: Option<Proxy>,
+    tls: RwLock<Arc<ClientConfig>>,
+}
+
+/// A proxy, taken apart.
+#[derive(Clone)]
+struct Proxy {
+    /// Without the user, with the port.
+    uri: Uri,
+    user: Option<(String, String)>,
+}
+
+impl Dialer {
+    /// `server_name` is `tls-server-name`. Errors are words for a person.
+    pub(in crate::cluster) fn new(
+        server: &Uri,
+        server_name: Option<&str>,
+        proxy: Option<&Uri>,
+        tls: ClientConfig,
+    ) -> Result<Self, String> {
+        let name = server_name.or_else(|| server.host()).unwrap_or_default();
+        let server_name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned())
+            .map_err(|_| format!("'{name}' is no name that a certificate can be checked against"))?;
+        Ok(Self {
+            server: bare(server).ok_or("the server's URL is not usable")?,
+            server_name,
+            proxy: proxy.map(|uri| Proxy::new(uri).ok_or("the proxy's URL is not usable")).transpose()?,
+            tls: RwLock::new(Arc::new(tls)),
+        })
+    }
+
+    /// From now on, dial with another client certificate.
+    pub(in crate::cluster) fn set_tls(&self, tls: ClientConfig) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tls);
+    }
+
+    /// One new connection.
+    pub(in crate::cluster) async fn dial(&self) -> Result<Io, DialError> {
+        let mut stage = Stage::Find;
+        let result = tokio::time::timeout(DIAL_TIMEOUT, self.dial_in_stages(&mut stage)).await;
+        match result {
+            Ok(Ok(io)) => Ok(io),
+            Ok(Err(cause)) => Err(DialError { stage, cause: Some(cause) }),
+            Err(_) => Err(DialError { stage, cause: None }),
+        }
+    }
+
+    async fn dial_in_stages(&self, stage: &mut Stage) -> Result<Io, BoxError> {
+        let tls = Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner));
+        let plain = match &self.proxy {
+            None => tcp(&self.server, stage, [Stage::Find, Stage::Connect]).await?,
+            Some(proxy) => proxy.lead_to(&self.server, Arc::clone(&tls), stage).await?,
+        };
+        if self.server.scheme_str() == Some("http") {
+            return Ok(plain);
+        }
+        *stage = Stage::Tls;
+        encrypt(plain, tls, self.server_name.clone()).await
+    }
+}
+
+async fn encrypt(plain: Io, tls: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Io, BoxError> {
+    Ok(Io::Tls(Box::new(TlsConnector::from(tls).connect(name, plain).await?)))
+}
+
+/// TCP to the host of `uri`. `stages` are those of looking its name up and of connecting.
+async fn tcp(uri: &Uri, stage: &mut Stage, stages: [Stage; 2]) -> Result<Io, BoxError> {
+    match race(uri, stage, stages).await {
+        // Clients have all descriptors, and none of them is served without this one.
+        Err(error) if is_shortage(error.as_ref()) => {
+            let _loan = descriptors().lend();
+            race(uri, stage, stages).await
+        }
+        dialled => dialled,
+    }
+}
+
+/// IPv4 and IPv6 racing.
+async fn race(uri: &Uri, stage: &mut Stage, stages: [Stage; 2]) -> Result<Io, BoxError> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    *stage = stages[0];
+    let found = tokio::net::lookup_host((host, uri.port_u16().unwrap_or_default())).await;
+    let addresses: Vec<_> = found.map_err(UnknownHost)?.collect();
+    *stage = stages[1];
+    let found = service_fn(move |_: Name| ready(Ok::<_, io::Error>(addresses.clone().into_iter())));
+    let mut connector = HttpConnector::new_with_resolver(found);
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(KEEPALIVE));
+    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    connector.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    #[cfg(target_os = "linux")]
+    connector.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
+    Ok(Io::Tcp(connector.oneshot(uri.clone()).await?.into_inner()))
+}
+
+impl Proxy {
+    fn new(uri: &Uri) -> Option<Self> {
+        let authority = uri.authority()?.as_str();
+        let user = authority.rsplit_once('@').map(|(user, _)| {
+            let (name, password) = user.split_once(':').unwrap_or((user, ""));
+            (percent_decoded(name), percent_decoded(password))
+        });
+        Some(Self { uri: bare(uri)?, user })
+    }
+
+    /// A connection on which the server's bytes flow.
+    async fn lead_to(&self, server: &Uri, tls: Arc<ClientConfig>, stage: &mut Stage) -> Result<Io, BoxError> {
+        let mut io = tcp(&self.uri, stage, [Stage::FindProxy, Stage::ReachProxy]).await?;
+        if self.uri.scheme_str() == Some("https") {
+            *stage = Stage::ProxyTls;
+            let host = self.uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            io = encrypt(io, tls, ServerName::try_from(host)?).await?;
+        }
+        *stage = Stage::Proxy;
+        let authority = server.authority().ok_or("the server's URL has no host")?;
+        if matches!(self.uri.scheme_str(), Some("socks5" | "socks5h")) {
+            let port = server.port_u16().unwrap_or_default();
+            proxied::socks(&mut io, authority.host(), port, self.user.clone()).await?;
+            return Ok(io);
+        }
+        let user = self.user.as_ref().map(|(name, password)| basic(name, password)).transpose()?;
+        proxied::connect(io, authority, user).await
+    }
+}
+
+fn basic(name: &str, password: &str) -> Result<HeaderValue, BoxError> {
+    use base64::Engine as _;
+    let words = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+    let mut value = HeaderValue::try_from(format!("Basic {words}"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Scheme, host and port, the port always spelled out: `CONNECT` and SOCKS need one.
+fn bare(uri: &Uri) -> Option<Uri> {
+    let default = match uri.scheme_str() {
+        Some("http") => 80,
+        Some("socks5" | "socks5h") => 1080,
+        _ => 443,
+    };
+    let authority = format!("{}:{}", uri.host()?, uri.port_u16().unwrap_or(default));
+    let authority: Authority = authority.parse().ok()?;
+    Uri::builder().scheme(uri.scheme_str()?).authority(authority).path_and_query("/").build().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_spelled_out() {
+        for (uri, expected) in [
+            ("https://a/prefix", "https://a:443/"),
+            ("http://a", "http://a:80/"),
+            ("https://[::1]:6443", "https://[::1]:6443/"),
+            ("socks5://u:p@s", "socks5://s:1080/"),
+        ] {
+            assert_eq!(bare(&uri.parse().unwrap()).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn proxy_users() {
+        let proxy = Proxy::new(&"http://j%40ne:p%3Aw%zz@p:1".parse().unwrap()).unwrap();
+        assert_eq!(proxy.uri, "http://p:1/");
+        assert_eq!(proxy.user, Some(("j@ne".into(), "p:w%zz".into())));
+        assert_eq!(Proxy::new(&"http://p".parse().unwrap()).unwrap().user, None);
+    }
+}

@@ -1,0 +1,66 @@
+//! Why a target has no pod to begin with, where that is certain.
+//!
+//! The pods are followed with patience: a server that restarts or a pod that is not there yet comes back. A person who
+//! has just typed the command has none for a name that is wrong or a right that is missing. So when the first look at
+//! the pods shows none of use, the question is asked once more in a way that can fail.
+
+use k8s_openapi::api::{
+    core::v1::{Namespace, Pod},
+    discovery::v1::EndpointSlice,
+};
+use kube::{Api, api::ListParams};
+
+use super::{
+    listing::Listing,
+    slices,
+    target::{Finder, PodQuery, Resolved, no_namespace},
+};
+use crate::{
+    cluster::{access, client::Cluster},
+    error::Fatal,
+    model::target::Kind,
+};
+
+/// Phases from which no pod comes back.
+const ENDED: [&str; 2] = ["Succeeded", "Failed"];
+
+/// Says what is wrong, if waiting cannot mend it.
+pub async fn examine(cluster: &Cluster, resolved: &Resolved) -> Result<(), Fatal> {
+    let namespace = resolved.namespace.as_str();
+    let pod = |name| Finder { cluster, namespace, kind: Kind::Pod, name };
+    match &resolved.pods {
+        PodQuery::Name(name) => {
+            let found: Pod = pod(name).get().await?;
+            let phase = found.status.and_then(|status| status.phase).unwrap_or_default();
+            if ENDED.contains(&phase.as_str()) { Err(ended(&pod(name).subject(), &phase)) } else { Ok(()) }
+        }
+        PodQuery::Labels(labels) => {
+            let pods: Api<Pod> = Api::namespaced(cluster.api.clone(), namespace);
+            let listed = pods.list_metadata(&ListParams::default().labels(labels).limit(1)).await;
+            let doing = format!("list the pods of namespace {namespace}");
+            if listed.map_err(|error| access::fatal(&doing, cluster, &error))?.items.is_empty() {
+                let namespaces: Api<Namespace> = Api::all(cluster.api.clone());
+                no_namespace(&namespaces, namespace).await.map_or(Ok(()), Err)
+            } else {
+                Ok(())
+            }
+        }
+        PodQuery::Slices { service } => {
+            let api: Api<EndpointSlice> = Api::namespaced(cluster.api.clone(), namespace);
+            let listing = Listing::new(api, Some(slices::label(service)), None, cluster.list_time).patient();
+            let doing = format!("list the EndpointSlices of service {service} in namespace {namespace}");
+            let (listed, _) = listing.list().await.map_err(|error| access::fatal(&doing, cluster, &error))?;
+            let member = listed.iter().find_map(|slice| slices::members(slice, namespace).pop());
+            match member {
+                Some(member) => pod(&member.pod.name).get::<Pod>().await.map(drop),
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+fn ended(subject: &str, phase: &str) -> Fatal {
+    Fatal::new("fwd::pod::ended", format!("{subject} has ended"))
+        .because(format!("its phase is {phase}: its containers ran and will not run again"))
+        .help("forward to another pod, or to the workload or service in front of it")
+}

@@ -1,0 +1,16 @@
+//! Targets, and the pods behind them.
+//!
+//! - [`target`]: what a target stands for: a query for pods (`selector`), and the way from its ports to theirs.
+//! - [`examine`]: why a target has no pod to begin with, where that is certain.
+//! - [`watch`]: the pods of that query, as snapshots that change: of pods (`endpoint`) or of EndpointSlices (`slices`).
+//! - `watcher`, `listing`, `events`: one collection of objects, read whole and as it changes.
+
+mod endpoint;
+mod events;
+pub mod examine;
+mod listing;
+mod selector;
+mod slices;
+pub mod target;
+pub mod watch;
+mod watcher;

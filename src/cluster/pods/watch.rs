@@ -1,0 +1,333 @@
+//! The pods of a target, followed.
+//!
+//! The normal way is a list and then a watch (`watcher`). Where `watch` is forbidden the list is read again and
+//! again; where `list` is forbidden too and the target is one pod by name, that pod is. A service without a selector
+//! is followed by its EndpointSlices, and the pods they name are read one by one.
+//!
+//! A failure keeps the last good set and sets `problem`: pods do not vanish because the API server restarts.
+
+use std::{collections::BTreeMap, future::Future, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
+use kube::{Api, Client, ResourceExt as _};
+use tokio::{
+    sync::watch::{Receiver, Sender, channel},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use super::watcher::Wish;
+use super::{
+    endpoint::from_pod,
+    listing::Listing,
+    slices::{self, Member},
+    target::{PodQuery, Resolved},
+    watcher::{Change, Pauses, Verb, Watcher},
+};
+use crate::{
+    cluster::{client::Cluster, error::reason::reason},
+    model::endpoint::Endpoint,
+};
+
+/// How often pods are read where they may not be watched: soon enough for a person, cheap enough for a server.
+const POLL: Duration = Duration::from_secs(2);
+
+/// How long pods are polled before watching is tried again: rights may have been granted meanwhile.
+const POLL_BEFORE_RETRY: Duration = Duration::from_secs(300);
+
+/// How often the pods that EndpointSlices name are read again without a sign: their own changes (a deletion, a
+/// container's restart) reach the slices only as far as whoever writes those cares.
+const MEMBERS_REREAD: Duration = Duration::from_secs(10);
+
+/// Pods read for one service without a selector. Further ones with the same ports are as good as these.
+const MEMBERS_READ: usize = 50;
+
+/// The pods of a target at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// False until the first full list.
+    pub synced: bool,
+    /// The pods, by name.
+    pub pods: Arc<[Endpoint]>,
+    /// Why the set cannot be read at the moment, if so. `pods` is the last good set then.
+    pub problem: Option<String>,
+}
+
+/// Follows the pod set until `stop`; spawned on `tracker`.
+///
+/// `wish` has the set listed anew. `notice` is called with what is worth telling once: that pods are polled because they
+/// may not be watched, or that watching them fails.
+pub fn follow(
+    cluster: &Cluster,
+    resolved: &Resolved,
+    tracker: &TaskTracker,
+    stop: CancellationToken,
+    wish: Wish,
+    notice: impl Fn(String) + Send + Sync + 'static,
+) -> Receiver<Snapshot> {
+    let (sender, receiver) = channel(Snapshot::default());
+    let follower = Follower {
+        client: cluster.api.clone(),
+        namespace: resolved.namespace.clone(),
+        list_time: cluster.list_time,
+        wish,
+        feed: Feed { sender },
+        notice: Box::new(notice),
+    };
+    let pods = resolved.pods.clone();
+    tracker.spawn(async move {
+        stop.run_until_cancelled(async move {
+            match pods {
+                PodQuery::Name(name) => follower.pods(None, Some(name)).await,
+                PodQuery::Labels(labels) => follower.pods(Some(labels), None).await,
+                PodQuery::Slices { service } => follower.slices(&service).await,
+            }
+        })
+        .await;
+    });
+    receiver
+}
+
+/// Where snapshots go. Only what changed is published.
+struct Feed {
+    sender: Sender<Snapshot>,
+}
+
+impl Feed {
+    /// A good reading: the set is this.
+    fn pods<'a>(&self, pods: impl Iterator<Item = &'a Endpoint>) {
+        let next = Snapshot { synced: true, pods: pods.cloned().collect(), problem: None };
+        self.sender.send_if_modified(|now| {
+            let changed = *now != next;
+            if changed {
+                *now = next;
+            }
+            changed
+        });
+    }
+
+    fn problem(&self, problem: Option<String>) {
+        self.sender.send_if_modified(|now| {
+            let changed = now.problem != problem;
+            now.problem = problem;
+            changed
+        });
+    }
+}
+
+/// The set as the events build it. By name, since a name has one pod at a time.
+#[derive(Default)]
+struct Set(BTreeMap<String, Endpoint>);
+
+impl Set {
+    fn swap(&mut self, pods: &[Pod]) {
+        self.0 = pods.iter().filter_map(from_pod).map(|pod| (pod.id.name.clone(), pod)).collect();
+    }
+
+    fn apply(&mut self, pod: &Pod) {
+        let Some(pod) = from_pod(pod) else { return };
+        self.0.insert(pod.id.name.clone(), pod);
+    }
+
+    /// A StatefulSet's pod may be back under its name before the old one's end is told.
+    fn delete(&mut self, pod: &Pod) {
+        let Some(pod) = from_pod(pod) else { return };
+        if self.0.get(&pod.id.name).is_some_and(|held| held.id.uid == pod.id.uid) {
+            self.0.remove(&pod.id.name);
+        }
+    }
+}
+
+struct Follower {
+    client: Client,
+    namespace: String,
+    /// How long a whole list may take.
+    list_time: Duration,
+    wish: Wish,
+    feed: Feed,
+    notice: Box<dyn Fn(String) + Send + Sync>,
+}
+
+impl Follower {
+    /// Follows pods by labels or by name.
+    async fn pods(&self, labels: Option<String>, name: Option<String>) {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let fields = name.as_ref().map(|name| format!("metadata.name={name}"));
+        let mut watcher = self.watcher(api.clone(), labels, fields);
+        let mut set = Set::default();
+        let (mut untold, mut unwatched) = (true, false);
+        loop {
+            match watcher.next().await {
+                Change::Swap(pods) => set.swap(&pods),
+                Change::Apply(pod) => set.apply(&pod),
+                Change::Delete(pod) => set.delete(&pod),
+                Change::Alive => {}
+                Change::Problem(why) => {
+                    self.feed.problem(Some(why));
+                    continue;
+                }
+                Change::Unwatched(why) => {
+                    self.tell_unwatched(&mut unwatched, "pods", &why);
+                    continue;
+                }
+                Change::Denied(Verb::Watch, _) => {
+                    let listing = &watcher.listing;
+                    let read = || async { listing.list().await.map(|(pods, _)| pods) };
+                    self.poll(read, &mut untold, "watching pods is forbidden here, so they are listed").await;
+                    watcher.restart();
+                    continue;
+                }
+                Change::Denied(Verb::List, why) => {
+                    if let Some(name) = &name {
+                        let read = || async { api.get_opt(name).await.map(|pod| pod.into_iter().collect()) };
+                        self.poll(read, &mut untold, "listing pods is forbidden here, so this one is read")
+                            .await;
+                        watcher.restart();
+                    } else {
+                        self.feed.problem(Some(why));
+                    }
+                    continue;
+                }
+            }
+            // What is there already belongs to the same picture.
+            if !watcher.has_more() {
+                self.feed.pods(set.0.values());
+            }
+        }
+    }
+
+    fn watcher<K>(&self, api: Api<K>, labels: Option<String>, fields: Option<String>) -> Watcher<K>
+    where
+        K: kube::Resource<DynamicType = ()>
+            + Clone
+            + serde::de::DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + 'static,
+    {
+        Watcher::new(Listing::new(api, labels, fields, self.list_time), self.wish.clone())
+    }
+
+    /// Says once that watching fails and listing does not.
+    fn tell_unwatched(&self, told: &mut bool, what: &str, why: &str) {
+        if !std::mem::replace(told, true) {
+            (self.notice)(format!(
+                "watching {what} fails ({why}), so they are listed again and again instead"
+            ));
+        }
+    }
+
+    /// Reads the set every [`POLL`], until it is time to see whether it may be watched, or reading is forbidden too.
+    ///
+    /// The first reading that shows a pod is the moment to say that this is how it goes from now on.
+    async fn poll<F, R>(&self, read: F, untold: &mut bool, how: &str)
+    where
+        F: Fn() -> R,
+        R: Future<Output = kube::Result<Vec<Pod>>>,
+    {
+        let until = Instant::now() + POLL_BEFORE_RETRY;
+        let mut pauses = Pauses::default();
+        let mut set = Set::default();
+        while Instant::now() < until {
+            let pause = match read().await {
+                Ok(pods) => {
+                    if !pods.is_empty() && std::mem::take(untold) {
+                        (self.notice)(format!("{how} every {} s instead", POLL.as_secs()));
+                    }
+                    set.swap(&pods);
+                    self.feed.pods(set.0.values());
+                    pauses.reset();
+                    POLL
+                }
+                Err(error) => {
+                    self.feed.problem(Some(reason(&error)));
+                    if matches!(&error, kube::Error::Api(status) if status.code == 403) {
+                        tokio::time::sleep(POLL).await;
+                        return;
+                    }
+                    pauses.next().max(POLL)
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Follows the EndpointSlices of a service, and reads the pods that they name.
+    async fn slices(&self, service: &str) {
+        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut watcher = self.watcher(api, Some(slices::label(service)), None);
+        let mut members: BTreeMap<String, Vec<Member>> = BTreeMap::new();
+        let (mut synced, mut told, mut unwatched) = (false, false, false);
+        loop {
+            let change = {
+                let mut next = pin!(watcher.next());
+                loop {
+                    tokio::select! {
+                        change = &mut next => break change,
+                        () = tokio::time::sleep(MEMBERS_REREAD), if synced => {
+                            self.read_members(members.values().flatten()).await;
+                        }
+                    }
+                }
+            };
+            match change {
+                Change::Swap(slices) => {
+                    synced = true;
+                    members =
+                        slices.iter().map(|s| (s.name_any(), slices::members(s, &self.namespace))).collect();
+                }
+                Change::Apply(slice) => {
+                    members.insert(slice.name_any(), slices::members(&slice, &self.namespace));
+                }
+                Change::Delete(slice) => {
+                    members.remove(&slice.name_any());
+                }
+                Change::Denied(Verb::Watch, _) => {
+                    if !std::mem::replace(&mut told, true) {
+                        let every = POLL.as_secs();
+                        (self.notice)(format!(
+                            "watching EndpointSlices is forbidden here, so they are listed every {every} s instead"
+                        ));
+                    }
+                    tokio::time::sleep(POLL).await;
+                    watcher.restart();
+                    continue;
+                }
+                Change::Problem(why) | Change::Denied(Verb::List, why) => {
+                    self.feed.problem(Some(why));
+                    continue;
+                }
+                Change::Unwatched(why) => {
+                    self.tell_unwatched(&mut unwatched, "EndpointSlices", &why);
+                    continue;
+                }
+                Change::Alive => {}
+            }
+            if synced && !watcher.has_more() {
+                self.read_members(members.values().flatten()).await;
+            }
+        }
+    }
+
+    async fn read_members(&self, members: impl Iterator<Item = &Member>) {
+        let mut wanted: BTreeMap<&str, Vec<&Member>> = BTreeMap::new();
+        for member in members {
+            wanted.entry(member.pod.name.as_str()).or_default().push(member);
+        }
+        let reads = slices::picked(wanted, MEMBERS_READ).into_iter().map(|(name, members)| async move {
+            let api: Api<Pod> = Api::namespaced(self.client.clone(), &members[0].pod.namespace);
+            let pod = api.get_opt(name).await?;
+            Ok::<_, kube::Error>(pod.and_then(|pod| slices::endpoint(from_pod(&pod)?, &members)))
+        });
+        let pods: Result<Vec<Option<Endpoint>>, kube::Error> = join_all(reads).await.into_iter().collect();
+        match pods {
+            Ok(pods) => self.feed.pods(pods.iter().flatten()),
+            Err(error) => self.feed.problem(Some(reason(&error))),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

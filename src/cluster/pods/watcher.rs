@@ -1,0 +1,310 @@
+//! One watched collection, as a stream of changes that survives everything.
+//!
+//! ```text
+//! Start --list--> Listed(version) --watch--> Watching(version, stream)
+//!   ^                 ^                          |
+//!   |                 +-------- end, error ------+
+//!   +- 410 Gone, failures in a row, silence, ----+
+//!      a wish
+//! ```
+//!
+//! kube_runtime's watcher has the same states, but says nothing when a watch stands again after a failure: only the
+//! next event would show it, and that may be hours away, while this tool has to say *now* that the cluster is back: it
+//! is the sign of life that a lost target waits for. Nor does it list anew while watches fail, which would leave a pod in
+//! use that is long gone. The list, the events and the bookmarks themselves are kube's.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use kube::{Resource, ResourceExt as _, api::WatchEvent};
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    events::Events,
+    listing::{self, Listing},
+};
+
+/// The server ends a watch after this many seconds, so that one that died in silence is not trusted for longer.
+/// Starting again costs one request.
+const WATCH_SECONDS: u32 = 120;
+
+/// How much longer than that is waited for the server to do so.
+const WATCH_MARGIN: Duration = Duration::from_secs(5);
+
+/// The wait after the first failure, and the longest. Each wait is up to twice the one before, at random, so that
+/// a restarted server is not met by everyone at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// A watch that ends sooner than this counts as failed even if it ended well: a proxy may cut each of them at once.
+const SHORT_WATCH: Duration = Duration::from_secs(1);
+
+/// Watches that fail one after the other before the list is read again, and again after each further one: the first may
+/// be a server that restarts, and then the watch goes on where it was.
+const FAILURES: u32 = 3;
+
+/// The list is read again after any failure of a watch where nothing was heard of the collection for this long.
+const STALE: Duration = Duration::from_secs(15);
+
+/// How soon after a list another may follow because somebody wishes it.
+const WISH_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause that a server may ask for (`Retry-After`).
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What happened to the collection.
+#[derive(Debug)]
+pub(super) enum Change<K> {
+    /// This is all of it.
+    Swap(Vec<K>),
+    /// An object is new, or another now.
+    Apply(K),
+    /// An object is gone.
+    Delete(K),
+    /// Changes arrive (again).
+    Alive,
+    /// It cannot be read at the moment; it is tried again.
+    Problem(String),
+    /// It can be listed, and watching it fails again and again. It is listed after each failure.
+    Unwatched(String),
+    /// A verb is forbidden. Asking again goes on from here, so that rights granted meanwhile are noticed.
+    Denied(Verb, String),
+}
+
+/// What may be forbidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// Reading the whole collection.
+    List,
+    /// Being told about changes.
+    Watch,
+}
+
+enum State {
+    /// Nothing is known. Next: `Listed`.
+    Start,
+    /// All is known up to this version. Next: `Watching`, or `Start` if the server has forgotten the version or watches
+    /// keep failing.
+    Listed(String),
+    /// Changes arrive. Next: `Listed` at an end, `Start` at 410 or after a watch that told nothing.
+    Watching { version: String, events: Events, since: Instant, heard: bool },
+}
+
+/// Has the collection listed anew, once something shows that what is known of it is not true any more. Clones wish of the
+/// same watcher.
+#[derive(Clone, Default)]
+pub struct Wish(Arc<Notify>);
+
+impl Wish {
+    /// List it, as soon as that may be. Wishes that come before it is begun are one.
+    pub fn list_anew(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// A watched collection.
+pub(super) struct Watcher<K> {
+    /// What is watched; to be listed by hand where watching is forbidden.
+    pub listing: Listing<K>,
+    state: State,
+    pauses: Pauses,
+    /// Not before this is anything asked.
+    resume: Option<Instant>,
+    /// Watches that failed since one told something.
+    failures: u32,
+    /// When the collection was last known to be as it is told.
+    known: Option<Instant>,
+    wish: Wish,
+}
+
+impl<K> Watcher<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    pub(in crate::cluster) fn new(listing: Listing<K>, wish: Wish) -> Self {
+        let (state, pauses) = (State::Start, Pauses::default());
+        Self { listing, state, pauses, resume: None, failures: 0, known: None, wish }
+    }
+
+    /// The next change. Never ends.
+    pub(in crate::cluster) async fn next(&mut self) -> Change<K> {
+        let wish = self.wish.clone();
+        loop {
+            tokio::select! {
+                biased;
+                // Whoever wishes may do so again and again.
+                () = wish.0.notified(), if !matches!(self.state, State::Start) => {
+                    self.restart();
+                    self.resume = self.known.map(|at| at + WISH_PAUSE);
+                }
+                change = self.step() => if let Some(change) = change {
+                    return change;
+                }
+            }
+        }
+    }
+
+    /// Whether another change is there already.
+    pub(super) fn has_more(&self) -> bool {
+        matches!(&self.state, State::Watching { events, .. } if events.has_line())
+    }
+
+    /// One step further, which may not be a change. May be dropped half-way.
+    async fn step(&mut self) -> Option<Change<K>> {
+        if let Some(at) = self.resume {
+            sleep_until(at).await;
+            self.resume = None;
+        }
+        match &mut self.state {
+            State::Start => {
+                // What was wished before it begins is granted by it.
+                let _ = self.wish.0.notified().now_or_never();
+                match self.listing.list().await {
+                    Ok((items, version)) => {
+                        self.state = State::Listed(version);
+                        self.known = Some(Instant::now());
+                        Some(Change::Swap(items))
+                    }
+                    Err(error) => self.failed(Verb::List, &error),
+                }
+            }
+            State::Listed(version) => {
+                let version = version.clone();
+                match self.listing.watch(&version, WATCH_SECONDS).await {
+                    Ok(body) => {
+                        let (events, since) = (Events::new(body), Instant::now());
+                        self.state = State::Watching { version, events, since, heard: false };
+                        Some(Change::Alive)
+                    }
+                    Err(error) => self.failed(Verb::Watch, &error),
+                }
+            }
+            State::Watching { events, .. } => {
+                let silence = Duration::from_secs(WATCH_SECONDS.into()) + WATCH_MARGIN;
+                let Ok(event) = timeout(silence, events.next()).await else {
+                    // It should have ended; what it would have told is not known.
+                    self.state = State::Start;
+                    return None;
+                };
+                self.event(event)
+            }
+        }
+    }
+
+    /// Takes one event of a watch, or its end.
+    fn event(&mut self, event: Option<kube::Result<WatchEvent<K>>>) -> Option<Change<K>> {
+        let State::Watching { version, since, heard, .. } = &mut self.state else { return None };
+        // One that tells a little and breaks, again and again, is met with growing pauses.
+        let lasts = since.elapsed() >= SHORT_WATCH;
+        if matches!(event, Some(Ok(_))) {
+            *heard = true;
+            self.known = Some(Instant::now());
+            if lasts {
+                self.failures = 0;
+                self.pauses.reset();
+            }
+        }
+        match event {
+            Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
+                *version = listing::version(object.resource_version());
+                Some(Change::Apply(object))
+            }
+            Some(Ok(WatchEvent::Deleted(object))) => {
+                *version = listing::version(object.resource_version());
+                Some(Change::Delete(object))
+            }
+            Some(Ok(WatchEvent::Bookmark(bookmark))) => {
+                *version = listing::version(Some(bookmark.metadata.resource_version));
+                None
+            }
+            Some(Ok(WatchEvent::Error(status))) => self.failed(Verb::Watch, &kube::Error::Api(status)),
+            Some(Err(error)) => self.failed(Verb::Watch, &error),
+            None => {
+                let (version, heard) = (std::mem::take(version), *heard);
+                if lasts {
+                    self.pauses.reset();
+                    self.failures = 0;
+                } else {
+                    self.resume = Some(Instant::now() + self.pauses.next());
+                    self.failures = self.failures.saturating_add(1);
+                }
+                // One that told nothing may be deaf.
+                self.state =
+                    if heard && self.failures < FAILURES { State::Listed(version) } else { State::Start };
+                None
+            }
+        }
+    }
+
+    /// Decides where to go on after a failure, and what to say about it.
+    fn failed(&mut self, verb: Verb, error: &kube::Error) -> Option<Change<K>> {
+        let (code, after) = match error {
+            kube::Error::Api(status) => (status.code, crate::cluster::error::reason::retry_after(status)),
+            _ => (0, 0),
+        };
+        let version = match std::mem::replace(&mut self.state, State::Start) {
+            State::Start => None,
+            State::Listed(version) => Some(version),
+            State::Watching { version, since, .. } => {
+                if since.elapsed() >= STALE {
+                    self.failures = 0;
+                }
+                self.known = Some(Instant::now());
+                Some(version)
+            }
+        };
+        let after = Duration::from_secs(after.into()).min(LONGEST_RETRY_AFTER);
+        self.resume = Some(Instant::now() + self.pauses.next().max(after));
+        let why = crate::cluster::error::reason::reason(error);
+        tracing::debug!(?verb, why, "a collection cannot be read");
+        // The server has forgotten the version: nothing is wrong, the list is read again.
+        if code == 410 {
+            return None;
+        }
+        if code == 403 {
+            self.state = version.map_or(State::Start, State::Listed);
+            return Some(Change::Denied(verb, why));
+        }
+        if verb == Verb::List {
+            return Some(Change::Problem(why));
+        }
+        self.failures = self.failures.saturating_add(1);
+        let known = self.known.is_some_and(|at| at.elapsed() < STALE);
+        if self.failures < FAILURES && known {
+            self.state = version.map_or(State::Start, State::Listed);
+        }
+        // From then on a list between any two of them shows what there is.
+        if self.failures > FAILURES { Some(Change::Unwatched(why)) } else { Some(Change::Problem(why)) }
+    }
+
+    /// From now on, the list is read anew before anything else.
+    pub(super) fn restart(&mut self) {
+        self.state = State::Start;
+        self.resume = None;
+    }
+}
+
+/// Exponential pauses with jitter.
+#[derive(Debug, Default)]
+pub(super) struct Pauses {
+    failures: u32,
+}
+
+impl Pauses {
+    /// The pause after one more failure: between half and all of the exponential value.
+    pub(in crate::cluster) fn next(&mut self) -> Duration {
+        // 250 ms doubled six times is over the longest.
+        let full = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        full.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
+    /// All is well again.
+    pub(in crate::cluster) fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
