@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::outcome::is_timeout;
+
 /// How long one read or write may wait, unless said otherwise.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -137,9 +139,4 @@ pub(super) fn stall_upload(port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(io::Error::other("an application that never reads took a gibibyte"))
-}
-
-/// Whether it was patience that ended.
-pub(super) fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

@@ -10,7 +10,7 @@ use std::{
 
 use sandbox::{Options, Sandbox};
 
-use super::{Outcome, measure::Measure};
+use super::outcome::Outcome;
 
 /// What each end of the sandbox's answers begins with.
 const KUBECONFIG: &str = "KUBECONFIG=";
@@ -63,10 +63,9 @@ impl Cluster {
         self.sandbox.as_ref().map(|process| process.child.id())
     }
 
-    /// Whether something can be measured here. Nobody's real workload is restarted.
-    pub(super) fn can(&self, measure: &Measure) -> bool {
-        ((measure.round_trip.is_zero() && !measure.recovers) || self.sandbox.is_some())
-            && (!measure.stalls || self.ports.stalled != 0)
+    /// Whether it is the sandbox, whose every object is there to be measured with.
+    pub(super) fn is_sandbox(&self) -> bool {
+        self.sandbox.is_some()
     }
 
     /// Has connections that are made from now on take this long to and fro.

@@ -12,7 +12,10 @@ use std::{
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Outcome, cluster::Cluster, measure::Failure};
+use super::{
+    cluster::Cluster,
+    outcome::{Failure, Outcome},
+};
 
 /// What all of them say of a local end that works.
 const WORKS: &str = "Forwarding from 127.0.0.1:";

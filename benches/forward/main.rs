@@ -16,17 +16,23 @@
 mod client;
 mod cluster;
 mod contender;
+mod goal;
 mod measure;
+mod number;
+mod outcome;
 mod process;
+mod setting;
 mod table;
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use argh::FromArgs;
 
 use cluster::{Cluster, Ports};
 use contender::Contender;
-use measure::{Failure, Kubectl, MEASURES, Measure, Setting};
+use measure::{MEASURES, Measure};
+use outcome::{Failure, Outcome, Results};
+use setting::{Kubectl, Setting};
 
 /// Measure `kubectl-fwd` beside kubectl and a plain TCP relay.
 #[derive(FromArgs)]
@@ -92,8 +98,6 @@ fn main() -> ExitCode {
     }
 }
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
-
 fn compare(args: &Args) -> Outcome {
     if args.list {
         for measure in MEASURES {
@@ -124,16 +128,13 @@ fn compare(args: &Args) -> Outcome {
     table::print_head(&contenders, rounds);
     for measure in MEASURES {
         let wanted = args.only.is_empty() || args.only.iter().any(|only| only == measure.name);
-        if wanted && cluster.can(measure) {
+        if wanted && measure.can_use(&cluster) {
             cluster.set_round_trip(measure.round_trip)?;
             table::print_rows(measure, &contenders, &take_turns(measure, &contenders, &setting, rounds));
         }
     }
     Ok(())
 }
-
-/// The results of a measurement, by contender and round.
-type Results = BTreeMap<usize, Vec<Result<Vec<f64>, Failure>>>;
 
 fn take_turns(measure: &Measure, contenders: &[Contender], setting: &Setting, rounds: u32) -> Results {
     let mut results = Results::new();

@@ -1,9 +1,7 @@
 //! What is measured, each by a function over the local ports of a forwarder that was just started.
 
 use std::{
-    fmt, io,
-    path::PathBuf,
-    process::{Command, Stdio},
+    io,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -11,9 +9,13 @@ use std::{
 
 use super::{
     client::{self, MIB, PATIENCE},
+    cluster::Cluster,
     contender::Running,
+    goal::{Goal, Row},
+    number::{median, milliseconds, number},
+    outcome::Failure,
     process,
-    table::{Goal, Row, median},
+    setting::Setting,
 };
 
 /// Connections at once where connections are counted.
@@ -40,35 +42,6 @@ const ASKING: usize = 4;
 const ASKING_FOR: Duration = Duration::from_secs(4);
 const LOST_ENOUGH: usize = 100;
 
-/// What all measurements are told.
-pub(super) struct Setting {
-    pub(super) quick: bool,
-    /// The cluster's process, where it is ours.
-    pub(super) cluster: Option<u32>,
-    /// Changes things in the cluster.
-    pub(super) kubectl: Kubectl,
-}
-
-/// kubectl, and what it is told to change.
-pub(super) struct Kubectl {
-    pub(super) program: PathBuf,
-    pub(super) kubeconfig: PathBuf,
-    pub(super) target: String,
-}
-
-impl Kubectl {
-    fn run(&self, arguments: &[&str]) -> io::Result<()> {
-        let mut command = Command::new(&self.program);
-        let command = command.args(arguments).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null());
-        let output = command.output()?;
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
-        }
-    }
-}
-
 /// Something measured: one run gives one number a row. `NAN` is a number that is not known.
 pub(super) struct Measure {
     pub(super) name: &'static str,
@@ -82,6 +55,14 @@ pub(super) struct Measure {
     /// Whether it replaces pods.
     pub(super) recovers: bool,
     pub(super) run: fn(&Setting, &mut Running) -> Result<Vec<f64>, Failure>,
+}
+
+impl Measure {
+    /// Whether it can be made there. Nobody's real workload is restarted.
+    pub(super) fn can_use(&self, cluster: &Cluster) -> bool {
+        ((self.round_trip.is_zero() && !self.recovers) || cluster.is_sandbox())
+            && (!self.stalls || cluster.ports.stalled != 0)
+    }
 }
 
 const PLAIN: Measure = Measure {
@@ -234,33 +215,6 @@ pub(super) const MEASURES: &[Measure] = &[
     },
 ];
 
-/// How a measurement came to nothing.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// Nothing was answered in time.
-    TimesOut,
-    /// The forwarder ended.
-    Ends,
-    /// What else went wrong.
-    Other(io::Error),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        if client::is_timeout(&error) { Self::TimesOut } else { Self::Other(error) }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimesOut => f.write_str("all time out"),
-            Self::Ends => f.write_str("ends"),
-            Self::Other(error) => write!(f, "fails: {error}"),
-        }
-    }
-}
-
 fn start(_: &Setting, running: &mut Running) -> Result<Vec<f64>, Failure> {
     client::first_answer(running.http, PATIENCE)?;
     Ok(vec![milliseconds(running.started.elapsed())])
@@ -405,12 +359,4 @@ fn at_once<T: Send>(threads: usize, run: impl Fn() -> Vec<T> + Sync) -> Vec<T> {
         // One that panicked has said why, and is as good as one that got nothing.
         threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
     })
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
-}
-
-fn number(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }

@@ -1,54 +1,14 @@
-//! The table, in Markdown, and what is to be reached.
+//! The table, in Markdown.
 
 use std::fmt;
 
 use super::{
-    Results,
     contender::Contender,
-    measure::{Failure, Measure},
+    goal::Row,
+    measure::Measure,
+    number::median,
+    outcome::{Failure, Results},
 };
-
-/// A line of the table: what it is, its unit, and what `kubectl-fwd` is to reach.
-pub(super) struct Row(pub(super) &'static str, pub(super) &'static str, pub(super) Goal);
-
-/// What is to be reached (DESIGN §6).
-#[derive(Clone, Copy)]
-pub(super) enum Goal {
-    None,
-    AtMost(f64),
-    AtLeast(f64),
-    AtMostOfKubectl(f64),
-    AtLeastOfKubectl(f64),
-}
-
-impl Goal {
-    /// Whether it is reached; `None` where that is not known, or nothing is wanted. Any number is better than none of
-    /// kubectl's.
-    fn is_met(self, ours: Option<f64>, kubectls: Option<f64>) -> Option<bool> {
-        let at_most = |limit: f64| ours.map_or(Some(false), |ours| (!ours.is_nan()).then_some(ours <= limit));
-        let at_least =
-            |limit: f64| ours.map_or(Some(false), |ours| (!ours.is_nan()).then_some(ours >= limit));
-        match self {
-            Self::None => None,
-            Self::AtMost(limit) => at_most(limit),
-            Self::AtLeast(limit) => at_least(limit),
-            Self::AtMostOfKubectl(times) => at_most(kubectls.map_or(f64::INFINITY, |theirs| theirs * times)),
-            Self::AtLeastOfKubectl(times) => at_least(kubectls.map_or(0.0, |theirs| theirs * times)),
-        }
-    }
-}
-
-impl fmt::Display for Goal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => Ok(()),
-            Self::AtMost(limit) => write!(f, "at most {limit}"),
-            Self::AtLeast(limit) => write!(f, "at least {limit}"),
-            Self::AtMostOfKubectl(times) => write!(f, "at most {times}x kubectl"),
-            Self::AtLeastOfKubectl(times) => write!(f, "at least {times}x kubectl"),
-        }
-    }
-}
 
 pub(super) fn print_head(contenders: &[Contender], rounds: u32) {
     let names: Vec<_> = contenders.iter().map(|contender| contender.name.as_str()).collect();
@@ -131,10 +91,4 @@ impl fmt::Display for Short {
             number => write!(f, "{number:.2}"),
         }
     }
-}
-
-/// The middle of `numbers`, which it sorts; `NAN` of none.
-pub(super) fn median(numbers: &mut [f64]) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
 }
