@@ -209,9 +209,15 @@ impl Node {
         *self.open.borrow()
     }
 
-    /// The greatest number of them that were ever open at once.
+    /// The greatest number of them that were open at once, ever or since it was counted anew.
     pub fn most_sessions(&self) -> usize {
         self.lock().most_sessions
+    }
+
+    /// Counts the greatest number anew, from those that are open now.
+    pub fn count_most_sessions_anew(&self) {
+        let mut inner = self.lock();
+        inner.most_sessions = self.open_sessions();
     }
 
     /// Resolves when the number of open sessions is as wanted.
@@ -239,5 +245,24 @@ impl Node {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_sessions_at_once_can_be_counted_anew() {
+        let node = Node::new();
+        let (first, second) = (node.count_session(), node.count_session());
+        drop(first);
+        let third = node.count_session();
+        drop(second);
+        assert_eq!(node.most_sessions(), 2);
+        node.count_most_sessions_anew();
+        assert_eq!(node.most_sessions(), 1);
+        drop(third);
+        assert_eq!(node.most_sessions(), 1);
     }
 }
