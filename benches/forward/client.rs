@@ -3,6 +3,7 @@
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -19,6 +20,9 @@ const HEAD: usize = 4096;
 
 pub(super) const MIB: u64 = 1024 * 1024;
 
+/// The length of a download that is not to end: no buffers on its way hold as much.
+pub(super) const ENDLESS: u64 = 16 * 1024 * MIB;
+
 fn connect(port: u16, patience: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), patience)?;
     stream.set_nodelay(true)?;
@@ -32,7 +36,7 @@ fn ask(stream: &mut TcpStream, request: &str, headers: &str) -> io::Result<()> {
 }
 
 /// Reads an answer's head: the length of its body, and what came of it with the head.
-fn head(stream: &mut TcpStream) -> io::Result<(u64, Vec<u8>)> {
+fn head(stream: &mut impl Read) -> io::Result<(u64, Vec<u8>)> {
     let mut bytes = Vec::with_capacity(HEAD);
     let mut buffer = [0; HEAD];
     loop {
@@ -89,9 +93,19 @@ pub(super) fn open(port: u16) -> io::Result<TcpStream> {
 
 /// Downloads so many bytes.
 pub(super) fn download(port: u16, length: u64) -> io::Result<()> {
+    read_download(&mut ask_download(port, length)?, length)
+}
+
+/// Asks for so many bytes, of which nothing is read.
+pub(super) fn ask_download(port: u16, length: u64) -> io::Result<TcpStream> {
     let mut stream = connect(port, PATIENCE)?;
     ask(&mut stream, &format!("GET /bytes?n={length}"), "")?;
-    let mut got = head(&mut stream)?.1.len() as u64;
+    Ok(stream)
+}
+
+/// Reads the head of what was asked for, and at least so many bytes of the rest.
+pub(super) fn read_download(stream: &mut impl Read, length: u64) -> io::Result<()> {
+    let mut got = head(stream)?.1.len() as u64;
     let mut buffer = vec![0; CHUNK];
     while got < length {
         match stream.read(&mut buffer)? {
@@ -121,8 +135,7 @@ pub(super) fn upload(port: u16, length: u64) -> io::Result<()> {
 
 /// Begins a download that would go on for long, and stops to read it.
 pub(super) fn stall_download(port: u16) -> io::Result<TcpStream> {
-    let mut stream = connect(port, PATIENCE)?;
-    ask(&mut stream, &format!("GET /bytes?n={}", 16 * 1024 * MIB), "")?;
+    let mut stream = ask_download(port, ENDLESS)?;
     head(&mut stream)?;
     Ok(stream)
 }
@@ -139,4 +152,13 @@ pub(super) fn stall_upload(port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(io::Error::other("an application that never reads took a gibibyte"))
+}
+
+/// Runs something on so many threads, and gathers what they give.
+pub(super) fn at_once<T: Send>(threads: usize, run: impl Fn() -> Vec<T> + Sync) -> Vec<T> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(&run)).collect();
+        // One that panicked has said why, and is as good as one that got nothing.
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    })
 }

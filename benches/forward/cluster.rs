@@ -1,6 +1,7 @@
 //! What is forwarded to: the sandbox in a process of its own, or a real cluster.
 
 use std::{
+    cell::RefCell,
     io::{self, BufRead, BufReader, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -12,10 +13,22 @@ use sandbox::{Options, Sandbox};
 
 use super::outcome::Outcome;
 
-/// What each end of the sandbox's answers begins with.
+/// What the lines of the sandbox's answers begin with, and how each answer ends.
 const KUBECONFIG: &str = "KUBECONFIG=";
+const POD: &str = "POD=";
 const ADDRESS: &str = "ADDRESS=";
 const DONE: &str = "DONE";
+
+/// What it can be asked for: `latency MS` each way on connections made from now on, and an answer as soon as no session is
+/// left.
+const LATENCY: &str = "latency";
+const QUIET: &str = "quiet";
+
+/// How long the sessions of a forwarder that was killed may take to end; the kernel has ended their connections at once.
+const QUIET_WITHIN: Duration = Duration::from_secs(5);
+
+/// Where the sandbox's pods are.
+pub(super) const NAMESPACE: &str = "default";
 
 /// The ports of the sandbox's pods.
 const SANDBOX: Ports = Ports { http: 8080, stalled: 9004 };
@@ -35,32 +48,36 @@ pub(super) struct Cluster {
     pub(super) ports: Ports,
     /// Where the applications really listen, where that is known.
     pub(super) addresses: Vec<SocketAddr>,
-    sandbox: Option<Process>,
+    /// The pod that they are of.
+    pub(super) pod: Option<String>,
+    sandbox: Option<RefCell<Process>>,
 }
 
 impl Cluster {
     pub(super) fn real(kubeconfig: &Path, target: &str, ports: Ports) -> Self {
         let (kubeconfig, target) = (kubeconfig.to_owned(), target.to_owned());
-        Self { kubeconfig, target, ports, addresses: Vec::new(), sandbox: None }
+        Self { kubeconfig, target, ports, addresses: Vec::new(), pod: None, sandbox: None }
     }
 
     pub(super) fn sandbox() -> io::Result<Self> {
         let mut process = Process::start()?;
-        let (mut kubeconfig, mut addresses) = (PathBuf::new(), Vec::new());
+        let (mut kubeconfig, mut pod, mut addresses) = (PathBuf::new(), None, Vec::new());
         for line in process.answer()? {
             if let Some(path) = line.strip_prefix(KUBECONFIG) {
                 kubeconfig = path.into();
+            } else if let Some(name) = line.strip_prefix(POD) {
+                pod = Some(name.to_owned());
             } else if let Some(address) = line.strip_prefix(ADDRESS) {
                 addresses.push(address.parse().map_err(io::Error::other)?);
             }
         }
         let target = "deployment/api".to_owned();
-        Ok(Self { kubeconfig, target, ports: SANDBOX, addresses, sandbox: Some(process) })
+        Ok(Self { kubeconfig, target, ports: SANDBOX, addresses, pod, sandbox: Some(process.into()) })
     }
 
     /// The sandbox's process.
     pub(super) fn pid(&self) -> Option<u32> {
-        self.sandbox.as_ref().map(|process| process.child.id())
+        self.sandbox.as_ref().map(|process| process.borrow().child.id())
     }
 
     /// Whether it is the sandbox, whose every object is there to be measured with.
@@ -69,12 +86,23 @@ impl Cluster {
     }
 
     /// Has connections that are made from now on take this long to and fro.
-    pub(super) fn set_round_trip(&mut self, round_trip: Duration) -> io::Result<()> {
-        if let Some(process) = &mut self.sandbox {
-            writeln!(process.stdin, "{}", (round_trip / 2).as_millis())?;
-            process.answer()?;
-        }
+    pub(super) fn set_round_trip(&self, round_trip: Duration) -> io::Result<()> {
+        self.ask(&format!("{LATENCY} {}", (round_trip / 2).as_millis()))?;
         Ok(())
+    }
+
+    /// Waits until no session of an earlier forwarder is left.
+    pub(super) fn wait_until_quiet(&self) -> io::Result<()> {
+        self.ask(QUIET)?;
+        Ok(())
+    }
+
+    /// Asks the sandbox; a real cluster says nothing.
+    fn ask(&self, what: &str) -> io::Result<Vec<String>> {
+        let Some(process) = &self.sandbox else { return Ok(Vec::new()) };
+        let mut process = process.borrow_mut();
+        writeln!(process.stdin, "{what}")?;
+        process.answer()
     }
 }
 
@@ -115,25 +143,36 @@ impl Drop for Process {
     }
 }
 
-/// Is the sandbox: says where it is, then takes one latency in milliseconds a line of stdin until that ends.
+/// Is the sandbox: says where it is, then does what each line of stdin asks for until that ends.
 pub(super) fn serve() -> Outcome {
+    // Five hundred connections take two of each at the application and as many to the clients.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = tokio::runtime::Runtime::new()?;
     let sandbox = runtime.block_on(Sandbox::start(Options::default()))?;
     println!("{KUBECONFIG}{}", sandbox.kubeconfig("admin").display());
-    let pod = sandbox
-        .node()
-        .pods()
-        .into_iter()
-        .find(|pod| pod.namespace == "default" && pod.name.starts_with("api-"));
+    let mut pods = sandbox.node().pods().into_iter();
+    let pod = pods.find(|pod| pod.namespace == NAMESPACE && pod.name.starts_with("api-"));
+    let pod = pod.ok_or("the sandbox has no pod of api")?;
+    println!("{POD}{}", pod.name);
     for port in [SANDBOX.http, SANDBOX.stalled] {
-        let address = pod.as_ref().and_then(|pod| sandbox.node().address(&pod.uid, port));
-        println!("{ADDRESS}{}", address.ok_or("the sandbox has no pod of api")?);
+        let address = sandbox.node().address(&pod.uid, port);
+        println!("{ADDRESS}{}", address.ok_or("the pod of api does not listen")?);
     }
     println!("{DONE}");
     for line in io::stdin().lines() {
-        sandbox.faults().latency(Duration::from_millis(line?.parse()?));
+        let line = line?;
+        match line.split_once(' ').unwrap_or((&line, "")) {
+            (LATENCY, ms) => sandbox.faults().latency(Duration::from_millis(ms.parse()?)),
+            (QUIET, _) => runtime.block_on(quiet(&sandbox)),
+            _ => return Err(format!("the sandbox cannot be asked for {line:?}").into()),
+        }
         println!("{DONE}");
     }
     runtime.block_on(sandbox.stop());
     Ok(())
+}
+
+async fn quiet(sandbox: &Sandbox) {
+    let none_left = sandbox.node().sessions_are(|open| open == 0);
+    let _ = tokio::time::timeout(QUIET_WITHIN, none_left).await;
 }

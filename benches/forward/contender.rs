@@ -1,37 +1,40 @@
-//! Who is measured: kubectl, `kubectl-fwd`, and a relay that does no more than copy.
+//! Who is measured: kubectl, `kubectl-fwd`, kube's own way, and a relay that does no more than copy.
 
 use std::{
     ffi::OsString,
     io::{self, BufRead, BufReader},
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
 };
 
-use tokio::net::{TcpListener, TcpStream};
-
-use super::{
-    cluster::Cluster,
-    outcome::{Failure, Outcome},
-};
+use super::{cluster::Cluster, outcome::Failure};
 
 /// What all of them say of a local end that works.
-const WORKS: &str = "Forwarding from 127.0.0.1:";
+pub(super) const WORKS: &str = "Forwarding from 127.0.0.1:";
 
 /// How long that may take.
 const START_WITHIN: Duration = Duration::from_secs(20);
 
-/// What the relay reads at once.
-const RELAY_BUFFER: usize = 64 * 1024;
+/// What a forwarder is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Kubectl,
+    /// What is built with the benchmark.
+    Ours,
+    /// Another build of it.
+    Before,
+    /// kube's own way, a WebSocket for each connection.
+    Legacy,
+    Relay,
+}
 
 /// A forwarder, not started.
 pub(super) struct Contender {
     pub(super) name: String,
-    pub(super) is_ours: bool,
-    pub(super) is_kubectl: bool,
-    pub(super) is_relay: bool,
+    pub(super) kind: Kind,
     program: PathBuf,
     arguments: Vec<OsString>,
     kubeconfig: PathBuf,
@@ -50,39 +53,45 @@ pub(super) struct Running {
     pub(super) ready: Duration,
 }
 
-/// kubectl, `kubectl-fwd`, an older one if wanted, and the relay where it can get at the applications.
+/// kubectl, `kubectl-fwd`, an older one if wanted, and where the applications are known kube's way and the relay.
 pub(super) fn all(
     cluster: &Cluster,
     kubectl: Option<&Path>,
     before: Option<&Path>,
 ) -> io::Result<Vec<Contender>> {
-    let ports = [cluster.ports.http, cluster.ports.stalled].into_iter().filter(|port| *port != 0);
-    let ports: Vec<OsString> = ports.map(|port| format!(":{port}").into()).collect();
-    let forwarder = |name: String, program: PathBuf, arguments: &[&str]| Contender {
-        name,
-        is_ours: false,
-        is_kubectl: false,
-        is_relay: false,
-        program,
-        arguments: arguments.iter().map(OsString::from).chain(ports.iter().cloned()).collect(),
+    let ports: Vec<u16> =
+        [cluster.ports.http, cluster.ports.stalled].into_iter().filter(|port| *port != 0).collect();
+    let forwarder = |kind: Kind, name: &str, program: &Path, arguments: Vec<OsString>| Contender {
+        name: name.to_owned(),
+        kind,
+        program: program.to_owned(),
+        arguments,
         kubeconfig: cluster.kubeconfig.clone(),
         ends: ports.len(),
     };
+    let forwarded = |words: &[&str]| -> Vec<OsString> {
+        let words = words.iter().map(OsString::from);
+        let flags = ["--address", "127.0.0.1", &cluster.target].map(OsString::from);
+        words.chain(flags).chain(ports.iter().map(|port| format!(":{port}").into())).collect()
+    };
     let kubectl = self::kubectl(kubectl)?;
     let name = format!("kubectl {}", version(&kubectl)?);
-    let target = cluster.target.as_str();
-    let kubectl = forwarder(name, kubectl, &["port-forward", "--address", "127.0.0.1", target]);
-    let fwd = |name: &str, program: &Path| {
-        forwarder(name.to_owned(), program.to_owned(), &["--address", "127.0.0.1", target])
-    };
-    let ours = fwd("kubectl-fwd", Path::new(env!("CARGO_BIN_EXE_kubectl-fwd")));
-    let mut all = vec![Contender { is_kubectl: true, ..kubectl }, Contender { is_ours: true, ..ours }];
-    all.extend(before.map(|before| fwd("kubectl-fwd before", before)));
+    let ours = Path::new(env!("CARGO_BIN_EXE_kubectl-fwd"));
+    let mut all = vec![
+        forwarder(Kind::Kubectl, &name, &kubectl, forwarded(&["port-forward"])),
+        forwarder(Kind::Ours, "kubectl-fwd", ours, forwarded(&[])),
+    ];
+    all.extend(before.map(|before| forwarder(Kind::Before, "kubectl-fwd before", before, forwarded(&[]))));
+    let this = std::env::current_exe()?;
+    if let Some(pod) = &cluster.pod {
+        let port = |port: &u16| [OsString::from("--legacy"), format!("{pod}:{port}").into()];
+        let arguments = ports.iter().flat_map(port).collect();
+        all.push(forwarder(Kind::Legacy, "kube's legacy way", &this, arguments));
+    }
     if !cluster.addresses.is_empty() {
-        let relay = forwarder("plain relay".to_owned(), std::env::current_exe()?, &[]);
         let address = |address: &SocketAddr| [OsString::from("--relay"), address.to_string().into()];
         let arguments = cluster.addresses.iter().flat_map(address).collect();
-        all.push(Contender { is_relay: true, arguments, ..relay });
+        all.push(forwarder(Kind::Relay, "plain relay", &this, arguments));
     }
     Ok(all)
 }
@@ -160,29 +169,4 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Is the relay: a local port for each address, bytes copied both ways.
-pub(super) fn relay(addresses: &[SocketAddr]) -> Outcome {
-    tokio::runtime::Runtime::new()?.block_on(async {
-        for &address in addresses {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-            println!("{WORKS}{} -> {}", listener.local_addr()?.port(), address.port());
-            tokio::spawn(async move {
-                while let Ok((client, _)) = listener.accept().await {
-                    tokio::spawn(copy(client, address));
-                }
-            });
-        }
-        std::future::pending().await
-    })
-}
-
-async fn copy(mut client: TcpStream, address: SocketAddr) -> io::Result<()> {
-    let mut application = TcpStream::connect(address).await?;
-    client.set_nodelay(true)?;
-    application.set_nodelay(true)?;
-    tokio::io::copy_bidirectional_with_sizes(&mut client, &mut application, RELAY_BUFFER, RELAY_BUFFER)
-        .await?;
-    Ok(())
 }

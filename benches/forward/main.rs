@@ -1,4 +1,4 @@
-//! `kubectl-fwd` beside kubectl and a plain TCP relay, on one machine, against one cluster, in one run.
+//! `kubectl-fwd` beside kubectl, kube's own way and a plain TCP relay, on one machine, against one cluster, in one run.
 //!
 //! ```text
 //! cargo bench --bench forward                                  all of it, some ten minutes
@@ -6,10 +6,10 @@
 //! cargo bench --bench forward -- --cluster ~/.kube/config svc/api --http-port 80 --stalled-port 0
 //! ```
 //!
-//! Each measurement is a function over a local port ([`measure`]), so that all three run the same code. They take
+//! Each measurement is a function over a local port ([`measure`]), so that all of them run the same code. They take
 //! turns, each with a fresh process in every round; a cell is the median over the rounds, with the least and the most.
-//! The cluster and the relay are this very program, started once more, so that nothing but the load shares a process
-//! with the measuring.
+//! The cluster, kube's way and the relay are this very program, started once more, so that nothing but the load shares a
+//! process with the measuring.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table on stdout is what it is for")]
 
@@ -17,10 +17,12 @@ mod client;
 mod cluster;
 mod contender;
 mod goal;
+mod legacy;
 mod measure;
 mod number;
 mod outcome;
 mod process;
+mod relay;
 mod setting;
 mod table;
 
@@ -30,6 +32,7 @@ use argh::FromArgs;
 
 use cluster::{Cluster, Ports};
 use contender::Contender;
+use legacy::PodPort;
 use measure::{MEASURES, Measure};
 use outcome::{Failure, Outcome, Results};
 use setting::{Kubectl, Setting};
@@ -72,6 +75,9 @@ struct Args {
     /// be the cluster
     #[argh(switch, hidden_help)]
     serve: bool,
+    /// be kube's way to this POD:PORT; may be repeated
+    #[argh(option, hidden_help)]
+    legacy: Vec<PodPort>,
     /// be the relay to this address; may be repeated
     #[argh(option, hidden_help)]
     relay: Vec<std::net::SocketAddr>,
@@ -84,10 +90,12 @@ fn main() -> ExitCode {
     let args: Args = argh::from_env();
     let outcome = if args.serve {
         cluster::serve()
-    } else if args.relay.is_empty() {
-        compare(&args)
+    } else if !args.legacy.is_empty() {
+        legacy::serve(&args.legacy)
+    } else if !args.relay.is_empty() {
+        relay::serve(&args.relay)
     } else {
-        contender::relay(&args.relay)
+        compare(&args)
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,7 +117,7 @@ fn compare(args: &Args) -> Outcome {
     {
         return Err(format!("nothing measured is called {unknown:?}; --list lists all").into());
     }
-    let mut cluster = match &args.cluster {
+    let cluster = match &args.cluster {
         None => Cluster::sandbox()?,
         Some(kubeconfig) => {
             let ports = Ports { http: args.http_port, stalled: args.stalled_port };
@@ -123,7 +131,7 @@ fn compare(args: &Args) -> Outcome {
         kubeconfig: cluster.kubeconfig.clone(),
         target: cluster.target.clone(),
     };
-    let setting = Setting { quick: args.quick, cluster: cluster.pid(), kubectl };
+    let setting = Setting { quick: args.quick, cluster: &cluster, kubectl };
     let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
     table::print_head(&contenders, rounds);
     for measure in MEASURES {
@@ -136,16 +144,17 @@ fn compare(args: &Args) -> Outcome {
     Ok(())
 }
 
-fn take_turns(measure: &Measure, contenders: &[Contender], setting: &Setting, rounds: u32) -> Results {
+fn take_turns(measure: &Measure, contenders: &[Contender], setting: &Setting<'_>, rounds: u32) -> Results {
     let mut results = Results::new();
     for round in 0..rounds {
         for turn in 0..contenders.len() {
             // Nobody is always the one behind the same other.
             let index = (turn + round as usize) % contenders.len();
             let contender = &contenders[index];
-            if measure.relay || !contender.is_relay {
+            if measure.suits(contender.kind) {
                 eprintln!("{}, round {}: {}", measure.name, round + 1, contender.name);
-                let result = contender.start().and_then(|mut running| {
+                let result = setting.cluster.wait_until_quiet().map_err(Failure::from);
+                let result = result.and_then(|()| contender.start()).and_then(|mut running| {
                     let result = (measure.run)(setting, &mut running);
                     result.map_err(|failure| if running.has_ended() { Failure::Ends } else { failure })
                 });

@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    client::{self, MIB, PATIENCE},
+    client::{self, MIB, PATIENCE, at_once},
     cluster::Cluster,
-    contender::Running,
+    contender::{Kind, Running},
     goal::{Goal, Row},
     number::{median, milliseconds, number},
     outcome::Failure,
@@ -48,13 +48,14 @@ pub(super) struct Measure {
     pub(super) rows: &'static [Row],
     /// To the cluster.
     pub(super) round_trip: Duration,
-    /// Whether the relay is a limit to it.
-    pub(super) relay: bool,
+    /// Who is measured besides kubectl and `kubectl-fwd`: the relay where it is a limit, kube's legacy way where it shows
+    /// what isolation costs.
+    pub(super) besides: &'static [Kind],
     /// Whether it wants an application that never reads.
     pub(super) stalls: bool,
     /// Whether it replaces pods.
     pub(super) recovers: bool,
-    pub(super) run: fn(&Setting, &mut Running) -> Result<Vec<f64>, Failure>,
+    pub(super) run: fn(&Setting<'_>, &mut Running) -> Result<Vec<f64>, Failure>,
 }
 
 impl Measure {
@@ -63,13 +64,18 @@ impl Measure {
         ((self.round_trip.is_zero() && !self.recovers) || cluster.is_sandbox())
             && (!self.stalls || cluster.ports.stalled != 0)
     }
+
+    /// Whether it says anything of such a contender.
+    pub(super) fn suits(&self, kind: Kind) -> bool {
+        matches!(kind, Kind::Kubectl | Kind::Ours | Kind::Before) || self.besides.contains(&kind)
+    }
 }
 
 const PLAIN: Measure = Measure {
     name: "",
     rows: &[],
     round_trip: Duration::ZERO,
-    relay: true,
+    besides: &[Kind::Relay],
     stalls: false,
     recovers: false,
     run: |_, _| Ok(vec![]),
@@ -79,7 +85,7 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure {
         name: "ready",
         rows: &[Row("start to ready", "ms", Goal::None)],
-        relay: false,
+        besides: &[],
         run: |_, running| Ok(vec![milliseconds(running.ready)]),
         ..PLAIN
     },
@@ -87,13 +93,14 @@ pub(super) const MEASURES: &[Measure] = &[
         name: "start-far",
         rows: &[Row("start to first answer, 50 ms round trip", "ms", Goal::AtMostOfKubectl(0.6))],
         round_trip: FAR,
-        relay: false,
+        besides: &[],
         run: start,
         ..PLAIN
     },
     Measure {
         name: "first-near",
         rows: &[Row("first answer on a new connection", "ms", Goal::None)],
+        besides: &[Kind::Legacy, Kind::Relay],
         run: first,
         ..PLAIN
     },
@@ -101,7 +108,7 @@ pub(super) const MEASURES: &[Measure] = &[
         name: "first-far",
         rows: &[Row("first answer on a new connection, 50 ms round trip", "ms", Goal::AtMost(55.0))],
         round_trip: FAR,
-        relay: false,
+        besides: &[],
         run: first,
         ..PLAIN
     },
@@ -111,6 +118,7 @@ pub(super) const MEASURES: &[Measure] = &[
             Row("new connections a second, 32 at a time", "/s", Goal::AtLeastOfKubectl(2.0)),
             Row("of them answered", "%", Goal::AtLeast(100.0)),
         ],
+        besides: &[Kind::Legacy, Kind::Relay],
         run: connections,
         ..PLAIN
     },
@@ -160,6 +168,7 @@ pub(super) const MEASURES: &[Measure] = &[
             Row("resident memory, idle", "MiB", Goal::AtMost(12.0)),
             Row("resident memory, 500 open connections", "MiB", Goal::AtMost(16.0)),
         ],
+        besides: &[Kind::Legacy, Kind::Relay],
         run: memory,
         ..PLAIN
     },
@@ -171,6 +180,7 @@ pub(super) const MEASURES: &[Measure] = &[
             Row("… p99", "ms", Goal::None),
             Row("… p99, to that without", "x", Goal::AtMost(2.0)),
         ],
+        besides: &[Kind::Legacy, Kind::Relay],
         run: |setting, running| beside(setting, running.http, || client::stall_download(running.http)),
         ..PLAIN
     },
@@ -182,6 +192,7 @@ pub(super) const MEASURES: &[Measure] = &[
             Row("… p99", "ms", Goal::None),
             Row("… p99, to that without", "x", Goal::AtMost(2.0)),
         ],
+        besides: &[Kind::Legacy, Kind::Relay],
         stalls: true,
         run: |setting, running| beside(setting, running.http, || client::stall_upload(running.stalled)),
         ..PLAIN
@@ -192,7 +203,7 @@ pub(super) const MEASURES: &[Measure] = &[
             Row("requests lost in a rolling restart under load", "", Goal::AtMost(0.0)),
             Row("… the longest answer", "ms", Goal::None),
         ],
-        relay: false,
+        besides: &[],
         recovers: true,
         run: |setting, running| {
             recover(running, || setting.kubectl.run(&["rollout", "restart", &setting.kubectl.target]))
@@ -205,7 +216,7 @@ pub(super) const MEASURES: &[Measure] = &[
             Row("requests lost when the serving pod is deleted", "", Goal::AtMost(0.0)),
             Row("… the longest answer", "ms", Goal::None),
         ],
-        relay: false,
+        besides: &[],
         recovers: true,
         run: |setting, running| {
             let pod = client::pod(running.http)?;
@@ -215,20 +226,20 @@ pub(super) const MEASURES: &[Measure] = &[
     },
 ];
 
-fn start(_: &Setting, running: &mut Running) -> Result<Vec<f64>, Failure> {
+fn start(_: &Setting<'_>, running: &mut Running) -> Result<Vec<f64>, Failure> {
     client::first_answer(running.http, PATIENCE)?;
     Ok(vec![milliseconds(running.started.elapsed())])
 }
 
 /// The median of some, once the first has made all ready that is made once.
-fn first(setting: &Setting, running: &mut Running) -> Result<Vec<f64>, Failure> {
+fn first(setting: &Setting<'_>, running: &mut Running) -> Result<Vec<f64>, Failure> {
     client::first_answer(running.http, PATIENCE)?;
     let count = if setting.quick { 10 } else { 40 };
     let answers = (0..count).map(|_| client::first_answer(running.http, PATIENCE).map(milliseconds));
     Ok(vec![median(&mut answers.collect::<io::Result<Vec<_>>>()?)])
 }
 
-fn connections(setting: &Setting, running: &mut Running) -> Result<Vec<f64>, Failure> {
+fn connections(setting: &Setting<'_>, running: &mut Running) -> Result<Vec<f64>, Failure> {
     let port = running.http;
     client::first_answer(port, PATIENCE)?;
     let within = Duration::from_secs(if setting.quick { 1 } else { 3 });
@@ -251,7 +262,7 @@ fn connections(setting: &Setting, running: &mut Running) -> Result<Vec<f64>, Fai
 
 /// Moves bytes through so many connections at once.
 fn transfer(
-    setting: &Setting,
+    setting: &Setting<'_>,
     running: &mut Running,
     carry: fn(u16, u64) -> io::Result<()>,
     streams: usize,
@@ -261,7 +272,7 @@ fn transfer(
     let length = u64::from(mib) * MIB / streams as u64;
     // Buffers and windows grow to their size first.
     carry(port, 16 * MIB)?;
-    let pids = [Some(running.pid()), setting.cluster];
+    let pids = [Some(running.pid()), setting.cluster.pid()];
     let cpu = || pids.map(|pid| pid.and_then(process::cpu_seconds).unwrap_or(f64::NAN));
     let before = cpu();
     let begun = Instant::now();
@@ -272,7 +283,7 @@ fn transfer(
     Ok(vec![f64::from(mib) / took, per_gib(0), per_gib(1)])
 }
 
-fn memory(_: &Setting, running: &mut Running) -> Result<Vec<f64>, Failure> {
+fn memory(_: &Setting<'_>, running: &mut Running) -> Result<Vec<f64>, Failure> {
     let resident = || {
         thread::sleep(SETTLE);
         process::resident_mib(running.pid()).unwrap_or(f64::NAN)
@@ -286,7 +297,11 @@ fn memory(_: &Setting, running: &mut Running) -> Result<Vec<f64>, Failure> {
 }
 
 /// What others get while somebody stalls, and what they got before.
-fn beside<T>(setting: &Setting, port: u16, stall: impl Fn() -> io::Result<T>) -> Result<Vec<f64>, Failure> {
+fn beside<T>(
+    setting: &Setting<'_>,
+    port: u16,
+    stall: impl Fn() -> io::Result<T>,
+) -> Result<Vec<f64>, Failure> {
     client::first_answer(port, PATIENCE)?;
     let usual = Others::ask(setting, port)?;
     let stalled = stall()?;
@@ -304,7 +319,7 @@ struct Others {
 }
 
 impl Others {
-    fn ask(setting: &Setting, port: u16) -> Result<Self, Failure> {
+    fn ask(setting: &Setting<'_>, port: u16) -> Result<Self, Failure> {
         let each = if setting.quick { 250 } else { 1000 };
         let begun = Instant::now();
         let asked = at_once(OTHERS, || {
@@ -350,13 +365,4 @@ fn recover(running: &mut Running, change: impl FnOnce() -> io::Result<()>) -> Re
     }
     let lost = asked.iter().map(|(lost, _)| number(*lost)).sum();
     Ok(vec![lost, asked.iter().map(|(_, longest)| milliseconds(*longest)).fold(0.0, f64::max)])
-}
-
-/// Runs something on so many threads, and gathers what they give.
-fn at_once<T: Send>(threads: usize, run: impl Fn() -> Vec<T> + Sync) -> Vec<T> {
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(&run)).collect();
-        // One that panicked has said why, and is as good as one that got nothing.
-        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
-    })
 }

@@ -6,11 +6,12 @@ use std::{
     process::{Command, Stdio},
 };
 
+use super::cluster::Cluster;
+
 /// What all measurements are told.
-pub(super) struct Setting {
+pub(super) struct Setting<'a> {
     pub(super) quick: bool,
-    /// The cluster's process, where it is ours.
-    pub(super) cluster: Option<u32>,
+    pub(super) cluster: &'a Cluster,
     /// Changes things in the cluster.
     pub(super) kubectl: Kubectl,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    contender::Contender,
+    contender::{Contender, Kind},
     goal::Row,
     measure::Measure,
     number::median,
@@ -20,13 +20,11 @@ pub(super) fn print_rows(measure: &Measure, contenders: &[Contender], results: &
     for (index, Row(what, unit, goal)) in measure.rows.iter().enumerate() {
         let columns: Vec<_> =
             (0..contenders.len()).map(|contender| Column::of(results, contender, index)).collect();
-        let middle = |wanted: fn(&Contender) -> bool| {
-            let at = contenders.iter().position(wanted)?;
+        let middle = |kind| {
+            let at = contenders.iter().position(|contender| contender.kind == kind)?;
             columns[at].middle()
         };
-        let met = match goal
-            .is_met(middle(|contender| contender.is_ours), middle(|contender| contender.is_kubectl))
-        {
+        let met = match goal.is_met(middle(Kind::Ours), middle(Kind::Kubectl)) {
             None => "",
             Some(true) => "yes",
             Some(false) => "**no**",
