@@ -17,12 +17,14 @@ use super::outcome::Outcome;
 const KUBECONFIG: &str = "KUBECONFIG=";
 const POD: &str = "POD=";
 const ADDRESS: &str = "ADDRESS=";
+const SESSIONS: &str = "SESSIONS=";
 const DONE: &str = "DONE";
 
-/// What it can be asked for: `latency MS` each way on connections made from now on, and an answer as soon as no session is
-/// left.
+/// What it can be asked for: `latency MS` each way on connections made from now on; an answer as soon as no session is
+/// left that will end; the most sessions at once since that answer.
 const LATENCY: &str = "latency";
 const QUIET: &str = "quiet";
+const MOST_SESSIONS: &str = "most-sessions";
 
 /// How long the sessions of a forwarder that was killed may take to end; the kernel has ended their connections at once.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
@@ -97,6 +99,13 @@ impl Cluster {
         Ok(())
     }
 
+    /// The most sessions that there were at once since it was quiet, where that is known.
+    pub(super) fn most_sessions(&self) -> io::Result<Option<usize>> {
+        let lines = self.ask(MOST_SESSIONS)?;
+        let sessions = lines.iter().find_map(|line| line.strip_prefix(SESSIONS));
+        sessions.map(|sessions| sessions.parse().map_err(io::Error::other)).transpose()
+    }
+
     /// Asks the sandbox; a real cluster says nothing.
     fn ask(&self, what: &str) -> io::Result<Vec<String>> {
         let Some(process) = &self.sandbox else { return Ok(Vec::new()) };
@@ -159,11 +168,15 @@ pub(super) fn serve() -> Outcome {
         println!("{ADDRESS}{}", address.ok_or("the pod of api does not listen")?);
     }
     println!("{DONE}");
+    let mut stuck = 0;
     for line in io::stdin().lines() {
         let line = line?;
         match line.split_once(' ').unwrap_or((&line, "")) {
             (LATENCY, ms) => sandbox.faults().latency(Duration::from_millis(ms.parse()?)),
-            (QUIET, _) => runtime.block_on(quiet(&sandbox)),
+            (QUIET, _) => stuck = runtime.block_on(quiet(&sandbox, stuck)),
+            (MOST_SESSIONS, _) => {
+                println!("{SESSIONS}{}", sandbox.node().most_sessions().saturating_sub(stuck));
+            }
             _ => return Err(format!("the sandbox cannot be asked for {line:?}").into()),
         }
         println!("{DONE}");
@@ -172,7 +185,11 @@ pub(super) fn serve() -> Outcome {
     Ok(())
 }
 
-async fn quiet(sandbox: &Sandbox) {
-    let none_left = sandbox.node().sessions_are(|open| open == 0);
-    let _ = tokio::time::timeout(QUIET_WITHIN, none_left).await;
+/// Waits until no session is left but those that were stuck before, and returns how many are stuck now: one whose
+/// application never reads does not notice that its client is gone.
+async fn quiet(sandbox: &Sandbox, stuck: usize) -> usize {
+    let ended = sandbox.node().sessions_are(|open| open <= stuck);
+    let _ = tokio::time::timeout(QUIET_WITHIN, ended).await;
+    sandbox.node().count_most_sessions_anew();
+    sandbox.node().open_sessions()
 }

@@ -12,6 +12,7 @@ use super::{
     cluster::Cluster,
     contender::{Kind, Running},
     goal::{Goal, Row},
+    isolation,
     number::{median, milliseconds, number},
     outcome::Failure,
     process,
@@ -69,6 +70,28 @@ impl Measure {
     pub(super) fn suits(&self, kind: Kind) -> bool {
         matches!(kind, Kind::Kubectl | Kind::Ours | Kind::Before) || self.besides.contains(&kind)
     }
+}
+
+/// Downloads of which so many stop being read.
+macro_rules! downloads_beside {
+    ($stalled:literal) => {
+        Measure {
+            name: concat!("downloads-beside-", $stalled),
+            rows: &[
+                Row(
+                    concat!("beside ", $stalled, " stalled of 24 downloads: the others finish"),
+                    "%",
+                    Goal::AtLeast(100.0),
+                ),
+                Row("… the last of them", "s", Goal::None),
+                Row("… resident memory", "MiB", Goal::AtMost(64.0)),
+                Row("… sessions at once", "", Goal::None),
+            ],
+            besides: &[Kind::Legacy, Kind::Relay],
+            run: |setting, running| isolation::downloads(setting, running, $stalled),
+            ..PLAIN
+        }
+    };
 }
 
 const PLAIN: Measure = Measure {
@@ -195,6 +218,32 @@ pub(super) const MEASURES: &[Measure] = &[
         besides: &[Kind::Legacy, Kind::Relay],
         stalls: true,
         run: |setting, running| beside(setting, running.http, || client::stall_upload(running.stalled)),
+        ..PLAIN
+    },
+    downloads_beside!(0),
+    downloads_beside!(2),
+    downloads_beside!(6),
+    downloads_beside!(12),
+    Measure {
+        name: "burst-cold",
+        rows: &[
+            Row("burst of six right after the start, 50 ms round trip: median", "ms", Goal::None),
+            Row("… the last first answer", "ms", Goal::AtMostOfKubectl(1.4)),
+        ],
+        round_trip: FAR,
+        besides: &[Kind::Legacy],
+        run: isolation::cold_burst,
+        ..PLAIN
+    },
+    Measure {
+        name: "burst-warm",
+        rows: &[
+            Row("burst of six after another, 50 ms round trip: median", "ms", Goal::None),
+            Row("… the last first answer", "ms", Goal::AtMost(110.0)),
+        ],
+        round_trip: FAR,
+        besides: &[Kind::Legacy],
+        run: isolation::warm_bursts,
         ..PLAIN
     },
     Measure {
