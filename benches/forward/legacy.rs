@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kubectl_fwd::{
     cli::resolve::Surroundings,
-    cluster::{client::Cluster, flags::Flags},
+    cluster::{client::Cluster, config::flags::Flags},
 };
 use tokio::net::{TcpListener, TcpStream};
 
