@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use futures_util::future::join_all;
 
 use super::{
-    background::Background,
-    keep::Keeper,
-    process::{INTERRUPTED, Process},
-    ready_file::ReadyFile,
+    background::Background, keep::Keeper, lifecycle::INTERRUPTED, process::Process, ready_file::ReadyFile,
     signals::Said,
 };
 use crate::{

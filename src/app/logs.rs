@@ -9,7 +9,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{log_file::Tail, manage::find, process::no_start, signals::Signals, stdout::put};
+use super::{lifecycle::no_start, log_file::Tail, manage::find, signals::Signals, stdout::put};
 use crate::{
     cli::{args, resolve::Common},
     control::{

@@ -6,7 +6,6 @@ use std::{
     io::{self, Write as _},
     pin::pin,
     sync::Arc,
-    time::Duration,
 };
 
 use tokio::{
@@ -15,7 +14,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{background::Background, keep::Keeper, signals::Signals};
+use super::{
+    background::Background,
+    keep::Keeper,
+    lifecycle::{LAST_WORDS, no_start},
+    signals::Signals,
+};
 use crate::{
     cli::resolve::Common,
     control::{
@@ -36,13 +40,8 @@ use crate::{
     },
 };
 
-/// How long a slow terminal may hold up the end.
-pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Events a slow view may fall behind by.
 const EVENTS: usize = 1024;
-/// The exit status of a command that was interrupted before it had done its work: what a shell gives to SIGINT.
-pub(super) const INTERRUPTED: u8 = 130;
-
 /// A process that forwards, or is ready to.
 pub(super) struct Process {
     pub registry: Registry,
@@ -189,8 +188,4 @@ async fn show(
         Output::Text => lines::run(events, door, ui, stop).await,
         Output::Json => json::run(events, door, ui.quiet, stop).await,
     }
-}
-
-pub(super) fn no_start(what: &str, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::start", format!("{what} cannot be started")).because(crate::error::plain(error))
 }

@@ -8,12 +8,7 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
-use super::{
-    keep::Keeper,
-    process::{Process, no_start},
-    signals::Said,
-    stdio::streams,
-};
+use super::{keep::Keeper, lifecycle::no_start, process::Process, signals::Said, stdio::streams};
 use crate::{cli::resolve::Common, control::place::Surroundings, error::Fatal, ui::door::Door};
 
 /// Serves until a signal, or, with `stdio`, until the parent closes the pipe.

@@ -12,10 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    manage::{tell, waiting},
-    up::reads_stdin,
-};
+use super::manage::{tell, waiting};
 use crate::{
     cli::{args, resolve::Common},
     cluster::config::foreign::consequences,
@@ -61,7 +58,7 @@ pub(super) fn check(
         return Ok(false);
     }
     // What is read from stdin has no path by which it could be found again.
-    let known = fs::canonicalize(path).ok().filter(|_| !reads_stdin(up));
+    let known = fs::canonicalize(path).ok().filter(|_| !up.reads_stdin());
     let content = kubeconfig.and_then(|path| fs::read(path).ok()).unwrap_or_default();
     let words = all.join("\n");
     let digest = digest([asked.document.text.as_bytes(), &content, words.as_bytes()]);

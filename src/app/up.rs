@@ -20,13 +20,6 @@ use crate::{
 
 /// The set of a project, in its directory.
 const FILE: &str = "fwd.yaml";
-/// The file that is none.
-const STDIN: &str = "-";
-
-/// Whether the set is read from stdin.
-pub(super) fn reads_stdin(up: &args::Up) -> bool {
-    up.file.as_deref() == Some(STDIN)
-}
 
 /// Reads the set, and says what it wants. What is typed goes before what is written.
 pub(super) fn work(up: &args::Up, mut common: Common, sets: Option<&Sets>) -> Result<Work, Fatal> {
@@ -111,7 +104,7 @@ fn document(up: &args::Up, common: &Common, sets: Option<&Sets>) -> Result<(Docu
             Err(Fatal::new("fwd::usage::arguments", "there are both the name of a set and a file")
                 .help("leave one of them out"))
         }
-        (None, Some(file)) if file == STDIN => {
+        (None, Some(_)) if up.reads_stdin() => {
             let name = "stdin".to_owned();
             Document::from_reader(name, io::stdin(), patience, || say("stdin, a set of forwards"))
                 .map(|text| (text, PathBuf::new()))

@@ -12,6 +12,12 @@
 
 use argh::{ArgsInfo, FromArgs};
 
+/// How the tool calls itself: what is typed to start it.
+pub const NAME: &str = "kubectl fwd";
+
+/// The file that stands for stdin.
+const STDIN: &str = "-";
+
 /// The value name of a switch that tells "off" from "not given": `--flag`, `--flag=true` and `--flag=false`.
 pub const SWITCH_WITH_VALUE: &str = "true|false";
 
@@ -336,6 +342,13 @@ pub struct Up {
     /// how --detach starts itself again
     #[argh(switch, hidden_help)]
     pub in_background: bool,
+}
+
+impl Up {
+    /// Whether the set is read from stdin.
+    pub fn reads_stdin(&self) -> bool {
+        self.file.as_deref() == Some(STDIN)
+    }
 }
 
 /// Save the forwards that run, in whichever process, as a set that 'up' starts again.

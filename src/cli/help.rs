@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, SubCommandInfo};
 
-use super::{
-    NAME,
-    args::{FIRST_CLUSTER_FLAG, SWITCH_WITH_VALUE},
-};
+use super::args::{FIRST_CLUSTER_FLAG, NAME, SWITCH_WITH_VALUE};
 
 /// No line is longer: what an unchanged terminal shows.
 const WIDTH: usize = 80;

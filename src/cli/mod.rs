@@ -15,13 +15,10 @@ use std::ffi::OsString;
 use argh::{ArgsInfo, FromArgs};
 
 use self::{
-    args::{Args, Command},
+    args::{Args, Command, NAME},
     normalise::{Asked, Slot},
 };
 use crate::error::Fatal;
-
-/// How the tool calls itself: what is typed to start it.
-pub const NAME: &str = "kubectl fwd";
 
 /// What the command line asks for.
 pub enum Invocation {

@@ -7,13 +7,11 @@ use std::{
     time::Duration,
 };
 
+use super::limits::MAX_BYTES;
 use crate::{
     error::{Excerpt, Fatal, Place, plain},
     system::patience::Patience,
 };
-
-/// The largest set that is read: room for all that one process forwards. A file beyond it is no set.
-pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 
 /// How long a pipe, or whatever else is no regular file, may take to give all of a set: a program that makes one asks a
 /// cluster or two, and a person who types one is done by then.
@@ -129,6 +127,12 @@ fn unreadable(name: &str, error: &io::Error) -> Fatal {
     Fatal::new("fwd::set::unreadable", format!("{name} cannot be read"))
         .because(plain(error))
         .help("is it the right file, and may you read it?")
+}
+
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> Fatal {
+    Fatal::new("fwd::set::unwritable", format!("{} cannot be written", path.display()))
+        .because(plain(error))
+        .help("its directory has to exist, and you need the right to write there")
 }
 
 #[cfg(test)]

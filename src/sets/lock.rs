@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::unwritable;
+use super::document::unwritable;
 use crate::{error::Fatal, system::patience::Patience};
 
 /// Held by whoever reads a file in order to write it. It has no content, and none that is there is touched.

@@ -6,6 +6,7 @@
 
 mod auto;
 mod document;
+mod limits;
 mod lock;
 mod read;
 mod running;
@@ -15,13 +16,17 @@ mod write;
 mod yaml;
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
-use self::document::MAX_BYTES;
+use self::{
+    document::unwritable,
+    limits::{MAX_BYTES, too_large, too_many},
+};
 pub use self::{
     document::{Document, WITHIN},
+    limits::MAX_FORWARDS,
     lock::Lock,
     read::{Reading, read},
     set::{Entry, Scope, Set},
@@ -29,8 +34,7 @@ pub use self::{
     write::write,
 };
 use crate::{
-    error::{Fatal, plain},
-    forward::registry,
+    error::Fatal,
     policy::nearest,
     system::{file::Replacement, patience::Patience},
 };
@@ -40,9 +44,6 @@ pub const SCHEMA: &str = include_str!("../../schemas/fwd.schema.json");
 
 /// Longest name of a set, so that it can be a file's everywhere.
 const MAX_NAME: usize = 64;
-
-/// The most forwards of a set: as many as one process has at most, for one process starts it.
-pub const MAX_FORWARDS: usize = registry::MAX_FORWARDS;
 
 const EXTENSION: &str = "yaml";
 
@@ -161,16 +162,6 @@ pub fn text(set: &Set) -> Result<String, Fatal> {
     Ok(text)
 }
 
-fn too_many(forwards: usize) -> Fatal {
-    too_large(format!("there are {forwards} forwards, and a set has at most {MAX_FORWARDS}"))
-}
-
-fn too_large(why: String) -> Fatal {
-    Fatal::new("fwd::set::too_large", "the set is not written")
-        .because(why)
-        .help("stop some of the forwards, or write several sets by hand")
-}
-
 /// Refuses names that are a path, hidden, an option, or a device of Windows.
 fn check_name(name: &str) -> Result<(), Fatal> {
     const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
@@ -193,12 +184,6 @@ fn check_name(name: &str) -> Result<(), Fatal> {
     } else {
         fatal.help(format!("it is a word of at most {MAX_NAME} letters, digits, '-', '_' and '.'"))
     })
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::set::unwritable", format!("{} cannot be written", path.display()))
-        .because(plain(error))
-        .help("its directory has to exist, and you need the right to write there")
 }
 
 #[cfg(test)]

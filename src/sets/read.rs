@@ -5,7 +5,7 @@
 //! the set.
 
 use super::{
-    MAX_FORWARDS,
+    limits::MAX_FORWARDS,
     set::{Entry, Scope, Set},
     yaml::{self, Node, Span, Value},
 };

@@ -3,9 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    MAX_FORWARDS,
+    limits::{MAX_FORWARDS, too_many},
     set::{Entry, Scope, Set},
-    too_many,
 };
 use crate::{
     error::Fatal,

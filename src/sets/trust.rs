@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
-use super::{Document, Lock, Sets, unwritable};
+use super::{
+    Sets,
+    document::{Document, unwritable},
+    lock::Lock,
+};
 use crate::{error::Fatal, system::file::Replacement};
 
 /// Sets that are remembered. With one more the oldest is forgotten, and asked about again.

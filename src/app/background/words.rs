@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    app::process::LAST_WORDS, error::Fatal, model::forward::PortForward, sets, system::patience::WORD,
+    app::lifecycle::LAST_WORDS, error::Fatal, model::forward::PortForward, sets, system::patience::WORD,
 };
 
 /// How often the child says that it is there while it has nothing else to say.

@@ -13,7 +13,7 @@ use rustix::{
 };
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Reached, Surroundings, no_place};
+use super::surroundings::{Surroundings, no_place};
 use crate::{
     error::{Fatal, plain},
     forward::socket::no_socket,
@@ -146,23 +146,25 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
     Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
+/// Connects to the process that listens there. None where it is dead: what it left is swept.
+///
 /// What is swept is a socket, refuses, and is the one that refused. No lock is needed: a name is never used twice, and
 /// a socket has it only once it listens.
-pub(super) async fn connect(path: &Path) -> io::Result<Reached> {
+pub(super) async fn connect(path: &Path) -> io::Result<Option<Stream>> {
     let found = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Reached::Dead),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
         // Whatever it is, no process of ours listens there.
-        Ok(found) if no_socket(found.file_type()).is_some() => return Ok(Reached::Dead),
+        Ok(found) if no_socket(found.file_type()).is_some() => return Ok(None),
         Ok(found) => Identity::of(&found),
     };
     for _ in 0..REFUSALS {
         match UnixStream::connect(path).await {
-            Ok(stream) => return Ok(Reached::Stream(stream)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Reached::Dead),
+            Ok(stream) => return Ok(Some(stream)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             // A socket for datagrams, say: whoever has it is no process of ours.
             Err(error) if error.raw_os_error() == Some(Errno::PROTOTYPE.raw_os_error()) => {
-                return Ok(Reached::Dead);
+                return Ok(None);
             }
             Err(error) if error.kind() != io::ErrorKind::ConnectionRefused => return Err(error),
             Err(_) => tokio::time::sleep(PAUSE).await,
@@ -174,7 +176,7 @@ pub(super) async fn connect(path: &Path) -> io::Result<Reached> {
     if Identity::at(path) == Some(found) {
         fs::remove_file(path)?;
     }
-    Ok(Reached::Dead)
+    Ok(None)
 }
 
 /// Whether a socket that refuses is dead. Elsewhere than on Linux one refuses, too, whose process is stopped and has as

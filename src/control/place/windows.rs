@@ -13,7 +13,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Reached, Surroundings, no_place};
+use super::surroundings::{Surroundings, no_place};
 use crate::error::{Fatal, plain};
 
 pub(super) const SUFFIX: &str = "";
@@ -93,13 +93,14 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
         .collect())
 }
 
-/// A pipe ends with its process: there is nothing to sweep.
-pub(super) async fn connect(path: &Path) -> io::Result<Reached> {
+/// Connects to the process that listens there. None where it is dead; a pipe ends with its process, so there is nothing
+/// to sweep.
+pub(super) async fn connect(path: &Path) -> io::Result<Option<Stream>> {
     loop {
         match ClientOptions::new().open(path) {
-            Ok(stream) => return Ok(Reached::Stream(Box::new(stream))),
+            Ok(stream) => return Ok(Some(Box::new(stream))),
             Err(error) if error.raw_os_error() == Some(BUSY) => sleep(PAUSE).await,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Reached::Dead),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         }
     }

@@ -24,8 +24,8 @@ use tokio::{
 
 use self::words::{BEAT, Hand, Heard, Word, Words};
 use super::{
+    lifecycle::{INTERRUPTED, LAST_WORDS, no_start},
     log_file::Log,
-    process::{INTERRUPTED, LAST_WORDS, no_start},
     signals::Signals,
 };
 use crate::{

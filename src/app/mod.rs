@@ -7,6 +7,7 @@
 mod background;
 mod forward;
 mod keep;
+mod lifecycle;
 mod log_file;
 mod logs;
 mod manage;
@@ -30,7 +31,7 @@ use std::{
 use tokio::runtime;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-use self::{background::Background, forward::Work, process::no_start, stdout::print};
+use self::{background::Background, forward::Work, lifecycle::no_start, stdout::print};
 use crate::{
     cli::{
         self, Invocation,
@@ -77,7 +78,7 @@ pub fn run(argv: &[OsString]) -> u8 {
     let mut manner = Manner { look, output: Output::Text, is_child: false, child: None, log: None };
     let ended = panics::or_error(|| command(argv, surroundings, &mut manner));
     if let Some(log) = &manner.log {
-        log.settle(process::LAST_WORDS);
+        log.settle(lifecycle::LAST_WORDS);
     }
     match ended {
         Ok(status) => status,
@@ -149,7 +150,7 @@ fn command(argv: &[OsString], surroundings: Surroundings, manner: &mut Manner) -
             let mut common = resolve::common(*args, surroundings)?;
             manner.begin(&mut common);
             if up.detach && !manner.is_child {
-                let reads_stdin = up::reads_stdin(&up);
+                let reads_stdin = up.reads_stdin();
                 let consents = up::consent(&up, &common, system.sets().as_ref())?;
                 let flags = if consents { &[background::TRUST][..] } else { &[] };
                 return run_async(background::detach(system.program, flags, argv, reads_stdin, common.ui));

@@ -12,24 +12,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-#[cfg_attr(unix, path = "place/unix.rs")]
-#[cfg_attr(windows, path = "place/windows.rs")]
+mod surroundings;
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
 mod system;
 
-pub use system::{Listener, Stream};
+use self::surroundings::no_place;
+pub use self::{
+    surroundings::Surroundings,
+    system::{Listener, Stream},
+};
 
 use crate::error::{Fatal, plain};
-
-/// What the environment says about where sockets are; read once, by `cli/resolve`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Surroundings {
-    /// `XDG_RUNTIME_DIR`.
-    pub runtime: Option<PathBuf>,
-    /// The directory for temporary files.
-    pub temporary: PathBuf,
-    /// The user's name, where names are all that keeps users apart.
-    pub user: String,
-}
 
 /// A process's socket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,10 +128,6 @@ impl Place {
 impl Socket {
     /// Connects to the process, or sweeps what a dead one left.
     pub async fn connect(&self) -> io::Result<Reached> {
-        system::connect(&self.path).await
+        Ok(system::connect(&self.path).await?.map_or(Reached::Dead, Reached::Stream))
     }
-}
-
-fn no_place(why: impl std::fmt::Display) -> Fatal {
-    Fatal::new("fwd::control::place", "there is no safe place for a control socket").because(why)
 }

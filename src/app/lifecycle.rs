@@ -1,0 +1,16 @@
+//! What the beginning and the end of every command share.
+
+use std::{io, time::Duration};
+
+use crate::error::{Fatal, plain};
+
+/// How long a slow terminal may hold up the end.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The exit status of a command that was interrupted before it had done its work: what a shell gives to SIGINT.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// The error that something of the system could not be had, without which no command runs.
+pub(super) fn no_start(what: &str, error: &io::Error) -> Fatal {
+    Fatal::new("fwd::start", format!("{what} cannot be started")).because(plain(error))
+}

@@ -1,0 +1,20 @@
+//! What decides where sockets are.
+
+use std::path::PathBuf;
+
+use crate::error::Fatal;
+
+/// What the environment says about where sockets are; read once, by `cli/resolve`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// `XDG_RUNTIME_DIR`.
+    pub runtime: Option<PathBuf>,
+    /// The directory for temporary files.
+    pub temporary: PathBuf,
+    /// The user's name, where names are all that keeps users apart.
+    pub user: String,
+}
+
+pub(super) fn no_place(why: impl std::fmt::Display) -> Fatal {
+    Fatal::new("fwd::control::place", "there is no safe place for a control socket").because(why)
+}
