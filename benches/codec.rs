@@ -301,8 +301,9 @@ async fn through_a_session(down: usize, up: usize) {
     let io = Memory { messages: messages(), at: 0, left: down };
     // On one thread the driver first runs once we wait, by when the pair is asked for: no frame comes too early.
     // Without credit, for nobody echoes its pings here.
-    let session = Session::spawn(io, Bytes::new(), Framing::WebSocket, false, &TaskTracker::new());
-    let mut stream = session.open(80);
+    let session =
+        Session::spawn(io, Bytes::new(), Framing::WebSocket, false, &Arc::default(), &TaskTracker::new());
+    let mut stream = session.open(80, &Arc::default());
     for _ in 0..up {
         let mut chunk = Chunk::new(stream.outgoing.permit().await);
         bytes::BufMut::put_bytes(&mut chunk.buffer(), 7, frame::MAX_DATA);

@@ -189,7 +189,7 @@ impl Connection {
                 Ok(port) => port,
                 Err(why) => return self.fail(Some(&way), None, why).await,
             };
-            let opened = timeout_at(deadline, way.tunnel.open(port)).await;
+            let opened = timeout_at(deadline, way.tunnel.open(port, &context.end.counters.blocked)).await;
             patience = patience.saturating_sub(held.elapsed());
             let (failure, data_written) = match opened {
                 Err(_) => {

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::model::forward::{Bytes, Connections};
+use crate::{
+    model::forward::{Bytes, Connections},
+    tunnel::stream::Gauge,
+};
 
 #[derive(Default)]
 pub(super) struct Counters {
@@ -10,6 +13,8 @@ pub(super) struct Counters {
     ended: AtomicU64,
     failed: AtomicU64,
     held: AtomicU64,
+    /// Connections that wait because another client does not read.
+    pub(super) blocked: Gauge,
     retried: AtomicU64,
     inbound: AtomicU64,
     outbound: AtomicU64,

@@ -27,7 +27,10 @@ use crate::{
     },
     error::Fatal,
     model::endpoint::PodId,
-    tunnel::dial::{DialError, Dialer, Tunnel},
+    tunnel::{
+        dial::{DialError, Dialer, Tunnel},
+        limits::Limits,
+    },
 };
 
 /// The clusters of a process.
@@ -37,6 +40,7 @@ pub(super) struct Sites {
     credit: bool,
     awaited: Awaited,
     tracker: TaskTracker,
+    limits: Arc<Limits>,
     known: Shelf<[u8; 32], Site, Fatal>,
 }
 
@@ -48,6 +52,8 @@ pub(super) struct Site {
     /// Tells of long waits.
     pub awaited: Awaited,
     dialer: Dialer,
+    /// Of all tunnels of the process.
+    pub limits: Arc<Limits>,
     tracker: TaskTracker,
     watches: Mutex<HashMap<(String, PodQuery), Weak<Watched>>>,
     tunnels: Shelf<PodId, Tunnel, DialError>,
@@ -72,7 +78,8 @@ impl Sites {
         awaited: Awaited,
         tracker: TaskTracker,
     ) -> Self {
-        Self { flags, environment, credit, awaited, tracker, known: Shelf::default() }
+        let (limits, known) = (Arc::default(), Shelf::default());
+        Self { flags, environment, credit, awaited, tracker, limits, known }
     }
 
     /// The cluster of a context; without one, that of the flags, or else the kubeconfig's current one. The files are
@@ -88,14 +95,14 @@ impl Sites {
         let kubeconfig = flags.kubeconfig.as_ref().map(|path| absolute(path).display().to_string());
         let found = Found::find(flags, environment, &self.awaited).await?;
         let (key, tracker, credit) = (found.fingerprint(), self.tracker.clone(), self.credit);
-        let awaited = self.awaited.clone();
+        let (awaited, limits) = (self.awaited.clone(), Arc::clone(&self.limits));
         let connect = async move {
             let cluster = Arc::new(found.connect(&awaited).await?);
             // Whoever needs a cluster needs a tunnel, once its pod is known.
             cluster.dial_ahead();
-            let dialer = Dialer::new(Arc::clone(&cluster), tracker.clone(), credit);
+            let dialer = Dialer::new(Arc::clone(&cluster), tracker.clone(), credit, Arc::clone(&limits));
             let (watches, tunnels) = (Mutex::default(), Shelf::default());
-            Ok(Site { cluster, kubeconfig, awaited, dialer, tracker, watches, tunnels })
+            Ok(Site { cluster, kubeconfig, awaited, dialer, limits, tracker, watches, tunnels })
         };
         let connect = connect.boxed();
         self.known.get(key, |_| true, || connect).await

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod liveness;
 pub mod nearest;
+pub mod placement;
 pub mod retry;
 pub mod select;
 pub mod translate;

@@ -161,7 +161,7 @@ mod tests {
 
         fn open(&mut self) -> (PairId, Arc<Shared>, Stream) {
             let (commands, mut receiver) = mpsc::unbounded_channel();
-            let stream = Stream::open(commands, Arc::default(), 80, Arc::default());
+            let stream = Stream::open(commands, &Arc::default(), 80, Arc::default());
             let Ok(Command::Open { stream: shared, .. }) = receiver.try_recv() else { panic!("not opened") };
             let spdy = &mut self.spdy;
             let pair = self.outbox.control(|out| spdy.open(80, out)).unwrap();

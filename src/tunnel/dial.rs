@@ -13,12 +13,13 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     legacy,
+    limits::Limits,
     outbox::Framing,
     pool::Pool,
     protocol::{Protocol, Refusal},
     session::Session,
-    stream::Stream,
-    upgrade::{UpgradeError, upgrade},
+    stream::{Gauge, Stream},
+    upgrade::{UpgradeError, Upgraded, upgrade},
 };
 use crate::{
     cluster::{client::Cluster, error::reason::reason},
@@ -32,6 +33,7 @@ pub struct Dialer {
     cluster: Arc<Cluster>,
     tracker: TaskTracker,
     credit: bool,
+    limits: Arc<Limits>,
     /// The protocol that worked last. Of no meaning to memory order: it is a hint.
     remembered: Arc<AtomicU8>,
 }
@@ -70,9 +72,9 @@ impl DialError {
 const PROTOCOLS: [Protocol; 3] = [Protocol::Tunnel, Protocol::Spdy, Protocol::Legacy];
 
 impl Dialer {
-    /// A dialer whose sessions run on `tracker`, with or without `credit` (PROTOCOL §2.8).
-    pub fn new(cluster: Arc<Cluster>, tracker: TaskTracker, credit: bool) -> Self {
-        Self { cluster, tracker, credit, remembered: Arc::new(AtomicU8::new(0)) }
+    /// A dialer whose sessions run on `tracker`, with or without `credit` (PROTOCOL §2.8), within `limits`.
+    pub fn new(cluster: Arc<Cluster>, tracker: TaskTracker, credit: bool, limits: Arc<Limits>) -> Self {
+        Self { cluster, tracker, credit, limits, remembered: Arc::new(AtomicU8::new(0)) }
     }
 
     /// Opens a tunnel to `pod`; `probe` is a port of it, for the legacy protocol must name one even to be tried.
@@ -84,7 +86,7 @@ impl Dialer {
                     let (dialer, pod) = (dialer.clone(), pod.clone());
                     async move { dialer.session(&pod).await }.boxed()
                 };
-                Tunnel::Pool(Pool::new(Box::new(another), self.tracker.clone(), &session))
+                Tunnel::Pool(Pool::new(Box::new(another), &self.limits, self.tracker.clone(), &session))
             }
             None => Tunnel::Legacy { dialer: self.clone(), pod: pod.clone() },
         })
@@ -111,8 +113,9 @@ impl Dialer {
                         Protocol::Spdy => Framing::Plain,
                         Protocol::Legacy => return Ok(None),
                     };
+                    let Upgraded { io, early } = upgraded;
                     let session =
-                        Session::spawn(upgraded.io, upgraded.early, framing, self.credit, &self.tracker);
+                        Session::spawn(io, early, framing, self.credit, &self.limits, &self.tracker);
                     return Ok(Some(session));
                 }
                 Err(error) => {
@@ -182,16 +185,19 @@ impl From<UpgradeError> for DialError {
 }
 
 impl Tunnel {
-    /// Opens a connection to `port` of the pod.
-    pub async fn open(&self, port: u16) -> Result<Stream, DialError> {
+    /// Opens a connection to `port` of the pod. While it waits for another's client `blocked` counts it.
+    pub async fn open(&self, port: u16, blocked: &Gauge) -> Result<Stream, DialError> {
         match self {
-            Self::Pool(pool) => pool.open(port).await.ok_or_else(|| DialError {
+            Self::Pool(pool) => pool.open(port, blocked).await.ok_or_else(|| DialError {
                 why: Transient { why: "the connection to the pod is lost".to_owned() },
                 refusal: None,
             }),
             Self::Legacy { dialer, pod } => {
                 match upgrade(&dialer.cluster.data, pod, Protocol::Legacy, port).await {
-                    Ok(upgraded) => Ok(legacy::stream(upgraded, port, &dialer.tracker)),
+                    Ok(upgraded) => {
+                        let blocked = Gauge::clone(blocked);
+                        Ok(legacy::stream(upgraded, port, blocked, &dialer.limits, &dialer.tracker))
+                    }
                     Err(error) => Err(error.into()),
                 }
             }

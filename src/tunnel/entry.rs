@@ -1,6 +1,6 @@
-//! A session's view of one stream: where its bytes go, and whether it is a bulk one.
+//! A session's view of one stream: where its bytes go, and what it is to the others.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use tokio::sync::mpsc;
 
@@ -15,10 +15,18 @@ pub(super) struct Entry {
     pub(super) inbound: mpsc::UnboundedSender<Inbound>,
     pub(super) shared: Arc<Shared>,
     /// Bytes moved lately, both ways.
-    pub(super) moved: usize,
+    moved: usize,
+    /// Its client has said something that was not answered yet.
+    pub(super) awaits: bool,
+    /// It is counted as one that waits for another's client.
+    blocked: bool,
 }
 
 impl Entry {
+    pub(super) fn new(inbound: mpsc::UnboundedSender<Inbound>, shared: Arc<Shared>) -> Self {
+        Self { inbound, shared, moved: 0, awaits: false, blocked: false }
+    }
+
     pub(super) fn is_bulk(&self) -> bool {
         self.moved > BULK
     }
@@ -33,5 +41,29 @@ impl Entry {
     /// Time goes by: what moved nothing for two turns of this is no bulk stream any more.
     pub(super) fn settles(&mut self) {
         self.moved = self.moved.min(2 * BULK) / 2;
+    }
+
+    /// Forgets what it has moved.
+    pub(super) fn rests(&mut self) {
+        self.moved = 0;
+    }
+
+    /// Counts it as one that waits for another's client, or does not any more; whether that is news.
+    pub(super) fn block(&mut self, blocked: bool) -> bool {
+        if std::mem::replace(&mut self.blocked, blocked) == blocked {
+            return false;
+        }
+        if blocked {
+            self.shared.blocked.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.shared.blocked.fetch_sub(1, Ordering::Relaxed);
+        }
+        true
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.block(false);
     }
 }

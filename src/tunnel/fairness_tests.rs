@@ -1,6 +1,9 @@
 //! What one stream may cost the others of its thread and of its session, in bytes: no clock is looked at.
 
-use std::{io, sync::atomic::AtomicUsize};
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use bytes::{BufMut as _, BytesMut};
 use tokio::io::ReadBuf;
@@ -96,9 +99,10 @@ async fn other_tasks_wait_for_a_bounded_amount() {
     const STREAMS: usize = 40;
     const ENOUGH: usize = 64 * 1024 * 1024;
     let (io, moved, mut wire) = Busy::new();
-    let session = Session::spawn(io, Bytes::new(), Framing::Plain, false, &TaskTracker::new());
+    let session =
+        Session::spawn(io, Bytes::new(), Framing::Plain, false, &Arc::default(), &TaskTracker::new());
     for _ in 0..STREAMS {
-        tokio::spawn(keep_busy(session.open(80), 1));
+        tokio::spawn(keep_busy(session.open(80, &Arc::default()), 1));
     }
     // On one thread, tasks take turns: between two of this one the driver has one.
     let other = tokio::spawn(async move {
@@ -121,10 +125,11 @@ async fn bulk_streams_keep_another_waiting_for_their_own_buffers_at_most() {
     const BULK: u8 = 6;
     const FRAMES: usize = 200;
     let (io, _, mut wire) = Busy::new();
-    let session = Session::spawn(io, Bytes::new(), Framing::Plain, false, &TaskTracker::new());
-    let other = session.open(80);
+    let session =
+        Session::spawn(io, Bytes::new(), Framing::Plain, false, &Arc::default(), &TaskTracker::new());
+    let other = session.open(80, &Arc::default());
     for byte in 1..=BULK {
-        tokio::spawn(keep_busy(session.open(80), byte));
+        tokio::spawn(keep_busy(session.open(80, &Arc::default()), byte));
     }
     tokio::spawn(keep_busy(other, 0));
     let (mut decoder, mut seen, mut since) = (frame::Decoder::default(), 0, 0);

@@ -1,9 +1,10 @@
 //! A pod in memory: sessions without a server, for tests whose clock stands still unless all wait.
 
 use std::{
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -18,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     dial::{DialError, Tunnel},
+    limits::Limits,
     outbox::Framing,
     pool::Pool,
     session::Session,
@@ -39,11 +41,21 @@ pub(crate) struct Peer {
     pub(crate) heard: Arc<Mutex<Vec<u8>>>,
     /// How many streams were finished.
     pub(crate) finished: Arc<AtomicUsize>,
-    says: mpsc::UnboundedSender<Bytes>,
+    says: mpsc::UnboundedSender<Said>,
     /// Cancelled, it hangs up.
     pub(crate) hangs_up: CancellationToken,
     /// The session was closed.
     pub(crate) is_gone: CancellationToken,
+}
+
+/// What a peer has to write.
+enum Said {
+    /// These bytes, next.
+    Frames(Bytes),
+    /// So many zeros on a stream, in turns with those of others.
+    Zeros(u32, usize),
+    /// No more of them.
+    Stop(u32),
 }
 
 impl Peer {
@@ -69,11 +81,12 @@ impl Peer {
         peer
     }
 
-    /// Takes every stream and echoes every ping. It hears what comes although nobody takes what it says.
-    async fn answer(self, io: DuplexStream, mut said: mpsc::UnboundedReceiver<Bytes>) {
+    /// Takes every stream, echoes every ping, and answers a line `get N` with so many zeros. It hears what comes although nobody
+    /// takes what it says.
+    async fn answer(self, io: DuplexStream, mut said: mpsc::UnboundedReceiver<Said>) {
         let (mut reader, mut writer) = tokio::io::split(io);
         let (mut decoder, mut encoder) = (Decoder::default(), HeaderEncoder::default());
-        let says = self.says.clone();
+        let (says, mut requests) = (self.says.clone(), HashMap::<u32, Vec<u8>>::new());
         let hear = async {
             loop {
                 let (mut read, mut out) = (BytesMut::new(), BytesMut::new());
@@ -89,21 +102,49 @@ impl Peer {
                                 self.opened.lock().unwrap().push(stream);
                             }
                         }
-                        Frame::Data { payload, fin, .. } => {
+                        Frame::Data { stream, payload, fin } => {
+                            let request = requests.entry(stream).or_default();
+                            request.extend_from_slice(&payload);
+                            if let Some(length) = asked(request) {
+                                request.clear();
+                                says.send(Said::Zeros(stream, length)).unwrap();
+                            }
                             self.heard.lock().unwrap().extend_from_slice(&payload);
                             self.finished.fetch_add(usize::from(fin), Ordering::Relaxed);
                         }
                         Frame::Ping { id } => frame::put_ping(&mut out, id),
+                        Frame::Reset { stream, .. } => says.send(Said::Stop(stream)).unwrap(),
                         _ => {}
                     }
                 }
-                says.send(out.freeze()).unwrap();
+                says.send(Said::Frames(out.freeze())).unwrap();
             }
         };
         let say = async {
-            while let Some(bytes) = said.recv().await {
-                if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
-                    return;
+            let mut turns = VecDeque::new();
+            loop {
+                let next = tokio::select! {
+                    biased;
+                    Some(next) = said.recv() => next,
+                    () = std::future::ready(()), if !turns.is_empty() => {
+                        let Some((stream, length)) = turns.pop_front() else { continue };
+                        let part = MAX_DATA.min(length);
+                        let mut bytes = BytesMut::from(&frame::data_head(stream, part, false)[..]);
+                        bytes.resize(bytes.len() + part, 0);
+                        if length > part {
+                            turns.push_back((stream, length - part));
+                        }
+                        Said::Frames(bytes.freeze())
+                    }
+                };
+                match next {
+                    Said::Zeros(stream, length) => turns.push_back((stream, length)),
+                    Said::Stop(stream) => turns.retain(|turn| turn.0 != stream),
+                    Said::Frames(bytes) => {
+                        if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
+                            return;
+                        }
+                    }
                 }
             }
         };
@@ -119,7 +160,8 @@ impl Peer {
 
     /// So many bytes on the stream that came last.
     pub(crate) fn floods(&self, length: usize) {
-        self.says(&vec![0; length], false);
+        let stream = *self.opened.lock().unwrap().last().unwrap();
+        self.says.send(Said::Zeros(stream, length)).unwrap();
     }
 
     /// The same, byte by byte.
@@ -142,8 +184,13 @@ impl Peer {
         if fin {
             bytes.extend_from_slice(&frame::data_head(stream, 0, true));
         }
-        self.says.send(bytes.freeze()).unwrap();
+        self.says.send(Said::Frames(bytes.freeze())).unwrap();
     }
+}
+
+/// How much a request asks for, once it is whole.
+fn asked(request: &[u8]) -> Option<usize> {
+    std::str::from_utf8(request.strip_prefix(b"get ")?.strip_suffix(b"\n")?).ok()?.parse().ok()
 }
 
 /// A pod and the sessions it was reached by.
@@ -158,6 +205,12 @@ pub(crate) struct Pod {
     pub(crate) deaf: Arc<AtomicBool>,
     /// A dial is never answered.
     pub(crate) hangs: Arc<AtomicBool>,
+    /// How long one takes, in milliseconds.
+    pub(crate) dial_time: Arc<AtomicU64>,
+    /// Dials under way, and the most there were.
+    dialling: Arc<AtomicUsize>,
+    pub(crate) most_dials: Arc<AtomicUsize>,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) tracker: TaskTracker,
 }
 
@@ -165,7 +218,7 @@ impl Pod {
     pub(crate) fn session(&self) -> Session {
         let (near, far) = tokio::io::duplex(64 * 1024);
         self.peers.lock().unwrap().push(Peer::new(far, self.deaf.load(Ordering::Relaxed)));
-        Session::spawn(near, Bytes::new(), Framing::Plain, true, &self.tracker)
+        Session::spawn(near, Bytes::new(), Framing::Plain, true, &self.limits, &self.tracker)
     }
 
     /// A pool to it, once its spare session is there.
@@ -175,8 +228,13 @@ impl Pod {
             let pod = pod.clone();
             assert!(!pod.panics.swap(false, Ordering::Relaxed), "a test wants it");
             async move {
-                // A dial takes a while.
-                tokio::task::yield_now().await;
+                let now = pod.dialling.fetch_add(1, Ordering::Relaxed) + 1;
+                pod.most_dials.fetch_max(now, Ordering::Relaxed);
+                match pod.dial_time.load(Ordering::Relaxed) {
+                    0 => tokio::task::yield_now().await,
+                    time => tokio::time::sleep(Duration::from_millis(time)).await,
+                }
+                pod.dialling.fetch_sub(1, Ordering::Relaxed);
                 if pod.hangs.load(Ordering::Relaxed) {
                     std::future::pending::<()>().await;
                 }
@@ -188,7 +246,7 @@ impl Pod {
             }
             .boxed()
         };
-        let pool = Pool::new(Box::new(dial), self.tracker.clone(), &self.session());
+        let pool = Pool::new(Box::new(dial), &self.limits, self.tracker.clone(), &self.session());
         settled().await;
         pool
     }
@@ -199,6 +257,11 @@ impl Pod {
 
     pub(crate) fn dialled(&self) -> usize {
         self.peers.lock().unwrap().len()
+    }
+
+    /// Sessions that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.peers.lock().unwrap().iter().filter(|peer| !peer.is_gone.is_cancelled()).count()
     }
 
     pub(crate) fn peer(&self, index: usize) -> Peer {

@@ -17,14 +17,13 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     buffers,
-    stream::{COPY_BELOW, Command, Inbound, Shared, Stream},
+    limits::Limits,
+    status::Status,
+    stream::{COPY_BELOW, Command, Gauge, Inbound, READ, Shared, Stream},
     upgrade::Upgraded,
     websocket::{self, Piece},
 };
 use crate::spdy::{frame::HEAD, session::End};
-
-/// What is read at once.
-const READ: usize = 64 * 1024;
 
 /// What of an error text is kept.
 const MAX_ERROR_TEXT: usize = 4 * 1024;
@@ -41,12 +40,18 @@ const CHANNEL_DATA: u8 = 0;
 const PORT_LENGTH: usize = 2;
 
 /// Drives one upgraded connection as one stream.
-pub(super) fn stream(upgraded: Upgraded, port: u16, tracker: &TaskTracker) -> Stream {
+pub(super) fn stream(
+    upgraded: Upgraded,
+    port: u16,
+    blocked: Gauge,
+    limits: &Arc<Limits>,
+    tracker: &TaskTracker,
+) -> Stream {
     // Bounded by the one stream's permits.
     let (commands, receiver) = mpsc::unbounded_channel();
-    let drained = Arc::new(Notify::new());
-    tracker.spawn(run(upgraded, receiver, Arc::clone(&drained)));
-    Stream::open(commands, drained, port, Arc::new(()))
+    let status = Arc::new(Status::new(Arc::clone(limits)));
+    tracker.spawn(run(upgraded, receiver, Arc::clone(&status.drained)));
+    Stream::open(commands, &status, port, blocked)
 }
 
 async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>, drained: Arc<Notify>) {
@@ -200,7 +205,13 @@ mod tests {
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let _far = listener.accept().await.unwrap();
         let tracker = TaskTracker::new();
-        let stream = stream(Upgraded { io: Io::Tcp(near), early: Bytes::new() }, 80, &tracker);
+        let stream = stream(
+            Upgraded { io: Io::Tcp(near), early: Bytes::new() },
+            80,
+            Gauge::default(),
+            &Arc::default(),
+            &tracker,
+        );
         while let Ok(permit) = timeout(Duration::from_millis(200), stream.outgoing.permit()).await {
             let mut chunk = Chunk::new(permit);
             chunk.buffer().put_bytes(7, MAX_DATA);

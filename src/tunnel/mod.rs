@@ -13,11 +13,14 @@ mod entry;
 #[cfg(test)]
 pub(crate) mod fake;
 mod legacy;
+pub mod limits;
 pub mod outbox;
 pub mod pool;
 pub mod protocol;
 pub mod session;
 pub mod status;
 pub mod stream;
+mod unread;
 pub mod upgrade;
+mod wake;
 pub mod websocket;

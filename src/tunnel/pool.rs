@@ -1,22 +1,23 @@
 //! The sessions to one pod.
 //!
 //! One session would do, were it not for what SPDY as spoken here lacks: flow control. A client that stops reading
-//! stops its whole session (PROTOCOL §0.7), and one bulk download shares its pipe with everybody's small answers. So
-//! connections are spread: a new one takes an idle session where there is one, and one is kept *warm* ahead of need, so
-//! that nobody waits for a dial. Where none is idle the least loaded is shared and another dialled in the background,
-//! up to `MAX_SESSIONS`. A session that a bulk stream has is *busy* and gets no new streams while there is any other way.
+//! stops its whole session (PROTOCOL §0.7), and one bulk download shares its pipe with everybody's small answers. So a
+//! connection gets a session of its own while there is room, and where it has to share, does so with those that it risks
+//! least by ([`crate::policy::placement`]).
+//!
+//! Some sessions are dialled *ahead of need*, so that most connections wait for no dial: as many are idle as were lately in
+//! use together, and two at least. Idle ones are closed after a minute, all but one. A connection that finds none waits for a
+//! dial; those are made in parallel, within the limits of the process ([`super::limits`]).
+//!
 //! Connections whose client has closed are no load: the runtime holds on to them for a while (PROTOCOL §3.4), and
-//! requests that merely follow one another would take all sessions.
+//! requests that merely follow one another would take a session each.
 //!
 //! # What a client that stops reading costs
 //!
-//! Its own session, which is *retired*: it gets no new connection ever, and ends with the last one it has. The place
-//! is another's: up to `MAX_RETIRED` of them are had beside the others. In memory, what may wait for a client
-//! ([`super::stream`]: 4 MiB) and one read of 64 KiB; and the kernel's buffers on the way, as with any connection.
-//! Those that share its session wait until it reads or goes. They are few, for a stream that has moved
-//! 1 MiB gets no new company: those with which it shared before, and none as long as there are fewer connections at
-//! work than sessions. With `MAX_RETIRED` and `MAX_SESSIONS` such clients at a time, a new connection waits until one of
-//! them reads or goes, and is given up with `--hold`.
+//! Its session, which no connection comes to until it reads again. In memory, what may wait for a client
+//! ([`super::stream`]: 256 KiB, and one read of 64 KiB), and the kernel's buffers on the way, as with any connection. Those
+//! that share its session, if any do, get what comes for them as long as there is memory for what comes before it: 32 MiB for
+//! the process. Then they wait until it reads or goes, and are counted meanwhile.
 //!
 //! # What an application that stops reading costs
 //!
@@ -32,7 +33,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, OwnedSemaphorePermit},
     time::{Instant, interval, timeout},
 };
 use tokio_util::{
@@ -40,14 +41,24 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::{dial::DialError, end::SessionEnd, session::Session, status::SessionWatch, stream::Stream};
+use super::{
+    dial::DialError,
+    end::SessionEnd,
+    limits::Limits,
+    session::Session,
+    status::SessionWatch,
+    stream::{Gauge, Stream},
+};
+use crate::policy::placement::{
+    DIAL_PATIENCE, Load, OWN_SESSIONS, Occupancy, Placement, Room, Situation, place,
+};
 
-/// Sessions to one pod at a time, those aside that are retired. A browser opens six connections to a host; beyond
-/// eight, each session costs the cluster a TLS connection and two goroutines a hop for little more.
-const MAX_SESSIONS: usize = 8;
+/// Idle sessions that a pool in use has at least: one for the next connection, and one for the one that comes while a dial
+/// makes up for the first.
+const SPARES: usize = 2;
 
-/// Sessions beside them that clients have stopped which do not read. With 4 MiB each they may cost 96 MiB.
-const MAX_RETIRED: usize = 24;
+/// Idle sessions that are dialled ahead of need at most, however many were in use together.
+const MAX_SPARES: usize = 16;
 
 /// After a failed dial of a further session, no other is tried for this long: what there is serves as well.
 const DIAL_PAUSE: Duration = Duration::from_secs(5);
@@ -72,10 +83,11 @@ pub struct Pool {
 
 struct Inner {
     dial: Dial,
+    limits: Arc<Limits>,
     tracker: TaskTracker,
     state: Mutex<State>,
-    /// A session was added, could not be, was retired or ended.
-    changed: Notify,
+    /// A session has ended, or a dial has.
+    ended: Notify,
     /// See [`Pool::proven`].
     proven: CancellationToken,
     /// Ends the pool's own tasks with it.
@@ -85,10 +97,13 @@ struct Inner {
 #[derive(Default)]
 struct State {
     slots: Vec<Slot>,
-    /// Sessions that are left to those who are on them.
-    retired: Vec<SessionWatch>,
-    /// A session is being dialled in the background. [`Dialling`] takes it back.
-    dialling: bool,
+    /// When the dials that are under way were begun. [`Dialling`] takes its own back.
+    dials: Vec<Instant>,
+    /// Connections that wait, and those of them that wait for a dial. [`Waiting`] takes its own back.
+    waiting: usize,
+    wanting: usize,
+    /// Connections that were lately open together.
+    peak: usize,
     /// It was told to be over while a dial was under way, and stays so.
     over: bool,
     /// No further session is dialled until then.
@@ -103,77 +118,99 @@ struct Slot {
     idle: u32,
 }
 
-/// What to do with a new connection.
+/// What becomes of a new connection.
 enum Choice {
     Opened(Stream),
-    /// No session may take it now, and another is on its way or may come free.
-    Wait,
+    /// It waits, no longer than this, and perhaps for a dial.
+    Wait {
+        dial: bool,
+        at_most: Duration,
+    },
     /// No session is left.
     Over,
 }
 
 impl State {
-    /// Forgets sessions that ended, and leaves those to themselves that are stuck; whether there were any of these.
-    fn sweep(&mut self) -> bool {
-        let Self { slots, retired, no_dial_until, .. } = self;
-        retired.retain(|session| !session.is_over());
+    /// Forgets sessions that ended.
+    fn sweep(&mut self) {
         // One that ends as soon as it is there would be dialled again without pause.
-        let in_vain = slots.iter().any(|Slot { session, .. }| session.is_closed() && !session.is_proven());
-        if in_vain {
-            *no_dial_until = Some(Instant::now() + DIAL_PAUSE);
+        let in_vain = |Slot { session, .. }: &Slot| session.is_closed() && !session.is_proven();
+        if self.slots.iter().any(in_vain) {
+            self.pause();
         }
-        let before = retired.len();
-        slots.retain(|Slot { session, .. }| {
-            if session.is_closed() {
-                return false;
-            }
-            let goes = session.is_stuck() && (retired.len() < MAX_RETIRED || session.streams() == 0);
-            if goes {
-                retired.push(session.end());
-            }
-            !goes
-        });
-        retired.len() > before
+        self.slots.retain(|Slot { session, .. }| !session.is_closed());
     }
 
-    /// Sessions that new connections may come to.
-    fn usable(&self) -> impl Iterator<Item = &Session> {
-        self.slots.iter().map(|slot| &slot.session).filter(|session| !session.is_stuck())
+    fn pause(&mut self) {
+        self.no_dial_until = Some(Instant::now() + DIAL_PAUSE);
     }
 
-    /// Those of them that nobody is on.
-    fn idle(&self) -> impl Iterator<Item = &Session> {
-        self.usable().filter(|session| session.streams() == 0 && !session.is_busy())
+    fn occupancies(&self) -> impl Iterator<Item = Occupancy> + Clone {
+        self.slots.iter().map(|slot| slot.session.occupancy())
     }
 
-    fn may_dial(&self) -> bool {
-        let paused = self.no_dial_until.is_some_and(|until| Instant::now() < until);
-        self.slots.len() < MAX_SESSIONS && !paused
+    /// Connections that are open.
+    fn streams(&self) -> usize {
+        self.occupancies().map(|session| session.streams).sum()
+    }
+
+    /// Dials that may still go well. One that takes longer most likely hangs, and is not counted on.
+    fn dials(&self) -> usize {
+        self.dials.iter().filter(|begun| begun.elapsed() < DIAL_PATIENCE).count()
+    }
+
+    fn room(&self, limits: &Limits) -> Room {
+        match self.no_dial_until {
+            Some(until) if Instant::now() < until => Room::Failed,
+            _ if limits.sessions.available_permits() == 0 && self.dials() == 0 => Room::Full,
+            _ => Room::Free,
+        }
+    }
+
+    /// Dials that are wanting: for those who wait for one, and ahead of need.
+    fn missing(&self, limits: &Limits) -> usize {
+        let idle = self.occupancies().filter(|session| session.load == Load::Idle).count();
+        let spares = self.peak.saturating_sub(self.streams()).clamp(SPARES, MAX_SPARES);
+        let ahead = if limits.are_half_taken() { 0 } else { OWN_SESSIONS.saturating_sub(self.slots.len()) };
+        (self.wanting + spares.min(idle + ahead)).saturating_sub(idle + self.dials())
     }
 }
 
 impl Pool {
     /// A pool that begins with `first`. Its care runs on `tracker`, for as long as anybody holds the pool.
-    pub(super) fn new(dial: Dial, tracker: TaskTracker, first: &Session) -> Self {
+    pub(super) fn new(dial: Dial, limits: &Arc<Limits>, tracker: TaskTracker, first: &Session) -> Self {
         let state = Mutex::new(State::default());
         let gone = CancellationToken::new().drop_guard();
-        let (changed, proven) = (Notify::new(), CancellationToken::new());
-        let inner = Arc::new(Inner { dial, tracker, state, changed, proven, gone });
-        inner.add(first);
+        let (limits, ended, proven) = (Arc::clone(limits), Notify::new(), CancellationToken::new());
+        let inner = Arc::new(Inner { dial, limits, tracker, state, ended, proven, gone });
+        inner.add(first, None);
         let (weak, gone) = (Arc::downgrade(&inner), inner.gone());
         inner.tracker.spawn(async move { gone.run_until_cancelled(care(weak)).await });
-        inner.dial_another();
+        inner.dial_missing();
         Self { inner }
     }
 
-    /// Opens a connection to `port` of the pod. `None` where the pool is over. Cancel-safe.
-    pub async fn open(&self, port: u16) -> Option<Stream> {
+    /// Opens a connection to `port` of the pod. While it waits for another's client `blocked` counts it. `None` where the pool
+    /// is over. Cancel-safe.
+    pub async fn open(&self, port: u16, blocked: &Gauge) -> Option<Stream> {
+        let begun = Instant::now();
+        let mut waiting = None;
         loop {
-            let changed = self.inner.changed.notified();
-            match self.inner.choose(port) {
-                Choice::Opened(stream) => return Some(stream),
-                Choice::Wait => changed.await,
+            let freed = self.inner.limits.freed.notified();
+            match self.inner.choose(port, blocked, begun.elapsed(), waiting.is_some()) {
+                Choice::Opened(stream) => {
+                    drop(waiting);
+                    // The next one is to find a session as well.
+                    self.inner.dial_missing();
+                    return Some(stream);
+                }
                 Choice::Over => return None,
+                Choice::Wait { dial, at_most } => {
+                    waiting.get_or_insert_with(|| Waiting::new(&self.inner)).wants(dial);
+                    self.inner.dial_missing();
+                    // However it ends, all is looked at again.
+                    let _ = timeout(at_most, freed).await;
+                }
             }
         }
     }
@@ -192,20 +229,20 @@ impl Pool {
     /// Waits until no session is left, and tells why. One that is being dialled is waited for, but not for long.
     pub async fn closed(&self) -> String {
         loop {
-            let changed = self.inner.changed.notified();
+            let ended = self.inner.ended.notified();
             let is_last = {
                 let state = self.inner.lock();
                 let none = state.slots.iter().all(|slot| slot.session.is_closed());
-                if state.over || none && !state.dialling {
+                if state.over || none && state.dials.is_empty() {
                     return state.why.clone();
                 }
                 none
             };
             if !is_last {
-                changed.await;
-            } else if timeout(LAST_DIAL, changed).await.is_err() {
+                ended.await;
+            } else if timeout(LAST_DIAL, ended).await.is_err() {
                 self.inner.lock().over = true;
-                self.inner.changed.notify_waiters();
+                self.inner.changed();
             }
         }
     }
@@ -217,52 +254,65 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Picks a session for a new connection, and sees to it that the next one finds one as well.
-    fn choose(self: &Arc<Self>, port: u16) -> Choice {
-        let (choice, another) = {
-            let mut state = self.lock();
-            if state.over {
-                return Choice::Over;
-            }
-            let retired = state.sweep();
-            let room = state.may_dial();
-            let mut idle = state.idle();
-            if let Some(session) = idle.next() {
-                // Opened under the lock: nobody else takes it for idle.
-                (Choice::Opened(session.open(port)), room && idle.next().is_none())
-            } else {
-                let least = |busy: bool| {
-                    let those = state.usable().filter(|session| session.is_busy() == busy);
-                    those.min_by_key(|session| session.streams()).map(|session| session.open(port))
-                };
-                let over = state.slots.is_empty() && !state.dialling && !retired;
-                let choice = match least(false) {
-                    Some(stream) => Choice::Opened(stream),
-                    None if over => Choice::Over,
-                    None if room => Choice::Wait,
-                    None => least(true).map_or(Choice::Wait, Choice::Opened),
-                };
-                (choice, room && !over)
-            }
-        };
-        if another {
-            self.dial_another();
-        }
-        choice
+    /// Wakes those who wait for the pool's end, and those who wait for a session.
+    fn changed(&self) {
+        self.ended.notify_waiters();
+        self.limits.freed.notify_waiters();
     }
 
-    /// Dials one more session in the background, unless one is being dialled.
-    fn dial_another(self: &Arc<Self>) {
-        if std::mem::replace(&mut self.lock().dialling, true) {
-            return;
+    /// Picks a session for a new connection.
+    fn choose(&self, port: u16, blocked: &Gauge, waited: Duration, waits: bool) -> Choice {
+        let mut state = self.lock();
+        if state.over {
+            return Choice::Over;
         }
-        let dialling = Dialling { pool: Arc::downgrade(self), in_vain: true };
-        let gone = self.gone();
-        let dialled = (self.dial)();
-        self.tracker.spawn(async move {
-            let Some(dialled) = gone.run_until_cancelled(dialled).await else { return };
-            dialling.ends(dialled);
-        });
+        state.sweep();
+        if waited >= DIAL_PATIENCE && state.dials() == 0 && !state.dials.is_empty() {
+            // All of them hang. Others need not find that out by waiting as well.
+            state.pause();
+        }
+        let (room, dials) = (state.room(&self.limits), state.dials.len());
+        let before = if waits { 0 } else { state.waiting };
+        match place(state.occupancies(), Situation { room, dials, waited, before }) {
+            Placement::Nowhere => Choice::Over,
+            Placement::Wait { dial, at_most } => Choice::Wait { dial, at_most },
+            Placement::Take(index) => {
+                // Opened under the lock: nobody else takes it for idle.
+                let stream = state.slots[index].session.open(port, blocked);
+                state.peak = state.peak.max(state.streams());
+                Choice::Opened(stream)
+            }
+        }
+    }
+
+    /// Dials in the background what is missing, as far as the limits allow.
+    fn dial_missing(self: &Arc<Self>) {
+        loop {
+            let dialling = {
+                let mut state = self.lock();
+                if state.room(&self.limits) != Room::Free || state.missing(&self.limits) == 0 {
+                    return;
+                }
+                let limits = &self.limits;
+                let Ok(dial) = Arc::clone(&limits.dials).try_acquire_owned() else { return };
+                let Ok(session) = Arc::clone(&limits.sessions).try_acquire_owned() else { return };
+                let begun = Instant::now();
+                state.dials.push(begun);
+                (Dialling { pool: Arc::downgrade(self), begun, in_vain: true, session: Some(session) }, dial)
+            };
+            let (dialling, permit) = dialling;
+            let gone = self.gone();
+            let mut dialled = (self.dial)();
+            self.tracker.spawn(gone.run_until_cancelled_owned(async move {
+                let in_time = timeout(DIAL_PATIENCE, &mut dialled).await;
+                // One that hangs is in nobody's way.
+                drop(permit);
+                dialling.ends(match in_time {
+                    Ok(dialled) => dialled,
+                    Err(_) => dialled.await,
+                });
+            }));
+        }
     }
 
     /// Cancelled with the pool.
@@ -270,8 +320,8 @@ impl Inner {
         self.gone.token().clone()
     }
 
-    /// Takes a session in, and notices when it is stuck and when it ends.
-    fn add(self: &Arc<Self>, session: &Session) {
+    /// Takes a session in, and notices when it has shown that it works and when it ends. `place` is held until then.
+    fn add(self: &Arc<Self>, session: &Session, place: Option<OwnedSemaphorePermit>) {
         self.lock().slots.push(Slot { session: session.clone(), idle: 0 });
         let inner = Arc::downgrade(self);
         let watch = session.end();
@@ -283,18 +333,11 @@ impl Inner {
                 }
                 std::future::pending().await
             };
-            let stuck = async {
-                watch.stuck().await;
-                if let Some(inner) = inner.upgrade() {
-                    inner.retire();
-                }
-                std::future::pending().await
-            };
             let end = tokio::select! {
                 end = watch.wait() => end,
                 end = proven => end,
-                end = stuck => end,
             };
+            drop(place);
             if let Some(inner) = inner.upgrade() {
                 inner.ended(&watch, &end);
             }
@@ -306,34 +349,19 @@ impl Inner {
         if session.is_proven() {
             self.proven.cancel();
         }
-        if *end == SessionEnd::Abandoned {
-            self.dial_another();
-        }
         self.lock().why = end.to_string();
-        self.changed.notify_waiters();
+        self.changed();
     }
 
-    /// Leaves stuck sessions to themselves, and sees to it that there is another.
-    fn retire(self: &Arc<Self>) {
-        let another = {
-            let mut state = self.lock();
-            state.sweep() && state.may_dial() && state.idle().next().is_none()
-        };
-        if another {
-            self.dial_another();
-        }
-        self.changed.notify_waiters();
-    }
-
-    /// Closes sessions that were idle for long, but one.
+    /// Closes sessions that were idle for long, but one, and forgets bursts that are long past.
     fn look(&self) {
         let mut state = self.lock();
-        if state.sweep() {
-            self.changed.notify_waiters();
-        }
+        state.sweep();
+        let streams = state.streams();
+        state.peak = streams.max(state.peak - state.peak.div_ceil(4));
         let mut spare = false;
         state.slots.retain_mut(|slot| {
-            slot.idle = if slot.session.streams() == 0 { slot.idle + 1 } else { 0 };
+            slot.idle = if slot.session.occupancy().streams == 0 { slot.idle + 1 } else { 0 };
             let keep = slot.idle < IDLE_LOOKS || !spare;
             spare |= slot.idle > 0;
             keep
@@ -341,11 +369,44 @@ impl Inner {
     }
 }
 
+/// A connection that waits for a session.
+struct Waiting<'a> {
+    pool: &'a Inner,
+    /// For a dial.
+    wants: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(pool: &'a Inner) -> Self {
+        pool.lock().waiting += 1;
+        Self { pool, wants: false }
+    }
+
+    fn wants(&mut self, dial: bool) {
+        if std::mem::replace(&mut self.wants, dial) != dial {
+            let mut state = self.pool.lock();
+            state.wanting = if dial { state.wanting + 1 } else { state.wanting - 1 };
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.wants(false);
+        self.pool.lock().waiting -= 1;
+        // What was kept free for it is another's.
+        self.pool.limits.freed.notify_waiters();
+    }
+}
+
 /// A dial in the background. However it ends, by a panic too, those who wait look again and another may be begun.
 struct Dialling {
     pool: Weak<Inner>,
+    begun: Instant,
     /// No session came of it.
     in_vain: bool,
+    /// The session's place among those of the process.
+    session: Option<OwnedSemaphorePermit>,
 }
 
 impl Dialling {
@@ -353,7 +414,7 @@ impl Dialling {
         let Some(inner) = self.pool.upgrade() else { return };
         match dialled {
             Ok(session) => {
-                inner.add(&session);
+                inner.add(&session, self.session.take());
                 self.in_vain = false;
             }
             // Those who wait share what there is.
@@ -370,12 +431,14 @@ impl Drop for Dialling {
         let Some(inner) = self.pool.upgrade() else { return };
         {
             let mut state = inner.lock();
-            state.dialling = false;
+            if let Some(own) = state.dials.iter().position(|begun| *begun == self.begun) {
+                state.dials.swap_remove(own);
+            }
             if self.in_vain {
-                state.no_dial_until = Some(Instant::now() + DIAL_PAUSE);
+                state.pause();
             }
         }
-        inner.changed.notify_waiters();
+        inner.changed();
     }
 }
 

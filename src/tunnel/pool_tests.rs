@@ -2,53 +2,132 @@
 
 use std::sync::atomic::Ordering;
 
-use futures_util::FutureExt as _;
+use bytes::BufMut as _;
+use futures_util::{FutureExt as _, future::join_all};
 
 use super::*;
 use crate::{
-    policy::liveness::PROVEN_AFTER,
-    spdy::frame::MAX_DATA,
+    policy::{
+        liveness::PROVEN_AFTER,
+        placement::{REST, STALLED},
+    },
     tunnel::{
         fake::{Pod, settled},
-        stream::Inbound,
+        limits::{MAX_DIALS, MAX_SESSIONS},
+        stream::{Chunk, Inbound},
+        unread::UNREAD_LIMIT,
     },
 };
 
+const MIB: usize = 1024 * 1024;
+
 /// Far more than any stream may have waiting.
-const FLOOD: usize = 8 * 1024 * 1024;
+const FLOOD: usize = 8 * MIB;
+
+async fn opened(pool: &Pool) -> Stream {
+    pool.open(80, &Arc::default()).await.unwrap()
+}
 
 async fn open(pool: &Pool) -> Stream {
-    let stream = pool.open(80).await.unwrap();
+    let stream = opened(pool).await;
     settled().await;
     stream
+}
+
+/// Asks the pod for so many bytes.
+async fn ask(stream: &Stream, length: usize) {
+    let mut chunk = Chunk::new(stream.outgoing.permit().await);
+    chunk.buffer().put_slice(format!("get {length}\n").as_bytes());
+    stream.outgoing.send(chunk);
+}
+
+/// Takes so many bytes; false where the session is lost before.
+async fn take(stream: &mut Stream, length: usize) -> bool {
+    let mut taken = 0;
+    while taken < length {
+        match stream.incoming.recv().await {
+            Inbound::Data(bytes) => taken += bytes.len(),
+            Inbound::Lost => return false,
+            other => panic!("{other:?} after {taken} bytes of {length}"),
+        }
+    }
+    assert_eq!(taken, length);
+    true
+}
+
+/// Until all that is open is at rest.
+async fn rested() {
+    tokio::time::sleep(REST * 2).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_connection_finds_an_idle_session() {
     let pod = Pod::default();
     let pool = pod.pool().await;
-    assert_eq!(pod.dialled(), 2, "one is there ahead of need");
+    assert_eq!(pod.dialled(), SPARES, "they are there ahead of need");
     let _streams = [open(&pool).await, open(&pool).await, open(&pool).await];
-    assert_eq!(pod.connections(), [1, 1, 1, 0]);
+    assert_eq!(pod.connections(), [1, 1, 1, 0, 0]);
 }
 
-/// Many at once: each of the eight is shared alike, and there is no ninth.
+/// Each has its own up to a number of them, and those that are at rest have company then.
 #[tokio::test(start_paused = true)]
-async fn up_to_eight_sessions_are_shared() {
+async fn connections_share_once_there_are_many() {
     let pod = Pod::default();
     let pool = pod.pool().await;
     let mut streams = Vec::new();
-    for _ in 0..80 {
+    for _ in 0..OWN_SESSIONS {
         streams.push(open(&pool).await);
     }
-    assert_eq!(pod.connections(), [10; MAX_SESSIONS]);
-    // All at once instead of one by one.
-    streams.clear();
+    assert_eq!(pod.connections(), [1; OWN_SESSIONS]);
+    rested().await;
+    for _ in 0..OWN_SESSIONS {
+        streams.push(open(&pool).await);
+    }
+    assert_eq!(pod.connections(), [2; OWN_SESSIONS]);
+    // Where an answer is due, nobody comes to share.
+    for stream in &streams {
+        ask(stream, 0).await;
+    }
+    rested().await;
+    streams.push(open(&pool).await);
+    assert_eq!(pod.dialled(), OWN_SESSIONS + 1);
+}
+
+/// A burst waits for one dial, for they are made together, as many as the process may make.
+#[tokio::test(start_paused = true)]
+async fn a_burst_has_its_sessions_after_one_dial() {
+    let pod = Pod::default();
+    let pool = pod.pool().await;
+    pod.dial_time.store(100, Ordering::Relaxed);
+    let begun = Instant::now();
+    let burst: Vec<_> = join_all((0..SPARES + MAX_DIALS).map(|_| opened(&pool))).await;
+    assert!(begun.elapsed() < Duration::from_millis(110), "{:?}", begun.elapsed());
     settled().await;
-    let many = futures_util::future::join_all((0..80).map(|_| pool.open(80))).await;
-    settled().await;
-    assert_eq!(many.iter().flatten().count(), 80);
-    assert_eq!(pod.connections(), [20; MAX_SESSIONS]);
+    assert!(pod.connections().iter().all(|connections| *connections <= 1));
+    assert_eq!(pod.most_dials.load(Ordering::Relaxed), MAX_DIALS);
+    // As many as that are kept ready when they are gone.
+    drop(burst);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (begun, dialled) = (Instant::now(), pod.dialled());
+    let _burst = join_all((0..MAX_SPARES).map(|_| opened(&pool))).await;
+    assert_eq!((begun.elapsed(), pod.dialled()), (Duration::ZERO, dialled));
+}
+
+/// Those that came before have what comes free before those that come later.
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_served_in_turn() {
+    let pod = Pod::default();
+    let pool = pod.pool().await;
+    let first = [open(&pool).await, open(&pool).await, open(&pool).await, open(&pool).await];
+    pod.dial_time.store(500, Ordering::Relaxed);
+    let _idle = [opened(&pool).await, opened(&pool).await];
+    let mut waiting = Box::pin(opened(&pool));
+    assert!((&mut waiting).now_or_never().is_none());
+    drop(first);
+    // All four are free, and one is spoken for.
+    let _three = [opened(&pool).await, opened(&pool).await, opened(&pool).await];
+    assert!(opened(&pool).now_or_never().is_none());
+    assert!(waiting.now_or_never().is_some());
 }
 
 /// The runtime holds on to connections whose clients are gone. They take no session from anybody.
@@ -62,66 +141,64 @@ async fn connections_that_are_only_let_go_of_are_no_load() {
         stream.step_aside();
         lingering.push(stream);
     }
-    assert_eq!(pod.dialled(), 2);
+    assert!(pod.dialled() <= SPARES + 1);
     // Not even if it was a download.
     let mut stream = open(&pool).await;
     let at = pod.connections().iter().position(|count| *count == 101).unwrap();
-    pod.peer(at).floods(2 * 1024 * 1024);
-    for _ in 0..32 {
-        assert!(matches!(stream.incoming.recv().await, Inbound::Data(_)));
-    }
+    pod.peer(at).floods(2 * MIB);
+    assert!(take(&mut stream, 2 * MIB).await);
     stream.step_aside();
     settled().await;
     drop(open(&pool).await);
-    assert_eq!(pod.dialled(), 2);
+    assert!(pod.dialled() <= SPARES + 1);
 }
 
+/// With no other session to be had, a transfer is kept to itself for as long as it lasts.
 #[tokio::test(start_paused = true)]
-async fn beside_a_bulk_stream_nobody_is_put_while_it_runs() {
+async fn beside_a_transfer_nobody_is_put_while_there_is_another() {
     let pod = Pod::default();
     let pool = pod.pool().await;
+    pod.refuses.store(true, Ordering::Relaxed);
     let mut bulk = open(&pool).await;
-    pod.peer(0).floods(2 * 1024 * 1024);
-    for _ in 0..32 {
-        assert!(matches!(bulk.incoming.recv().await, Inbound::Data(_)));
-    }
+    pod.peer(0).floods(2 * MIB);
+    assert!(take(&mut bulk, 2 * MIB).await);
     let mut streams = Vec::new();
-    for _ in 0..70 {
+    for _ in 0..10 {
         streams.push(open(&pool).await);
     }
-    assert_eq!(pod.connections(), [1, 10, 10, 10, 10, 10, 10, 10]);
+    assert_eq!(pod.connections(), [1, 10]);
     // It has said nothing for a while: it is one like the others.
     tokio::time::sleep(Duration::from_secs(20)).await;
     streams.push(open(&pool).await);
     assert_eq!(pod.connections()[0], 2);
 }
 
-/// Clients that do not read: each has the session it stopped, and nobody new comes to it.
+/// Clients that do not read: each has the session it stopped, and nobody comes to it.
 #[tokio::test(start_paused = true)]
-async fn sessions_of_stalled_clients_are_retired() {
+async fn nobody_comes_to_a_client_that_does_not_read() {
     let pod = Pod::default();
     let pool = pod.pool().await;
     let mut stalled = Vec::new();
-    for index in 0..MAX_SESSIONS + MAX_RETIRED {
-        stalled.push(open(&pool).await);
-        assert_eq!(pod.peer(index).connections(), 1, "{index}");
-        pod.peer(index).floods(FLOOD);
+    // The first session of a pod is not among those that are counted.
+    for _ in 0..=MAX_SESSIONS {
+        let stream = opened(&pool).await;
+        ask(&stream, FLOOD).await;
         settled().await;
-        assert!(pod.dialled() <= index + 3, "no more than are needed");
+        stalled.push(stream);
+        let most = stalled.len() + SPARES;
+        assert!(pod.dialled() <= most.max(OWN_SESSIONS), "no more than are needed");
     }
-    assert_eq!(pod.dialled(), MAX_SESSIONS + MAX_RETIRED);
+    assert_eq!(pod.connections(), [1; MAX_SESSIONS + 1]);
     // There is no other session to be had: a new connection waits, and takes the place of the first that goes.
-    let waiting = pool.open(80);
-    tokio::pin!(waiting);
+    let mut waiting = Box::pin(opened(&pool));
     assert!((&mut waiting).now_or_never().is_none());
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!((&mut waiting).now_or_never().is_none());
-    assert_eq!(pod.connections(), [1; MAX_SESSIONS + MAX_RETIRED]);
-    stalled.remove(0);
-    assert!(waiting.await.is_some());
+    assert!(timeout(Duration::from_secs(60), &mut waiting).await.is_err());
+    assert_eq!(pod.connections(), [1; MAX_SESSIONS + 1]);
+    stalled.remove(7);
+    assert!(waiting.await.incoming.recv().now_or_never().is_none());
     settled().await;
-    assert_eq!(pod.peer(MAX_SESSIONS + MAX_RETIRED).connections(), 1);
-    assert!(pod.peer(0).is_gone.is_cancelled());
+    assert_eq!(pod.peer(MAX_SESSIONS + 1).connections(), 1);
+    assert!(pod.peer(7).is_gone.is_cancelled());
 }
 
 /// A piece costs more than its bytes, and counts for what it costs.
@@ -136,7 +213,7 @@ async fn small_pieces_stop_a_session_too() {
     assert_eq!(pod.peer(0).connections(), 1);
 }
 
-/// It reads after all, and has everything; its session ends with it.
+/// It reads after all, and has everything; then its session is one like the others.
 #[tokio::test(start_paused = true)]
 async fn a_stalled_client_goes_on() {
     let pod = Pod::default();
@@ -144,14 +221,10 @@ async fn a_stalled_client_goes_on() {
     let mut stalled = open(&pool).await;
     pod.peer(0).floods(FLOOD);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    let mut length = 0;
-    while length < FLOOD {
-        let Inbound::Data(bytes) = stalled.incoming.recv().await else { panic!("{length}") };
-        length += bytes.len();
-    }
     drop(open(&pool).await);
     assert_eq!(pod.peer(0).connections(), 1);
-    assert!(!pod.peer(0).is_gone.is_cancelled());
+    assert!(take(&mut stalled, FLOOD).await);
+    assert_eq!(pod.limits.unread.bytes(), 0);
     drop(stalled);
     pod.peer(0).is_gone.cancelled().await;
 }
@@ -162,19 +235,18 @@ async fn a_bulk_download_that_is_given_up_ends_its_session() {
     let pod = Pod::default();
     let pool = pod.pool().await;
     let bulk = open(&pool).await;
-    pod.peer(0).floods(2 * 1024 * 1024);
+    pod.peer(0).floods(2 * MIB);
     settled().await;
     drop(bulk);
     pod.peer(0).is_gone.cancelled().await;
-    settled().await;
-    assert_eq!(pod.dialled(), 3, "another is there ahead of need");
     // A small one is reset, and its session stays.
     let small = open(&pool).await;
-    pod.peer(1).floods(MAX_DATA);
+    let at = pod.connections().iter().rposition(|connections| *connections == 1).unwrap();
+    pod.peer(at).floods(1024);
     settled().await;
     drop(small);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert!(!pod.peer(1).is_gone.is_cancelled());
+    assert!(!pod.peer(at).is_gone.is_cancelled());
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,15 +264,33 @@ async fn without_a_further_session_those_there_are_shared() {
     pod.refuses.store(false, Ordering::Relaxed);
     streams.push(open(&pool).await);
     pod.refuses.store(true, Ordering::Relaxed);
-    streams.push(open(&pool).await);
-    assert_eq!(pod.connections(), [6, 5, 1]);
-    // All are bulk and there is no other: better to share than to wait.
-    for index in 0..3 {
-        pod.peer(index).floods(2 * 1024 * 1024);
+    assert_eq!(pod.connections()[..3], [5, 5, 1]);
+    while streams.len() < 10 + pod.dialled() - 2 {
+        streams.push(open(&pool).await);
     }
-    settled().await;
+    // All are bulk and there is no other: better to share than to wait.
+    let before: usize = pod.connections().iter().sum();
+    for index in 0..pod.dialled() {
+        pod.peer(index).floods(2 * MIB);
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
     streams.push(open(&pool).await);
-    assert_eq!(pod.connections(), [6, 5, 2]);
+    assert_eq!(pod.connections().iter().sum::<usize>(), before + 1);
+}
+
+/// A dial that hangs costs a connection some of its patience, and those after it none.
+#[tokio::test(start_paused = true)]
+async fn beside_a_dial_that_hangs_those_there_are_shared() {
+    let pod = Pod::default();
+    let pool = pod.pool().await;
+    pod.hangs.store(true, Ordering::Relaxed);
+    let _taken = [opened(&pool).await, opened(&pool).await];
+    let begun = Instant::now();
+    let _waited = opened(&pool).await;
+    assert!(begun.elapsed() <= DIAL_PATIENCE + REST, "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    let _shared = opened(&pool).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,18 +299,58 @@ async fn idle_extras_close_after_a_while() {
     let pool = pod.pool().await;
     let streams: Vec<_> = [open(&pool).await, open(&pool).await, open(&pool).await].into();
     let busy = open(&pool).await;
-    assert_eq!(pod.dialled(), 5);
+    assert_eq!(pod.dialled(), 4 + SPARES);
     drop(streams);
     tokio::time::sleep(LOOK * (IDLE_LOOKS - 1)).await;
-    assert!((0..5).all(|index| !pod.peer(index).is_gone.is_cancelled()));
+    assert_eq!(pod.open(), 4 + SPARES);
     tokio::time::sleep(LOOK * 2).await;
-    let open: Vec<_> = (0..5).filter(|index| !pod.peer(*index).is_gone.is_cancelled()).collect();
-    assert_eq!(open.len(), 2, "the one in use, and one ahead of need: {open:?}");
-    assert!(open.contains(&3));
+    assert_eq!(pod.open(), 2, "the one in use, and one ahead of need");
+    assert!(!pod.peer(3).is_gone.is_cancelled());
     drop((busy, pool));
     pod.peer(3).is_gone.cancelled().await;
     pod.tracker.close();
     pod.tracker.wait().await;
+}
+
+/// Those that share a session with a client that does not read have what comes for them as long as there is memory for what
+/// comes before it. Then they wait, and are counted.
+#[tokio::test(start_paused = true)]
+async fn who_shares_with_a_client_that_does_not_read_goes_on_for_a_while() {
+    let pod = Pod::default();
+    let pool = pod.pool().await;
+    pod.refuses.store(true, Ordering::Relaxed);
+    let blocked = Arc::default();
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(pool.open(80, &blocked).await.unwrap());
+        settled().await;
+    }
+    assert_eq!(pod.connections(), [2, 2]);
+    let (stalled, mut others) = (streams.remove(0), streams);
+    let other = others.iter().position(|other| other.is_with(&stalled)).unwrap();
+    let other = &mut others[other];
+    ask(&stalled, 1024 * MIB).await;
+    settled().await;
+    let mut answers = 0;
+    let news = pod.limits.blocked();
+    tokio::pin!(news);
+    loop {
+        ask(other, 1000).await;
+        if timeout(Duration::from_secs(1), take(other, 1000)).await.is_err() {
+            break;
+        }
+        answers += 1;
+        assert!(pod.limits.unread.bytes() <= UNREAD_LIMIT + MIB);
+    }
+    assert!(answers > 20, "{answers} answers");
+    assert!(pod.limits.unread.is_spent());
+    assert_eq!(blocked.load(Ordering::Relaxed), 1);
+    assert!(news.as_mut().now_or_never().is_some(), "it is told");
+    let news = pod.limits.blocked();
+    drop(stalled);
+    assert!(take(other, 1000).await);
+    assert_eq!((blocked.load(Ordering::Relaxed), pod.limits.unread.bytes()), (0, 0));
+    news.await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,8 +365,8 @@ async fn it_is_over_with_its_last_session() {
         pod.peer(index).hangs_up.cancel();
     }
     assert_eq!(pool.closed().await, SessionEnd::Eof.to_string());
-    assert!(pool.open(80).await.is_none());
-    // The same where the last ones are stuck, and no other is to be had.
+    assert!(pool.open(80, &Arc::default()).await.is_none());
+    // Where clients that do not read have the last ones, and no other is to be had, it is of no use to a newcomer.
     let pod = Pod::default();
     let pool = pod.pool().await;
     let stalled = [open(&pool).await, open(&pool).await];
@@ -249,8 +379,9 @@ async fn it_is_over_with_its_last_session() {
             pod.peer(index).floods(FLOOD);
         }
     }
-    assert_eq!(pool.closed().await, "no more");
-    assert!(pool.open(80).await.is_none());
+    tokio::time::sleep(STALLED * 2).await;
+    assert!(pool.open(80, &Arc::default()).await.is_none());
+    assert!(pool.closed().now_or_never().is_none());
     drop(stalled);
 }
 
@@ -261,13 +392,14 @@ async fn a_dial_that_hangs_does_not_keep_it() {
     let pool = pod.pool().await;
     pod.hangs.store(true, Ordering::Relaxed);
     let _taken = [open(&pool).await, open(&pool).await];
-    let waiting = pool.open(80);
+    let blocked = Arc::default();
+    let waiting = pool.open(80, &blocked);
     for index in 0..pod.dialled() {
         pod.peer(index).hangs_up.cancel();
     }
     assert_eq!(pool.closed().await, SessionEnd::Eof.to_string());
     assert!(waiting.await.is_none());
-    assert!(pool.open(80).await.is_none());
+    assert!(pool.open(80, &Arc::default()).await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,19 +407,19 @@ async fn a_dial_that_panics_is_one_that_failed() {
     let pod = Pod::default();
     let pool = pod.pool().await;
     let _first = open(&pool).await;
+    let before = pod.dialled();
     pod.panics.store(true, Ordering::Relaxed);
-    // It takes the last idle session, and dials another.
+    // It takes an idle session, and dials another.
     let panicked = tokio::spawn({
         let pool = pool.clone();
-        async move { pool.open(80).await }
+        async move { pool.open(80, &Arc::default()).await }
     });
     assert!(panicked.await.is_err());
     let _second = open(&pool).await;
-    assert_eq!(pod.dialled(), 2, "no other is tried at once");
+    assert_eq!(pod.dialled(), before, "no other is tried at once");
     tokio::time::sleep(DIAL_PAUSE).await;
     let _third = open(&pool).await;
-    settled().await;
-    assert_eq!(pod.dialled(), 3);
+    assert!(pod.dialled() > before);
 }
 
 /// One that ends as soon as it is there is not dialled again for each new connection.
@@ -309,11 +441,111 @@ async fn further_sessions_that_end_at_once_are_not_dialled_without_pause() {
     tokio::time::sleep(DIAL_PAUSE).await;
     let _stream = open(&pool).await;
     settled().await;
-    assert_eq!(pod.dialled(), before + 1);
+    assert!(pod.dialled() > before);
     // With the first it is over all the same, and has proven itself.
     for index in 0..pod.dialled() {
         pod.peer(index).hangs_up.cancel();
     }
     assert_eq!(pool.closed().await, SessionEnd::Eof.to_string());
     assert!(pool.is_proven());
+}
+
+/// What a client of the model does.
+#[derive(Debug, Clone, Copy)]
+enum Client {
+    /// Asks and takes the answer.
+    Reads(usize),
+    /// Asks and takes nothing until all is over.
+    Stalls(usize),
+    /// Asks, takes nothing for so many milliseconds, and then all of it.
+    Wakes(usize, u64),
+    /// Asks, takes nothing for so many milliseconds, and goes.
+    Goes(usize, u64),
+}
+
+impl Client {
+    fn any() -> Self {
+        let length = [1, 1000, 100_000, MIB, 6 * MIB][fastrand::usize(..5)];
+        let time = fastrand::u64(1..5000);
+        match fastrand::u32(..10) {
+            0..6 => Self::Reads(length),
+            6 => Self::Stalls(length),
+            7 | 8 => Self::Wakes(length, time),
+            _ => Self::Goes(length, time),
+        }
+    }
+
+    /// Tells how long a client that reads waited, unless its session was lost.
+    async fn runs(self, pool: Pool, over: CancellationToken) -> Option<Duration> {
+        let begun = Instant::now();
+        let (Self::Reads(length) | Self::Stalls(length) | Self::Wakes(length, _) | Self::Goes(length, _)) =
+            self;
+        let mut stream = opened(&pool).await;
+        ask(&stream, length).await;
+        match self {
+            Self::Reads(_) => return take(&mut stream, length).await.then(|| begun.elapsed()),
+            Self::Stalls(_) => over.cancelled().await,
+            Self::Wakes(_, time) => tokio::time::sleep(Duration::from_millis(time)).await,
+            Self::Goes(_, time) => {
+                tokio::time::sleep(Duration::from_millis(time)).await;
+                return None;
+            }
+        }
+        take(&mut stream, length).await;
+        None
+    }
+}
+
+/// Any order of clients that come, read, stall, wake and go, and of sessions that end: who reads waits for a dial and for
+/// nobody, what is kept is bounded, and so is what the server is asked for.
+#[tokio::test(start_paused = true)]
+async fn who_reads_waits_for_nobody() {
+    for seed in 0..60 {
+        fastrand::seed(seed);
+        let pod = Pod::default();
+        let pool = pod.pool().await;
+        let dial = Duration::from_millis([0, 20, 100, 1000][fastrand::usize(..4)]);
+        pod.dial_time.store(dial.as_millis() as u64, Ordering::Relaxed);
+        let (over, clients) = (CancellationToken::new(), TaskTracker::new());
+        let mut running = Vec::new();
+        for _ in 0..fastrand::usize(20..120) {
+            match fastrand::u32(..20) {
+                0 => tokio::time::sleep(Duration::from_millis(fastrand::u64(..2000))).await,
+                1 if seed % 2 == 0 => {
+                    settled().await;
+                    // One that has carried something: else the server would seem to take back what it grants.
+                    let peer = pod.peer(fastrand::usize(..pod.dialled()));
+                    if peer.connections() > 0 {
+                        peer.hangs_up.cancel();
+                    }
+                }
+                _ => {
+                    let client = Client::any();
+                    running.push((client, clients.spawn(client.runs(pool.clone(), over.clone()))));
+                }
+            }
+            assert!(pod.limits.unread.bytes() <= UNREAD_LIMIT + MIB, "{seed}");
+            assert!(pod.open() <= MAX_SESSIONS + 1, "{seed}");
+        }
+        // Who reads is done long before anybody wakes up, if nobody waits for those who stall.
+        let mut stalled = Vec::new();
+        for (client, running) in running {
+            if let Client::Reads(_) = client {
+                let waited = timeout(DIAL_PATIENCE * 3, running).await;
+                let waited = waited.unwrap_or_else(|_| panic!("{seed}: {client:?} waits")).unwrap();
+                // As many dials as are made together, one after the other.
+                let limit = dial * 2 + REST * 2;
+                assert!(waited.is_none_or(|waited| waited <= limit), "{seed}: {client:?} waited {waited:?}");
+            } else {
+                stalled.push(running);
+            }
+        }
+        assert!(pod.most_dials.load(Ordering::Relaxed) <= MAX_DIALS);
+        over.cancel();
+        for running in stalled {
+            timeout(DIAL_PATIENCE * 10, running).await.expect("who wakes has everything").unwrap();
+        }
+        settled().await;
+        assert_eq!(pod.limits.unread.bytes(), 0, "{seed}");
+    }
 }

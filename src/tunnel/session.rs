@@ -2,7 +2,8 @@
 //!
 //! The driver is a loop over four things, each bounded in one turn: take commands of streams, write what is queued,
 //! read what came and hand it to its stream, ping. It never waits for a stream: what a slow local client has not taken
-//! is counted, and past a limit the driver stops reading (see [`super::stream`]). Nor does it wait for an application
+//! is counted, and past a limit the driver stops reading (see [`super::stream`]), unless others have something to come and
+//! there is memory for what comes before it (`Driver::is_stopped`). Nor does it wait for an application
 //! that stops reading: what the peer has no room for stays behind (see `backlog`). It ends when the peer closes, when it
 //! hears nothing for too long ([`crate::policy::liveness`]), or when the last handle and the last stream are gone: a
 //! pod that is being deleted drains exactly as long as somebody still has a stream to it.
@@ -13,7 +14,7 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,7 +22,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{futures::OwnedNotified, mpsc},
+    sync::mpsc,
     task::yield_now,
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
@@ -32,18 +33,17 @@ use super::{
     buffers,
     end::SessionEnd,
     entry::Entry,
+    limits::Limits,
     outbox::{Framing, Outbox},
     status::{SessionWatch, Status},
-    stream::{COPY_BELOW, Command, Inbound, Shared, Stream},
+    stream::{COPY_BELOW, Command, Gauge, Inbound, READ, Shared, Stream},
+    wake::Wake,
     websocket,
 };
 use crate::{
-    policy::liveness,
+    policy::{liveness, placement::Occupancy},
     spdy::session::{self, End, Event, PairId},
 };
-
-/// What is read at once. Two frames of Go's 32 KiB, so that a full pipe costs few turns.
-const READ: usize = 64 * 1024;
 
 /// Turns of the loop before other tasks of the runtime get theirs. With all there is to do, each reads [`READ`] and writes
 /// a burst, so other tasks wait for some 1 MiB to be moved, a millisecond. The connections' tasks are among them: what was
@@ -66,6 +66,10 @@ const QUEUE_LIMIT: usize = 1024 * 1024;
 /// the session is busy. Their openings and ends are some 200 bytes each, so they add less than another `QUEUE_LIMIT`.
 const LATE_OPENINGS: usize = 4096;
 
+/// Bytes read for a client that does not take them since another's last came, after which no more are expected: on a
+/// session that several streams fill, their frames of 32 KiB take turns.
+const TURN_PASSED: usize = 1024 * 1024;
+
 /// How long a closing session has to write its last frames.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -79,13 +83,20 @@ pub struct Session {
 impl Session {
     /// Drives `io`, whose first inbound bytes are `early`, on a task of `tracker`. Without `credit` the peer is sent
     /// whatever comes, and one application that stops reading stops all (PROTOCOL §2.8).
-    pub fn spawn<IO>(io: IO, early: Bytes, framing: Framing, credit: bool, tracker: &TaskTracker) -> Self
+    pub fn spawn<IO>(
+        io: IO,
+        early: Bytes,
+        framing: Framing,
+        credit: bool,
+        limits: &Arc<Limits>,
+        tracker: &TaskTracker,
+    ) -> Self
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         // Bounded by its streams: each has an opening, buffers for which it holds permits, and an end.
         let (commands, receiver) = mpsc::unbounded_channel();
-        let status = Arc::new(Status::new());
+        let status = Arc::new(Status::new(Arc::clone(limits)));
         let mut driver = Driver::new(io, framing, credit, receiver, Arc::clone(&status));
         tracker.spawn(async move {
             // Cancels on every way out, a panic included.
@@ -104,10 +115,10 @@ impl Session {
         Self { commands, status }
     }
 
-    /// Opens a pair to `port` of the pod. Fails nowhere but in what the stream then tells.
-    pub fn open(&self, port: u16) -> Stream {
-        let (drained, counted) = (Arc::clone(&self.status.drained), Arc::clone(&self.status.streams));
-        Stream::open(self.commands.clone(), drained, port, counted)
+    /// Opens a pair to `port` of the pod. Fails nowhere but in what the stream then tells. While it waits for another's client
+    /// `blocked` counts it.
+    pub fn open(&self, port: u16, blocked: &Gauge) -> Stream {
+        Stream::open(self.commands.clone(), &self.status, port, Arc::clone(blocked))
     }
 
     /// Whether it takes no more streams.
@@ -120,25 +131,14 @@ impl Session {
         SessionWatch(Arc::clone(&self.status))
     }
 
-    /// How many streams are open whose clients have more to say.
-    pub fn streams(&self) -> usize {
-        Arc::strong_count(&self.status.streams) - 1
-    }
-
-    /// Whether a stream has it to itself: one that moved much, or one whose client takes nothing; or its peer takes
-    /// nothing. A new stream would wait.
-    pub fn is_busy(&self) -> bool {
-        self.status.busy.load(Ordering::Relaxed)
+    /// What a newcomer would share it with.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy { load: self.status.load(), streams: self.status.streams() }
     }
 
     /// Whether it has shown that it works, see [`SessionWatch::proven`].
     pub fn is_proven(&self) -> bool {
         self.status.proven.is_cancelled()
-    }
-
-    /// Whether a client that takes nothing has stopped its reading, now or once. What is on it waits for that client.
-    pub fn is_stuck(&self) -> bool {
-        self.status.stuck.is_cancelled()
     }
 }
 
@@ -151,10 +151,17 @@ struct Driver<IO> {
     backlog: Backlog,
     commands: mpsc::UnboundedReceiver<Command>,
     streams: HashMap<PairId, Entry>,
-    /// Streams whose clients take nothing: while there are any, nothing is read.
+    /// Streams whose clients are behind: while there are any, nothing is read but for the others.
     full: Vec<Arc<Shared>>,
-    /// How many of `streams` are bulk ones.
+    /// How many of `streams` are bulk ones, and on how many an answer is due.
     bulk: usize,
+    awaiting: usize,
+    /// Something was sent or came in this turn.
+    moved: bool,
+    /// Bytes that came for streams that are full since another had some.
+    since_others: usize,
+    /// Some of `streams` are counted as blocked.
+    blocking: bool,
     /// The transport takes no more bytes for now.
     blocked: bool,
     /// Streams opened since there was room in the queue.
@@ -164,7 +171,9 @@ struct Driver<IO> {
     /// See [`SessionWatch::proven`].
     proven: bool,
     /// Wakes when one of `full` has room.
-    drained: Pin<Box<OwnedNotified>>,
+    drained: Wake,
+    /// Wakes when there is memory for unread bytes again.
+    freed: Option<Wake>,
     read: buffers::Inbox,
     ping: Interval,
     heard: Instant,
@@ -193,11 +202,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             streams: HashMap::new(),
             full: Vec::new(),
             bulk: 0,
+            awaiting: 0,
+            moved: false,
+            since_others: 0,
+            blocking: false,
             blocked: false,
             late: 0,
             frames: 0,
             proven: false,
-            drained: Box::pin(Arc::clone(&status.drained).notified_owned()),
+            drained: Wake::new(&status.drained),
+            freed: None,
             read: buffers::Inbox::default(),
             ping,
             heard: Instant::now(),
@@ -235,8 +249,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 Ok(pinged) => progress |= pinged,
                 Err(why) => return Poll::Ready(why),
             }
-            let is_busy = self.bulk > 0 || !self.full.is_empty() || self.outbox.queued() >= QUEUE_LIMIT;
-            self.status.busy.store(is_busy, Ordering::Relaxed);
+            if std::mem::take(&mut self.moved) {
+                self.status.moved();
+            }
+            let is_bulk = self.bulk > 0 || self.outbox.queued() >= QUEUE_LIMIT;
+            self.status.note(is_bulk, self.awaiting, !self.full.is_empty());
             if !progress {
                 return Poll::Pending;
             }
@@ -273,7 +290,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 if let Some(pair) = pair {
                     let _ = stream.pair.set(pair);
                     self.backlog.add(pair, Arc::clone(&stream));
-                    self.streams.insert(pair, Entry { inbound, shared: stream, moved: 0 });
+                    self.streams.insert(pair, Entry::new(inbound, stream));
                 } else {
                     let _ = inbound.send(Inbound::Lost);
                 }
@@ -282,6 +299,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 if let Some(pair) = stream.pair.get() {
                     if let Some(entry) = self.streams.get_mut(pair) {
                         self.bulk += usize::from(entry.moves(chunk.payload().len()));
+                        self.awaiting += usize::from(!std::mem::replace(&mut entry.awaits, true));
+                        self.moved = true;
                     }
                     self.backlog.send(*pair, chunk, &mut self.spdy, &mut self.outbox);
                 }
@@ -294,7 +313,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             Command::StepAside(stream) => {
                 if let Some(entry) = stream.pair.get().and_then(|pair| self.streams.get_mut(pair)) {
                     self.bulk -= usize::from(entry.is_bulk());
-                    entry.moved = 0;
+                    entry.rests();
                 }
             }
             Command::Reset(stream) => {
@@ -318,31 +337,68 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn forget(&mut self, pair: PairId) -> Option<Entry> {
         let entry = self.streams.remove(&pair)?;
         self.backlog.remove(pair);
-        if entry.is_bulk() {
-            self.bulk -= 1;
-        }
+        self.bulk -= usize::from(entry.is_bulk());
+        self.awaiting -= usize::from(entry.awaits);
         Some(entry)
     }
 
-    /// Whether a client's backlog forbids reading.
+    /// Whether clients' backlogs forbid reading: some are full, and no other stream has something to come or there is no
+    /// memory for what comes before it.
+    fn is_stopped(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.is_full(cx) {
+            self.block(false);
+            return false;
+        }
+        let waits = |entry: &Entry| entry.awaits && !entry.shared.is_full();
+        let is_turn = self.since_others < TURN_PASSED && self.status.streams() > self.full.len();
+        if !is_turn && !self.streams.values().any(waits) {
+            self.block(false);
+            return true;
+        }
+        let is_spent = self.is_spent(cx);
+        self.block(is_spent);
+        is_spent
+    }
+
+    /// Whether some client is behind by more than may wait for it.
     fn is_full(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_full = |stream: &Arc<Shared>| stream.is_full();
-        loop {
-            self.full.retain(is_full);
-            if self.full.is_empty() {
-                return false;
-            }
-            // Registered before the counts are looked at again, so that no wake-up falls between.
-            if self.drained.as_mut().poll(cx).is_pending() {
-                self.full.retain(is_full);
-                return !self.full.is_empty();
-            }
-            self.drained = Box::pin(Arc::clone(&self.status.drained).notified_owned());
+        let full = &mut self.full;
+        let mut is_full = || {
+            full.retain(|stream| stream.is_full());
+            !full.is_empty()
+        };
+        is_full() && self.drained.unless(cx, is_full)
+    }
+
+    /// Whether there is no memory for more of what clients do not read.
+    fn is_spent(&mut self, cx: &mut Context<'_>) -> bool {
+        let unread = &self.status.limits.unread;
+        if !unread.is_spent() {
+            self.freed = None;
+            return false;
+        }
+        let freed = self.freed.get_or_insert_with(|| Wake::new(&unread.freed));
+        freed.unless(cx, || unread.is_spent())
+    }
+
+    /// Counts the streams that have something to come as blocked, or as blocked no more.
+    fn block(&mut self, blocked: bool) {
+        if !blocked && !self.blocking {
+            return;
+        }
+        self.blocking = blocked;
+        let mut news = false;
+        for entry in self.streams.values_mut() {
+            let waits = blocked && (entry.awaits || entry.is_bulk()) && !entry.shared.is_full();
+            news |= entry.block(waits);
+        }
+        if news {
+            self.status.limits.unread.blocked.notify_waiters();
         }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
-        if self.is_full(cx) {
+        if self.is_stopped(cx) {
             // Not reading is not silence.
             self.heard = Instant::now();
             return Ok(false);
@@ -416,11 +472,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn deliver(&mut self, pair: PairId, payload: Bytes) {
         let Some(entry) = self.streams.get_mut(&pair) else { return };
         self.bulk += usize::from(entry.moves(payload.len()));
+        self.awaiting -= usize::from(std::mem::take(&mut entry.awaits));
+        self.moved = true;
+        let length = payload.len();
         let (payload, fills) = entry.shared.hold(payload);
         if fills {
             self.full.push(Arc::clone(&entry.shared));
-            self.status.stuck.cancel();
         }
+        self.since_others = if entry.shared.is_full() { self.since_others + length } else { 0 };
         let _ = entry.inbound.send(Inbound::Data(payload));
         self.prove();
     }

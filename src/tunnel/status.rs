@@ -1,41 +1,128 @@
 //! What others see of a session's driver.
 
-use std::sync::{Arc, OnceLock, atomic::AtomicBool};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::end::SessionEnd;
+use super::{end::SessionEnd, limits::Limits};
+use crate::policy::placement::{Load, REST, STALLED};
 
 /// What the handles see of the driver.
 #[derive(Debug)]
 pub(super) struct Status {
     pub(super) closed: CancellationToken,
     pub(super) why: OnceLock<SessionEnd>,
-    /// Streams that somebody holds.
-    pub(super) streams: Arc<()>,
-    /// See [`super::session::Session::is_busy`].
-    pub(super) busy: AtomicBool,
-    /// See [`super::session::Session::is_stuck`].
-    pub(super) stuck: CancellationToken,
     /// See [`SessionWatch::proven`].
     pub(super) proven: CancellationToken,
     pub(super) since: Instant,
+    /// Wakes the driver when a stream whose client was behind has room again.
     pub(super) drained: Arc<Notify>,
+    pub(super) limits: Arc<Limits>,
+    /// Streams whose clients have more to say.
+    streams: AtomicUsize,
+    /// A transfer has it, or more than the peer takes.
+    bulk: AtomicBool,
+    /// Streams on which an answer is due.
+    awaiting: AtomicUsize,
+    /// When something last moved, in milliseconds after `since`.
+    active: AtomicU64,
+    /// When a client's backlog stopped the reading, in milliseconds after `since`, plus one; 0 while none does.
+    full: AtomicU64,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self::new(Arc::default())
+    }
 }
 
 impl Status {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
         Self {
             closed: CancellationToken::new(),
             why: OnceLock::new(),
-            streams: Arc::new(()),
-            busy: AtomicBool::new(false),
-            stuck: CancellationToken::new(),
             proven: CancellationToken::new(),
             since: Instant::now(),
             drained: Arc::new(Notify::new()),
+            limits,
+            streams: AtomicUsize::new(0),
+            bulk: AtomicBool::new(false),
+            awaiting: AtomicUsize::new(0),
+            active: AtomicU64::new(0),
+            full: AtomicU64::new(0),
         }
+    }
+
+    /// How many streams are open whose clients have more to say.
+    pub(super) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more of them, for as long as what is returned is held.
+    pub(super) fn count(self: &Arc<Self>) -> Counted {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        self.moved();
+        Counted(Arc::clone(self))
+    }
+
+    /// Notes that something moves.
+    pub(super) fn moved(&self) {
+        self.active.store(self.milliseconds(), Ordering::Relaxed);
+    }
+
+    /// Notes how the driver's streams do: whether some move much, on how many an answer is due, and whether one is full.
+    pub(super) fn note(&self, bulk: bool, awaiting: usize, full: bool) {
+        self.bulk.store(bulk, Ordering::Relaxed);
+        self.awaiting.store(awaiting, Ordering::Relaxed);
+        if !full {
+            self.full.store(0, Ordering::Relaxed);
+        } else if self.full.load(Ordering::Relaxed) == 0 {
+            self.full.store(self.milliseconds() + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// What a newcomer would share it with.
+    pub(super) fn load(&self) -> Load {
+        let now = self.milliseconds();
+        let past = |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) >= limit.as_millis();
+        match self.full.load(Ordering::Relaxed) {
+            0 => {}
+            full if past(full - 1, STALLED) => return Load::Stalled,
+            _ => return Load::Bulk,
+        }
+        if self.bulk.load(Ordering::Relaxed) {
+            Load::Bulk
+        } else if self.streams() == 0 {
+            Load::Idle
+        } else if self.awaiting.load(Ordering::Relaxed) > 0
+            || !past(self.active.load(Ordering::Relaxed), REST)
+        {
+            Load::Active
+        } else {
+            Load::Resting
+        }
+    }
+
+    fn milliseconds(&self) -> u64 {
+        self.since.elapsed().as_millis() as u64
+    }
+}
+
+/// One stream of a session's load.
+#[derive(Debug)]
+pub(super) struct Counted(Arc<Status>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+        self.0.limits.freed.notify_waiters();
     }
 }
 
@@ -50,11 +137,6 @@ impl SessionWatch {
         self.0.why.get().cloned().unwrap_or(SessionEnd::Panicked)
     }
 
-    /// Waits until a client stops its reading for the first time.
-    pub async fn stuck(&self) {
-        self.0.stuck.cancelled().await;
-    }
-
     /// Waits until it has shown that it works: an application's words came over it, or those of the runtime about one, or
     /// its peer still speaks after a while. Until then a 101 is all there was.
     pub async fn proven(&self) {
@@ -64,10 +146,5 @@ impl SessionWatch {
     /// Whether it has.
     pub fn is_proven(&self) -> bool {
         self.0.proven.is_cancelled()
-    }
-
-    /// Whether it has ended.
-    pub fn is_over(&self) -> bool {
-        self.0.closed.is_cancelled()
     }
 }

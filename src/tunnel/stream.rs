@@ -4,7 +4,8 @@
 //! permit comes back once the bytes are written, so a stream has at most `OUTBOUND_FRAMES` buffers under way.
 //! Inbound, the driver sends what arrives without waiting; what the task has not yet taken is counted, and a count over
 //! `INBOUND_LIMIT` stops the driver's reading, for SPDY as spoken here has no other way to stop a peer (PROTOCOL
-//! §0.7).
+//! §0.7). Where others on the session have something to come the driver reads on, and what waits beyond the limit counts
+//! against that of the process ([`super::limits`]).
 
 use std::sync::{
     Arc, OnceLock,
@@ -12,9 +13,12 @@ use std::sync::{
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::buffers;
+use super::{
+    buffers,
+    status::{Counted, Status},
+};
 use crate::spdy::{
     frame::{HEAD, MAX_DATA},
     session::{End, PairId},
@@ -23,17 +27,21 @@ use crate::spdy::{
 /// Buffers a stream has under way: one being written, one queued behind it. More would only be memory.
 pub(super) const OUTBOUND_FRAMES: usize = 2;
 
-/// Bytes from the pod that wait for a slow local client. Beyond it the whole session stops reading until the client
-/// has taken some: 4 MiB rides out a client's pause of some milliseconds at full speed.
-const INBOUND_LIMIT: usize = 4 * 1024 * 1024;
+/// Bytes from the pod that wait for a slow local client, which has its session to itself in most cases: then the session
+/// stops reading until the client has taken some. It is what a driver reads between two turns of the connections' tasks, so
+/// that a client which keeps up stops nothing; the kernel's buffers on the way hold some MiB besides.
+pub(super) const INBOUND_LIMIT: usize = 256 * 1024;
+
+/// What a session reads at once. Two frames of Go's 32 KiB, so that a full pipe costs few turns.
+pub(super) const READ: usize = 64 * 1024;
 
 /// Payload shorter than this is copied out of the buffer it was read into once its stream is behind: the whole buffer
 /// would be kept for each of its few bytes otherwise, past every count of them.
 pub(super) const COPY_BELOW: usize = 8 * 1024;
 
 /// Pieces that make a stream one that is behind. Up to then it may keep a read buffer of 64 KiB for each, and so at most
-/// [`INBOUND_LIMIT`] besides what is counted.
-const SHARED_PIECES: usize = 64;
+/// 512 KiB besides what is counted.
+const SHARED_PIECES: usize = 8;
 
 /// What each piece that waits costs beside its bytes: its place in the queue and its allocation. Without it an
 /// application that writes byte by byte could fill a hundred times the limit.
@@ -115,6 +123,16 @@ pub struct Shared {
     pieces: AtomicUsize,
     /// Permits for outbound buffers.
     permits: Arc<Semaphore>,
+    /// Counts it while it waits for another's client.
+    pub(super) blocked: Gauge,
+    /// Of its session.
+    session: Arc<Status>,
+}
+
+/// Bytes of `buffered` that count against the limit of the process: those that would not wait if the session had stopped
+/// reading at once, after the read that was under way.
+fn excess(buffered: usize) -> usize {
+    buffered.saturating_sub(INBOUND_LIMIT + READ)
 }
 
 impl Shared {
@@ -124,6 +142,7 @@ impl Shared {
         let is_behind = self.pieces.fetch_add(1, Ordering::AcqRel) >= SHARED_PIECES;
         let before = self.buffered.fetch_add(cost, Ordering::AcqRel);
         let fills = before <= INBOUND_LIMIT && before + cost > INBOUND_LIMIT;
+        self.session.limits.unread.add(excess(before + cost) - excess(before));
         let copies = is_behind && piece.len() < COPY_BELOW;
         (if copies { Bytes::copy_from_slice(&piece) } else { piece }, fills)
     }
@@ -133,6 +152,7 @@ impl Shared {
         let cost = piece.len() + PIECE;
         self.pieces.fetch_sub(1, Ordering::AcqRel);
         let before = self.buffered.fetch_sub(cost, Ordering::AcqRel);
+        self.session.limits.unread.subtract(excess(before) - excess(before - cost));
         before > INBOUND_LIMIT && before - cost <= INBOUND_LIMIT
     }
 
@@ -142,6 +162,16 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // What its client never took.
+        self.session.limits.unread.subtract(excess(*self.buffered.get_mut()));
+    }
+}
+
+/// How many connections of some kind there are now.
+pub type Gauge = Arc<AtomicUsize>;
+
 /// A stream's end in the connection's task. Dropping it resets the stream unless it ended.
 #[derive(Debug)]
 pub struct Stream {
@@ -149,8 +179,8 @@ pub struct Stream {
     pub outgoing: Outgoing,
     /// From the pod.
     pub incoming: Incoming,
-    /// Held for its drop: the streams that are a session's load are counted by who holds this.
-    counted: Option<Arc<()>>,
+    /// Held for its drop, while it is one of its session's load.
+    counted: Option<Counted>,
 }
 
 /// The half of a stream that sends.
@@ -165,22 +195,21 @@ pub struct Outgoing {
 pub struct Incoming {
     events: mpsc::UnboundedReceiver<Inbound>,
     shared: Arc<Shared>,
-    /// Wakes the driver when a full stream has room again.
-    drained: Arc<Notify>,
     /// What was seen behind the last bytes, by [`Self::more`].
     next: Option<Inbound>,
     over: bool,
 }
 
 impl Stream {
-    /// Asks the driver behind `commands` for a pair to `port`. It may be gone: then the stream is lost at once.
+    /// Asks the driver behind `commands` for a pair to `port`. It may be gone: then the stream is lost at once. While the
+    /// stream waits for another's client, `blocked` counts it.
     pub(super) fn open(
         commands: mpsc::UnboundedSender<Command>,
-        drained: Arc<Notify>,
+        session: &Arc<Status>,
         port: u16,
-        counted: Arc<()>,
+        blocked: Gauge,
     ) -> Self {
-        // Bounded by the driver, which reads no more once `INBOUND_LIMIT` waits here.
+        // Bounded by the driver, which reads no more once too much waits here.
         let (inbound, events) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             pair: OnceLock::new(),
@@ -188,13 +217,16 @@ impl Stream {
             buffered: AtomicUsize::new(0),
             pieces: AtomicUsize::new(0),
             permits: Arc::new(Semaphore::new(OUTBOUND_FRAMES)),
+            blocked,
+            session: Arc::clone(session),
         });
+        let counted = Some(session.count());
         // Where the driver is gone the sender is dropped with the command, and `recv` tells `Lost`.
         let _ = commands.send(Command::Open { port, stream: Arc::clone(&shared), inbound });
         Self {
             outgoing: Outgoing { commands, shared: Arc::clone(&shared) },
-            incoming: Incoming { events, shared, drained, next: None, over: false },
-            counted: Some(counted),
+            incoming: Incoming { events, shared, next: None, over: false },
+            counted,
         }
     }
 
@@ -204,6 +236,14 @@ impl Stream {
         if self.counted.take().is_some() {
             let _ = self.outgoing.commands.send(Command::StepAside(Arc::clone(&self.outgoing.shared)));
         }
+    }
+}
+
+#[cfg(test)]
+impl Stream {
+    /// Whether both are on one session.
+    pub(super) fn is_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.incoming.shared.session, &other.incoming.shared.session)
     }
 }
 
@@ -268,7 +308,7 @@ impl Incoming {
 
     fn took(&self, bytes: &Bytes) {
         if self.shared.take(bytes) {
-            self.drained.notify_one();
+            self.shared.session.drained.notify_one();
         }
     }
 }
@@ -289,7 +329,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_is_behind_keeps_no_read_buffers_for_small_pieces() {
         let (commands, mut receiver) = mpsc::unbounded_channel();
-        let mut stream = Stream::open(commands, Arc::default(), 80, Arc::default());
+        let mut stream = Stream::open(commands, &Arc::default(), 80, Gauge::default());
         let Ok(Command::Open { stream: shared, inbound, .. }) = receiver.try_recv() else {
             panic!("not opened")
         };
@@ -313,7 +353,7 @@ mod tests {
     #[tokio::test]
     async fn more_is_bytes_alone() {
         let (commands, mut receiver) = mpsc::unbounded_channel();
-        let mut stream = Stream::open(commands, Arc::default(), 80, Arc::default());
+        let mut stream = Stream::open(commands, &Arc::default(), 80, Gauge::default());
         let Ok(Command::Open { stream: shared, inbound, .. }) = receiver.try_recv() else {
             panic!("not opened")
         };

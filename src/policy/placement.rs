@@ -1,0 +1,134 @@
+//! Which of a pod's sessions a new connection comes to.
+//!
+//! A session has no flow control towards us: a client that stops reading stops all that share its session (PROTOCOL
+//! §0.7). So a connection gets a session of its own while there is room, and waits for the dial of one. Beyond
+//! [`OWN_SESSIONS`] it may share with connections that are at rest, which costs the cluster nothing; and only where no
+//! other session is to be had with one that is at work.
+
+use std::time::Duration;
+
+/// Sessions to one pod up to which each connection has its own. A browser opens six connections to a host, a download manager
+/// sixteen. A session costs 22 KiB here, and some tens of KiB and ten goroutines at each of API server, kubelet and runtime.
+pub const OWN_SESSIONS: usize = 32;
+
+/// How long a connection waits for a dial of its own before it shares after all. A dial is three round trips, so this is
+/// time enough on any network that people work over; one that takes longer most likely hangs.
+pub const DIAL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long nothing has moved on a session that is at rest. A client and an application that talk to one another are slower
+/// than this only where a person or a timer decides when the next word comes.
+pub const REST: Duration = Duration::from_millis(50);
+
+/// How long a stream's client has taken nothing when it counts as one that does not read. For less, it is a transfer that is
+/// slow at this end.
+pub const STALLED: Duration = Duration::from_secs(1);
+
+/// How long until all is looked at again where nothing is known that would change it.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How a session is taken, by the risk to one that shares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Load {
+    /// By nobody.
+    Idle,
+    /// By connections on which nothing moves and no answer is due.
+    Resting,
+    /// By connections that may become transfers.
+    Active,
+    /// By a transfer, or by more than the peer takes.
+    Bulk,
+    /// By a client that does not read: nothing comes through.
+    Stalled,
+}
+
+/// One session, as a newcomer sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Occupancy {
+    /// How it is taken.
+    pub load: Load,
+    /// By how many connections.
+    pub streams: usize,
+}
+
+/// Whether another session may be dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Yes.
+    Free,
+    /// Not while there are so many.
+    Full,
+    /// Not for a while: it failed lately.
+    Failed,
+}
+
+/// What a connection is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// Take the session with this index.
+    Take(usize),
+    /// Wait for a change, no longer than this. `dial` asks for another session.
+    Wait {
+        /// Whether another session is to be dialled for it.
+        dial: bool,
+        /// When to ask again.
+        at_most: Duration,
+    },
+    /// No session is left that could take it, and none is to be had.
+    Nowhere,
+}
+
+/// What is known beside the sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation {
+    /// Whether another session may be dialled.
+    pub room: Room,
+    /// Dials that are under way.
+    pub dials: usize,
+    /// How long the connection has waited.
+    pub waited: Duration,
+    /// Others that wait and came before it: idle sessions are theirs.
+    pub before: usize,
+}
+
+/// Places one connection.
+pub fn place(sessions: impl Iterator<Item = Occupancy> + Clone, situation: Situation) -> Placement {
+    let Situation { room, dials, waited, before } = situation;
+    let taken = |load: Load| {
+        let those = sessions.clone().enumerate().filter(move |(_, session)| session.load == load);
+        those.min_by_key(|(_, session)| session.streams).map(|(index, _)| Placement::Take(index))
+    };
+    let mut idle = sessions.clone().enumerate().filter(|(_, session)| session.load == Load::Idle);
+    if let Some((index, _)) = idle.nth(before) {
+        return Placement::Take(index);
+    }
+    let count = sessions.clone().count();
+    if count == 0 && dials == 0 {
+        return Placement::Nowhere;
+    }
+    let wait = |dial: bool, until: Duration| Placement::Wait { dial, at_most: until.saturating_sub(waited) };
+    if room == Room::Failed {
+        let shared = taken(Load::Resting).or_else(|| taken(Load::Active)).or_else(|| taken(Load::Bulk));
+        return shared.unwrap_or(if dials == 0 { Placement::Nowhere } else { wait(false, waited + AGAIN) });
+    }
+    let patient = waited < DIAL_PATIENCE;
+    if room == Room::Free && count < OWN_SESSIONS && patient {
+        return wait(true, DIAL_PATIENCE);
+    }
+    if let Some(resting) = taken(Load::Resting) {
+        return resting;
+    }
+    if waited < REST {
+        // Somebody may be done by then, and a dial is spared.
+        return wait(false, REST);
+    }
+    if room == Room::Free && patient {
+        return wait(true, DIAL_PATIENCE);
+    }
+    if let Some(active) = taken(Load::Active) {
+        return active;
+    }
+    if patient {
+        return wait(false, DIAL_PATIENCE);
+    }
+    taken(Load::Bulk).unwrap_or(wait(room == Room::Free, waited + AGAIN))
+}

@@ -1,0 +1,54 @@
+//! What all tunnels of a process may have together: sessions, dials, and memory for what clients do not read.
+//!
+//! Each pod's first session is not counted: a forward works however many others there are. Of the others there are at most
+//! `MAX_SESSIONS`, wherever they lead, so that neither API server nor kubelet is flooded by a process with many targets.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, Semaphore, futures::Notified};
+
+use super::unread::Unread;
+
+/// Sessions beside the first one to each pod. So many transfers may go on at a time, each of them undisturbed by the others.
+/// At the server each is what one `kubectl exec` is.
+pub(super) const MAX_SESSIONS: usize = 256;
+
+/// Dials of further sessions at a time: enough for a burst of connections to wait for one dial and little more, few enough
+/// that a server takes them for no attack.
+pub(super) const MAX_DIALS: usize = 16;
+
+/// The limits of a process, with what is taken of them.
+#[derive(Debug)]
+pub struct Limits {
+    /// A permit for each session that there may still be.
+    pub(super) sessions: Arc<Semaphore>,
+    /// A permit for each dial.
+    pub(super) dials: Arc<Semaphore>,
+    /// What waits for clients that do not read.
+    pub(super) unread: Unread,
+    /// Something that a connection may wait for has come: a session is free or has ended, or a dial has.
+    pub(super) freed: Notify,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: Arc::new(Semaphore::new(MAX_SESSIONS)),
+            dials: Arc::new(Semaphore::new(MAX_DIALS)),
+            unread: Unread::default(),
+            freed: Notify::new(),
+        }
+    }
+}
+
+impl Limits {
+    /// Whether half of the sessions are there: none are dialled ahead of need any more.
+    pub(super) fn are_half_taken(&self) -> bool {
+        self.sessions.available_permits() <= MAX_SESSIONS / 2
+    }
+
+    /// Waits until more or fewer connections wait for somebody else's client than before.
+    pub fn blocked(&self) -> Notified<'_> {
+        self.unread.blocked.notified()
+    }
+}
