@@ -69,6 +69,7 @@ impl Counters {
             total,
             failed: self.failed.load(Relaxed),
             held: self.held.load(Relaxed),
+            blocked: self.blocked.load(Relaxed) as u64,
             retried: self.retried.load(Relaxed),
         }
     }

@@ -45,6 +45,7 @@ impl Status {
             Happening::ConnectionFailed { why, .. } => self.last_error = Some(why.clone()),
             Happening::Started
             | Happening::Stopped { .. }
+            | Happening::Blocked { .. }
             | Happening::OtherPort { .. }
             | Happening::Notice { .. } => {}
         }

@@ -16,7 +16,7 @@
 //! While it is reaching a pod, connections are held; when a round of attempts failed they are refused until the next.
 //! It ends only to give up: at the start, where a user waits for an answer, or with `--give-up`.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use tokio::{
@@ -42,12 +42,19 @@ use crate::{
         event::{Gone, Happening},
         ports::Remote,
     },
-    tunnel::dial::{DialError, Tunnel},
+    tunnel::{
+        dial::{DialError, Tunnel},
+        limits::Limits,
+    },
 };
 
 /// A reason for waiting that lasts this long is told although another was told before. Shorter ones are the ordinary
 /// steps of a starting pod.
 const TELL_AGAIN: Duration = Duration::from_secs(3);
+
+/// How long nothing is told of blocked connections once that was told: a client that reads now and then would have it told
+/// again each time.
+const BLOCKED_AGAIN: Duration = Duration::from_secs(60);
 
 /// A way that fails younger than this is not replaced at once, lest a sandbox that is gone and a watch that is late
 /// make us dial without pause.
@@ -128,7 +135,9 @@ pub(super) async fn run(all: Supervisor) -> Fatal {
 impl Supervisor {
     async fn run(self, memory: Memory) -> Ended {
         let reporter = self.reporter.clone();
+        let limits = Arc::clone(&self.site.limits);
         tokio::select! {
+            never = tell_blocked(&limits, &reporter) => match never {},
             ended = self.supervise(memory) => ended,
             // Its forwards were stopped one by one.
             () = reporter.emptied() => Ended::Joined,
@@ -431,6 +440,20 @@ impl Supervisor {
             Some(pod) if self.ends_without(pod) > 0 => Gone::NoPort,
             Some(_) => Gone::Unreachable,
         }
+    }
+}
+
+/// Tells when connections have begun to wait for another's client.
+async fn tell_blocked(limits: &Limits, reporter: &Reporter) -> Infallible {
+    let mut told: Option<Instant> = None;
+    loop {
+        let news = limits.blocked();
+        let connections = reporter.ends().iter().map(|end| end.counters.connections().blocked).sum();
+        if connections > 0 && told.is_none_or(|told| told.elapsed() >= BLOCKED_AGAIN) {
+            told = Some(Instant::now());
+            reporter.tell(Happening::Blocked { connections });
+        }
+        news.await;
     }
 }
 

@@ -99,6 +99,12 @@ pub enum Happening {
         /// Why: `connection refused`.
         why: String,
     },
+    /// Connections wait for another client, which does not read what shares their session with them; there is no memory left for
+    /// more of it. Told once a while.
+    Blocked {
+        /// How many.
+        connections: u64,
+    },
     /// It is over: no new connections. Nothing follows but failures of those still under way.
     Stopped {
         /// What ended it.

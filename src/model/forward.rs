@@ -176,6 +176,9 @@ pub struct Connections {
     pub held: u64,
     /// Attempts made anew on another way, unseen by the client.
     pub retried: u64,
+    /// Of those open, which wait for another client that does not read.
+    #[serde(default)]
+    pub blocked: u64,
 }
 
 /// Bytes of application data that a forward carried.
@@ -249,7 +252,7 @@ mod tests {
         let text = r#"{"id":"aaaaaa","resourceType":"service","name":"api","namespace":"default","localPort":8080,
             "remotePort":"http","active":true,"context":"prod","address":"localhost","local":null,"pod":"api-1",
             "podPort":8080,"state":"active","since":"2026-01-02T03:04:05Z",
-            "connections":{"open":1,"total":2,"failed":3,"held":4,"retried":5},"bytes":{"in":6,"out":7},
+            "connections":{"open":1,"total":2,"failed":3,"held":4,"retried":5,"blocked":6},"bytes":{"in":6,"out":7},
             "restarts":8,"pid":9,"lastError":null,"label":"a","target":"svc/api","kubeconfig":null,"holdMs":30000,
             "podRunningTimeoutMs":60000,"autoPort":false,"allowUnready":false}"#;
         let forward: PortForward = serde_json::from_str(text).unwrap();

@@ -38,6 +38,7 @@ pub enum What<'a> {
     Recovered { pod: &'a str },
     Lost { why: &'a str, next_ms: u64 },
     ConnectionFailed { pod: Option<&'a str>, pod_port: Option<u16>, why: &'a str },
+    Blocked { connections: u64 },
     Stopped { by: &'static str, why: Option<&'a str> },
     Notice { text: String },
 }
@@ -91,6 +92,7 @@ fn what(what: &Happening) -> What<'_> {
             pod_port: *pod_port,
             why,
         },
+        Happening::Blocked { connections } => What::Blocked { connections: *connections },
         Happening::Stopped { by } => {
             let (by, why) = match by {
                 Stop::Asked => ("request", None),
@@ -173,6 +175,7 @@ mod tests {
                 Happening::ConnectionFailed { pod: None, pod_port: Some(8), why: why() },
                 json!({ "event": "connection_failed", "pod": null, "podPort": 8, "why": "w" }),
             ),
+            (Happening::Blocked { connections: 3 }, json!({ "event": "blocked", "connections": 3 })),
             (
                 Happening::Stopped { by: Stop::GaveUp { why: why() } },
                 json!({ "event": "stopped", "by": "error", "why": "w" }),

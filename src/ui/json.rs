@@ -164,6 +164,7 @@ mod tests {
             Happening::Recovered { pod: pod() },
             Happening::Lost { why: why(), next: SOON },
             Happening::ConnectionFailed { pod: Some(pod()), pod_port: Some(8), why: why() },
+            Happening::Blocked { connections: 3 },
             Happening::Stopped { by: Stop::Asked },
             Happening::Notice { text: why() },
         ]

@@ -88,6 +88,7 @@ pub fn line(event: &Event) -> Option<Line> {
         Happening::ConnectionFailed { pod, pod_port, why } => {
             (Gravity::Error, failed(pod.as_ref(), *pod_port, why))
         }
+        Happening::Blocked { connections } => (Gravity::Warning, blocked(*connections)),
         Happening::Notice { text } => (Gravity::Plain, text.clone()),
     };
     Some(Line {
@@ -122,6 +123,16 @@ fn failed(pod: Option<&PodId>, port: Option<u16>, why: &str) -> String {
     let pod = pod.map(|pod| format!(" to pod {}", pod.name)).unwrap_or_default();
     let port = port.map(|port| format!(" port {port}")).unwrap_or_default();
     format!("connection{pod}{port} failed: {why}")
+}
+
+fn blocked(connections: u64) -> String {
+    let (who, they) = match connections {
+        1 => ("1 connection waits".to_owned(), "it goes"),
+        more => (format!("{more} connections wait"), "they go"),
+    };
+    format!(
+        "{who} for another client of this process, which does not read what it has asked for; {they} on when that reads or closes"
+    )
 }
 
 /// A duration as a person says it: `0.5 s`, `30 s`, `2 min`.
@@ -224,6 +235,16 @@ mod tests {
                 "connection to pod a port 80 failed: why",
             ),
             (Happening::ConnectionFailed { pod: None, pod_port: None, why: why() }, "connection failed: why"),
+            (
+                Happening::Blocked { connections: 1 },
+                "1 connection waits for another client of this process, which does not read what it has asked for; it goes on \
+                 when that reads or closes",
+            ),
+            (
+                Happening::Blocked { connections: 3 },
+                "3 connections wait for another client of this process, which does not read what it has asked for; they go on \
+                 when that reads or closes",
+            ),
             (Happening::Notice { text: "a\u{1b}b".into() }, "a\\u{1b}b"),
             (Happening::Stopped { by: Stop::Asked }, "stopped"),
         ] {
