@@ -182,7 +182,7 @@ async fn a_client_that_closed_is_no_load() {
         drop(client);
         settled().await;
     }
-    assert_eq!(forwarded.pod.dialled(), 2);
+    assert_eq!(forwarded.pod.dialled(), 3, "the one in use, and two ahead of need");
 }
 
 /// Held for as long as it is told, counted from when there is something to wait for.

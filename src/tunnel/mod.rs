@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod pool;
 pub mod protocol;
 pub mod session;
+mod stalled;
 pub mod status;
 pub mod stream;
 mod unread;

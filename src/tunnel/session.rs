@@ -3,7 +3,7 @@
 //! The driver is a loop over four things, each bounded in one turn: take commands of streams, write what is queued,
 //! read what came and hand it to its stream, ping. It never waits for a stream: what a slow local client has not taken
 //! is counted, and past a limit the driver stops reading (see [`super::stream`]), unless others have something to come and
-//! there is memory for what comes before it (`Driver::is_stopped`). Nor does it wait for an application
+//! there is memory for what comes before it (see `stalled`). Nor does it wait for an application
 //! that stops reading: what the peer has no room for stays behind (see `backlog`). It ends when the peer closes, when it
 //! hears nothing for too long ([`crate::policy::liveness`]), or when the last handle and the last stream are gone: a
 //! pod that is being deleted drains exactly as long as somebody still has a stream to it.
@@ -35,9 +35,9 @@ use super::{
     entry::Entry,
     limits::Limits,
     outbox::{Framing, Outbox},
+    stalled::Stalled,
     status::{SessionWatch, Status},
-    stream::{COPY_BELOW, Command, Gauge, Inbound, READ, Shared, Stream},
-    wake::Wake,
+    stream::{COPY_BELOW, Command, Gauge, Inbound, READ, Stream},
     websocket,
 };
 use crate::{
@@ -65,10 +65,6 @@ const QUEUE_LIMIT: usize = 1024 * 1024;
 /// Streams that are opened all the same while so much is queued: a burst of connections comes before anybody can tell that
 /// the session is busy. Their openings and ends are some 200 bytes each, so they add less than another `QUEUE_LIMIT`.
 const LATE_OPENINGS: usize = 4096;
-
-/// Bytes read for a client that does not take them since another's last came, after which no more are expected: on a
-/// session that several streams fill, their frames of 32 KiB take turns.
-const TURN_PASSED: usize = 1024 * 1024;
 
 /// How long a closing session has to write its last frames.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -151,17 +147,13 @@ struct Driver<IO> {
     backlog: Backlog,
     commands: mpsc::UnboundedReceiver<Command>,
     streams: HashMap<PairId, Entry>,
-    /// Streams whose clients are behind: while there are any, nothing is read but for the others.
-    full: Vec<Arc<Shared>>,
+    /// Streams whose clients are behind.
+    stalled: Stalled,
     /// How many of `streams` are bulk ones, and on how many an answer is due.
     bulk: usize,
     awaiting: usize,
     /// Something was sent or came in this turn.
     moved: bool,
-    /// Bytes that came for streams that are full since another had some.
-    since_others: usize,
-    /// Some of `streams` are counted as blocked.
-    blocking: bool,
     /// The transport takes no more bytes for now.
     blocked: bool,
     /// Streams opened since there was room in the queue.
@@ -170,10 +162,6 @@ struct Driver<IO> {
     frames: usize,
     /// See [`SessionWatch::proven`].
     proven: bool,
-    /// Wakes when one of `full` has room.
-    drained: Wake,
-    /// Wakes when there is memory for unread bytes again.
-    freed: Option<Wake>,
     read: buffers::Inbox,
     ping: Interval,
     heard: Instant,
@@ -200,18 +188,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             backlog: Backlog::default(),
             commands,
             streams: HashMap::new(),
-            full: Vec::new(),
+            stalled: Stalled::new(&status),
             bulk: 0,
             awaiting: 0,
             moved: false,
-            since_others: 0,
-            blocking: false,
             blocked: false,
             late: 0,
             frames: 0,
             proven: false,
-            drained: Wake::new(&status.drained),
-            freed: None,
             read: buffers::Inbox::default(),
             ping,
             heard: Instant::now(),
@@ -253,7 +237,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 self.status.moved();
             }
             let is_bulk = self.bulk > 0 || self.outbox.queued() >= QUEUE_LIMIT;
-            self.status.note(is_bulk, self.awaiting, !self.full.is_empty());
+            self.status.note(is_bulk, self.awaiting, !self.stalled.is_empty());
             if !progress {
                 return Poll::Pending;
             }
@@ -317,8 +301,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 }
             }
             Command::Reset(stream) => {
-                let was_full = self.full.iter().any(|full| Arc::ptr_eq(full, &stream));
-                self.full.retain(|full| !Arc::ptr_eq(full, &stream));
+                let was_full = self.stalled.remove(&stream);
                 if let Some(pair) = stream.pair.get()
                     && let Some(entry) = self.forget(*pair)
                 {
@@ -342,63 +325,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         Some(entry)
     }
 
-    /// Whether clients' backlogs forbid reading: some are full, and no other stream has something to come or there is no
-    /// memory for what comes before it.
-    fn is_stopped(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.is_full(cx) {
-            self.block(false);
-            return false;
-        }
-        let waits = |entry: &Entry| entry.awaits && !entry.shared.is_full();
-        let is_turn = self.since_others < TURN_PASSED && self.status.streams() > self.full.len();
-        if !is_turn && !self.streams.values().any(waits) {
-            self.block(false);
-            return true;
-        }
-        let is_spent = self.is_spent(cx);
-        self.block(is_spent);
-        is_spent
-    }
-
-    /// Whether some client is behind by more than may wait for it.
-    fn is_full(&mut self, cx: &mut Context<'_>) -> bool {
-        let full = &mut self.full;
-        let mut is_full = || {
-            full.retain(|stream| stream.is_full());
-            !full.is_empty()
-        };
-        is_full() && self.drained.unless(cx, is_full)
-    }
-
-    /// Whether there is no memory for more of what clients do not read.
-    fn is_spent(&mut self, cx: &mut Context<'_>) -> bool {
-        let unread = &self.status.limits.unread;
-        if !unread.is_spent() {
-            self.freed = None;
-            return false;
-        }
-        let freed = self.freed.get_or_insert_with(|| Wake::new(&unread.freed));
-        freed.unless(cx, || unread.is_spent())
-    }
-
-    /// Counts the streams that have something to come as blocked, or as blocked no more.
-    fn block(&mut self, blocked: bool) {
-        if !blocked && !self.blocking {
-            return;
-        }
-        self.blocking = blocked;
-        let mut news = false;
-        for entry in self.streams.values_mut() {
-            let waits = blocked && (entry.awaits || entry.is_bulk()) && !entry.shared.is_full();
-            news |= entry.block(waits);
-        }
-        if news {
-            self.status.limits.unread.blocked.notify_waiters();
-        }
-    }
-
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
-        if self.is_stopped(cx) {
+        if self.stalled.stop(cx, &mut self.streams, &self.status) {
             // Not reading is not silence.
             self.heard = Instant::now();
             return Ok(false);
@@ -476,10 +404,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.moved = true;
         let length = payload.len();
         let (payload, fills) = entry.shared.hold(payload);
-        if fills {
-            self.full.push(Arc::clone(&entry.shared));
-        }
-        self.since_others = if entry.shared.is_full() { self.since_others + length } else { 0 };
+        self.stalled.delivered(&entry.shared, length, fills);
         let _ = entry.inbound.send(Inbound::Data(payload));
         self.prove();
     }

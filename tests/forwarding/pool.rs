@@ -34,7 +34,7 @@ fn ended(sandbox: &Sandbox) -> usize {
 
 /// Connections that merely follow one another: the runtime holds on to each for a while after its client is gone, and yet
 /// they need no more than a session, one ahead, and one more while the end of the last is being noticed. On a busy machine
-/// that takes a while; if closed connections counted, there would be eight at once.
+/// that takes a while; if closed connections counted, there would be dozens.
 #[tokio::test]
 async fn requests_one_after_another_share_few_sessions() -> Test {
     for support in SUPPORTS {
@@ -52,21 +52,22 @@ async fn requests_one_after_another_share_few_sessions() -> Test {
     Ok(())
 }
 
-/// However many there are at once, there are eight sessions.
+/// Connections that are at rest share sessions once there are many.
 #[tokio::test]
-async fn many_at_once_share_eight_sessions() -> Test {
+async fn many_at_rest_share_sessions() -> Test {
+    const CLIENTS: u64 = 200;
     let (sandbox, _forward, _, raw) = two_ports(Support::Full).await?;
     let mut clients = Vec::new();
-    for seed in 0..60 {
+    for seed in 0..CLIENTS {
         let mut client = connect(raw).await?;
         echo(&mut client, seed, 1000).await?;
         clients.push(client);
     }
-    within("eight sessions", sandbox.node().sessions_are(|open| open == 8)).await?;
+    let sessions = sandbox.node().open_sessions();
+    assert!((32..CLIENTS as usize / 2).contains(&sessions), "{sessions} sessions");
     for (seed, client) in clients.iter_mut().enumerate() {
         echo(client, seed as u64, 1000).await?;
     }
-    assert_eq!(sandbox.node().sessions(), 8);
     Ok(())
 }
 
@@ -87,7 +88,7 @@ pub(crate) fn resident(pid: u32) -> Result<usize, Failure> {
     Ok(kib * 1024)
 }
 
-/// Clients that stop reading, more of them than there are sessions otherwise: each costs a session and what is kept for
+/// Clients that stop reading: each costs a session and what is kept for
 /// it, and no connection that comes later waits.
 #[tokio::test]
 async fn clients_that_stop_reading_have_their_sessions_to_themselves() -> Test {
@@ -107,7 +108,7 @@ async fn clients_that_stop_reading_have_their_sessions_to_themselves() -> Test {
         #[cfg(target_os = "linux")]
         {
             let resident = resident(forward.pid().ok_or("it has ended")?)?;
-            assert!(resident < 64 * MIB + STALLED * 5 * MIB, "{support:?}: {} MiB", resident / MIB);
+            assert!(resident < 64 * MIB, "{support:?}: {} MiB", resident / MIB);
         }
         // One reads after all, and has every byte up to where it stops again; the sessions of the others go with them.
         let mut first = clients.remove(0);
