@@ -132,3 +132,87 @@ pub fn place(sessions: impl Iterator<Item = Occupancy> + Clone, situation: Situa
     }
     taken(Load::Bulk).unwrap_or(wait(room == Room::Free, waited + AGAIN))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Load::{Active, Bulk, Idle, Resting, Stalled};
+    use Placement::{Nowhere, Take, Wait};
+    use Room::{Failed, Free, Full};
+
+    const LATE: Duration = DIAL_PATIENCE;
+
+    fn at(sessions: &[(Load, usize)], room: Room, waited: Duration) -> Placement {
+        let sessions = sessions.iter().map(|&(load, streams)| Occupancy { load, streams });
+        place(sessions, Situation { room, dials: 0, waited, before: 0 })
+    }
+
+    /// So many sessions that each have one connection.
+    fn many(load: Load) -> Vec<(Load, usize)> {
+        vec![(load, 1); OWN_SESSIONS]
+    }
+
+    #[test]
+    fn an_idle_session_is_taken_by_who_came_first() {
+        let sessions = [(Bulk, 1), (Idle, 0), (Resting, 3), (Idle, 0)];
+        for room in [Free, Full, Failed] {
+            assert_eq!(at(&sessions, room, Duration::ZERO), Take(1));
+        }
+        let sessions = sessions.iter().map(|&(load, streams)| Occupancy { load, streams });
+        let behind = |before| {
+            place(sessions.clone(), Situation { room: Free, dials: 0, waited: Duration::ZERO, before })
+        };
+        assert_eq!(behind(1), Take(3));
+        assert_eq!(behind(2), Wait { dial: true, at_most: DIAL_PATIENCE });
+    }
+
+    #[test]
+    fn while_there_are_few_a_dial_is_waited_for_but_not_for_long() {
+        let sessions = [(Bulk, 1), (Active, 1), (Resting, 1)];
+        assert_eq!(at(&sessions, Free, REST), Wait { dial: true, at_most: DIAL_PATIENCE - REST });
+        assert_eq!(at(&sessions, Free, LATE), Take(2));
+        assert_eq!(at(&sessions[..2], Free, LATE), Take(1));
+        assert_eq!(at(&sessions[..1], Free, LATE), Take(0));
+    }
+
+    #[test]
+    fn of_many_those_at_rest_have_company_first() {
+        let mut sessions = many(Active);
+        assert_eq!(at(&sessions, Free, Duration::ZERO), Wait { dial: false, at_most: REST });
+        assert_eq!(at(&sessions, Free, REST), Wait { dial: true, at_most: DIAL_PATIENCE - REST });
+        // With no other to be had, that is shared which risks least.
+        assert_eq!(at(&sessions, Full, REST), Take(0));
+        sessions[3] = (Resting, 7);
+        sessions[5] = (Resting, 6);
+        assert_eq!(at(&sessions, Free, Duration::ZERO), Take(5));
+        let sessions = many(Bulk);
+        assert_eq!(at(&sessions, Full, REST), Wait { dial: false, at_most: DIAL_PATIENCE - REST });
+        assert_eq!(at(&sessions, Full, LATE), Take(0));
+    }
+
+    #[test]
+    fn nobody_comes_to_a_client_that_does_not_read() {
+        assert_eq!(at(&many(Stalled), Full, LATE), Wait { dial: false, at_most: AGAIN });
+        assert_eq!(at(&many(Stalled), Free, LATE), Wait { dial: true, at_most: AGAIN });
+        assert_eq!(at(&[(Stalled, 1)], Failed, Duration::ZERO), Nowhere);
+    }
+
+    #[test]
+    fn where_a_dial_has_failed_what_is_there_is_shared_at_once() {
+        let mut sessions = vec![(Stalled, 1), (Bulk, 1), (Active, 5), (Active, 4), (Resting, 9)];
+        for taken in [4, 3, 2, 1] {
+            assert_eq!(at(&sessions, Failed, Duration::ZERO), Take(taken));
+            sessions.remove(taken);
+        }
+        assert_eq!(at(&sessions, Failed, Duration::ZERO), Nowhere);
+    }
+
+    #[test]
+    fn without_a_session_there_is_only_a_dial_to_wait_for() {
+        assert_eq!(at(&[], Free, Duration::ZERO), Nowhere);
+        for room in [Free, Failed] {
+            let situation = Situation { room, dials: 1, waited: Duration::ZERO, before: 0 };
+            assert!(matches!(place(std::iter::empty(), situation), Wait { .. }));
+        }
+    }
+}
