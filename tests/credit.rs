@@ -138,7 +138,7 @@ async fn stalled_application(support: Support, sessions: Sessions) -> Result<(),
     echoes(echo).await?;
     requests(http).await?;
     upload(http).await?;
-    let most = if sessions == Sessions::Two { 2 } else { 8 };
+    let most = if sessions == Sessions::Two { 2 } else { 32 };
     assert!(sandbox.node().sessions() <= most, "{} sessions", sandbox.node().sessions());
     assert_eq!(forward.said_on_stderr(), "");
     forward.end("INT").await?;

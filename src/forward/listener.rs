@@ -192,10 +192,14 @@ pub(super) async fn accept(
             match listening.listener.accept().await {
                 Ok(local) => {
                     backoff = ACCEPT_BACKOFF.0;
-                    let carry = connection::run(Arc::clone(&context), local);
-                    let kill = kill.clone();
+                    let (context, kill) = (Arc::clone(&context), kill.clone());
                     tracker.spawn(async move {
-                        kill.run_until_cancelled(carry).await;
+                        // Made where it is polled: a future that is handed on is kept once more at each step.
+                        tokio::select! {
+                            biased;
+                            () = kill.cancelled() => {}
+                            () = connection::run(context, local) => {}
+                        }
                         drop(slot);
                         descriptors.free_one();
                     });

@@ -267,8 +267,8 @@ async fn the_words_of_a_plugin_are_told_while_forwarding() -> Test {
     let mut forward = Forward::start(program(), &path, &["svc/api", ":80"])?;
     let port = forward.port().await?;
     ask(port).await?;
-    // The spare one asks the plugin as well, and one that stands when the others go is all it takes to go on.
-    sandbox.node().sessions_are(|open| open == 2).await;
+    // The spare ones ask the plugin as well, and one that stands when the others go is all it takes to go on.
+    sandbox.node().sessions_are(|open| open == 3).await;
     fs::write(&failing, "")?;
     sandbox.faults().reset_all();
     let line = forward.stderr("run foo login").await?;
@@ -298,7 +298,7 @@ async fn a_renewal_that_hangs_is_named_while_forwarding() -> Test {
     let port = forward.port().await?;
     ask(port).await?;
     // As above: no dial is under way that has its credential already.
-    sandbox.node().sessions_are(|open| open == 2).await;
+    sandbox.node().sessions_are(|open| open == 3).await;
     fs::write(&hanging, "")?;
     sandbox.faults().reset_all();
     forward.stderr("still waiting for the credential plugin sh").await?;
