@@ -11,7 +11,7 @@ pub enum SessionEnd {
     /// Its last handle and stream are gone.
     #[error("no longer needed")]
     Unneeded,
-    /// A bulk stream was given up that had the session to itself. The runtime would go on sending it for a second
+    /// A bulk stream was given up, and no other is left. The runtime would go on sending it for a second
     /// (PROTOCOL §0.6); dialling anew costs less.
     #[error("a transfer was given up")]
     Abandoned,

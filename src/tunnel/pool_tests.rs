@@ -229,6 +229,29 @@ async fn a_stalled_client_goes_on() {
     pod.peer(0).is_gone.cancelled().await;
 }
 
+/// With company it is reset, and nobody comes to its session while more of it does; with the last of the company it ends.
+#[tokio::test(start_paused = true)]
+async fn after_a_bulk_download_that_is_given_up_a_session_is_left() {
+    let pod = Pod::default();
+    let pool = pod.pool().await;
+    pod.refuses.store(true, Ordering::Relaxed);
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(open(&pool).await);
+    }
+    let bulk = streams.remove(0);
+    let company = streams.iter().position(|stream| stream.is_with(&bulk)).unwrap();
+    let company = streams.remove(company);
+    ask(&bulk, 2 * MIB).await;
+    settled().await;
+    drop(bulk);
+    settled().await;
+    let newcomer = opened(&pool).await;
+    assert!(!newcomer.is_with(&company));
+    drop(company);
+    pod.peer(0).is_gone.cancelled().await;
+}
+
 /// Alone on its session, a download that is given up takes it along: the runtime would go on sending.
 #[tokio::test(start_paused = true)]
 async fn a_bulk_download_that_is_given_up_ends_its_session() {

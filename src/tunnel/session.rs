@@ -66,6 +66,10 @@ const QUEUE_LIMIT: usize = 1024 * 1024;
 /// the session is busy. Their openings and ends are some 200 bytes each, so they add less than another `QUEUE_LIMIT`.
 const LATE_OPENINGS: usize = 4096;
 
+/// How long more comes of a transfer that was given up: the runtime goes on sending it for a second, at full speed, before
+/// anybody else's bytes (PROTOCOL §0.6), and some of it is in the buffers on the way.
+const ABANDONED: Duration = Duration::from_secs(2);
+
 /// How long a closing session has to write its last frames.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -154,6 +158,8 @@ struct Driver<IO> {
     awaiting: usize,
     /// Something was sent or came in this turn.
     moved: bool,
+    /// When a transfer was given up last, of which more comes (see [`ABANDONED`]).
+    abandoned: Option<Instant>,
     /// The transport takes no more bytes for now.
     blocked: bool,
     /// Streams opened since there was room in the queue.
@@ -191,6 +197,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             stalled: Stalled::new(&status),
             bulk: 0,
             awaiting: 0,
+            abandoned: None,
             moved: false,
             blocked: false,
             late: 0,
@@ -236,7 +243,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             if std::mem::take(&mut self.moved) {
                 self.status.moved();
             }
-            let is_bulk = self.bulk > 0 || self.outbox.queued() >= QUEUE_LIMIT;
+            let is_bulk = self.bulk > 0 || self.abandoned.is_some() || self.outbox.queued() >= QUEUE_LIMIT;
             self.status.note(is_bulk, self.awaiting, !self.stalled.is_empty());
             if !progress {
                 return Poll::Pending;
@@ -306,7 +313,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     && let Some(entry) = self.forget(*pair)
                 {
                     // A peer that takes nothing would not hear of a reset either.
-                    if (entry.is_bulk() || was_full || self.blocked) && self.streams.is_empty() {
+                    if entry.is_bulk() || was_full || self.blocked {
+                        self.abandoned = Some(Instant::now());
+                    }
+                    if self.is_abandoned() {
                         return Err(SessionEnd::Abandoned);
                     }
                     let spdy = &mut self.spdy;
@@ -315,6 +325,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             }
         }
         Ok(())
+    }
+
+    /// Whether all that comes yet is of transfers that were given up.
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.is_some() && self.streams.is_empty()
     }
 
     fn forget(&mut self, pair: PairId) -> Option<Entry> {
@@ -384,6 +399,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     if let Some(entry) = self.forget(pair) {
                         let _ = entry.inbound.send(Inbound::Ended(end));
                     }
+                    if self.is_abandoned() {
+                        return Err(SessionEnd::Abandoned);
+                    }
                 }
                 Event::Pong(_) => {}
                 Event::GoAway => return Err(SessionEnd::GoAway),
@@ -426,6 +444,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         if liveness::is_dead(silence, self.awake.elapsed(), self.outbox.is_busy()) {
             return Err(SessionEnd::Silence(silence.as_secs()));
         }
+        self.abandoned.take_if(|given_up| given_up.elapsed() >= ABANDONED);
         self.streams.values_mut().for_each(Entry::settles);
         self.bulk = self.streams.values().filter(|entry| entry.is_bulk()).count();
         if self.bulk == 0 {
