@@ -11,6 +11,7 @@ use std::{
     hint::black_box,
     io::{self, Read, Write},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
