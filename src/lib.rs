@@ -56,7 +56,7 @@
 //! 2. The connection takes the route that the target's supervisor publishes: a pod chosen by [`policy::select`] from
 //!    the set that [`cluster::pods::watch`] follows, and a session to it. Where no pod is ready the connection is *held*,
 //!    unread, up to `--hold`.
-//! 3. The [`tunnel::pool`] picks one of the sessions to that pod, of which one is always ahead of need; the session
+//! 3. The [`tunnel::pool`] gives it a session to that pod that nobody else has, while there are not too many; the session
 //!    opens a pair of streams ([`spdy::session`]). Both `SYN_STREAM`s and the first bytes leave in one write: one round
 //!    trip to the first answer.
 //! 4. Bytes flow both ways, with credit for each of the peer's queues, so that an application that stops reading holds
