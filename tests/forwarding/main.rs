@@ -15,6 +15,7 @@ mod disturbed;
 mod ending;
 mod halves;
 mod harness;
+mod isolation;
 mod json;
 mod kubeconfigs;
 mod kubectl;
