@@ -1,5 +1,8 @@
 //! How many sessions there are, who shares them, and what one client can do to the others.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use http::StatusCode;
 use sandbox::Sandbox;
 use sandbox::faults::Denial;
@@ -151,6 +154,37 @@ async fn beside_a_client_that_stops_reading() -> Test {
             ask(http).await?;
         }
         assert_eq!(forward.end("INT").await?.stderr, "", "{support:?}");
+    }
+    Ok(())
+}
+
+/// Who shares a session with a client that stops reading goes on until the memory for what that leaves is spent. That is
+/// told, and ends with the client.
+#[tokio::test]
+async fn whoever_waits_for_anothers_client_is_told() -> Test {
+    for support in SUPPORTS {
+        let (sandbox, mut forward, http, raw) = two_ports(support).await?;
+        within("the spare session", sandbox.node().sessions_are(|open| open == 2)).await?;
+        sandbox.faults().deny(Denial::new(StatusCode::TOO_MANY_REQUESTS).path("/portforward"));
+        let over = Arc::new(AtomicBool::new(false));
+        let mut pair = JoinSet::new();
+        for seed in 0..2 {
+            let (mut client, over) = (connect(raw).await?, Arc::clone(&over));
+            echo(&mut client, seed, 1000).await?;
+            pair.spawn(async move {
+                while !over.load(Ordering::Relaxed) {
+                    echo(&mut client, seed, 1000).await?;
+                }
+                Ok::<_, Failure>(())
+            });
+        }
+        let client = stalled(http).await?;
+        forward.stderr("1 connection waits for another client").await?;
+        over.store(true, Ordering::Relaxed);
+        drop(client);
+        while let Some(echoes) = pair.join_next().await {
+            echoes??;
+        }
     }
     Ok(())
 }
