@@ -25,7 +25,7 @@ use crate::{
         ports::Remote,
     },
     policy::backoff,
-    tunnel::dial::{DialError, Tunnel},
+    tunnel::{dial::Tunnel, error::DialError},
 };
 
 /// How long the first dial of a start may take at least, however little is left of `--pod-running-timeout`: that is meant

@@ -28,7 +28,8 @@ use crate::{
     error::Fatal,
     model::endpoint::PodId,
     tunnel::{
-        dial::{DialError, Dialer, Tunnel},
+        dial::{Dialer, Tunnel},
+        error::DialError,
         limits::Limits,
     },
 };

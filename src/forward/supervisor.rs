@@ -42,10 +42,7 @@ use crate::{
         event::{Gone, Happening},
         ports::Remote,
     },
-    tunnel::{
-        dial::{DialError, Tunnel},
-        limits::Limits,
-    },
+    tunnel::{dial::Tunnel, error::DialError, limits::Limits},
 };
 
 /// A reason for waiting that lasts this long is told although another was told before. Shorter ones are the ordinary

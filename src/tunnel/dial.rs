@@ -1,17 +1,15 @@
 //! Reaching a pod: the protocols in order, the choice remembered for the cluster (PROTOCOL §1).
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
 };
 
 use futures_util::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    error::DialError,
     legacy,
     limits::Limits,
     outbox::Framing,
@@ -19,13 +17,9 @@ use super::{
     protocol::{Protocol, Refusal},
     session::Session,
     stream::{Gauge, Stream},
-    upgrade::{UpgradeError, Upgraded, upgrade},
+    upgrade::{Upgraded, upgrade},
 };
-use crate::{
-    cluster::{client::Cluster, error::reason::reason},
-    error::Transient,
-    model::endpoint::PodId,
-};
+use crate::{cluster::client::Cluster, error::Transient, model::endpoint::PodId};
 
 /// Makes tunnels to the pods of one cluster.
 #[derive(Clone)]
@@ -50,23 +44,6 @@ pub enum Tunnel {
         /// To this pod.
         pod: PodId,
     },
-}
-
-/// Why a pod was not reached.
-#[derive(Debug, Clone)]
-pub struct DialError {
-    /// For a person.
-    pub why: Transient,
-    /// What the server answered, where it answered: rights and missing pods are told from trouble by it.
-    pub refusal: Option<Refusal>,
-}
-
-impl DialError {
-    /// It took longer than it may.
-    pub fn late(limit: Duration) -> Self {
-        let why = format!("no answer within {:.0} s", limit.as_secs_f64().ceil());
-        Self { why: Transient { why }, refusal: None }
-    }
 }
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Tunnel, Protocol::Spdy, Protocol::Legacy];
@@ -169,19 +146,6 @@ impl Failures {
 fn is_more_telling(now: Option<&Refusal>, before: Option<&Refusal>) -> bool {
     let (Some(now), Some(before)) = (now, before) else { return now.is_some() };
     now.weight() > before.weight() || now.weight() == before.weight() && now.status != before.status
-}
-
-impl From<UpgradeError> for DialError {
-    fn from(error: UpgradeError) -> Self {
-        match error {
-            UpgradeError::Refused(refusal) => {
-                Self { why: Transient { why: refusal.why() }, refusal: Some(refusal) }
-            }
-            UpgradeError::Unreachable(error) => {
-                Self { why: Transient { why: reason(error.as_ref()) }, refusal: None }
-            }
-        }
-    }
 }
 
 impl Tunnel {

@@ -17,13 +17,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{
-    dial::{DialError, Tunnel},
-    limits::Limits,
-    outbox::Framing,
-    pool::Pool,
-    session::Session,
-};
+use super::{dial::Tunnel, error::DialError, limits::Limits, outbox::Framing, pool::Pool, session::Session};
 use crate::{
     error::Transient,
     spdy::{

@@ -10,6 +10,7 @@ mod buffers;
 pub mod dial;
 pub mod end;
 mod entry;
+pub mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod legacy;

@@ -42,8 +42,8 @@ use tokio_util::{
 };
 
 use super::{
-    dial::DialError,
     end::SessionEnd,
+    error::DialError,
     limits::Limits,
     session::Session,
     status::SessionWatch,
