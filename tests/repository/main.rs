@@ -1,9 +1,12 @@
-//! What holds for the sources and the documents themselves.
+//! What holds for the sources and the documents themselves: what is cited is there, the map is of what is there, and no
+//! files import each other in a circle.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod citations;
+mod imports;
 mod map;
+mod rust;
 
 use std::{
     fs,
