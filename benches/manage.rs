@@ -17,6 +17,7 @@ use kubectl_fwd::{
         ports::{Local, PortSpec, Remote},
         target::{Kind, Target},
     },
+    spdy::session::CreditMode,
 };
 use sandbox::{Sandbox, forward::Forward};
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ fn wanted(number: usize, ports: impl Iterator<Item = u16>) -> Wanted {
 
 fn registry(sandbox: &Sandbox) -> Registry {
     let flags = Flags { kubeconfig: Some(sandbox.kubeconfig("admin")), ..Flags::default() };
-    Registry::new(flags, Environment::default(), true, broadcast::channel(1024).0)
+    Registry::new(flags, Environment::default(), CreditMode::On, broadcast::channel(1024).0)
 }
 
 /// One kind of measurement.

@@ -13,6 +13,7 @@ use kubectl_fwd::{
     cluster::config::flags::{Environment, Flags},
     forward::{GRACE, Options, Request, Wanted, registry::Registry},
     model::{event::Happening, ports::PortSpec, target::Target},
+    spdy::session::CreditMode,
 };
 use tokio::sync::broadcast;
 
@@ -42,9 +43,9 @@ pub(crate) async fn forward(
 ) -> Result<(), Box<dyn Error>> {
     let request = Request { target: Target::parse(target)?, ports: vec![PortSpec::parse(port)?] };
     let (sender, mut events) = broadcast::channel(EVENTS);
-    // `Flags` are those of kubectl: another kubeconfig, another context, somebody else to be. With credit, `true`, an
+    // `Flags` are those of kubectl: another kubeconfig, another context, somebody else to be. With credit, an
     // application that stops reading holds up nobody else.
-    let registry = Registry::new(Flags::default(), environment, true, sender);
+    let registry = Registry::new(Flags::default(), environment, CreditMode::On, sender);
     let wanted = Wanted { request, options: Options::default(), context: None, label: None };
     // It works when this returns: the port is bound, and a pod was reached.
     registry.start(vec![wanted]).await?;

@@ -16,11 +16,12 @@
 //!     error::Fatal,
 //!     forward::{GRACE, Options, Request, Wanted, registry::Registry},
 //!     model::{ports::PortSpec, target::{Kind, Target}},
+//!     spdy::session::CreditMode,
 //! };
 //!
 //! # async fn forward() -> Result<(), Fatal> {
 //! let (events, _) = tokio::sync::broadcast::channel(256);
-//! let registry = Registry::new(Flags::default(), Surroundings::read().cluster, true, events);
+//! let registry = Registry::new(Flags::default(), Surroundings::read().cluster, CreditMode::On, events);
 //! let ports = vec![PortSpec::parse("8080:http").expect("a port")];
 //! let request = Request { target: Target::object(Kind::Service, "api"), ports };
 //! let wanted = Wanted { request, options: Options::default(), context: None, label: None };

@@ -67,7 +67,13 @@ pub(super) async fn forward(
     let started = tokio::select! {
         // What works has said so already, and whoever read that may interrupt in the same moment.
         biased;
-        started = start(&process.registry, wanted, keep_going) => started,
+        started = async {
+            if keep_going {
+                start_each(&process.registry, wanted).await
+            } else {
+                process.registry.start(wanted).await.map(|ids| (ids, Vec::new()))
+            }
+        } => started,
         _ = process.signals.next() => return process.end(Ok(INTERRUPTED), Some(keeper)).await,
     };
     let ready = started.and_then(|(ids, failures)| {
@@ -97,15 +103,8 @@ pub(super) async fn forward(
     process.end(ended, Some(keeper)).await
 }
 
-/// Starts all of it or nothing, or with `keep_going` each by itself, as long as one of them works.
-async fn start(
-    registry: &Registry,
-    wanted: Vec<Wanted>,
-    keep_going: bool,
-) -> Result<(Vec<ForwardId>, Vec<Fatal>), Fatal> {
-    if !keep_going {
-        return registry.start(wanted).await.map(|ids| (ids, Vec::new()));
-    }
+/// Starts each by itself, as long as one of them works.
+async fn start_each(registry: &Registry, wanted: Vec<Wanted>) -> Result<(Vec<ForwardId>, Vec<Fatal>), Fatal> {
     let (mut ids, mut failures) = (Vec::new(), Vec::new());
     for started in join_all(wanted.into_iter().map(|one| registry.start(vec![one]))).await {
         match started {

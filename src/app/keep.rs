@@ -131,7 +131,9 @@ async fn run(
                     Happening::Stopped { by } => {
                         let by_hand = by_hand.load(Ordering::Relaxed);
                         let ended = matches!(by, Stop::Asked) || (by_hand && matches!(by, Stop::Exit));
-                        forget(&event, &mut known, &mut changes, ended);
+                        let forgotten = event.forwards.iter().filter_map(|id| known.remove(id));
+                        // Of what merely ceased nothing is removed.
+                        changes.extend(forgotten.filter(|_| ended).map(Change::Remove));
                     }
                     _ => {}
                 },
@@ -156,15 +158,6 @@ fn learn(registry: &Registry, known: &mut HashMap<ForwardId, Kept>, changes: &mu
         {
             known.insert(forward.id, kept.clone());
             changes.push(Change::Add(kept));
-        }
-    }
-}
-
-/// Forgets the forwards of an event, and removes those that were ended.
-fn forget(event: &Event, known: &mut HashMap<ForwardId, Kept>, changes: &mut Vec<Change>, ended: bool) {
-    for id in event.forwards.iter() {
-        if let Some(kept) = known.remove(id).filter(|_| ended) {
-            changes.push(Change::Remove(kept));
         }
     }
 }

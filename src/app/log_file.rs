@@ -36,7 +36,7 @@ struct Inner {
 impl Log {
     /// Begins a new one, which nobody else may read.
     pub(super) fn begin(path: &Path) -> io::Result<Self> {
-        let inner = Inner { path: path.to_owned(), file: open(path, true)?, fresh: true, lost: None };
+        let inner = Inner { path: path.to_owned(), file: open(path, Which::New)?, fresh: true, lost: None };
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
@@ -46,10 +46,19 @@ impl Log {
     }
 }
 
+/// Which file will do as a log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// One that was not there before.
+    New,
+    /// One that is there as well.
+    Any,
+}
+
 /// Opens a log to append to it. Nothing of that name is followed elsewhere.
-fn open(path: &Path, new: bool) -> io::Result<File> {
+fn open(path: &Path, which: Which) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.create(true).create_new(new).read(true).append(true);
+    options.create(true).create_new(which == Which::New).read(true).append(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
@@ -109,7 +118,7 @@ impl Inner {
             (Ok(_), Err(_)) => false,
         };
         // Where that cannot be, what we have is better than nothing.
-        if moved && let Ok(file) = open(&self.path, there.is_err()) {
+        if moved && let Ok(file) = open(&self.path, if there.is_err() { Which::New } else { Which::Any }) {
             self.file = file;
         }
     }

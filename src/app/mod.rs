@@ -26,6 +26,7 @@ use std::{
     ffi::OsString,
     io::{self, Write as _},
     path::PathBuf,
+    process::Stdio,
 };
 
 use tokio::runtime;
@@ -44,7 +45,7 @@ use crate::{
     sets::{self, Sets},
     ui::{
         Output,
-        color::When,
+        color::{Styling, When},
         json, log,
         report::{self, Look},
     },
@@ -137,7 +138,13 @@ fn command(argv: &[OsString], surroundings: Surroundings, manner: &mut Manner) -
             let mut config = resolve::resolve(*typed, surroundings)?;
             manner.begin(&mut config.common);
             if detach && !manner.is_child {
-                return run_async(background::detach(system.program, &[], argv, false, config.common.ui));
+                return run_async(background::detach(
+                    system.program,
+                    &[],
+                    argv,
+                    Stdio::null(),
+                    config.common.ui,
+                ));
             }
             forward(Work::from(config), &system, manner)
         }
@@ -150,10 +157,10 @@ fn command(argv: &[OsString], surroundings: Surroundings, manner: &mut Manner) -
             let mut common = resolve::common(*args, surroundings)?;
             manner.begin(&mut common);
             if up.detach && !manner.is_child {
-                let reads_stdin = up.reads_stdin();
+                let stdin = if up.reads_stdin() { Stdio::inherit() } else { Stdio::null() };
                 let consents = up::consent(&up, &common, system.sets().as_ref())?;
                 let flags = if consents { &[background::TRUST][..] } else { &[] };
-                return run_async(background::detach(system.program, flags, argv, reads_stdin, common.ui));
+                return run_async(background::detach(system.program, flags, argv, stdin, common.ui));
             }
             let work = up::work(&up, common, system.sets().as_ref())?;
             forward(work, &system, manner)
@@ -171,7 +178,7 @@ fn command(argv: &[OsString], surroundings: Surroundings, manner: &mut Manner) -
                 Command::Serve(serve) => {
                     raise_descriptor_limit();
                     let configuration = system.configuration.as_deref();
-                    run_async(serve::serve(common, &system.sockets, configuration, serve.stdio))
+                    run_async(serve::serve(common, &system.sockets, configuration, &serve))
                 }
                 Command::Save(save) => {
                     let sets = system.sets();
@@ -205,7 +212,7 @@ fn forward(work: Work, system: &System, manner: &mut Manner) -> Result<u8, Fatal
         if *is_child {
             let background = Background::begin(&Place::new(&system.sockets)?)?;
             let log = background.log.clone();
-            log::install(work.common.ui.verbosity, false, BoxMakeWriter::new(move || log.clone()));
+            log::install(work.common.ui.verbosity, Styling::Plain, BoxMakeWriter::new(move || log.clone()));
             *child = Some(background);
         }
         // From here on the error that ends it is the last event.

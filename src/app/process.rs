@@ -186,6 +186,6 @@ async fn show(
 ) -> Door {
     match ui.output {
         Output::Text => lines::run(events, door, ui, stop).await,
-        Output::Json => json::run(events, door, ui.quiet, stop).await,
+        Output::Json => json::run(events, door, ui, stop).await,
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     cli::{args, resolve::Common},
     control::place::Place,
     error::{Fatal, plain},
-    sets::{self, Lock, Set, Sets},
+    sets::{self, Existing, Lock, Set, Sets},
     system::file::Replacement,
 };
 
@@ -58,15 +58,16 @@ pub(super) async fn save(
     }
     let set = Set { auto: save.auto, ..Set::of(&forwards)? };
     let count = set.forwards();
+    let existing = if save.force { Existing::Replace } else { Existing::Keep };
     let (path, up) = match (&save.set, &save.file) {
         (_, Some(file)) if file == STDOUT => return print(&sets::text(&set)?).map(|_| status),
         (_, Some(file)) => {
-            to_file(Path::new(file), &set, save.force)?;
+            to_file(Path::new(file), &set, existing)?;
             (file.clone(), format!("-f {file}"))
         }
         (name, None) => {
             let (name, sets) = (name.clone().unwrap_or_default(), sets.ok_or_else(no_home)?);
-            let path = sets.save(&lock(sets, common)?, &name, &set, save.force)?;
+            let path = sets.save(&lock(sets, common)?, &name, &set, existing)?;
             (path.display().to_string(), name)
         }
     };
@@ -86,9 +87,9 @@ fn lock(sets: &Sets, common: &Common) -> Result<Lock, Fatal> {
     sets.lock(|path| waiting(&format!("another process to release the lock {}", path.display()), common))
 }
 
-fn to_file(path: &Path, set: &Set, overwrite: bool) -> Result<(), Fatal> {
+fn to_file(path: &Path, set: &Set, existing: Existing) -> Result<(), Fatal> {
     let name = path.display();
-    if path.exists() && !overwrite {
+    if path.exists() && existing == Existing::Keep {
         return Err(Fatal::new("fwd::set::exists", format!("{name} exists already"))
             .because("it may have changes of yours")
             .help("choose another file, or replace it with --force"));

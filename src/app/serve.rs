@@ -9,15 +9,21 @@ use std::{
 use tokio::task::spawn_blocking;
 
 use super::{keep::Keeper, lifecycle::no_start, process::Process, signals::Said, stdio::streams};
-use crate::{cli::resolve::Common, control::place::Surroundings, error::Fatal, ui::door::Door};
+use crate::{
+    cli::{args, resolve::Common},
+    control::place::Surroundings,
+    error::Fatal,
+    ui::door::Door,
+};
 
 /// Serves until a signal, or, with `stdio`, until the parent closes the pipe.
 pub(super) async fn serve(
     common: Common,
     sockets: &Surroundings,
     configuration: Option<&Path>,
-    stdio: bool,
+    args: &args::Serve,
 ) -> Result<u8, Fatal> {
+    let stdio = args.stdio;
     // stdout is the parent's alone.
     let door = if stdio { Door::to(io::sink(), io::stderr()) } else { Door::open() };
     let mut parent = None;

@@ -46,10 +46,9 @@ pub fn requests(tokens: &[Token<'_>]) -> Result<Vec<Request>, Fatal> {
     let mut requests: Vec<Request> = Vec::new();
     let mut early: Vec<PortSpec> = Vec::new();
     for token in tokens {
-        let named = !requests.is_empty();
         match *token {
             Token::Selector(text) => requests.push(Request { target: selector(text)?, ports: Vec::new() }),
-            Token::Word(text) if is_target(text, named) => {
+            Token::Word(text) if is_target(text, &requests) => {
                 requests.push(Request { target: target(text)?, ports: Vec::new() });
             }
             Token::Word(text) | Token::Port(text) => {
@@ -115,14 +114,14 @@ fn command_like(target: &Target) -> Option<&'static str> {
 }
 
 /// The rules of the module's doc.
-fn is_target(word: &str, named: bool) -> bool {
+fn is_target(word: &str, before: &[Request]) -> bool {
     if word.starts_with("unix:") {
         false
     } else if word.contains('/') {
         true
     } else {
         let number = word.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit());
-        !named && !number && !word.contains(':')
+        before.is_empty() && !number && !word.contains(':')
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
         target::object_name,
     },
     model::ports::Address,
+    spdy::session::CreditMode,
     ui::{
         Output, Settings,
         color::{Signals, When},
@@ -60,7 +61,7 @@ pub struct Common {
     /// How to reach the cluster, as the environment has it.
     pub environment: Environment,
     /// Peers are sent no more than their queues hold (PROTOCOL §2.8).
-    pub credit: bool,
+    pub credit: CreditMode,
     /// What the user sees.
     pub ui: Settings,
     /// A person sees what is asked on stderr, and can answer on stdin.
@@ -279,10 +280,10 @@ fn when(text: Option<&str>) -> Result<When, Fatal> {
     }
 }
 
-fn credit(text: Option<&str>) -> Result<bool, Fatal> {
+fn credit(text: Option<&str>) -> Result<CreditMode, Fatal> {
     match text {
-        None | Some("" | "on") => Ok(true),
-        Some("off") => Ok(false),
+        None | Some("" | "on") => Ok(CreditMode::On),
+        Some("off") => Ok(CreditMode::Off),
         Some(other) => Err(Fatal::new("fwd::usage::bad_credit", format!("{CREDIT} cannot be '{other}'"))
             .help("it is on or off; without it, it is on")),
     }

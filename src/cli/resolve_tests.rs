@@ -7,7 +7,10 @@ use miette::Diagnostic;
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::cli::{Invocation, parse};
+use crate::{
+    cli::{Invocation, parse},
+    ui::color::{Colors, Styling},
+};
 
 fn config(line: &str) -> Result<Config, Fatal> {
     let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
@@ -40,7 +43,11 @@ fn defaults() {
         config.common.flags.request_timeout.is_none()
             && config.common.flags.insecure_skip_tls_verify.is_none()
     );
-    assert!(!config.common.ui.quiet && config.common.ui.verbosity == 0 && !config.common.ui.colors.stderr);
+    assert!(
+        !config.common.ui.quiet
+            && config.common.ui.verbosity == 0
+            && config.common.ui.colors == Colors::default()
+    );
 }
 
 #[test]
@@ -50,7 +57,7 @@ fn credit_is_switched_off_by_the_environment() {
         let Ok(Invocation::Forward(typed)) = parse(&argv) else { panic!("not understood") };
         resolve(*typed, Surroundings { credit: Some(value.to_owned()), ..Surroundings::default() })
     };
-    for (value, credit) in [("off", false), ("on", true), ("", true)] {
+    for (value, credit) in [("off", CreditMode::Off), ("on", CreditMode::On), ("", CreditMode::On)] {
         assert_eq!(config(value).ok().map(|config| config.common.credit), Some(credit), "{value}");
     }
     let fatal = config("maybe").err().unwrap_or_else(|| panic!("it is accepted"));
@@ -95,7 +102,7 @@ fn everything() {
     assert_eq!(config.options.hold, Duration::ZERO);
     assert!(config.options.auto_port && config.options.give_up && config.common.ui.quiet);
     assert!(config.options.allow_unready);
-    assert!(config.common.ui.colors.stdout && config.common.ui.colors.stderr);
+    assert_eq!(config.common.ui.colors, Colors { stdout: Styling::Ansi, stderr: Styling::Ansi });
     assert_eq!(config.common.ui.verbosity, 6);
 }
 

@@ -38,6 +38,7 @@ use crate::{
         forward::{ForwardId, PortForward, State},
         target::{Subject, Target},
     },
+    spdy::session::CreditMode,
 };
 
 /// Forwards of a process, those that are about to start among them. Each has a listener or two; this many leave most of
@@ -116,11 +117,11 @@ pub(super) struct Run {
 impl Registry {
     /// No forwards yet. Clusters are found as these words mean them, their pods reached with or without `credit`
     /// (PROTOCOL §2.8); events go to `events`.
-    pub fn new(flags: Flags, environment: Environment, credit: bool, events: Events) -> Self {
+    pub fn new(flags: Flags, environment: Environment, credit: CreditMode, events: Events) -> Self {
         let tracker = TaskTracker::new();
         let awaited = tells_by(events.clone());
         let shared = Shared {
-            sites: Sites::new(flags, environment, credit, awaited.clone(), tracker.clone()),
+            sites: Sites::new(flags, environment, credit.is_on(), awaited.clone(), tracker.clone()),
             events,
             awaited,
             tracker,

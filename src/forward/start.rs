@@ -378,13 +378,14 @@ mod tests {
             registry::{MAX_FORWARDS, TOO_MANY},
         },
         model::target::Kind,
+        spdy::session::CreditMode,
     };
 
     /// Those that are about to start count, before anybody is asked about them, and until their start has failed.
     #[tokio::test]
     async fn no_more_than_may_be() {
         let (events, _) = broadcast::channel(1);
-        let registry = Registry::new(Flags::default(), Environment::default(), true, events);
+        let registry = Registry::new(Flags::default(), Environment::default(), CreditMode::On, events);
         let wanted = |count: usize| {
             let ports = vec![PortSpec::parse(":80").unwrap(); count];
             let request = Request { target: Target::object(Kind::Service, "api"), ports };

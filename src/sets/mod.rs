@@ -47,6 +47,15 @@ const MAX_NAME: usize = 64;
 
 const EXTENSION: &str = "yaml";
 
+/// What becomes of a set that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and nothing is written.
+    Keep,
+    /// It is replaced.
+    Replace,
+}
+
 /// The user's own sets.
 #[derive(Debug, Clone)]
 pub struct Sets {
@@ -128,7 +137,7 @@ impl Sets {
                 return Err(document.invalid(problems, "it is not kept current"));
             }
             if set.auto && change(&mut set, &self.directory) {
-                self.save(&lock, name, &set, true)?;
+                self.save(&lock, name, &set, Existing::Replace)?;
             }
             Ok(())
         };
@@ -136,9 +145,9 @@ impl Sets {
     }
 
     /// Writes a set under its name; over one that is there only where that is wanted.
-    pub fn save(&self, _lock: &Lock, name: &str, set: &Set, overwrite: bool) -> Result<PathBuf, Fatal> {
+    pub fn save(&self, _lock: &Lock, name: &str, set: &Set, existing: Existing) -> Result<PathBuf, Fatal> {
         let path = self.path(name)?;
-        if path.exists() && !overwrite {
+        if path.exists() && existing == Existing::Keep {
             return Err(Fatal::new("fwd::set::exists", format!("there is a set '{name}' already"))
                 .because(format!("{} exists, perhaps with changes of yours", path.display()))
                 .help(format!("choose another name, or replace it: kubectl fwd save {name} --force")));

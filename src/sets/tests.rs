@@ -333,10 +333,13 @@ fn saved_and_loaded() {
     assert!(missing.advice().unwrap().contains("kubectl fwd save dev"));
     let set = Set { auto: false, kubeconfig: None, entries: vec![entry("svc/api", &["8080:80"])] };
     let lock = sets.lock(|_| {}).unwrap();
-    sets.save(&lock, "dev", &set, false).unwrap();
-    assert_eq!(sets.save(&lock, "dev", &Set::default(), false).unwrap_err().code(), "fwd::set::exists");
+    sets.save(&lock, "dev", &set, Existing::Keep).unwrap();
+    assert_eq!(
+        sets.save(&lock, "dev", &Set::default(), Existing::Keep).unwrap_err().code(),
+        "fwd::set::exists"
+    );
     assert_eq!(unplaced(read(&sets.load("dev").unwrap().text).set), set);
-    sets.save(&lock, "dev", &Set::default(), true).unwrap();
+    sets.save(&lock, "dev", &Set::default(), Existing::Replace).unwrap();
     assert_eq!(read(&sets.load("dev").unwrap().text).set, Set::default());
     assert_eq!(sets.names(), ["dev"]);
     assert!(sets.load("dve").unwrap_err().advice().unwrap().contains("did you mean 'dev'?"));
@@ -357,7 +360,7 @@ fn only_what_is_to_be_kept_current_is() {
             &lock,
             name,
             &Set { auto, kubeconfig: None, entries: vec![entry("svc/api", &["80"])] },
-            false,
+            Existing::Keep,
         )
         .unwrap();
     }

@@ -157,6 +157,22 @@ pub struct Session {
     echoes: VecDeque<u32>,
 }
 
+/// Whether a session keeps to what the peer's queues hold (PROTOCOL §2.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreditMode {
+    /// It sends no more than they hold.
+    On,
+    /// It sends anything at any time.
+    Off,
+}
+
+impl CreditMode {
+    /// Whether it is on.
+    pub fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
 impl Session {
     /// The queues of [`Self::queue`].
     pub const QUEUES: usize = credit::QUEUES;

@@ -33,13 +33,23 @@ pub struct Signals {
     pub stderr_is_terminal: bool,
 }
 
-/// Which streams are coloured.
+/// How a text is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Styling {
+    /// As it is.
+    #[default]
+    Plain,
+    /// With ANSI escape sequences for colours.
+    Ansi,
+}
+
+/// How each stream is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Colors {
     /// stdout.
-    pub stdout: bool,
+    pub stdout: Styling,
     /// stderr.
-    pub stderr: bool,
+    pub stderr: Styling,
 }
 
 impl Signals {
@@ -50,7 +60,8 @@ impl Signals {
             When::Never => false,
             When::Auto => !self.no_color && (self.force_color || (is_terminal && !self.dumb)),
         };
-        Colors { stdout: stream(self.stdout_is_terminal), stderr: stream(self.stderr_is_terminal) }
+        let styling = |is_terminal| if stream(is_terminal) { Styling::Ansi } else { Styling::Plain };
+        Colors { stdout: styling(self.stdout_is_terminal), stderr: styling(self.stderr_is_terminal) }
     }
 
     /// Whether an error may be drawn: a dumb terminal is but a slow pipe.
@@ -60,8 +71,11 @@ impl Signals {
 }
 
 /// Colours a text, or leaves it alone. The only place that asks owo-colors for anything: its styles do not check.
-pub fn paint(on: bool, text: &str, style: Style) -> String {
-    if on { text.style(style).to_string() } else { text.to_owned() }
+pub fn paint(styling: Styling, text: &str, style: Style) -> String {
+    match styling {
+        Styling::Ansi => text.style(style).to_string(),
+        Styling::Plain => text.to_owned(),
+    }
 }
 
 /// The text without what [`paint`] adds, for a file.
@@ -81,8 +95,9 @@ mod tests {
 
     #[test]
     fn bare_is_what_was_painted() {
-        let painted =
-            paint(true, "x", Style::new().red().bold()) + " y " + &paint(true, "z", Style::new().yellow());
+        let painted = paint(Styling::Ansi, "x", Style::new().red().bold())
+            + " y "
+            + &paint(Styling::Ansi, "z", Style::new().yellow());
         assert_eq!((bare(&painted).as_str(), bare("x y").as_str()), ("x y z", "x y"));
     }
 
@@ -90,10 +105,10 @@ mod tests {
     fn one_decision() {
         let terminal = Signals { stdout_is_terminal: true, stderr_is_terminal: true, ..Signals::default() };
         let piped = Signals { stdout_is_terminal: false, ..terminal };
-        let all = Colors { stdout: true, stderr: true };
+        let all = Colors { stdout: Styling::Ansi, stderr: Styling::Ansi };
         for (signals, when, expected) in [
             (terminal, When::Auto, all),
-            (piped, When::Auto, Colors { stdout: false, stderr: true }),
+            (piped, When::Auto, Colors { stdout: Styling::Plain, stderr: Styling::Ansi }),
             (Signals::default(), When::Auto, Colors::default()),
             (Signals { dumb: true, ..terminal }, When::Auto, Colors::default()),
             (Signals { no_color: true, ..terminal }, When::Auto, Colors::default()),
@@ -115,7 +130,7 @@ mod tests {
 
     #[test]
     fn paint_is_off_or_on() {
-        assert_eq!(paint(false, "x", Style::new().red()), "x");
-        assert_eq!(paint(true, "x", Style::new().red()), "\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(paint(Styling::Plain, "x", Style::new().red()), "x");
+        assert_eq!(paint(Styling::Ansi, "x", Style::new().red()), "\u{1b}[31mx\u{1b}[0m");
     }
 }

@@ -118,7 +118,10 @@ mod tests {
     use super::*;
     use crate::{
         model::{endpoint::PodId, event::Bound, forward::ForwardId},
-        ui::{color::Colors, door::tests::Seen},
+        ui::{
+            color::{Colors, Styling},
+            door::tests::Seen,
+        },
     };
 
     fn event(what: Happening) -> Arc<Event> {
@@ -174,7 +177,10 @@ mod tests {
         let (out, err) = shown(all(), quiet).await;
         assert_eq!(out, "");
         assert_eq!(err.lines().count(), 2);
-        let colored = Settings { colors: Colors { stdout: true, stderr: true }, ..Settings::default() };
+        let colored = Settings {
+            colors: Colors { stdout: Styling::Ansi, stderr: Styling::Ansi },
+            ..Settings::default()
+        };
         let (out, err) = shown(all(), colored).await;
         assert!(!out.contains('\u{1b}') && err.starts_with("\u{1b}[1msvc/api:\u{1b}[0m note\n"));
     }

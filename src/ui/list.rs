@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use owo_colors::Style;
 
-use super::{color::paint, escape, wording::Gravity};
+use super::{
+    color::{Styling, paint},
+    escape,
+    wording::Gravity,
+};
 use crate::model::forward::{PortForward, State};
 
 /// How a list is shown: `-o`.
@@ -26,11 +30,11 @@ pub enum Format {
 const GAP: usize = 3;
 
 /// The forwards as text; empty for a table of none.
-pub fn render(forwards: &[PortForward], format: Format, now: Timestamp, color: bool) -> String {
+pub fn render(forwards: &[PortForward], format: Format, now: Timestamp, styling: Styling) -> String {
     match format {
         Format::Table | Format::Wide if forwards.is_empty() => String::new(),
-        Format::Table => table(forwards, now, false, color),
-        Format::Wide => table(forwards, now, true, color),
+        Format::Table => table(forwards, &HEAD, now, styling),
+        Format::Wide => table(forwards, &[&HEAD[..], &WIDE[..]].concat(), now, styling),
         // Of plain strings and numbers: it cannot fail.
         Format::Json => serde_json::to_string_pretty(forwards)
             .map(|text| escape::json(&text).into_owned() + "\n")
@@ -47,11 +51,11 @@ const WIDE: [&str; 6] = ["NAME", "CONTEXT", "NAMESPACE", "PID", "RESTARTS", "LAS
 /// Which of them is coloured.
 const STATE: usize = 4;
 
-fn table(forwards: &[PortForward], now: Timestamp, wide: bool, color: bool) -> String {
-    let head = HEAD.iter().chain(if wide { &WIDE[..] } else { &[] }).map(|cell| (*cell).to_owned());
-    let mut rows: Vec<Vec<String>> = vec![head.collect()];
-    rows.extend(forwards.iter().map(|one| cells(one, now, wide)));
-    let columns = rows[0].len();
+/// The columns of `head`, which are the first ones of [`cells`].
+fn table(forwards: &[PortForward], head: &[&str], now: Timestamp, styling: Styling) -> String {
+    let columns = head.len();
+    let mut rows: Vec<Vec<String>> = vec![head.iter().map(|cell| (*cell).to_owned()).collect()];
+    rows.extend(forwards.iter().map(|one| cells(one, now).into_iter().take(columns).collect()));
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut out = String::new();
@@ -60,7 +64,7 @@ fn table(forwards: &[PortForward], now: Timestamp, wide: bool, color: bool) -> S
         let mut line = String::new();
         for (at, cell) in row.iter().enumerate() {
             let style = state.filter(|_| at == STATE).map(style);
-            line.push_str(&style.map_or_else(|| cell.clone(), |style| paint(color, cell, style)));
+            line.push_str(&style.map_or_else(|| cell.clone(), |style| paint(styling, cell, style)));
             if at + 1 < columns {
                 line.extend(std::iter::repeat_n(' ', widths[at] - cell.chars().count() + GAP));
             }
@@ -81,12 +85,13 @@ fn style(state: State) -> Style {
     .style()
 }
 
-fn cells(one: &PortForward, now: Timestamp, wide: bool) -> Vec<String> {
+/// What every column has of a forward: those of [`HEAD`], then those of [`WIDE`].
+fn cells(one: &PortForward, now: Timestamp) -> [String; HEAD.len() + WIDE.len()] {
     let or_none = |text: Option<&str>| match text {
         Some(text) if !text.is_empty() => escape::line(text).into_owned(),
         _ => "-".to_owned(),
     };
-    let mut row = vec![
+    [
         one.id.to_string(),
         target(one),
         or_none(Some(&local(one))),
@@ -95,18 +100,13 @@ fn cells(one: &PortForward, now: Timestamp, wide: bool) -> Vec<String> {
         age(one.since, now),
         format!("{}/{}", one.connections.open, one.connections.total),
         format!("{}/{}", size(one.bytes.inbound), size(one.bytes.outbound)),
-    ];
-    if wide {
-        row.extend([
-            or_none(one.label.as_deref()),
-            or_none(one.context.as_deref()),
-            or_none(Some(&one.namespace)),
-            one.pid.to_string(),
-            one.restarts.to_string(),
-            or_none(one.last_error.as_deref()),
-        ]);
-    }
-    row
+        or_none(one.label.as_deref()),
+        or_none(one.context.as_deref()),
+        or_none(Some(&one.namespace)),
+        one.pid.to_string(),
+        one.restarts.to_string(),
+        or_none(one.last_error.as_deref()),
+    ]
 }
 
 /// The target and its port, as a list shows them and `stop` takes them.
@@ -193,30 +193,30 @@ mod tests {
         };
         let all = [forward("svc/api"), other];
         assert_eq!(
-            render(&all, Format::Table, at(5), false),
+            render(&all, Format::Table, at(5), Styling::Plain),
             "ID       TARGET             LOCAL            POD     STATE    SINCE   CONNECTIONS   BYTES\n\
              aaaaaa   svc/api:http       localhost:8080   api-1   active   5s      1/20          1.5Ki/999\n\
              aaaaaa   -l a=\\u{1b}:http   unix:/s          -       lost     5s      1/20          1.5Ki/999\n"
         );
-        let wide = render(&all, Format::Wide, at(5), false);
+        let wide = render(&all, Format::Wide, at(5), Styling::Plain);
         assert!(
             wide.starts_with("ID ")
                 && wide.contains("NAME   CONTEXT   NAMESPACE   PID   RESTARTS   LAST ERROR\n")
         );
         assert!(wide.ends_with("x      prod      default     7     2          no \\u{1b}[2J\n"), "{wide}");
-        let colored = render(&all, Format::Table, at(5), true);
+        let colored = render(&all, Format::Table, at(5), Styling::Ansi);
         assert_eq!(colored.matches('\u{1b}').count(), 4, "{colored:?}");
     }
 
     #[test]
     fn for_programs() {
         let all = [PortForward { last_error: Some("\u{9b}2J \u{202e}".into()), ..forward("svc/api") }];
-        assert_eq!(render(&all, Format::Name, at(0), true), "aaaaaa\n");
-        let json = render(&all, Format::Json, at(0), true);
+        assert_eq!(render(&all, Format::Name, at(0), Styling::Ansi), "aaaaaa\n");
+        let json = render(&all, Format::Json, at(0), Styling::Ansi);
         assert!(json.contains("\\u009b2J \\u202e") && json.is_ascii(), "{json}");
         assert_eq!(serde_json::from_str::<Vec<PortForward>>(&json).unwrap(), all);
-        assert_eq!(render(&[], Format::Json, at(0), true), "[]\n");
-        assert_eq!(render(&[], Format::Table, at(0), true), "");
+        assert_eq!(render(&[], Format::Json, at(0), Styling::Ansi), "[]\n");
+        assert_eq!(render(&[], Format::Table, at(0), Styling::Ansi), "");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use tracing_subscriber::{
 };
 
 use super::{
-    color::paint,
+    color::{Styling, paint},
     door::{Door, Stream},
     escape,
 };
@@ -47,11 +47,11 @@ pub fn filter(verbosity: u8) -> Targets {
 }
 
 /// Switches the log on for the process. A second call changes nothing.
-pub fn install(verbosity: u8, color: bool, to: BoxMakeWriter) {
+pub fn install(verbosity: u8, styling: Styling, to: BoxMakeWriter) {
     let plain = format::format().with_ansi(false).with_target(verbosity >= 4);
     // Left to itself it writes to stdout, and in colour even to a pipe.
     let layer = tracing_subscriber::fmt::layer().with_writer(to).with_ansi(false);
-    let layer = layer.event_format(OneLine { plain, color });
+    let layer = layer.event_format(OneLine { plain, styling });
     let _ = tracing_subscriber::registry().with(layer).with(filter(verbosity)).try_init();
 }
 
@@ -59,7 +59,7 @@ pub fn install(verbosity: u8, color: bool, to: BoxMakeWriter) {
 /// anywhere. So every line is escaped as a whole, and coloured only then.
 struct OneLine {
     plain: format::Format,
-    color: bool,
+    styling: Styling,
 }
 
 impl<S, N> FormatEvent<S, N> for OneLine
@@ -78,10 +78,10 @@ where
         let line = escape::line(line.trim_end_matches('\n'));
         let level = event.metadata().level();
         // In front of it stands the time alone, in which no level is written.
-        match line.split_once(level.as_str()).filter(|_| self.color) {
+        match line.split_once(level.as_str()).filter(|_| self.styling == Styling::Ansi) {
             Some((time, rest)) => {
-                let time = paint(true, time, Style::new().dimmed());
-                let level = paint(true, level.as_str(), style(*level));
+                let time = paint(Styling::Ansi, time, Style::new().dimmed());
+                let level = paint(Styling::Ansi, level.as_str(), style(*level));
                 writeln!(writer, "{time}{level}{rest}")
             }
             None => writeln!(writer, "{line}"),
@@ -138,14 +138,15 @@ mod tests {
     use crate::ui::door::tests::Seen;
 
     /// What is written of one event that has all kinds of harm in it.
-    fn logged(color: bool) -> String {
+    fn logged(styling: Styling) -> String {
         let seen = Seen::default();
         let stderr = Stderr::of(Door::to(Seen::default(), seen.clone()).unwrap());
         let to = stderr.clone();
         let plain = format::format().with_ansi(false);
         let layer = tracing_subscriber::fmt::layer().with_ansi(false);
-        let layer =
-            layer.with_writer(BoxMakeWriter::new(move || to.clone())).event_format(OneLine { plain, color });
+        let layer = layer
+            .with_writer(BoxMakeWriter::new(move || to.clone()))
+            .event_format(OneLine { plain, styling });
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             let span = tracing::info_span!("span", pod = "p\u{9b}2J");
             let _entered = span.enter();
@@ -158,12 +159,12 @@ mod tests {
 
     #[test]
     fn a_line_is_harmless_and_one() {
-        let text = logged(false);
+        let text = logged(Styling::Plain);
         assert!(text.ends_with('\n') && text.lines().count() == 1, "{text:?}");
         assert!(text.trim_end_matches('\n').chars().all(escape::is_harmless), "{text:?}");
         assert!(text.contains(" WARN span{") && text.contains("forged"), "{text:?}");
         // Ours are the colours of the time and the level, and no others.
-        let colored = logged(true);
+        let colored = logged(Styling::Ansi);
         assert_eq!(colored.matches('\u{1b}').count(), 4, "{colored:?}");
         assert!(colored.contains("\u{1b}[33mWARN\u{1b}[0m"), "{colored:?}");
         assert!(!colored.contains(['\u{9b}', '\u{202e}']), "{colored:?}");

@@ -14,7 +14,10 @@ use miette::{
 use owo_colors::Style;
 use textwrap::{WordSeparator, WordSplitter};
 
-use super::{color::paint, escape};
+use super::{
+    color::{Styling, paint},
+    escape,
+};
 use crate::error::{Excerpt, Fatal, Place};
 
 /// What the error looks like.
@@ -23,7 +26,7 @@ pub struct Look {
     /// Drawn, for a terminal.
     pub fancy: bool,
     /// Coloured.
-    pub color: bool,
+    pub color: Styling,
 }
 
 /// The error as text, with a line break at its end.
@@ -32,11 +35,11 @@ pub fn render(fatal: &Fatal, look: Look) -> String {
 }
 
 /// The same, for what does not end the command.
-pub fn warning(fatal: &Fatal, color: bool) -> String {
+pub fn warning(fatal: &Fatal, color: Styling) -> String {
     lines(&paint(color, "warning:", Style::new().yellow().bold()), fatal)
 }
 
-fn plain(fatal: &Fatal, color: bool) -> String {
+fn plain(fatal: &Fatal, color: Styling) -> String {
     lines(&paint(color, "error:", Style::new().red().bold()), fatal)
 }
 
@@ -68,12 +71,12 @@ fn with_help(Place { what, help, .. }: &Place) -> String {
     help.as_ref().map_or_else(|| what.clone(), |help| format!("{what}; {help}"))
 }
 
-fn drawn(fatal: &Fatal, color: bool) -> String {
+fn drawn(fatal: &Fatal, color: Styling) -> String {
     // The width is the terminal's, which miette asks for itself. Not its global hook: one error is drawn, here.
     // Names, flags and URLs stay whole, so that they can be copied: lines end at spaces only.
     let handler = MietteHandlerOpts::new()
         .force_graphical(true)
-        .color(color)
+        .color(color == Styling::Ansi)
         .terminal_links(false)
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation)
@@ -168,13 +171,13 @@ mod tests {
 
     #[test]
     fn plain_lines() {
-        let look = Look { fancy: false, color: false };
+        let look = Look { fancy: false, color: Styling::Plain };
         assert_eq!(
             render(&fatal(), look),
             "error: port 8080 is taken\n  because: nginx (pid 7) listens on it\n  because: pod \\u{1b}[2J\n  \
              help: use 8081\n    or :80\n"
         );
-        let colored = render(&fatal(), Look { color: true, ..look });
+        let colored = render(&fatal(), Look { color: Styling::Ansi, ..look });
         assert!(colored.starts_with("\u{1b}[") && colored.matches('\u{1b}').count() == 2);
     }
 
@@ -182,18 +185,18 @@ mod tests {
     fn words_stay_whole() {
         let name = "a-very-long-name/with-hyphens.and-more:";
         let fatal = Fatal::new("fwd::test", [name; 20].join(" ")).help([name; 20].join(" "));
-        let text = render(&fatal, Look { fancy: true, color: false });
+        let text = render(&fatal, Look { fancy: true, color: Styling::Plain });
         assert_eq!(text.matches(name).count(), 40, "{text}");
     }
 
     #[test]
     fn drawn_for_a_terminal() {
-        let text = render(&fatal(), Look { fancy: true, color: false });
+        let text = render(&fatal(), Look { fancy: true, color: Styling::Plain });
         for part in ["fwd::port::in_use", "port 8080 is taken", "nginx (pid 7)", "use 8081"] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains('\u{1b}'));
-        assert!(render(&fatal(), Look { fancy: true, color: true }).contains('\u{1b}'));
+        assert!(render(&fatal(), Look { fancy: true, color: Styling::Ansi }).contains('\u{1b}'));
     }
 
     /// A file with two things wrong, one of them behind what would move the cursor.
@@ -216,11 +219,11 @@ mod tests {
         let fatal =
             Fatal::new("fwd::set::invalid", "fwd.yaml has 2 problems").found_in(excerpt).help("mend it");
         assert_eq!(
-            render(&fatal, Look { fancy: false, color: false }),
+            render(&fatal, Look { fancy: false, color: Styling::Plain }),
             "error: fwd.yaml has 2 problems\n  because: fwd.yaml:1:1: unknown key 'a'; did you mean 'as'?\n  because: \
              fwd.yaml:2:9: 0 is no port\n  help: mend it\n"
         );
-        let drawn = render(&fatal, Look { fancy: true, color: false });
+        let drawn = render(&fatal, Look { fancy: true, color: Styling::Plain });
         for part in
             ["[fwd.yaml:1:1]", "a: ?[2J", "ports: [0]", "0 is no port", "did you mean 'as'?", "mend it"]
         {

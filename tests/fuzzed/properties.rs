@@ -29,7 +29,10 @@ use kubectl_fwd::{
         session::{End, Event, PairId, Session, Turn},
     },
     tunnel::websocket::{self, Piece, WebSocketError},
-    ui::report::{Look, render},
+    ui::{
+        color::Styling,
+        report::{Look, render},
+    },
 };
 
 /// Bytes to take choices and lengths from; past the end it gives zeros.
@@ -373,7 +376,7 @@ pub fn command_line(data: &[u8]) {
         _ => Ok(()),
     });
     if let Err(fatal) = outcome {
-        let said = render(&fatal, Look { fancy: false, color: false });
+        let said = render(&fatal, Look { fancy: false, color: Styling::Plain });
         assert!(said.starts_with("error: "), "{said:?}");
         // libFuzzer learns the secret from the comparison, and types it as a word that is none.
         assert!(!said.contains(SECRET) || String::from_utf8_lossy(data).contains(SECRET), "{said:?}");
@@ -397,7 +400,7 @@ pub fn sets_file(data: &[u8]) {
         assert!(again.problems.is_empty(), "{:?} in {written}", again.problems);
         assert_eq!(without_lines(again.set), without_lines(set), "{written}");
     } else {
-        let said = render(&document.invalid(problems, ""), Look { fancy: false, color: false });
+        let said = render(&document.invalid(problems, ""), Look { fancy: false, color: Styling::Plain });
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
     }
 }
@@ -436,7 +439,7 @@ pub fn kubeconfig(data: &[u8]) {
             assert_eq!(again, Ok(found.fingerprint()));
         }
         Err(error) => {
-            let said = render(&error, Look { fancy: false, color: false });
+            let said = render(&error, Look { fancy: false, color: Styling::Plain });
             assert!(said.starts_with("error: ") && !said.contains("s3cret"), "{said}");
             assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
         }

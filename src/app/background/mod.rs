@@ -60,7 +60,7 @@ pub(super) async fn detach(
     program: Option<PathBuf>,
     flags: &[&str],
     argv: &[OsString],
-    reads_stdin: bool,
+    stdin: Stdio,
     ui: Settings,
 ) -> Result<u8, Fatal> {
     let mut signals = Signals::listen().map_err(|error| no_start("listening for Ctrl-C", &error))?;
@@ -70,8 +70,7 @@ pub(super) async fn detach(
         Fatal::new("fwd::background::start", what).because("the system does not tell where this program is")
     })?;
     let mut command = Command::new(program);
-    command.arg(FLAG).args(flags).args(argv).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.stdin(if reads_stdin { Stdio::inherit() } else { Stdio::null() });
+    command.arg(FLAG).args(flags).args(argv).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     system::without_terminal(&mut command);
     let mut child = command.spawn().map_err(|error| {
         Fatal::new("fwd::background::start", "a process in the background cannot be started")
@@ -238,7 +237,7 @@ impl Background {
 
     /// Tells what ends us, in the log and to whoever waits.
     pub(super) fn failed(&self, fatal: &Fatal) {
-        let report = report::render(fatal, Look { fancy: false, color: false });
+        let report = report::render(fatal, Look { fancy: false, color: color::Styling::Plain });
         let _ = self.log.clone().write_all(report.as_bytes());
         self.tell_last(&Word::Failed(fatal.clone()));
     }

@@ -4,7 +4,7 @@
 //! *server's* scheme, unless `NO_PROXY` names the server's host, or that host is this machine. kube asks `NO_PROXY`
 //! about the proxy's own host instead, so the answer is computed here and handed to it.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use http::Uri;
 use ipnet::IpNet;
@@ -35,7 +35,7 @@ pub(in crate::cluster) struct BadProxy {
 pub(in crate::cluster) fn choose(server: &Uri, wishes: &Wishes<'_>) -> Result<Option<Uri>, BadProxy> {
     let present = |text: Option<&str>| text.is_some_and(|text| !text.trim().is_empty());
     if present(wishes.explicit) {
-        return parse("proxy-url", wishes.explicit.unwrap_or_default(), false).map(Some);
+        return parse("proxy-url", wishes.explicit.unwrap_or_default()).map(Some);
     }
     let (source, text) = if server.scheme_str() == Some("http") {
         ("HTTP_PROXY", wishes.http)
@@ -45,19 +45,21 @@ pub(in crate::cluster) fn choose(server: &Uri, wishes: &Wishes<'_>) -> Result<Op
     if !present(text) || bypassed(server, wishes.bypass.unwrap_or_default()) {
         return Ok(None);
     }
-    parse(source, text.unwrap_or_default(), true).map(Some)
+    parse(source, &with_scheme(text.unwrap_or_default())).map(Some)
 }
 
-/// Reads a proxy's URL. The environment's may lack a scheme, and is then taken for HTTP, as everywhere.
-fn parse(source: &'static str, text: &str, scheme_optional: bool) -> Result<Uri, BadProxy> {
+/// The environment's URL may lack a scheme, and is then taken for HTTP, as everywhere.
+fn with_scheme(text: &str) -> Cow<'_, str> {
+    if text.contains("://") { text.into() } else { format!("http://{}", text.trim()).into() }
+}
+
+/// Reads a proxy's URL.
+fn parse(source: &'static str, text: &str) -> Result<Uri, BadProxy> {
     let bad = |why: &str| BadProxy { source, why: why.to_owned() };
     let text = text.trim();
-    let full = match text.split_once("://") {
-        Some(_) => text.to_owned(),
-        None if scheme_optional => format!("http://{text}"),
-        None => return Err(bad("it has no scheme (http://, https:// or socks5://)")),
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(bad("it has no scheme (http://, https:// or socks5://)"));
     };
-    let (scheme, rest) = full.split_once("://").unwrap_or_default();
     let full = format!("{}://{rest}", scheme.to_ascii_lowercase());
     let uri: Uri = full.parse().map_err(|_| bad("it is not a URL"))?;
     match uri.scheme_str() {

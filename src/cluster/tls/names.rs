@@ -47,6 +47,13 @@ fn covers(pattern: &str, host: &str) -> bool {
     }
 }
 
+/// Which list of a name constraint a subtree is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subtrees {
+    Permitted,
+    Excluded,
+}
+
 /// The first of these names that an authority with these constraints may not vouch for.
 pub(super) fn beyond<'n, 'a>(
     constraints: &NameConstraints<'_>,
@@ -55,18 +62,24 @@ pub(super) fn beyond<'n, 'a>(
     let permitted = constraints.permitted_subtrees.as_deref().unwrap_or_default();
     let excluded = constraints.excluded_subtrees.as_deref().unwrap_or_default();
     names.iter().find(|name| {
-        let mut of_this_kind =
-            permitted.iter().filter_map(|subtree| is_within(name, &subtree.base, false)).peekable();
+        let mut of_this_kind = permitted
+            .iter()
+            .filter_map(|subtree| is_within(name, &subtree.base, Subtrees::Permitted))
+            .peekable();
         let not_permitted = of_this_kind.peek().is_some() && !of_this_kind.any(|within| within);
         not_permitted
-            || excluded.iter().filter_map(|subtree| is_within(name, &subtree.base, true)).any(|within| within)
+            || excluded
+                .iter()
+                .filter_map(|subtree| is_within(name, &subtree.base, Subtrees::Excluded))
+                .any(|within| within)
     })
 }
 
 /// Whether a name is in a subtree; `None` where they are of different kinds, or of one that is not looked at. What cannot be
 /// compared counts against the name.
-fn is_within(name: &GeneralName<'_>, subtree: &GeneralName<'_>, excluded: bool) -> Option<bool> {
+fn is_within(name: &GeneralName<'_>, subtree: &GeneralName<'_>, subtrees: Subtrees) -> Option<bool> {
     use GeneralName as G;
+    let excluded = subtrees == Subtrees::Excluded;
     match (name, subtree) {
         (G::DNSName(name), G::DNSName(subtree)) => {
             let within = domain_is_within(name, subtree);

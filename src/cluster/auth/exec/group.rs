@@ -19,22 +19,22 @@ pub(super) fn separate(command: &mut Command) {
 impl Group {
     /// The group of a child that is its leader.
     #[cfg(unix)]
-    pub(super) fn of(child: &Child, separate: bool) -> Self {
-        let leader = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
-        Self { leader: leader.filter(|_| separate) }
+    pub(super) fn of(child: &Child) -> Self {
+        Self { leader: child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) }
     }
 
     /// Windows has no groups that end together without unsafe code: the child alone is ended, by tokio.
     #[cfg(not(unix))]
-    pub(super) fn of(_: &Child, _: bool) -> Self {
+    pub(super) fn of(_: &Child) -> Self {
         Self {}
     }
 
     /// The leader has ended by itself; what it left behind may stay.
-    pub(super) fn leave(&mut self) {
+    pub(super) fn leave(self) {
         #[cfg(unix)]
         {
-            self.leader = None;
+            let mut group = self;
+            group.leader = None;
         }
     }
 }

@@ -120,7 +120,7 @@ impl Plugin {
             std::io::ErrorKind::NotFound => self.failed("the command is not installed, or not in PATH", b""),
             _ => self.failed(&crate::cluster::error::reason::reason(&error), b""),
         })?;
-        let mut group = Group::of(&child, self.separate);
+        let group = self.separate.then(|| Group::of(&child));
         let mut printed = Printed::default();
         let ended = timeout(limit, printed.follow(&mut child)).await;
         let status = match ended {
@@ -131,7 +131,9 @@ impl Plugin {
                 return Err(self.failed(&why, &printed.stderr));
             }
         };
-        group.leave();
+        if let Some(group) = group {
+            group.leave();
+        }
         if !status.success() {
             let why = match status.code() {
                 Some(code) => format!("it exited with status {code}"),
