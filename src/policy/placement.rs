@@ -31,7 +31,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub enum Load {
     /// By nobody.
     Idle,
-    /// By connections on which nothing moves and no answer is due.
+    /// By connections on which nothing moves, no answer is due and no more of a transfer.
     Resting,
     /// By connections that may become transfers.
     Active,
@@ -91,7 +91,7 @@ pub struct Situation {
 }
 
 /// Places one connection.
-pub fn place(sessions: impl Iterator<Item = Occupancy> + Clone, situation: Situation) -> Placement {
+pub fn place(sessions: &(impl Iterator<Item = Occupancy> + Clone), situation: Situation) -> Placement {
     let Situation { room, dials, waited, before } = situation;
     let taken = |load: Load| {
         let those = sessions.clone().enumerate().filter(move |(_, session)| session.load == load);
@@ -144,7 +144,7 @@ mod tests {
 
     fn at(sessions: &[(Load, usize)], room: Room, waited: Duration) -> Placement {
         let sessions = sessions.iter().map(|&(load, streams)| Occupancy { load, streams });
-        place(sessions, Situation { room, dials: 0, waited, before: 0 })
+        place(&sessions, Situation { room, dials: 0, waited, before: 0 })
     }
 
     /// So many sessions that each have one connection.
@@ -159,9 +159,8 @@ mod tests {
             assert_eq!(at(&sessions, room, Duration::ZERO), Take(1));
         }
         let sessions = sessions.iter().map(|&(load, streams)| Occupancy { load, streams });
-        let behind = |before| {
-            place(sessions.clone(), Situation { room: Free, dials: 0, waited: Duration::ZERO, before })
-        };
+        let behind =
+            |before| place(&sessions, Situation { room: Free, dials: 0, waited: Duration::ZERO, before });
         assert_eq!(behind(1), Take(3));
         assert_eq!(behind(2), Wait { dial: true, at_most: DIAL_PATIENCE });
     }
@@ -212,7 +211,7 @@ mod tests {
         assert_eq!(at(&[], Free, Duration::ZERO), Nowhere);
         for room in [Free, Failed] {
             let situation = Situation { room, dials: 1, waited: Duration::ZERO, before: 0 };
-            assert!(matches!(place(std::iter::empty(), situation), Wait { .. }));
+            assert!(matches!(place(&std::iter::empty(), situation), Wait { .. }));
         }
     }
 }

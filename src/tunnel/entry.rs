@@ -1,8 +1,11 @@
 //! A session's view of one stream: where its bytes go, and what it is to the others.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::stream::{Inbound, Shared};
 
@@ -10,12 +13,24 @@ use super::stream::{Inbound, Shared};
 /// fills the pipe for long enough to be felt by others.
 const BULK: usize = 1024 * 1024;
 
+/// A stream that moved more than this lately is a transfer. A page's head, a query's answer and most messages are smaller;
+/// what is larger comes in several pieces.
+const TRANSFER: usize = 64 * 1024;
+
+/// How long a transfer may pause and still go on: an application that reads a disk or asks others, a network that loses
+/// something.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// One open stream, on the driver's side.
 pub(super) struct Entry {
     pub(super) inbound: mpsc::UnboundedSender<Inbound>,
     pub(super) shared: Arc<Shared>,
     /// Bytes moved lately, both ways.
     moved: usize,
+    /// When bytes came for it last.
+    came: Option<Instant>,
+    /// None come any more.
+    pub(super) ended: bool,
     /// Its client has said something that was not answered yet.
     pub(super) awaits: bool,
     /// It is counted as one that waits for another's client.
@@ -24,18 +39,35 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(inbound: mpsc::UnboundedSender<Inbound>, shared: Arc<Shared>) -> Self {
-        Self { inbound, shared, moved: 0, awaits: false, blocked: false }
+        Self { inbound, shared, moved: 0, came: None, ended: false, awaits: false, blocked: false }
     }
 
     pub(super) fn is_bulk(&self) -> bool {
         self.moved > BULK
     }
 
-    /// Counts bytes moved; true when they make the stream a bulk one.
-    pub(super) fn moves(&mut self, bytes: usize) -> bool {
-        let before = self.is_bulk();
+    /// Whether it moved more than a question and its answer: more may come, also after a pause.
+    pub(super) fn is_transfer(&self) -> bool {
+        self.moved > TRANSFER
+    }
+
+    /// Notes that bytes came; whether an answer was due.
+    pub(super) fn comes(&mut self, now: Instant) -> bool {
+        self.came = Some(now);
+        std::mem::take(&mut self.awaits)
+    }
+
+    /// Whether something is to come for it: an answer that is due, or more of a transfer.
+    pub(super) fn is_owed(&self, now: Instant) -> bool {
+        let lately = |came: Instant| now.duration_since(came) < PAUSE;
+        self.awaits || self.is_transfer() && !self.ended && self.came.is_some_and(lately)
+    }
+
+    /// Counts bytes moved; whether they make the stream a transfer, and a bulk one.
+    pub(super) fn moves(&mut self, bytes: usize) -> (bool, bool) {
+        let before = (self.is_transfer(), self.is_bulk());
         self.moved = self.moved.saturating_add(bytes);
-        !before && self.is_bulk()
+        (!before.0 && self.is_transfer(), !before.1 && self.is_bulk())
     }
 
     /// Time goes by: what moved nothing for two turns of this is no bulk stream any more.

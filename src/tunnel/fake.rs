@@ -154,11 +154,20 @@ impl Peer {
 
     /// So many bytes on the stream that came last.
     pub(crate) fn floods(&self, length: usize) {
-        let stream = *self.opened.lock().unwrap().last().unwrap();
+        self.zeros(*self.opened.lock().unwrap().last().unwrap(), length);
+    }
+
+    /// The streams that carry data, in the order in which they came.
+    pub(crate) fn streams(&self) -> Vec<u32> {
+        self.opened.lock().unwrap().clone()
+    }
+
+    /// So many bytes on a stream.
+    pub(crate) fn zeros(&self, stream: u32, length: usize) {
         self.says.send(Said::Zeros(stream, length)).unwrap();
     }
 
-    /// The same, byte by byte.
+    /// So many bytes on the stream that came last, each in a frame of its own.
     pub(crate) fn trickles(&self, length: usize) {
         self.says_in(1, &vec![0; length], false);
     }

@@ -168,7 +168,7 @@ async fn beside_a_transfer_nobody_is_put_while_there_is_another() {
     }
     assert_eq!(pod.connections(), [1, 10]);
     // It has said nothing for a while: it is one like the others.
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
     streams.push(open(&pool).await);
     assert_eq!(pod.connections()[0], 2);
 }
@@ -181,7 +181,9 @@ async fn nobody_comes_to_a_client_that_does_not_read() {
     let mut stalled = Vec::new();
     // The first session of a pod is not among those that are counted.
     for _ in 0..=MAX_SESSIONS {
+        let begun = Instant::now();
         let stream = opened(&pool).await;
+        assert!(begun.elapsed() <= REST * 2, "{} waits {:?}", stalled.len(), begun.elapsed());
         ask(&stream, FLOOD).await;
         settled().await;
         stalled.push(stream);
@@ -227,6 +229,34 @@ async fn a_stalled_client_goes_on() {
     assert_eq!(pod.limits.unread.bytes(), 0);
     drop(stalled);
     pod.peer(0).is_gone.cancelled().await;
+}
+
+/// A transfer that shares its session with a client that does not read goes on, although its bytes come seldom beside those of
+/// the other.
+#[tokio::test(start_paused = true)]
+async fn a_slow_transfer_beside_a_client_that_does_not_read_goes_on() {
+    let pod = Pod::default();
+    let pool = pod.pool().await;
+    pod.refuses.store(true, Ordering::Relaxed);
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(open(&pool).await);
+    }
+    let stalled = streams.remove(0);
+    let slow = streams.iter().position(|stream| stream.is_with(&stalled)).unwrap();
+    let mut slow = streams.remove(slow);
+    let at = pod.connections().iter().position(|connections| *connections == 2).unwrap();
+    let slow_id = pod.peer(at).streams()[1];
+    pod.peer(at).zeros(slow_id, 100_000);
+    assert!(take(&mut slow, 100_000).await);
+    for _ in 0..5 {
+        // More than any turn of another stream.
+        ask(&stalled, 3 * MIB).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pod.peer(at).zeros(slow_id, 40_000);
+        assert!(timeout(Duration::from_secs(1), take(&mut slow, 40_000)).await.is_ok_and(|all| all));
+    }
+    assert!(pod.limits.unread.bytes() > 12 * MIB);
 }
 
 /// With company it is reset, and nobody comes to its session while more of it does; with the last of the company it ends.

@@ -153,7 +153,8 @@ struct Driver<IO> {
     streams: HashMap<PairId, Entry>,
     /// Streams whose clients are behind.
     stalled: Stalled,
-    /// How many of `streams` are bulk ones, and on how many an answer is due.
+    /// How many of `streams` are transfers and bulk ones, and on how many an answer is due.
+    transfers: usize,
     bulk: usize,
     awaiting: usize,
     /// Something was sent or came in this turn.
@@ -195,6 +196,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             commands,
             streams: HashMap::new(),
             stalled: Stalled::new(&status),
+            transfers: 0,
             bulk: 0,
             awaiting: 0,
             abandoned: None,
@@ -244,7 +246,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 self.status.moved();
             }
             let is_bulk = self.bulk > 0 || self.abandoned.is_some() || self.outbox.queued() >= QUEUE_LIMIT;
-            self.status.note(is_bulk, self.awaiting, !self.stalled.is_empty());
+            self.status.note(is_bulk, self.awaiting + self.transfers, !self.stalled.is_empty());
             if !progress {
                 return Poll::Pending;
             }
@@ -289,7 +291,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             Command::Data(stream, chunk) => {
                 if let Some(pair) = stream.pair.get() {
                     if let Some(entry) = self.streams.get_mut(pair) {
-                        self.bulk += usize::from(entry.moves(chunk.payload().len()));
+                        let (transfer, bulk) = entry.moves(chunk.payload().len());
+                        self.transfers += usize::from(transfer);
+                        self.bulk += usize::from(bulk);
                         self.awaiting += usize::from(!std::mem::replace(&mut entry.awaits, true));
                         self.moved = true;
                     }
@@ -303,6 +307,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             }
             Command::StepAside(stream) => {
                 if let Some(entry) = stream.pair.get().and_then(|pair| self.streams.get_mut(pair)) {
+                    self.transfers -= usize::from(entry.is_transfer());
                     self.bulk -= usize::from(entry.is_bulk());
                     entry.rests();
                 }
@@ -335,6 +340,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn forget(&mut self, pair: PairId) -> Option<Entry> {
         let entry = self.streams.remove(&pair)?;
         self.backlog.remove(pair);
+        self.transfers -= usize::from(entry.is_transfer());
         self.bulk -= usize::from(entry.is_bulk());
         self.awaiting -= usize::from(entry.awaits);
         Some(entry)
@@ -388,7 +394,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             match event {
                 Event::Data(pair, payload) => self.deliver(pair, payload),
                 Event::DataEnd(pair) => {
-                    if let Some(entry) = self.streams.get(&pair) {
+                    if let Some(entry) = self.streams.get_mut(&pair) {
+                        entry.ended = true;
                         let _ = entry.inbound.send(Inbound::DataEnd);
                     }
                 }
@@ -417,8 +424,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     fn deliver(&mut self, pair: PairId, payload: Bytes) {
         let Some(entry) = self.streams.get_mut(&pair) else { return };
-        self.bulk += usize::from(entry.moves(payload.len()));
-        self.awaiting -= usize::from(std::mem::take(&mut entry.awaits));
+        let (transfer, bulk) = entry.moves(payload.len());
+        self.transfers += usize::from(transfer);
+        self.bulk += usize::from(bulk);
+        self.awaiting -= usize::from(entry.comes(self.heard));
         self.moved = true;
         let length = payload.len();
         let (payload, fills) = entry.shared.hold(payload);
@@ -446,6 +455,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
         self.abandoned.take_if(|given_up| given_up.elapsed() >= ABANDONED);
         self.streams.values_mut().for_each(Entry::settles);
+        self.transfers = self.streams.values().filter(|entry| entry.is_transfer()).count();
         self.bulk = self.streams.values().filter(|entry| entry.is_bulk()).count();
         if self.bulk == 0 {
             // Of a burst that may be long past.

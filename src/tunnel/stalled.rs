@@ -6,6 +6,8 @@
 
 use std::{collections::HashMap, sync::Arc, task::Context};
 
+use tokio::time::Instant;
+
 use super::{entry::Entry, status::Status, stream::Shared, wake::Wake};
 use crate::spdy::session::PairId;
 
@@ -58,13 +60,17 @@ impl Stalled {
         streams: &mut HashMap<PairId, Entry>,
         status: &Status,
     ) -> bool {
-        let is_full = self.is_full(cx);
-        let waits = |entry: &Entry| entry.awaits && !entry.shared.is_full();
+        if !self.is_full(cx) {
+            self.block(false, streams, status);
+            return false;
+        }
+        let now = Instant::now();
+        let waits = |entry: &Entry| entry.is_owed(now) && !entry.shared.is_full();
         let is_turn = self.since_others < TURN_PASSED && status.streams() > self.full.len();
-        let is_wanted = is_full && (is_turn || streams.values().any(waits));
+        let is_wanted = is_turn || streams.values().any(waits);
         let is_blocked = is_wanted && self.is_spent(cx, status);
         self.block(is_blocked, streams, status);
-        is_full && (is_blocked || !is_wanted)
+        is_blocked || !is_wanted
     }
 
     /// Whether some client is behind by more than may wait for it.
@@ -94,9 +100,10 @@ impl Stalled {
             return;
         }
         self.blocking = blocked;
+        let now = Instant::now();
         let mut news = false;
         for entry in streams.values_mut() {
-            let waits = blocked && (entry.awaits || entry.is_bulk()) && !entry.shared.is_full();
+            let waits = blocked && entry.is_owed(now) && !entry.shared.is_full();
             news |= entry.block(waits);
         }
         if news {

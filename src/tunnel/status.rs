@@ -29,8 +29,8 @@ pub(super) struct Status {
     streams: AtomicUsize,
     /// A transfer has it, or more than the peer takes.
     bulk: AtomicBool,
-    /// Streams on which an answer is due.
-    awaiting: AtomicUsize,
+    /// Streams on which an answer is due, or more of a transfer may be.
+    owed: AtomicUsize,
     /// When something last moved, in milliseconds after `since`.
     active: AtomicU64,
     /// When a client's backlog stopped the reading, in milliseconds after `since`, plus one; 0 while none does.
@@ -54,7 +54,7 @@ impl Status {
             limits,
             streams: AtomicUsize::new(0),
             bulk: AtomicBool::new(false),
-            awaiting: AtomicUsize::new(0),
+            owed: AtomicUsize::new(0),
             active: AtomicU64::new(0),
             full: AtomicU64::new(0),
         }
@@ -77,10 +77,11 @@ impl Status {
         self.active.store(self.milliseconds(), Ordering::Relaxed);
     }
 
-    /// Notes how the driver's streams do: whether some move much, on how many an answer is due, and whether one is full.
-    pub(super) fn note(&self, bulk: bool, awaiting: usize, full: bool) {
+    /// Notes how the driver's streams do: whether some move much, on how many something may be due, and whether one is
+    /// full.
+    pub(super) fn note(&self, bulk: bool, owed: usize, full: bool) {
         self.bulk.store(bulk, Ordering::Relaxed);
-        self.awaiting.store(awaiting, Ordering::Relaxed);
+        self.owed.store(owed, Ordering::Relaxed);
         if !full {
             self.full.store(0, Ordering::Relaxed);
         } else if self.full.load(Ordering::Relaxed) == 0 {
@@ -101,9 +102,7 @@ impl Status {
             Load::Bulk
         } else if self.streams() == 0 {
             Load::Idle
-        } else if self.awaiting.load(Ordering::Relaxed) > 0
-            || !past(self.active.load(Ordering::Relaxed), REST)
-        {
+        } else if self.owed.load(Ordering::Relaxed) > 0 || !past(self.active.load(Ordering::Relaxed), REST) {
             Load::Active
         } else {
             Load::Resting
