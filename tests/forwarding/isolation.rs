@@ -210,6 +210,20 @@ async fn twelve_of_24_downloads_stop() -> Test {
     some_of_24_stop(&[(Support::Full, 0), (Support::Full, 20), (Support::NoTunnel, 100)], 12, 4 * MIB).await
 }
 
+/// More connections than have a session of their own: some share theirs with a client that stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_of_200_downloads_stop() -> Test {
+    for way in [(Support::Full, 20), (Support::NoTunnel, 100)] {
+        let (_sandbox, forward, http, _) = forward(way).await?;
+        let finished = Downloads::begin(http, 200, 20, 256 * 1024).finished().await;
+        let stopped = finished.map_err(|why| format!("{way:?}: {why}"))?;
+        ask(http).await?;
+        drop(stopped);
+        ends_well(forward).await?;
+    }
+    Ok(())
+}
+
 /// Clients that take nothing at all from the first moment on, and small requests between them.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_stop_right_after_the_start() -> Test {
@@ -332,6 +346,18 @@ async fn forty_stopped_clients_cost_little_memory() -> Test {
     }
     drop(stopped);
     ends_well(forward).await
+}
+
+/// More than have a session of their own, at once: each gets as far as it reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn forty_stop_at_once() -> Test {
+    for way in [(Support::Full, 20), (Support::NoTunnel, 0)] {
+        let (_sandbox, forward, http, _) = forward(way).await?;
+        let stopped = Downloads::begin(http, 40, 40, 0).finished().await;
+        drop(stopped.map_err(|why| format!("{way:?}: {why}"))?);
+        ends_well(forward).await?;
+    }
+    Ok(())
 }
 
 /// Six connections at once, as of a browser, which all stay.
