@@ -273,7 +273,8 @@ impl Inner {
         }
         let (room, dials) = (state.room(&self.limits), state.dials.len());
         let before = if waits { 0 } else { state.waiting };
-        match place(&state.occupancies(), Situation { room, dials, waited, before }) {
+        let placement = place(&state.occupancies(), Situation { room, dials, waited, before });
+        match placement {
             Placement::Nowhere => Choice::Over,
             Placement::Wait { dial, at_most } => Choice::Wait { dial, at_most },
             Placement::Take(index) => {
