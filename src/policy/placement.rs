@@ -168,7 +168,10 @@ mod tests {
     #[test]
     fn while_there_are_few_a_dial_is_waited_for_but_not_for_long() {
         let sessions = [(Bulk, 1), (Active, 1), (Resting, 1)];
-        assert_eq!(at(&sessions, Free, REST), Wait { dial: true, at_most: DIAL_PATIENCE - REST });
+        assert_eq!(
+            at(&sessions, Free, REST),
+            Wait { dial: true, at_most: DIAL_PATIENCE.saturating_sub(REST) }
+        );
         assert_eq!(at(&sessions, Free, LATE), Take(2));
         assert_eq!(at(&sessions[..2], Free, LATE), Take(1));
         assert_eq!(at(&sessions[..1], Free, LATE), Take(0));
@@ -178,14 +181,20 @@ mod tests {
     fn of_many_those_at_rest_have_company_first() {
         let mut sessions = many(Active);
         assert_eq!(at(&sessions, Free, Duration::ZERO), Wait { dial: false, at_most: REST });
-        assert_eq!(at(&sessions, Free, REST), Wait { dial: true, at_most: DIAL_PATIENCE - REST });
+        assert_eq!(
+            at(&sessions, Free, REST),
+            Wait { dial: true, at_most: DIAL_PATIENCE.saturating_sub(REST) }
+        );
         // With no other to be had, that is shared which risks least.
         assert_eq!(at(&sessions, Full, REST), Take(0));
         sessions[3] = (Resting, 7);
         sessions[5] = (Resting, 6);
         assert_eq!(at(&sessions, Free, Duration::ZERO), Take(5));
         let sessions = many(Bulk);
-        assert_eq!(at(&sessions, Full, REST), Wait { dial: false, at_most: DIAL_PATIENCE - REST });
+        assert_eq!(
+            at(&sessions, Full, REST),
+            Wait { dial: false, at_most: DIAL_PATIENCE.saturating_sub(REST) }
+        );
         assert_eq!(at(&sessions, Full, LATE), Take(0));
     }
 
