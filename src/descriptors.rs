@@ -5,14 +5,9 @@
 //! again while no client can be accepted. Clients are accepted with the others only. And connections that merely linger,
 //! whose client has closed and may or may not wait for an answer, give way when there are none.
 
-use std::{
-    error::Error,
-    fs::File,
-    io,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{error::Error, fs::File, io, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 
 /// Descriptors in reserve: a dial takes one, a name lookup on its way a few more for a moment, another process that asks
@@ -81,8 +76,7 @@ impl Descriptors {
     }
 
     fn reserve(&self) -> MutexGuard<'_, Reserve> {
-        // Nothing that holds it can panic half-way.
-        self.reserve.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reserve.lock()
     }
 
     /// Keeps some in reserve from now on, of as many as the system gives. Windows has no such limit.

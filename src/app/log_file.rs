@@ -7,10 +7,11 @@ use std::{
     fs::{self, File, Metadata, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use jiff::{Timestamp, Unit};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::plain;
 
@@ -40,9 +41,8 @@ impl Log {
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        // A line half written is no reason to write no more.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock()
     }
 }
 

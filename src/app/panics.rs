@@ -6,9 +6,10 @@
 use std::{
     io::{self, Write as _},
     panic::{self, AssertUnwindSafe, PanicHookInfo},
-    sync::{Mutex, PoisonError},
     thread,
 };
+
+use parking_lot::Mutex;
 
 use crate::error::Fatal;
 
@@ -27,7 +28,7 @@ fn tell(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     tracing::debug!("{panic}");
     if tokio::task::try_id().is_none() && thread::current().name() == Some("main") {
-        *WHERE.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        *WHERE.lock() = place;
         return;
     }
     let text = of_a_task(&place);
@@ -49,7 +50,7 @@ fn of_a_task(place: &str) -> String {
 pub(super) fn or_error<T>(work: impl FnOnce() -> Result<T, Fatal>) -> Result<T, Fatal> {
     // What is left half-way is not used again: the process ends.
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let place = WHERE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let place = WHERE.lock().clone();
         Err(Fatal::new("fwd::internal", "a mistake of this program ended it")
             .because(format!("it panicked at {place}"))
             .help(format!("please report it, with what -v 4 says: {ISSUES}")))

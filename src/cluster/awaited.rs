@@ -3,13 +3,9 @@
 //! A server, a credential plugin or a list may be slow, or never answer. A quick answer is not worth a word; a program
 //! that is silent for longer looks as if it hung, so what it waits for is named then.
 
-use std::{
-    future::Future,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 /// How long a wait may be before it is told, and how often what is waited for is looked at from then on. About when a
@@ -62,8 +58,7 @@ impl Awaited {
     }
 
     fn tell(&self, what: &str) {
-        // Nothing that holds it can panic half-way.
-        let mut last = self.shared.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.shared.last.lock();
         if last.as_ref().is_some_and(|(words, at)| words == what && at.elapsed() < SAME) {
             return;
         }
@@ -82,7 +77,7 @@ mod tests {
     fn recorded() -> (Awaited, Arc<Mutex<Vec<String>>>) {
         let told = Arc::<Mutex<Vec<String>>>::default();
         let records = Arc::clone(&told);
-        (Awaited::new(move |line| records.lock().unwrap().push(line)), told)
+        (Awaited::new(move |line| records.lock().push(line)), told)
     }
 
     #[tokio::test(start_paused = true)]
@@ -96,7 +91,7 @@ mod tests {
             7
         };
         assert_eq!(awaited.during(|| step.get().to_owned(), work).await, 7);
-        assert_eq!(*told.lock().unwrap(), ["still connecting", "still reading"]);
+        assert_eq!(*told.lock(), ["still connecting", "still reading"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -104,11 +99,11 @@ mod tests {
         let (awaited, told) = recorded();
         let waits = |length| awaited.during(|| "connecting".to_owned(), sleep(length));
         waits(LONG / 2).await;
-        assert!(told.lock().unwrap().is_empty());
+        assert!(told.lock().is_empty());
         tokio::join!(waits(LONG * 2), waits(LONG * 2));
-        assert_eq!(told.lock().unwrap().len(), 1);
+        assert_eq!(told.lock().len(), 1);
         sleep(SAME).await;
         waits(LONG * 2).await;
-        assert_eq!(told.lock().unwrap().len(), 2);
+        assert_eq!(told.lock().len(), 2);
     }
 }

@@ -1,10 +1,6 @@
 //! An API server in memory: paths in, scripted answers out. No socket, no clock.
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    sync::{Arc, Mutex},
-};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -12,6 +8,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use kube::{Client, client::Body};
+use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -43,14 +40,14 @@ pub(super) struct Fake {
 impl Fake {
     /// Answers, in this order, to requests that hold `text`. The last whole answer is given again and again.
     pub(super) fn on(&self, text: &str, replies: impl IntoIterator<Item = Reply>) -> &Self {
-        self.rules.lock().unwrap().push((text.to_owned(), replies.into_iter().collect()));
+        self.rules.lock().push((text.to_owned(), replies.into_iter().collect()));
         self
     }
 
     fn answer(&self, request: &Request<Body>) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
         let path = request.uri().to_string();
-        self.asked.lock().unwrap().push(path.clone());
-        let mut rules = self.rules.lock().unwrap();
+        self.asked.lock().push(path.clone());
+        let mut rules = self.rules.lock();
         // Rules made later, and with replies left, come first.
         let rule = rules
             .iter_mut()

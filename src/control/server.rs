@@ -7,14 +7,10 @@
 //! A client that closes its writing end gets the answers to what it has asked, and then the connection ends, and its
 //! subscription with it. What was asked is carried out even where nobody waits for the answer any more.
 
-use std::{
-    collections::BTreeMap,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -127,8 +123,7 @@ impl Server {
     }
 
     fn clients(&self) -> MutexGuard<'_, Clients> {
-        // Nothing that holds it can panic half-way.
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+        self.clients.lock()
     }
 
     /// A seat for a new client; where there is none left, that of the most silent one.

@@ -95,7 +95,7 @@ impl Forwarded {
 
 /// Until a peer has heard so much.
 async fn heard(peer: &Peer, length: usize) {
-    while peer.heard.lock().unwrap().len() < length {
+    while peer.heard.lock().len() < length {
         settled().await;
     }
 }
@@ -174,7 +174,7 @@ async fn a_client_that_closed_is_no_load() {
     let forwarded = Forwarded::start().await;
     for _ in 0..20 {
         let (mut client, peer) = forwarded.connect().await;
-        let before = peer.heard.lock().unwrap().len();
+        let before = peer.heard.lock().len();
         client.write_all(b"x").await.unwrap();
         heard(&peer, before + 1).await;
         peer.says(b"y", false);
@@ -201,11 +201,11 @@ async fn an_old_connection_is_held_like_a_new_one() {
     client.write_all(b"hello").await.unwrap();
     settled().await;
     let again = (0..forwarded.pod.dialled()).map(|at| forwarded.pod.peer(at)).filter(|other| {
-        let heard = other.heard.lock().unwrap();
+        let heard = other.heard.lock();
         heard.as_slice() == b"hello"
     });
     assert_eq!(again.count(), 1);
-    assert!(peer.heard.lock().unwrap().is_empty());
+    assert!(peer.heard.lock().is_empty());
     assert!(forwarded.events.try_recv().is_err(), "nothing to tell");
 }
 
@@ -249,7 +249,7 @@ async fn a_panic_is_one_connections_own() {
     peer.says(b"y", false);
     assert_eq!(other.read_u8().await.unwrap(), b'y');
     let (mut next, peer) = forwarded.connect().await;
-    let before = peer.heard.lock().unwrap().len();
+    let before = peer.heard.lock().len();
     next.write_all(b"z").await.unwrap();
     heard(&peer, before + 1).await;
 }

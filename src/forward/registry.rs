@@ -3,15 +3,11 @@
 //! A forward is one port of one target. Those that were asked for together as one target share a supervisor, which
 //! ends with the last of them; what forwards share beyond that is in `site`.
 
-use std::{
-    future::Future,
-    process,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, process, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
@@ -189,8 +185,7 @@ impl Registry {
 
 impl Shared {
     fn forwards(&self) -> MutexGuard<'_, Vec<Forward>> {
-        // Nothing that holds it can panic half-way.
-        self.forwards.lock().unwrap_or_else(PoisonError::into_inner)
+        self.forwards.lock()
     }
 
     /// Seats for so many forwards, taken before anything is done for them: of those that start at once no more come

@@ -7,11 +7,12 @@
 //! pod is told once, for all of its ports, and its route is published to all of them together.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc,
     atomic::{AtomicU64, Ordering},
 };
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
 use super::{counters::Counters, route::Route, status::Status};
@@ -49,7 +50,7 @@ impl LocalEnd {
     }
 
     pub(super) fn status(&self) -> Status {
-        lock(&self.status).clone()
+        self.status.lock().clone()
     }
 }
 
@@ -203,7 +204,7 @@ impl Reporter {
     /// Notes the pod that new connections go to.
     pub(super) fn reached(&self, pod: &Endpoint) {
         for end in self.ends() {
-            lock(&end.status).pod = Some(pod.clone());
+            end.status.lock().pod = Some(pod.clone());
         }
     }
 
@@ -257,11 +258,6 @@ impl LocalEnd {
         if matches!(what, Happening::ConnectionFailed { .. }) {
             self.counters.failed();
         }
-        lock(&self.status).note(what, at);
+        self.status.lock().note(what, at);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that holds one can panic half-way.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

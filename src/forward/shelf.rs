@@ -3,13 +3,14 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
 use futures_util::{
     FutureExt as _, TryFutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
+use parking_lot::{Mutex, MutexGuard};
 
 type Making<V, E> = BoxFuture<'static, Result<Arc<V>, E>>;
 
@@ -87,8 +88,7 @@ where
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Place<V, E>>> {
-        // Nothing that holds it can panic half-way.
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock()
     }
 }
 

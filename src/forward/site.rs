@@ -4,10 +4,11 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -113,8 +114,7 @@ impl Sites {
 impl Site {
     /// Follows the pods of a target.
     pub(super) fn watch(&self, resolved: &Resolved) -> Arc<Watched> {
-        // Nothing that holds it can panic half-way.
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watches = self.watches.lock();
         let key = (resolved.namespace.clone(), resolved.pods.clone());
         if let Some(watched) = watches.get(&key).and_then(Weak::upgrade) {
             return watched;

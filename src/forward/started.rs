@@ -1,7 +1,8 @@
 //! The start of a target: over once each of its ports has reached a pod, all told together.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
 use super::report::{LocalEnd, Reporter};
@@ -31,8 +32,7 @@ impl Started {
     /// Notes ports that have reached `pod`. Once they are all of the target, tells that it works: kubectl's line, one for
     /// each local end.
     pub(super) fn reached(&self, reporter: &Reporter, pod: &PodId, ends: Vec<(Arc<LocalEnd>, u16)>) {
-        // Nothing that holds it can panic half-way.
-        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reached = self.reached.lock();
         reached.extend(ends.into_iter().map(|(end, pod_port)| Reached { end, pod: pod.clone(), pod_port }));
         let all = reporter.of_target().ends();
         let place = |one: &Arc<LocalEnd>| reached.iter().position(|reached| reached.end.id == one.id);

@@ -5,12 +5,10 @@
 //! ones for the whole process, since a buffer is wanted by whichever connection has something to send, inbound ones with
 //! the session that reads into them.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::VecDeque;
 
 use bytes::BytesMut;
+use parking_lot::Mutex;
 
 /// Outbound buffers that are kept: what one session at full speed has under way (see `outbox`), and some for the others.
 /// At most 1 MiB in all, however many connections there are.
@@ -41,7 +39,7 @@ pub(super) fn give(mut buffer: BytesMut) {
 
 fn spare<T>(with: impl FnOnce(&mut Vec<BytesMut>) -> T) -> T {
     // A vector of buffers is whole after any panic.
-    with(&mut SPARE.lock().unwrap_or_else(PoisonError::into_inner))
+    with(&mut SPARE.lock())
 }
 
 /// What a session reads into. Slices of it travel on to the streams; a buffer none of which is left is read into again.

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,6 +11,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
     sync::mpsc,
@@ -93,7 +94,7 @@ impl Peer {
                         Frame::SynStream { stream, fin, .. } => {
                             frame::put_syn_reply(&mut out, &mut encoder, stream);
                             if !fin {
-                                self.opened.lock().unwrap().push(stream);
+                                self.opened.lock().push(stream);
                             }
                         }
                         Frame::Data { stream, payload, fin } => {
@@ -103,7 +104,7 @@ impl Peer {
                                 request.clear();
                                 says.send(Said::Zeros(stream, length)).unwrap();
                             }
-                            self.heard.lock().unwrap().extend_from_slice(&payload);
+                            self.heard.lock().extend_from_slice(&payload);
                             self.finished.fetch_add(usize::from(fin), Ordering::Relaxed);
                         }
                         Frame::Ping { id } => frame::put_ping(&mut out, id),
@@ -149,17 +150,17 @@ impl Peer {
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.opened.lock().unwrap().len()
+        self.opened.lock().len()
     }
 
     /// So many bytes on the stream that came last.
     pub(crate) fn floods(&self, length: usize) {
-        self.zeros(*self.opened.lock().unwrap().last().unwrap(), length);
+        self.zeros(*self.opened.lock().last().unwrap(), length);
     }
 
     /// The streams that carry data, in the order in which they came.
     pub(crate) fn streams(&self) -> Vec<u32> {
-        self.opened.lock().unwrap().clone()
+        self.opened.lock().clone()
     }
 
     /// So many bytes on a stream.
@@ -178,7 +179,7 @@ impl Peer {
     }
 
     fn says_in(&self, frame: usize, text: &[u8], fin: bool) {
-        let stream = *self.opened.lock().unwrap().last().unwrap();
+        let stream = *self.opened.lock().last().unwrap();
         let mut bytes = BytesMut::new();
         for part in text.chunks(frame) {
             bytes.extend_from_slice(&frame::data_head(stream, part.len(), false));
@@ -220,7 +221,7 @@ pub(crate) struct Pod {
 impl Pod {
     pub(crate) fn session(&self) -> Session {
         let (near, far) = tokio::io::duplex(64 * 1024);
-        self.peers.lock().unwrap().push(Peer::new(far, self.deaf.load(Ordering::Relaxed)));
+        self.peers.lock().push(Peer::new(far, self.deaf.load(Ordering::Relaxed)));
         Session::spawn(near, Bytes::new(), Framing::Plain, true, &self.limits, &self.tracker)
     }
 
@@ -259,21 +260,21 @@ impl Pod {
     }
 
     pub(crate) fn dialled(&self) -> usize {
-        self.peers.lock().unwrap().len()
+        self.peers.lock().len()
     }
 
     /// Sessions that are open.
     pub(crate) fn open(&self) -> usize {
-        self.peers.lock().unwrap().iter().filter(|peer| !peer.is_gone.is_cancelled()).count()
+        self.peers.lock().iter().filter(|peer| !peer.is_gone.is_cancelled()).count()
     }
 
     pub(crate) fn peer(&self, index: usize) -> Peer {
-        self.peers.lock().unwrap()[index].clone()
+        self.peers.lock()[index].clone()
     }
 
     /// How many connections each session got.
     pub(crate) fn connections(&self) -> Vec<usize> {
-        self.peers.lock().unwrap().iter().map(Peer::connections).collect()
+        self.peers.lock().iter().map(Peer::connections).collect()
     }
 }
 

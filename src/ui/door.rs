@@ -169,7 +169,9 @@ fn write_all(to: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -186,7 +188,7 @@ pub(super) mod tests {
         }
 
         pub(crate) fn text(&self) -> String {
-            String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+            String::from_utf8(self.text.lock().clone()).unwrap()
         }
     }
 
@@ -195,7 +197,7 @@ pub(super) mod tests {
             if self.closed {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
-            self.text.lock().unwrap().write(bytes)
+            self.text.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -224,7 +226,7 @@ pub(super) mod tests {
 
     impl Write for Full {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            match self.1.lock().unwrap().pop() {
+            match self.1.lock().pop() {
                 None => self.0.write(bytes),
                 Some(0) => Err(io::ErrorKind::StorageFull.into()),
                 Some(room) => self.0.write(&bytes[..room]),

@@ -6,11 +6,12 @@
 use std::{
     fmt,
     io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use owo_colors::Style;
+use parking_lot::Mutex;
 use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     filter::Targets,
@@ -116,14 +117,14 @@ impl Stderr {
 
     /// Waits until what was logged so far is written, at most this long.
     pub fn settle(&self, at_most: Duration) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).settle(at_most);
+        self.0.lock().settle(at_most);
     }
 }
 
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line).trim_end_matches('\n').to_owned();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).say(Stream::Err, text);
+        self.0.lock().say(Stream::Err, text);
         Ok(line.len())
     }
 

@@ -12,10 +12,11 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     io::AsyncReadExt as _,
     process::{Child, Command},
@@ -249,7 +250,7 @@ impl Background {
     }
 
     fn hand(&self) -> MutexGuard<'_, Option<Hand>> {
-        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hand.lock()
     }
 
     fn tell(&self, word: &Word) {

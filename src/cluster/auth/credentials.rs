@@ -5,11 +5,7 @@
 //! for it for a while and then fails with the name of what it waited for, while the run goes on: a login that somebody
 //! is busy with is not begun anew by every request.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt as _,
@@ -17,6 +13,7 @@ use futures_util::{
 };
 use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout};
 
@@ -206,8 +203,7 @@ impl Credentials {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds it can panic half-way.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The header for a request now.

@@ -4,15 +4,11 @@
 //! connection resumes the first one's session. Dialling is timed as a whole, because a server that accepts and then
 //! says nothing is as gone as one that does not accept.
 
-use std::{
-    future::ready,
-    io,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{future::ready, io, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Uri, uri::Authority};
 use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
+use parking_lot::RwLock;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio_rustls::TlsConnector;
 use tower::{BoxError, ServiceExt as _, service_fn};
@@ -72,7 +68,7 @@ impl Dialer {
 
     /// From now on, dial with another client certificate.
     pub(in crate::cluster) fn set_tls(&self, tls: ClientConfig) {
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tls);
+        *self.tls.write() = Arc::new(tls);
     }
 
     /// One new connection.
@@ -87,7 +83,7 @@ impl Dialer {
     }
 
     async fn dial_in_stages(&self, stage: &mut Stage) -> Result<Io, BoxError> {
-        let tls = Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner));
+        let tls = Arc::clone(&self.tls.read());
         let plain = match &self.proxy {
             None => tcp(&self.server, stage, [Stage::Find, Stage::Connect]).await?,
             Some(proxy) => proxy.lead_to(&self.server, Arc::clone(&tls), stage).await?,

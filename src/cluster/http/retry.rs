@@ -131,12 +131,10 @@ fn after_error(error: &(dyn Error + 'static)) -> Option<Again> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Mutex,
-        atomic::{AtomicU32, Ordering},
-    };
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use http::header;
+    use parking_lot::Mutex;
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
@@ -210,7 +208,7 @@ mod tests {
         let (transport, seen) = (nowhere(), Arc::<Mutex<Vec<_>>>::default());
         let (noted, notes) = (Arc::clone(&transport), Arc::clone(&seen));
         let inner = service_fn(move |_: Request<Body>| {
-            notes.lock().unwrap().push(noted.noted());
+            notes.lock().push(noted.noted());
             let answer = Response::builder().status(429).header(header::RETRY_AFTER, "1").body(()).unwrap();
             async move { Ok::<_, BoxError>(answer) }
         });
@@ -220,6 +218,6 @@ mod tests {
         assert_eq!(transport.noted().as_deref(), Some("it answered 429"));
         asking.await.unwrap().unwrap();
         assert_eq!(transport.noted(), None);
-        assert!(seen.lock().unwrap().iter().all(Option::is_none));
+        assert!(seen.lock().iter().all(Option::is_none));
     }
 }

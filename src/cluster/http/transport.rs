@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -21,6 +21,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use kube::client::Body;
+use parking_lot::{Mutex, RwLock};
 use rustls::ClientConfig;
 use tokio::{sync::Notify, task::JoinHandle};
 use tower::{BoxError, Service};
@@ -99,17 +100,17 @@ impl Transport {
 
     /// Notes why a request waits to be made again, for as long as it does.
     pub(super) fn note(&self, why: String) -> impl Drop {
-        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        *self.note.lock() = Some(why);
         Noted(&self.note)
     }
 
     /// Why a request waits to be made again, if one does.
     pub(in crate::cluster) fn noted(&self) -> Option<String> {
-        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.note.lock().clone()
     }
 
     fn set_ahead(&self, ahead: Option<Ahead>) -> Option<Ahead> {
-        std::mem::replace(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner), ahead)
+        std::mem::replace(&mut *self.ahead.lock(), ahead)
     }
 
     /// The connection that was dialled ahead, if it was and came to be.
@@ -122,7 +123,7 @@ impl Transport {
     pub(in crate::cluster) fn set_tls(&self, tls: ClientConfig) {
         self.dialer.set_tls(tls);
         self.set_ahead(None);
-        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = pool(&self.dialer, &self.dialling);
+        *self.pool.write() = pool(&self.dialer, &self.dialling);
     }
 }
 
@@ -131,7 +132,7 @@ struct Noted<'a>(&'a Mutex<Option<String>>);
 
 impl Drop for Noted<'_> {
     fn drop(&mut self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.lock() = None;
     }
 }
 
@@ -197,7 +198,7 @@ impl Service<Request<Body>> for Pooled {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let pool = self.0.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let pool = self.0.pool.read().clone();
         Box::pin(async move {
             let too_many = limit_informational(&mut request);
             tokio::select! {

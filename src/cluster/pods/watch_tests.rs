@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use kube::api::WatchEvent;
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ impl Followed {
         let (heard, wish) = (Arc::clone(&notices), Wish::default());
         let receiver =
             follow(&fake.cluster(), &resolved, &tracker, stop.clone(), wish.clone(), move |text| {
-                heard.lock().unwrap().push(text);
+                heard.lock().push(text);
             });
         Self { receiver, wish, notices, stop, tracker }
     }
@@ -184,7 +184,7 @@ async fn lists_then_watches() {
     events.send(json!({"type": "BOOKMARK", "object": bookmark})).unwrap();
     events.send(json!({"type": "DELETED", "object": pod("a", "8", false)})).unwrap();
     assert_eq!(names(&followed.until(|s| s.pods.len() == 1).await), ["b"]);
-    let asked = fake.asked.lock().unwrap().clone();
+    let asked = fake.asked.lock().clone();
     assert!(asked[0].contains("labelSelector=app%3Dweb"), "{asked:?}");
     assert!(asked[1].contains("resourceVersion=5") && asked[1].contains("timeoutSeconds=120"), "{asked:?}");
     followed.end().await;
@@ -208,7 +208,7 @@ async fn a_lost_watch_goes_on_where_it_was_and_keeps_the_set() {
     followed.until(|s| s.problem.is_none()).await;
     again.send(json!({"type": "ADDED", "object": pod("b", "10", true)})).unwrap();
     followed.until(|s| s.pods.len() == 2).await;
-    let asked = fake.asked.lock().unwrap().clone();
+    let asked = fake.asked.lock().clone();
     assert!(asked.last().unwrap().contains("resourceVersion=9"), "{asked:?}");
     followed.end().await;
 }
@@ -262,14 +262,14 @@ async fn where_watches_keep_failing_pods_are_listed() {
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(
-        *followed.notices.lock().unwrap(),
+        *followed.notices.lock(),
         ["watching pods fails (504: Gateway Timeout), so they are listed again and again instead"]
     );
     // The set is known, so there is no problem to tell; and the pauses grow.
     assert_eq!(followed.receiver.borrow().problem, None);
-    let asked = fake.asked.lock().unwrap().len();
+    let asked = fake.asked.lock().len();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!((4..=16).contains(&((fake.asked.lock().unwrap().len() - asked) / 2)));
+    assert!((4..=16).contains(&((fake.asked.lock().len() - asked) / 2)));
     followed.end().await;
 }
 
@@ -313,7 +313,7 @@ async fn a_wish_has_the_set_listed_anew() {
     followed.until(|s| names(s) == ["b"]).await;
     assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let asked = fake.asked.lock().unwrap().clone();
+    let asked = fake.asked.lock().clone();
     assert_eq!(asked.iter().filter(|path| !path.contains("watch")).count(), 2, "{asked:?}");
     followed.end().await;
 }
@@ -336,7 +336,7 @@ async fn endless_lists() {
         let mut followed = Followed::new(fake, labels());
         let problem = followed.until(|s| s.problem.is_some()).await.problem.unwrap();
         assert!(problem.contains(words), "{problem}");
-        assert_eq!(fake.asked.lock().unwrap().len(), asked);
+        assert_eq!(fake.asked.lock().len(), asked);
         followed.end().await;
     }
 }
@@ -374,7 +374,7 @@ async fn where_watching_is_forbidden_pods_are_listed() {
     let mut followed = Followed::new(&fake, labels());
     followed.until(|s| s.pods.len() == 1).await;
     assert_eq!(
-        *followed.notices.lock().unwrap(),
+        *followed.notices.lock(),
         ["watching pods is forbidden here, so they are listed every 2 s instead"]
     );
     followed.end().await;
@@ -388,7 +388,7 @@ async fn where_listing_is_forbidden_a_named_pod_is_read() {
     let mut followed = Followed::new(&fake, PodQuery::Name("x".into()));
     assert!(followed.until(|s| s.synced).await.pods.is_empty());
     followed.until(|s| s.pods.len() == 1).await;
-    assert_eq!(followed.notices.lock().unwrap().len(), 1);
+    assert_eq!(followed.notices.lock().len(), 1);
     followed.end().await;
 
     // By labels there is no other way, and the reason is told.
@@ -420,7 +420,7 @@ async fn slices_lead_to_their_pods() {
     assert_eq!((names(&first), first.pods[0].ready), (vec!["x"], false));
     events.send(json!({"type": "MODIFIED", "object": slice("6", true)})).unwrap();
     followed.until(|s| s.pods[0].is_usable()).await;
-    assert!(fake.asked.lock().unwrap()[0].contains("kubernetes.io%2Fservice-name%3Ddb"));
+    assert!(fake.asked.lock()[0].contains("kubernetes.io%2Fservice-name%3Ddb"));
     followed.end().await;
 }
 
@@ -442,10 +442,10 @@ async fn what_is_no_token_and_no_name_goes_no_further() {
     events.send(json!({"type": "MODIFIED", "object": pod("a", "7 8", false)})).unwrap();
     drop(events);
     followed.until(|s| s.pods.iter().any(|pod| !pod.ready)).await;
-    while fake.asked.lock().unwrap().iter().filter(|asked| asked.contains("watch=true")).count() < 2 {
+    while fake.asked.lock().iter().filter(|asked| asked.contains("watch=true")).count() < 2 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let asked = fake.asked.lock().unwrap().clone();
+    let asked = fake.asked.lock().clone();
     assert!(asked.iter().all(|asked| !asked.contains("continue=")), "{asked:?}");
     let again = asked.iter().rfind(|asked| asked.contains("watch=true")).unwrap();
     assert!(again.contains("resourceVersion=&") || again.ends_with("resourceVersion="), "{again}");

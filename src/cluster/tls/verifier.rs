@@ -1,12 +1,8 @@
 //! What rustls asks about a server's certificate.
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use parking_lot::RwLock;
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -50,7 +46,7 @@ impl Verifier {
             Source::Given(anchors) => return Arc::clone(anchors),
             Source::File { path, held } => (path, held),
         };
-        let (anchors, read) = held.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (anchors, read) = held.read().clone();
         if read.elapsed() < RELOAD {
             return anchors;
         }
@@ -59,7 +55,7 @@ impl Verifier {
             Ok(fresh) if !fresh.is_empty() => Arc::new(fresh),
             _ => anchors,
         };
-        *held.write().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&anchors), Instant::now());
+        *held.write() = (Arc::clone(&anchors), Instant::now());
         anchors
     }
 }

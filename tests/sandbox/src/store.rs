@@ -5,8 +5,9 @@
 //! event, sees none twice, and can begin anywhere in the past until [`Store::compact`] forgets it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -80,9 +81,9 @@ impl Default for Store {
 }
 
 impl Store {
-    /// A panic in a closure given to [`Store::modify`] leaves the state as it was, so a poisoned lock is still good.
+    /// A panic in a closure given to [`Store::modify`] leaves the state as it was.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Follows the newest version.

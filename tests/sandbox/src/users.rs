@@ -1,7 +1,7 @@
 //! Who is asking: bearer tokens, client certificates and impersonation.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -163,13 +163,13 @@ impl Users {
         // The real thing signs a JSON web token; to its clients that is as opaque as this.
         let token = format!("token-of-{}-{}", account.name, meta::new_uid());
         let issued = Issued { account, uid: uid.to_owned(), until: Instant::now() + lifetime };
-        self.issued.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), issued);
+        self.issued.lock().insert(token.clone(), issued);
         token
     }
 
     /// The service account whose token this is, if it still is there.
     fn service_account(&self, token: &str, store: &Store) -> Option<Identity> {
-        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let issued = self.issued.lock();
         let Issued { account, uid, .. } = issued.get(token).filter(|issued| issued.until > Instant::now())?;
         let found = store.get(account).filter(|found| meta::uid(found) == uid)?;
         let name = format!("{SERVICE_ACCOUNT}{}:{}", account.namespace, account.name);

@@ -24,12 +24,13 @@ mod runtime;
 pub(crate) mod upset;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
@@ -203,7 +204,7 @@ impl Faults {
     /// Puts an accepted connection under the faults.
     pub fn wrap(&self, io: TcpStream) -> Io {
         let link = Arc::new(Link::new(io));
-        let mut links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links = self.shared.links.lock();
         links.retain(|link| link.strong_count() > 0);
         links.push(Arc::downgrade(&link));
         drop(links);
@@ -247,11 +248,11 @@ impl Faults {
     }
 
     fn denials(&self) -> MutexGuard<'_, Vec<Denial>> {
-        self.shared.denials.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.denials.lock()
     }
 
     fn links(&self) -> Vec<Arc<Link>> {
-        let links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let links = self.shared.links.lock();
         links.iter().filter_map(Weak::upgrade).collect()
     }
 

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use parking_lot::Mutex;
 use podserver::{Container, Counts, Stats, hex};
 use tokio::net::TcpStream;
 use tokio::sync::RwLock;
@@ -81,11 +82,11 @@ impl Sandbox {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.container.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.container.lock().is_some()
     }
 
     fn swap(&self, container: Option<Container>) -> Option<Container> {
-        std::mem::replace(&mut *self.container.lock().unwrap_or_else(PoisonError::into_inner), container)
+        std::mem::replace(&mut *self.container.lock(), container)
     }
 
     pub(super) fn counts(&self, port: u16) -> Option<Arc<Counts>> {
@@ -98,7 +99,7 @@ impl Sandbox {
 
     /// Where the application on `port` listens.
     pub(super) fn address(&self, port: u16) -> Option<SocketAddr> {
-        self.container.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.address(port)
+        self.container.lock().as_ref()?.address(port)
     }
 
     /// Connects to the application on `port`.

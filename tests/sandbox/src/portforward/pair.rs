@@ -1,10 +1,11 @@
 //! Two streams that make one connection (PROTOCOL §3.1, §3.2).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::stream::Stream;
@@ -33,7 +34,7 @@ impl Pairs {
         let request = request_of(stream);
         let is_error = stream.headers.kind == "error";
         let taken = {
-            let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pairs = self.0.lock();
             let pair = pairs.entry(request.clone()).or_insert_with(|| {
                 let pair = Incomplete::default();
                 tokio::spawn(self.clone().watch(request.clone(), pair.complete.clone(), timeout));
@@ -75,7 +76,7 @@ impl Pairs {
         if complete.run_until_cancelled(tokio::time::sleep(timeout)).await.is_none() {
             return;
         }
-        let pair = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&request);
+        let pair = self.0.lock().remove(&request);
         if let Some(error) = pair.and_then(|pair| pair.error) {
             // Go prints the address of its connection object.
             let text = format!("(conn={:p}, request={request}) timed out waiting for streams", self.0);
@@ -85,7 +86,7 @@ impl Pairs {
 
     /// Forgets all, with the session.
     pub(super) fn clear(&self) {
-        for (_, pair) in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+        for (_, pair) in self.0.lock().drain() {
             pair.complete.cancel();
         }
     }

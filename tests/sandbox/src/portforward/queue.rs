@@ -3,8 +3,8 @@
 //! It holds 50 frames in the order (priority, arrival). A push onto a full queue waits, and with it the one reader: then
 //! no frame of any stream is handled.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
@@ -38,7 +38,7 @@ impl<T> Queue<T> {
         if let Ok(room) = self.room.acquire().await {
             room.forget();
         }
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut items = self.items.lock();
         let arrived = items.arrived;
         items.arrived += 1;
         items.ordered.insert((priority, arrived), item);
@@ -49,7 +49,7 @@ impl<T> Queue<T> {
     /// Takes the first item; waits for one.
     pub(super) async fn pop(&self) -> T {
         loop {
-            let first = self.items.lock().unwrap_or_else(PoisonError::into_inner).ordered.pop_first();
+            let first = self.items.lock().ordered.pop_first();
             if let Some((_, item)) = first {
                 self.room.add_permits(1);
                 return item;

@@ -5,14 +5,15 @@
 //! and the stopped reader stops everybody: the head-of-line blocking a client has to live with is real here.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 use kubectl_fwd::spdy::frame::{
     Decoder, Frame, MAX_STREAM_ID, put_goaway, put_ping, put_reset, put_syn_reply,
 };
 use kubectl_fwd::spdy::header::HeaderEncoder;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -198,7 +199,7 @@ impl Session {
     }
 
     fn streams(&self) -> MutexGuard<'_, HashMap<u32, Arc<Stream>>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+        self.streams.lock()
     }
 
     fn stream(&self, id: u32) -> Option<Arc<Stream>> {
@@ -230,12 +231,12 @@ impl Session {
                 }
             }
             Work::Ping { id } if self.node.faults().pings() == Pings::Swapped => {
-                let before = self.swapped.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let before = self.swapped.lock().take();
                 if let Some(before) = before {
                     self.echo(id).await;
                     self.echo(before).await;
                 } else {
-                    *self.swapped.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+                    *self.swapped.lock() = Some(id);
                 }
             }
             Work::Ping { id } => self.echo(id).await,
@@ -255,7 +256,7 @@ impl Session {
 
     /// What is to go wrong with the pair of a stream that is new.
     fn trip(&self, stream: &Stream) -> Option<Trip> {
-        let mut trips = self.trips.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trips = self.trips.lock();
         if !trips.contains_key(&stream.headers.request)
             && stream.headers.kind == "error"
             && let Some(trip) = self.node.faults().next_trip()
