@@ -59,7 +59,7 @@ fn explain(doing: &str, place: &Place, error: &(dyn Error + 'static)) -> Fatal {
     match fact(error) {
         Fact::Ours(fatal) => fatal.clone(),
         Fact::Status(status) => explain_status(doing, place, status),
-        Fact::UnknownHost => reach("fwd::cluster::unknown-host", why).help(
+        Fact::UnknownHost => reach("fwd::cluster::unknown_host", why).help(
             "check the server's name and the network; behind a VPN or a proxy, connect it or set HTTPS_PROXY",
         ),
         Fact::Late(_) => reach("fwd::cluster::timeout", why)
@@ -73,9 +73,9 @@ fn explain(doing: &str, place: &Place, error: &(dyn Error + 'static)) -> Fatal {
                 .help("is the cluster running, and is this its address? `kubectl config view --minify` shows it")
         }
         Fact::Io(_) => reach("fwd::cluster::unreachable", why).help("try again; `kubectl version` takes the same way"),
-        Fact::NotHttp if server.starts_with("http://") => reach("fwd::cluster::needs-tls", why)
+        Fact::NotHttp if server.starts_with("http://") => reach("fwd::cluster::needs_tls", why)
             .help("if it is an API server, its URL has to begin with https://"),
-        Fact::NotHttp => reach("fwd::cluster::not-http", why)
+        Fact::NotHttp => reach("fwd::cluster::not_http", why)
             .help("is this the API server's address and port? `kubectl config view --minify` shows it"),
         Fact::Odd(_) => reach("fwd::cluster::failed", why)
             .help("is this the URL of an API server, and no proxy's in between? `kubectl config view --minify` shows it"),
@@ -98,11 +98,11 @@ fn explain_status(doing: &str, place: &Place, status: &Status) -> Fatal {
             }
         }
         404 if NO_SUCH_PATH.iter().any(|words| status.message.starts_with(words)) => {
-            Fatal::new("fwd::access::not-found", what).because(why).help(
+            Fatal::new("fwd::access::not_found", what).because(why).help(
                 "the server has no such API: is this the URL of a Kubernetes API server, and of version 1.21 or newer?",
             )
         }
-        404 => Fatal::new("fwd::access::not-found", what)
+        404 => Fatal::new("fwd::access::not_found", what)
             .because(why)
             .help("is this the URL of an API server? `kubectl config view --minify` shows it"),
         429 | 500..=599 => Fatal::new("fwd::cluster::overloaded", what).because(why).help(match retry_after(status) {
@@ -110,7 +110,7 @@ fn explain_status(doing: &str, place: &Place, status: &Status) -> Fatal {
             seconds => format!("the server has trouble; it wants to be asked again in {seconds} s"),
         }),
         400 if status.message.contains("HTTP request to an HTTPS server") => {
-            Fatal::new("fwd::cluster::needs-tls", what)
+            Fatal::new("fwd::cluster::needs_tls", what)
                 .because(why)
                 .help("the server's URL has to begin with https://")
         }

@@ -70,7 +70,7 @@ fn every_failure_has_its_words_and_code() {
         (
             dial(Stage::Find, UnknownHost(io::ErrorKind::NotFound.into())),
             "unknown host",
-            "fwd::cluster::unknown-host",
+            "fwd::cluster::unknown_host",
         ),
         (
             service(DialError { stage: Stage::FindProxy, cause: None }),
@@ -86,7 +86,7 @@ fn every_failure_has_its_words_and_code() {
         (
             status(400, "Client sent an HTTP request to an HTTPS server.\n"),
             "400: Client sent an HTTP request to an HTTPS server.",
-            "fwd::cluster::needs-tls",
+            "fwd::cluster::needs_tls",
         ),
         (
             status(400, "unable to parse requirement: found '', expected: 'in'"),

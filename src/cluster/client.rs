@@ -286,7 +286,7 @@ async fn build(
     let dialer =
         Dialer::new(&config.cluster_url, config.tls_server_name.as_deref(), config.proxy_url.as_ref(), tls)
             .map_err(|why| {
-            Fatal::new("fwd::kubeconfig::bad-server", format!("cannot reach {}", config.cluster_url))
+            Fatal::new("fwd::kubeconfig::bad_server", format!("cannot reach {}", config.cluster_url))
                 .because(why)
         })?;
     let transport = Transport::new(dialer);

@@ -50,8 +50,8 @@ async fn errors() -> Test {
     for (line, code) in [
         // Before anything starts, and after.
         ("-o json svc/api 99999", "fwd::usage::bad_port"),
-        ("-o json svc/apo 80", "fwd::target::not-found"),
-        ("svc/apo 80 --output=json --quiet", "fwd::target::not-found"),
+        ("-o json svc/apo 80", "fwd::target::not_found"),
+        ("svc/apo 80 --output=json --quiet", "fwd::target::not_found"),
     ] {
         let plain = fwd(&sandbox, &line.replace("-o json", "").replace("--output=json", ""))?.wait().await?;
         let ended = fwd(&sandbox, line)?.wait().await?;

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod citations;
+mod codes;
 mod imports;
 mod map;
 mod rust;

@@ -89,7 +89,7 @@ fn no_cluster(files: &Files) -> Fatal {
 
 fn no_context(files: &Files) -> Fatal {
     let names = names(&files.config.contexts);
-    Fatal::new("fwd::kubeconfig::no-context", "no context is chosen")
+    Fatal::new("fwd::kubeconfig::no_context", "no context is chosen")
         .because(format!("{} has no current-context", files.names()))
         .help(format!(
             "choose one with --context or `kubectl config use-context`; {}",
@@ -133,9 +133,9 @@ fn user(files: &Files, name: &str, flags: &Flags) -> Result<AuthInfo, Fatal> {
 
 fn unknown(kind: &'static str, name: &str, files: &Files, names: &[&str]) -> Fatal {
     let code = match kind {
-        "context" => "fwd::kubeconfig::unknown-context",
-        "cluster" => "fwd::kubeconfig::unknown-cluster",
-        _ => "fwd::kubeconfig::unknown-user",
+        "context" => "fwd::kubeconfig::unknown_context",
+        "cluster" => "fwd::kubeconfig::unknown_cluster",
+        _ => "fwd::kubeconfig::unknown_user",
     };
     Fatal::new(code, format!("there is no {kind} '{name}'"))
         .because(if files.any() {
@@ -214,7 +214,7 @@ fn apply_to_user(user: &mut AuthInfo, flags: &Flags) -> Result<(), Fatal> {
         let extra = user.impersonate_user_extra.insert(std::collections::HashMap::new());
         for word in &flags.as_user_extra {
             let (key, value) = word.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
-                Fatal::new("fwd::usage::as-user-extra", format!("'{word}' is not KEY=VALUE"))
+                Fatal::new("fwd::usage::as_user_extra", format!("'{word}' is not KEY=VALUE"))
                     .help("write --as-user-extra KEY=VALUE, once for each value")
             })?;
             extra.entry(key.to_owned()).or_default().push(value.to_owned());
@@ -245,7 +245,7 @@ fn contradicts(cluster: &Cluster, name: Option<&String>) -> Result<(), Fatal> {
         return Ok(());
     }
     let called = name.map(|name| format!(" '{name}'")).unwrap_or_default();
-    Err(Fatal::new("fwd::kubeconfig::certificate-authority", format!("cannot use the cluster{called}"))
+    Err(Fatal::new("fwd::kubeconfig::certificate_authority", format!("cannot use the cluster{called}"))
         .because("it has a certificate-authority and insecure-skip-tls-verify, which exclude each other")
         .help("remove one of them from the kubeconfig"))
 }
@@ -254,12 +254,12 @@ fn contradicts(cluster: &Cluster, name: Option<&String>) -> Result<(), Fatal> {
 fn server(cluster: &Cluster, name: Option<&String>) -> Result<Server, Fatal> {
     let called = name.map(|name| format!(" of cluster '{name}'")).unwrap_or_default();
     let Some(given) = cluster.server.as_deref().map(str::trim).filter(|text| !text.is_empty()) else {
-        return Err(Fatal::new("fwd::kubeconfig::no-server", format!("the server{called} is not known"))
+        return Err(Fatal::new("fwd::kubeconfig::no_server", format!("the server{called} is not known"))
             .help("set it with `kubectl config set-cluster NAME --server URL`, or give --server"));
     };
     Server::parse(given).ok_or_else(|| {
         let shown = server::shown(given);
-        Fatal::new("fwd::kubeconfig::bad-server", format!("'{shown}' is not the URL of a server"))
+        Fatal::new("fwd::kubeconfig::bad_server", format!("'{shown}' is not the URL of a server"))
             .because(format!("the server{called} has to be http:// or https:// with a host"))
             .help("for example https://10.0.0.5:6443; `kubectl config view --minify` shows the one in use")
     })

@@ -64,18 +64,18 @@ fn unknown_names() {
     for (flags, code, help) in [
         (
             Flags { context: some("pord"), ..Flags::default() },
-            "fwd::kubeconfig::unknown-context",
+            "fwd::kubeconfig::unknown_context",
             "did you mean 'prod'? contexts: dev, lost, prod",
         ),
         (
             Flags { cluster: some("c3"), ..Flags::default() },
-            "fwd::kubeconfig::unknown-cluster",
+            "fwd::kubeconfig::unknown_cluster",
             "clusters: c1, c2",
         ),
-        (Flags { user: some("u3"), ..Flags::default() }, "fwd::kubeconfig::unknown-user", "users: u1, u2"),
+        (Flags { user: some("u3"), ..Flags::default() }, "fwd::kubeconfig::unknown_user", "users: u1, u2"),
         (
             Flags { context: some("lost"), ..Flags::default() },
-            "fwd::kubeconfig::unknown-cluster",
+            "fwd::kubeconfig::unknown_cluster",
             "clusters: c1, c2",
         ),
     ] {
@@ -124,7 +124,7 @@ fn impersonation_needs_a_user() {
         "fwd::usage::impersonation"
     );
     let bad = Flags { as_user: some("j"), as_user_extra: vec!["k".into()], ..Flags::default() };
-    assert_eq!(refused(&bad).code(), "fwd::usage::as-user-extra");
+    assert_eq!(refused(&bad).code(), "fwd::usage::as_user_extra");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn nothing_to_choose_from() {
     assert_eq!(bare.unwrap().server.uri, "http://localhost:8080/");
     let mut without = files();
     without.config.current_context = None;
-    assert_eq!(refused(&without).code(), "fwd::kubeconfig::no-context");
+    assert_eq!(refused(&without).code(), "fwd::kubeconfig::no_context");
 }
 
 /// A pod's account in a directory of its own, which goes with it.
@@ -210,7 +210,7 @@ fn a_ca_and_no_verification_exclude_each_other() {
     );
     let files = Files { config: Kubeconfig::parse(text.as_bytes(), Path::new("/k")).unwrap(), ..files() };
     let prod = |flags| choose(&files, &Flags { context: some("prod"), ..flags }, None);
-    assert_eq!(prod(Flags::default()).err().unwrap().code(), "fwd::kubeconfig::certificate-authority");
+    assert_eq!(prod(Flags::default()).err().unwrap().code(), "fwd::kubeconfig::certificate_authority");
     assert!(prod(Flags { insecure_skip_tls_verify: Some(true), ..Flags::default() }).is_ok());
     assert!(prod(Flags { certificate_authority: Some("/ca".into()), ..Flags::default() }).is_ok());
     // Not even where a flag says `=false` does the kubeconfig's word change.

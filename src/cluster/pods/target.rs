@@ -87,7 +87,7 @@ pub async fn resolve(cluster: &Cluster, target: &Target) -> Result<Resolved, Fat
     let namespace = target.namespace.clone().unwrap_or_else(|| cluster.namespace.clone());
     // Upper case is a mistake that the server's answer tells better.
     if !name::is_object_name(&namespace.to_ascii_lowercase()) {
-        return Err(Fatal::new("fwd::target::bad-namespace", format!("'{namespace}' cannot be a namespace"))
+        return Err(Fatal::new("fwd::target::bad_namespace", format!("'{namespace}' cannot be a namespace"))
             .because("a namespace is letters, digits and '-'; this one is the kubeconfig's, or this pod's own")
             .help("name another with -n, or mend the context: `kubectl config set-context --current --namespace NAME`"));
     }
@@ -157,7 +157,7 @@ impl Finder<'_> {
         if let Some(error) = no_namespace(&namespaces, self.namespace).await {
             return error.because(format!("{} {} was looked for there", self.kind.singular(), self.name));
         }
-        let error = Fatal::new("fwd::target::not-found", format!("there is no {}", self.subject()));
+        let error = Fatal::new("fwd::target::not_found", format!("there is no {}", self.subject()));
         match names(api).await {
             // `kubectl fwd svc api 80`, as one types behind `kubectl get`.
             _ if self.kind == Kind::Pod && Kind::parse(self.name).is_some() => {
@@ -176,7 +176,7 @@ impl Finder<'_> {
     }
 
     fn unselective(&self) -> Fatal {
-        Fatal::new("fwd::target::no-selector", format!("{} selects no pods", self.subject()))
+        Fatal::new("fwd::target::no_selector", format!("{} selects no pods", self.subject()))
             .because("its selector is empty, or holds an operator or a label that there cannot be")
             .help("forward to a pod by name, or by label with -l")
     }
@@ -207,7 +207,7 @@ impl Finder<'_> {
     }
 
     fn external(&self, host: &str) -> Fatal {
-        Fatal::new("fwd::target::external-name", format!("{} has no pods", self.subject()))
+        Fatal::new("fwd::target::external_name", format!("{} has no pods", self.subject()))
             .because(format!("it is an ExternalName: another name for {host}, which is outside the cluster"))
             .help(format!("connect to {host} directly; only pods can be forwarded to"))
     }
@@ -220,7 +220,7 @@ impl Finder<'_> {
         let doing = format!("read the EndpointSlices of {}", self.subject());
         let list = listing.list().await.map_err(|error| access::fatal(&doing, self.cluster, &error))?.0;
         let no_pods = |why: String| {
-            Fatal::new("fwd::target::no-pods", format!("{} leads to no pods", self.subject()))
+            Fatal::new("fwd::target::no_pods", format!("{} leads to no pods", self.subject()))
                 .because(why)
                 .help("only pods can be forwarded to: give the service a selector, or forward to a pod")
         };
@@ -253,7 +253,7 @@ fn is_missing(status: &Status) -> bool {
 pub(super) async fn no_namespace(namespaces: &Api<Namespace>, wanted: &str) -> Option<Fatal> {
     match namespaces.get_metadata(wanted).await {
         Err(kube::Error::Api(status)) if is_missing(&status) => {
-            let error = Fatal::new("fwd::target::no-namespace", format!("there is no namespace {wanted}"));
+            let error = Fatal::new("fwd::target::no_namespace", format!("there is no namespace {wanted}"));
             Some(match names(namespaces).await {
                 Some(names) => error.help(listed(wanted, "namespaces", &names)),
                 None => error.help("check -n and the namespace of the kubeconfig's context"),
@@ -309,7 +309,7 @@ impl Resolved {
         for spec in ports {
             if let Err(why) = service.find(&spec.remote) {
                 let mut error = Fatal::new(
-                    "fwd::target::no-port",
+                    "fwd::target::no_port",
                     format!("cannot forward to port {} of service {}", spec.remote, service.service),
                 )
                 .because(why);

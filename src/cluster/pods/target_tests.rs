@@ -78,19 +78,19 @@ async fn a_missing_object_is_told_from_a_missing_namespace() {
     fake.on("/services?", [ok(list("1", &[named("web"), named("db")]))]);
     fake.on("/services/wbe", [no(404, "services \"wbe\" not found")]);
     let (code, text) = refusal(&fake, "svc/wbe").await;
-    assert_eq!(code, "fwd::target::not-found");
+    assert_eq!(code, "fwd::target::not_found");
     assert!(text.contains("did you mean 'web'?") && text.contains("services: db, web"), "{text}");
 
     let fake = Fake::default();
     fake.on("/namespaces?", [ok(list("1", &[named("prod")]))]);
     let (code, text) = refusal(&fake, "prd/svc/web").await;
-    assert_eq!(code, "fwd::target::no-namespace");
+    assert_eq!(code, "fwd::target::no_namespace");
     assert!(text.contains("no namespace prd") && text.contains("did you mean 'prod'?"), "{text}");
 
     // Neither question is allowed: less is said, and no other error hides the first.
     let fake = Fake::default();
     fake.on("/", [no(403, "no")]).on("/services/x", [no(404, "")]);
-    assert_eq!(refusal(&fake, "svc/x").await.0, "fwd::target::not-found");
+    assert_eq!(refusal(&fake, "svc/x").await.0, "fwd::target::not_found");
 }
 
 #[tokio::test]
@@ -107,13 +107,13 @@ async fn forbidden() {
 async fn services_that_lead_to_no_pod() {
     let fake = service(&json!({"type": "ExternalName", "externalName": "db.example.com"}));
     let (code, text) = refusal(&fake, "svc/s").await;
-    assert_eq!(code, "fwd::target::external-name");
+    assert_eq!(code, "fwd::target::external_name");
     assert!(text.contains("db.example.com"), "{text}");
 
     let fake = service(&json!({"ports": [{"port": 80}]}));
     fake.on("/endpointslices?", [ok(list("1", &[]))]);
     let (code, text) = refusal(&fake, "svc/s").await;
-    assert_eq!(code, "fwd::target::no-pods");
+    assert_eq!(code, "fwd::target::no_pods");
     assert!(text.contains("no EndpointSlice names an endpoint"), "{text}");
 
     let fake = service(&json!({"ports": [{"port": 80}]}));
@@ -175,11 +175,11 @@ async fn names_that_are_none() {
     let mut cluster = fake.cluster();
     cluster.namespace = "../../x".into();
     let error = resolve(&cluster, &Target::parse("svc/s").unwrap()).await.unwrap_err();
-    assert_eq!((error.code(), fake.asked.lock().len()), ("fwd::target::bad-namespace", 0));
+    assert_eq!((error.code(), fake.asked.lock().len()), ("fwd::target::bad_namespace", 0));
 
     let selects = |labels: &Value| service(&json!({"selector": labels, "ports": [{"port": 80}]}));
     for labels in [json!({"a": "b,c=d"}), json!({"a=b,c": "d"}), json!({"a": "x".repeat(64)})] {
-        assert_eq!(refusal(&selects(&labels), "svc/s").await.0, "fwd::target::no-selector", "{labels}");
+        assert_eq!(refusal(&selects(&labels), "svc/s").await.0, "fwd::target::no_selector", "{labels}");
     }
 
     let fake = service(&json!({"ports": [{"port": 80}]}));
@@ -189,6 +189,6 @@ async fn names_that_are_none() {
         "endpoints": [endpoint("p", "prod"), endpoint("../../prod/services/p", "default")],
     });
     fake.on("/endpointslices?", [ok(list("1", &[foreign]))]);
-    assert_eq!(refusal(&fake, "svc/s").await.0, "fwd::target::no-pods");
+    assert_eq!(refusal(&fake, "svc/s").await.0, "fwd::target::no_pods");
     assert!(fake.asked.lock().iter().all(|asked| !asked.contains("prod")));
 }

@@ -161,7 +161,7 @@ pub(super) fn certificate_authority(cluster: &Cluster) -> Result<Option<Vec<Vec<
 }
 
 fn no_authority(place: &str, why: impl std::fmt::Display) -> Fatal {
-    Fatal::new("fwd::kubeconfig::certificate-authority", format!("cannot use the cluster's CA from {place}"))
+    Fatal::new("fwd::kubeconfig::certificate_authority", format!("cannot use the cluster's CA from {place}"))
         .because(why)
         .help("it has to be a PEM file (-----BEGIN CERTIFICATE-----), or one in base64 for the -data")
 }
