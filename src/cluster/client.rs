@@ -20,7 +20,7 @@ use super::{
         authentication::{self, Means},
         authorize::Authorize,
         credentials::{Credentials, Fetched, Source, UseCertificate},
-        exec::Plugin,
+        exec::{Plugin, PluginStdin},
         oidc::Oidc,
     },
     awaited::Awaited,
@@ -193,7 +193,9 @@ async fn connect(found: Found, awaited: &Awaited) -> Result<Cluster, Fatal> {
         Means::Header(header) => Some(Source::Fixed(header)),
         Means::File { path, otherwise } => Some(Source::File { path, otherwise }),
         Means::Plugin(exec) => {
-            Some(Source::Plugin(Plugin::new(*exec, &cluster, environment.stdin_is_terminal)?.into()))
+            let stdin =
+                if environment.stdin_is_terminal { PluginStdin::Terminal } else { PluginStdin::Other };
+            Some(Source::Plugin(Plugin::new(*exec, &cluster, stdin)?.into()))
         }
         Means::Oidc(config) => Some(Source::Oidc(Oidc::new(config, &environment)?.into())),
     };

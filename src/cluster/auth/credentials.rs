@@ -281,6 +281,7 @@ mod tests {
     use kube::config::{Cluster, ExecConfig};
 
     use super::*;
+    use crate::cluster::auth::exec::PluginStdin;
 
     /// A plugin that counts its runs in a file.
     async fn counting(test: &str, expires: &str) -> (Arc<Credentials>, PathBuf) {
@@ -299,7 +300,9 @@ mod tests {
     }
 
     async fn of(config: ExecConfig) -> Arc<Credentials> {
-        let source = Source::Plugin(Box::new(Plugin::new(config, &Cluster::default(), false).ok().unwrap()));
+        let source = Source::Plugin(Box::new(
+            Plugin::new(config, &Cluster::default(), PluginStdin::Other).ok().unwrap(),
+        ));
         let first = source.fetch().await.ok().unwrap();
         Credentials::new(source, first, Box::new(|_, _| Ok(())), Awaited::silently())
     }

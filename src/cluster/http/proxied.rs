@@ -31,14 +31,13 @@ pub(in crate::cluster) async fn connect(
     server: &Authority,
     authorization: Option<HeaderValue>,
 ) -> Result<Io, BoxError> {
-    let has_user = authorization.is_some();
     let mut request = Request::builder()
         .method(Method::CONNECT)
         .uri(server.as_str())
         .header(header::HOST, server.as_str())
         .body(Empty::<Bytes>::new())?;
-    if let Some(value) = authorization {
-        request.headers_mut().insert(header::PROXY_AUTHORIZATION, value);
+    if let Some(value) = &authorization {
+        request.headers_mut().insert(header::PROXY_AUTHORIZATION, value.clone());
     }
     let mut http = http1::Builder::new();
     http.max_buf_size(MAX_ANSWER).max_headers(MAX_HEADERS);
@@ -49,7 +48,9 @@ pub(in crate::cluster) async fn connect(
     let answer = sender.send_request(request).await.map_err(not_http)?;
     match answer.status() {
         StatusCode::OK => {}
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => return Err(refused_user("407", has_user).into()),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            return Err(refused_user("407", authorization.as_ref()).into());
+        }
         status => return Err(ProxyError::Refused(status.to_string()).into()),
     }
     let upgraded = hyper::upgrade::on(answer).await?;
@@ -57,8 +58,9 @@ pub(in crate::cluster) async fn connect(
     if parts.read_buf.is_empty() { Ok(parts.io.into_inner()) } else { Err(ProxyError::Early.into()) }
 }
 
-const fn refused_user(how: &'static str, has_one: bool) -> ProxyError {
-    if has_one { ProxyError::WrongUser(how) } else { ProxyError::NoUser(how) }
+/// The proxy did not let in this user, or nobody.
+fn refused_user<U>(how: &'static str, user: Option<&U>) -> ProxyError {
+    user.map_or(ProxyError::NoUser(how), |_| ProxyError::WrongUser(how))
 }
 
 fn not_http(error: hyper::Error) -> BoxError {
@@ -98,7 +100,7 @@ pub(super) async fn socks(
                 return Err(ProxyError::WrongUser("SOCKS").into());
             }
         }
-        ([VERSION, _], user) => return Err(refused_user("SOCKS", user.is_some()).into()),
+        ([VERSION, _], user) => return Err(refused_user("SOCKS", user.as_ref()).into()),
         _ => return Err(ProxyError::NoProxy("SOCKS5").into()),
     }
     let address = match host.trim_matches(['[', ']']).parse() {

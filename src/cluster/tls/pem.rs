@@ -36,7 +36,8 @@ pub(super) fn blocks(text: &[u8]) -> impl Iterator<Item = Block> {
     let mut at_start = true;
     std::iter::from_fn(move || {
         loop {
-            rest = after_begin(rest, at_start)?;
+            let here = if at_start { rest.strip_prefix(BEGIN) } else { None };
+            rest = here.or_else(|| after_next_begin(rest))?;
             at_start = false;
             if let Some((block, after)) = block(rest) {
                 // The newline before the next block is part of this one's last line.
@@ -47,11 +48,8 @@ pub(super) fn blocks(text: &[u8]) -> impl Iterator<Item = Block> {
     })
 }
 
-/// What follows the next `-----BEGIN `, which stands at the beginning of a line.
-fn after_begin(text: &[u8], at_start: bool) -> Option<&[u8]> {
-    if at_start && text.starts_with(BEGIN) {
-        return text.get(BEGIN.len()..);
-    }
+/// What follows the next `-----BEGIN ` at the beginning of a line, `text` itself beginning inside of one.
+fn after_next_begin(text: &[u8]) -> Option<&[u8]> {
     let at = text.windows(BEGIN.len() + 1).position(|window| window[0] == b'\n' && window[1..] == *BEGIN)?;
     text.get(at + 1 + BEGIN.len()..)
 }

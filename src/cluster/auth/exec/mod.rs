@@ -57,6 +57,15 @@ pub(in crate::cluster) struct Credential {
     pub expires: Option<Timestamp>,
 }
 
+/// What a plugin finds on its stdin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cluster) enum PluginStdin {
+    /// A terminal, where somebody can answer.
+    Terminal,
+    /// Anything else.
+    Other,
+}
+
 /// What a plugin printed.
 #[derive(Default)]
 struct Printed {
@@ -70,7 +79,7 @@ impl Plugin {
     pub(in crate::cluster) fn new(
         config: ExecConfig,
         cluster: &Cluster,
-        terminal: bool,
+        stdin: PluginStdin,
     ) -> Result<Self, Fatal> {
         let Some(command) = config.command.clone().filter(|command| !command.is_empty()) else {
             return Err(Fatal::new("fwd::auth::plugin", "the kubeconfig's credential plugin has no command")
@@ -78,7 +87,7 @@ impl Plugin {
         };
         let interactive = match config.interactive_mode {
             Some(ExecInteractiveMode::Never) => false,
-            Some(ExecInteractiveMode::Always) if !terminal => {
+            Some(ExecInteractiveMode::Always) if stdin == PluginStdin::Other => {
                 return Err(Fatal::new(
                     "fwd::auth::plugin",
                     format!("credential plugin {command} cannot run"),
@@ -88,7 +97,7 @@ impl Plugin {
                 )
                 .help("run this in a terminal once to log in, or use a plugin that needs no answers"));
             }
-            _ => terminal,
+            _ => stdin == PluginStdin::Terminal,
         };
         let mut spec = json!({ "interactive": interactive });
         if config.provide_cluster_info {
@@ -101,7 +110,7 @@ impl Plugin {
         }
         let version = config.api_version.as_deref().unwrap_or("client.authentication.k8s.io/v1beta1");
         let info = json!({ "apiVersion": version, "kind": "ExecCredential", "spec": spec }).to_string();
-        Ok(Self { config, command, info, interactive, separate: !terminal })
+        Ok(Self { config, command, info, interactive, separate: stdin == PluginStdin::Other })
     }
 
     /// Its command, for people. Its arguments are not shown, for they may hold secrets.
@@ -280,7 +289,7 @@ mod tests {
     }
 
     async fn run(config: ExecConfig) -> Result<Credential, Fatal> {
-        Plugin::new(config, &Cluster::default(), false)?.run().await
+        Plugin::new(config, &Cluster::default(), PluginStdin::Other)?.run().await
     }
 
     #[tokio::test]
@@ -302,7 +311,7 @@ mod tests {
         config.provide_cluster_info = true;
         config.api_version = Some("client.authentication.k8s.io/v1".into());
         let cluster = Cluster { server: Some("https://s".into()), ..Cluster::default() };
-        let plugin = Plugin::new(config, &cluster, false).ok().unwrap();
+        let plugin = Plugin::new(config, &cluster, PluginStdin::Other).ok().unwrap();
         let token = plugin.run().await.ok().unwrap().token.unwrap();
         let info = token.expose_secret();
         assert!(info.contains("apiVersion:client.authentication.k8s.io/v1"), "{info}");
@@ -365,7 +374,9 @@ mod tests {
     #[tokio::test]
     async fn one_that_does_not_end_is_given_up() {
         let plugin =
-            Plugin::new(shell("echo asleep >&2; sleep 1000"), &Cluster::default(), false).ok().unwrap();
+            Plugin::new(shell("echo asleep >&2; sleep 1000"), &Cluster::default(), PluginStdin::Other)
+                .ok()
+                .unwrap();
         let error = plugin.run_within(Duration::from_millis(300)).await.err().unwrap();
         assert_eq!(error.causes().next(), Some("it did not end within 0.3 s"));
     }
@@ -390,21 +401,24 @@ mod tests {
     #[tokio::test]
     async fn one_that_leaves_a_process_behind_is_not_waited_for() {
         let script = r#"sleep 1000 & echo $! >&2; echo '{"status": {"token": "t0"}}'"#;
-        let plugin = Plugin::new(shell(script), &Cluster::default(), false).ok().unwrap();
+        let plugin = Plugin::new(shell(script), &Cluster::default(), PluginStdin::Other).ok().unwrap();
         assert!(plugin.run_within(Duration::from_secs(60)).await.is_ok());
     }
 
     #[test]
     fn questions_need_a_terminal() {
-        let always = |terminal| {
+        let always = |stdin| {
             let mut config = shell("");
             config.interactive_mode = Some(ExecInteractiveMode::Always);
-            Plugin::new(config, &Cluster::default(), terminal).map(|plugin| plugin.interactive)
+            Plugin::new(config, &Cluster::default(), stdin).map(|plugin| plugin.interactive)
         };
-        assert!(always(false).is_err());
-        assert_eq!(always(true), Ok(true));
+        assert!(always(PluginStdin::Other).is_err());
+        assert_eq!(always(PluginStdin::Terminal), Ok(true));
         let mut never = shell("");
         never.interactive_mode = Some(ExecInteractiveMode::Never);
-        assert_eq!(Plugin::new(never, &Cluster::default(), true).map(|plugin| plugin.interactive), Ok(false));
+        assert_eq!(
+            Plugin::new(never, &Cluster::default(), PluginStdin::Terminal).map(|plugin| plugin.interactive),
+            Ok(false)
+        );
     }
 }
