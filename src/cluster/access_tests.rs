@@ -129,7 +129,7 @@ fn the_rule_that_grants_it() {
 #[test]
 fn recorded_denials() {
     let recorded: serde_json::Value =
-        serde_json::from_str(include_str!("../../tests/api/api-errors.json")).unwrap();
+        serde_json::from_str(include_str!("../../tests/data/api/api-errors.json")).unwrap();
     let mut seen = Vec::new();
     for case in recorded.as_array().unwrap() {
         let line = case["stderr_last"][0].as_str().unwrap();

@@ -24,7 +24,7 @@ pub(crate) struct Side {
 /// The folder, as seen from this package and from the one of the fuzz targets below it.
 pub(crate) fn wire() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.ancestors().map(|folder| folder.join("tests/wire")).find(|folder| folder.is_dir()).unwrap()
+    package.ancestors().map(|folder| folder.join("tests/data/wire")).find(|folder| folder.is_dir()).unwrap()
 }
 
 pub(crate) fn unhex(text: &str) -> Vec<u8> {

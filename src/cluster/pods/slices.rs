@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn recorded_slices() {
         let list: serde_json::Value =
-            serde_json::from_str(include_str!("../../../tests/api/get-endpointslices.json")).unwrap();
+            serde_json::from_str(include_str!("../../../tests/data/api/get-endpointslices.json")).unwrap();
         let slices: Vec<EndpointSlice> = serde_json::from_value(list["items"].clone()).unwrap();
         let all: Vec<Member> = slices.iter().flat_map(|slice| members(slice, "default")).collect();
         assert!(!all.is_empty());

@@ -62,8 +62,8 @@ async fn every_kind_of_workload() {
 #[tokio::test]
 async fn the_recorded_objects_are_read() {
     for (target, recording) in [
-        ("deploy/w", include_str!("../../../tests/api/get-deployment.json")),
-        ("svc/w", include_str!("../../../tests/api/get-service.json")),
+        ("deploy/w", include_str!("../../../tests/data/api/get-deployment.json")),
+        ("svc/w", include_str!("../../../tests/data/api/get-service.json")),
     ] {
         let fake = Fake::default();
         fake.on("/w", [ok(serde_json::from_str(recording).unwrap())]);

@@ -43,7 +43,7 @@ fn sets(story: &[(String, Vec<String>)]) -> Vec<usize> {
 
 macro_rules! recording {
     ($name:literal) => {
-        replay(include_str!(concat!("../../../tests/api/watch-", $name, ".pods.jsonl")))
+        replay(include_str!(concat!("../../../tests/data/api/watch-", $name, ".pods.jsonl")))
     };
 }
 
@@ -106,7 +106,7 @@ fn a_recorded_container_restart_changes_the_containers_alone() {
     let mut set = Set::default();
     let mut containers = std::collections::BTreeSet::new();
     let mut uids = std::collections::BTreeSet::new();
-    for line in include_str!("../../../tests/api/watch-container-restarted.pods.jsonl").lines() {
+    for line in include_str!("../../../tests/data/api/watch-container-restarted.pods.jsonl").lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         let Some(event) = line.get("event") else { continue };
         if let WatchEvent::Modified(pod) | WatchEvent::Added(pod) =

@@ -1,4 +1,4 @@
-//! What a watcher of this cluster sees, beside what one of a real Kubernetes saw (`tests/api`).
+//! What a watcher of this cluster sees, beside what one of a real Kubernetes saw (`tests/data/api`).
 //!
 //! Pods are told apart by uid and compared by the stations they pass, whatever they are called. Some stations last
 //! so briefly that the real cluster skips them now and then; those are left out on both sides.
@@ -61,7 +61,7 @@ fn sorted(stories: Stories) -> Vec<Vec<String>> {
 
 fn recorded(scenario: &str) -> [Vec<Vec<String>>; 2] {
     ["pods", "endpointslices"].map(|what| {
-        let file = format!("../api/watch-{scenario}.{what}.jsonl");
+        let file = format!("../data/api/watch-{scenario}.{what}.jsonl");
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         let mut stories = Stories::new();
         for line in text.lines() {

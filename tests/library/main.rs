@@ -1,7 +1,7 @@
 //! The example of the library, as it stands, on the sandbox.
 
 #[expect(dead_code, reason = "its main is for the command line")]
-#[path = "../examples/forward.rs"]
+#[path = "../../examples/forward.rs"]
 mod example;
 
 use kubectl_fwd::cluster::config::flags::Environment;

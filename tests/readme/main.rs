@@ -9,7 +9,7 @@ use sandbox::forward::{Forward, command};
 use sandbox::{Options, Sandbox, kubectl};
 use serde_json::{Value, json};
 
-const README: &str = include_str!("../README.md");
+const README: &str = include_str!("../../README.md");
 
 fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_kubectl-fwd"))

@@ -1,7 +1,11 @@
-//! The port-forward server against bytes recorded from a real cluster (`tests/wire`), and against the rules of PROTOCOL
+//! The port-forward server against bytes recorded from a real cluster (`tests/data/wire`), and against the rules of PROTOCOL
 //! that no transcript shows.
 
-mod support;
+#![allow(clippy::unwrap_used, reason = "a test's helper fails as its test does")]
+
+mod client;
+mod framing;
+mod transcript;
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +13,10 @@ use bytes::BytesMut;
 use kubectl_fwd::spdy::frame::{self, Frame};
 use sandbox::faults::Faults;
 use sandbox::node::{Node, Support, Timing};
-use support::{Client, Peer, Transcript, start};
 use tokio::task::JoinSet;
+
+use client::{Client, Peer, start};
+use transcript::{Transcript, by_stream};
 
 const PORTS: &[u16] = &[8080, 9000, 9001, 9002, 9003, 9004];
 
@@ -43,7 +49,7 @@ async fn replay(name: &str) {
         client.send(&step.sent).await;
         // Frames of different streams race; each stream's own order is fixed.
         let got = client.frames(step.received.len()).await;
-        assert_eq!(support::by_stream(&got), support::by_stream(&step.received), "{name}");
+        assert_eq!(by_stream(&got), by_stream(&step.received), "{name}");
         // The second of grace, where the real server took it.
         if step.took > Duration::from_millis(500) {
             assert!(sent_at.elapsed() > step.took.mul_f32(0.9), "{name}: {:?}", sent_at.elapsed());

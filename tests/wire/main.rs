@@ -1,9 +1,8 @@
-//! The protocol core against bytes recorded from a real cluster (tests/wire): both directions, fed whole, byte by
+//! The protocol core against bytes recorded from a real cluster (tests/data/wire): both directions, fed whole, byte by
 //! byte and cut at random. What a cut changes nothing about must come out the same.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails as its test does")]
 
-#[path = "wire/transcripts.rs"]
 mod transcripts;
 
 use std::collections::BTreeMap;
