@@ -1,4 +1,4 @@
-//! From what was typed to what is meant: the only reader of the environment.
+//! From what was typed to what is meant.
 //!
 //! [`Surroundings::read`] looks once at the environment and the terminals; [`resolve`] is pure and decides everything
 //! the floors below are told.
@@ -14,7 +14,7 @@ use super::{
     normalise::Slot,
 };
 use crate::{
-    cluster::config::flags::{Environment, Flags, Pod, SERVICE_ACCOUNT},
+    cluster::config::flags::{Environment, Flags},
     control::place,
     error::Fatal,
     forward::{Options, Request},
@@ -88,29 +88,11 @@ pub struct Surroundings {
 impl Surroundings {
     /// Reads them.
     pub fn read() -> Self {
-        // As Go does: the upper-case spelling first, and an empty variable is none.
-        let either = |upper: &str| {
-            let read = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-            read(upper).or_else(|| read(&upper.to_ascii_lowercase()))
-        };
         let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         // `FORCE_COLOR=0` is how some tools are told not to force.
         let forced = |name: &str| set(name) && env::var_os(name).is_some_and(|value| value != "0");
         Self {
-            cluster: Environment {
-                kubeconfig: env::var_os("KUBECONFIG").filter(|value| !value.is_empty()),
-                home: env::home_dir(),
-                https_proxy: either("HTTPS_PROXY"),
-                http_proxy: either("HTTP_PROXY"),
-                no_proxy: either("NO_PROXY"),
-                stdin_is_terminal: io::stdin().is_terminal(),
-                pod: env::var("KUBERNETES_SERVICE_HOST").ok().map(|host| Pod {
-                    host,
-                    port: env::var("KUBERNETES_SERVICE_PORT").unwrap_or_default(),
-                    namespace: env::var("POD_NAMESPACE").ok(),
-                    account: SERVICE_ACCOUNT.into(),
-                }),
-            },
+            cluster: Environment::read(),
             signals: Signals {
                 no_color: set("NO_COLOR"),
                 force_color: forced("CLICOLOR_FORCE") || forced("FORCE_COLOR"),

@@ -1,10 +1,11 @@
-//! What decides which cluster is reached: the command line's words and the environment's, both read elsewhere.
+//! What decides which cluster is reached, as kubectl has it: its flags, and what it reads of the environment.
 
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
-/// What the command line says about reaching a cluster, as typed.
+/// kubectl's flags that say which cluster to reach, as whom, and how. By default there are none of them: the kubeconfig's
+/// current context decides.
 #[derive(Clone, Default)]
 pub struct Flags {
     /// `--kubeconfig`: the one file to read; it must exist.
@@ -64,7 +65,7 @@ impl fmt::Debug for Flags {
     }
 }
 
-/// What the environment says; read once, by `cli/resolve`.
+/// What decides of the environment which cluster is reached. By default it is empty; [`Environment::read`] is the process's.
 #[derive(Clone, Default)]
 pub struct Environment {
     /// `KUBECONFIG`: a list in the system's path-list form.

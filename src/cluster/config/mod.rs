@@ -1,6 +1,6 @@
 //! Which cluster, which user and which way there: from the command line's flags, the environment and the kubeconfigs.
 //!
-//! - [`flags`]: what the command line and the environment say.
+//! - [`flags`]: what the command line and the environment say; `environment` reads the latter.
 //! - `yaml`, `kubeconfig`, `entries`, `pod`, `choice`, `server`, `proxy`: from those to one server, one user, one namespace and
 //!   one proxy.
 //! - [`foreign`]: what a kubeconfig of somebody else would do that the user's own do not.
@@ -8,6 +8,7 @@
 
 pub(super) mod choice;
 mod entries;
+mod environment;
 pub(super) mod files;
 pub mod flags;
 pub mod foreign;
