@@ -20,7 +20,10 @@ use super::args::Command;
 use crate::{
     error::Fatal,
     forward::Request,
-    input::target::{self as input, ANY_POD},
+    input::{
+        port::bad_port,
+        target::{self as input, ANY_POD},
+    },
     model::{
         ports::{PortError, PortSpec},
         target::{Kind, Subject, Target},
@@ -148,19 +151,12 @@ fn selector(text: &str) -> Result<Target, Fatal> {
 
 fn port(text: &str) -> Result<PortSpec, Fatal> {
     PortSpec::parse(text).map_err(|error| {
-        let what = if text.is_empty() { "a port is empty".to_owned() } else { error.to_string() };
-        let fatal = Fatal::new("fwd::usage::bad_port", what);
+        let fatal = bad_port(text, &error);
         match &error {
             PortError::BadRemote { .. } if !text.contains(':') => fatal.help(format!(
                 "behind a target a word is a port, or its name; a second pod is written pod/{text}"
             )),
-            PortError::BadAddress(_) => fatal.help(
-                "the address in front of a port is an IP or localhost: 127.0.0.1:8080:80, [::1]:8080:80",
-            ),
-            PortError::OutOfRange { part, .. } if part == "0" => {
-                fatal.help("for any free local port write :PORT, for example :80")
-            }
-            _ => fatal.help("a port is written REMOTE, LOCAL:REMOTE or :REMOTE, for example 8080:80"),
+            _ => fatal,
         }
     })
 }

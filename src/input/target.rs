@@ -1,5 +1,7 @@
 //! Targets, label selectors and the names of objects.
 
+use std::str::FromStr;
+
 use crate::{
     error::Fatal,
     model::target::{Kind, Subject, Target, TargetError},
@@ -27,6 +29,15 @@ pub fn target(text: &str) -> Result<Target, Fatal> {
         object_name("namespace", namespace)?;
     }
     Ok(target)
+}
+
+/// Reads `NAME` (a pod), `TYPE/NAME` or `NAMESPACE/TYPE/NAME`.
+impl FromStr for Target {
+    type Err = Fatal;
+
+    fn from_str(text: &str) -> Result<Self, Fatal> {
+        target(text)
+    }
 }
 
 /// Refuses what cannot name an object, before it becomes part of a URL.

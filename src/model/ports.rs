@@ -34,7 +34,8 @@ pub enum Remote {
     Name(String),
 }
 
-/// One port argument.
+/// A port to forward: where to listen, and the port behind it. Its text, [`FromStr`](std::str::FromStr), is
+/// `[[ADDRESS:]LOCAL:]REMOTE`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PortSpec {
     /// `ADDRESS:` in front; `None` means the addresses of the command.
@@ -105,6 +106,7 @@ pub enum PortError {
 
 impl Address {
     /// Reads `localhost` or an IP, with or without brackets.
+    #[doc(hidden)]
     pub fn parse(text: &str) -> Result<Self, PortError> {
         if text == "localhost" {
             return Ok(Self::Localhost);
@@ -116,6 +118,7 @@ impl Address {
     }
 
     /// The IPs that it stands for.
+    #[doc(hidden)]
     pub fn ips(self) -> Vec<IpAddr> {
         match self {
             Self::Localhost => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
@@ -185,6 +188,7 @@ impl fmt::Display for PortSpec {
 
 impl PortSpec {
     /// Reads one port argument.
+    #[doc(hidden)]
     pub fn parse(text: &str) -> Result<Self, PortError> {
         // A Unix path may hold colons itself; the remote is what stands behind the last one.
         if let Some(rest) = text.strip_prefix("unix:") {

@@ -154,7 +154,7 @@ pub enum Subject {
     Selector(String),
 }
 
-/// A subject and, where the user said so on the target itself, its namespace.
+/// What to forward to. Its text, [`FromStr`](std::str::FromStr), is `NAME` (a pod), `TYPE/NAME` or `NAMESPACE/TYPE/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     /// `NAMESPACE/` before the type; `None` means the namespace of the command.
@@ -186,7 +186,8 @@ impl Target {
         Self { namespace: None, subject: Subject::Object(kind, name.into()) }
     }
 
-    /// Reads `NAME`, `TYPE/NAME` or `NAMESPACE/TYPE/NAME`.
+    /// Reads `NAME`, `TYPE/NAME` or `NAMESPACE/TYPE/NAME`; what the names may be is not looked at.
+    #[doc(hidden)]
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         let parts: Vec<&str> = text.split('/').collect();
         if parts.iter().any(|part| part.is_empty()) {
