@@ -9,19 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kubectl_fwd::{
-    cluster::config::flags::{Environment, Flags},
-    forward::{Options, Request, Wanted, registry::Registry},
-    model::{
-        forward::ForwardId,
-        ports::{Local, PortSpec, Remote},
-        target::{Kind, Target},
-    },
-    spdy::session::CreditMode,
-};
+use kubectl_fwd::{Environment, Flags, ForwardId, Kind, Local, PortSpec, Registry, Remote, Target, Wanted};
 use sandbox::{Sandbox, forward::Forward};
 use serde_json::{Value, json};
-use tokio::{runtime, sync::broadcast};
+use tokio::runtime;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -43,20 +34,12 @@ fn service(number: usize) -> Value {
 
 fn wanted(number: usize, ports: impl Iterator<Item = u16>) -> Wanted {
     let spec = |port| PortSpec { address: None, local: Local::Any, remote: Remote::Number(port) };
-    Wanted {
-        request: Request {
-            target: Target::object(Kind::Service, format!("many-{number}")),
-            ports: ports.map(spec).collect(),
-        },
-        options: Options::default(),
-        context: None,
-        label: None,
-    }
+    Wanted::new(Target::object(Kind::Service, format!("many-{number}")), ports.map(spec))
 }
 
 fn registry(sandbox: &Sandbox) -> Registry {
     let flags = Flags { kubeconfig: Some(sandbox.kubeconfig("admin")), ..Flags::default() };
-    Registry::new(flags, Environment::default(), CreditMode::On, broadcast::channel(1024).0)
+    Registry::new(flags, Environment::default())
 }
 
 /// One kind of measurement.

@@ -1,4 +1,4 @@
-//! Forwards from Rust, with what the `kubectl-fwd` binary is made of:
+//! Forwards a port from Rust, and says which pod has it:
 //!
 //! ```text
 //! cargo run --example forward -- svc/api :80
@@ -8,29 +8,17 @@
 
 use std::{env, error::Error};
 
-use kubectl_fwd::{
-    cli::resolve::Surroundings,
-    cluster::config::flags::{Environment, Flags},
-    forward::{GRACE, Options, Request, Wanted, registry::Registry},
-    model::{event::Happening, ports::PortSpec, target::Target},
-    spdy::session::CreditMode,
-};
-use tokio::sync::broadcast;
-
-/// Events that may wait to be told; of more the oldest are lost, and nothing else is.
-const EVENTS: usize = 256;
+use kubectl_fwd::{Environment, Flags, GRACE, Happening, Registry, Wanted};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = env::args().skip(1).collect();
     let [target, port] = words.as_slice() else { return Err("usage: forward TARGET PORT".into()) };
-    // What kubectl reads: KUBECONFIG, the home directory, the proxies.
-    let environment = Surroundings::read().cluster;
     let interrupted = async {
         // Without a way to hear of Ctrl-C this ends at once.
         let _ = tokio::signal::ctrl_c().await;
     };
-    forward(environment, target, port, |line| println!("{line}"), interrupted).await
+    forward(Environment::read(), target, port, |line| println!("{line}"), interrupted).await
 }
 
 /// Forwards a port of a target, written as on the command line, until `stop`, and tells what becomes of it.
@@ -41,12 +29,11 @@ pub(crate) async fn forward(
     mut tell: impl FnMut(String),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Box<dyn Error>> {
-    let request = Request { target: Target::parse(target)?, ports: vec![PortSpec::parse(port)?] };
-    let (sender, mut events) = broadcast::channel(EVENTS);
-    // `Flags` are those of kubectl: another kubeconfig, another context, somebody else to be. With credit, an
-    // application that stops reading holds up nobody else.
-    let registry = Registry::new(Flags::default(), environment, CreditMode::On, sender);
-    let wanted = Wanted { request, options: Options::default(), context: None, label: None };
+    // `Flags` are those of kubectl: another kubeconfig, another context, somebody else to be.
+    let registry = Registry::new(Flags::default(), environment);
+    // From here on, so that none is missed.
+    let mut events = registry.events();
+    let wanted = Wanted::new(target.parse()?, [port.parse()?]);
     // It works when this returns: the port is bound, and a pod was reached.
     registry.start(vec![wanted]).await?;
     for forward in registry.list() {

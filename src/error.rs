@@ -8,7 +8,9 @@ use std::{borrow::Cow, fmt, io};
 
 use serde::{Deserialize, Serialize};
 
-/// Ends a command. Rendered by miette, once, in `main`; it may come from another process.
+/// What ends a command or refuses a request, for a person: what failed and on which object ([`Display`](fmt::Display)), why,
+/// and what to do next.
+// It is printed once, by `app`, and may come from another process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fatal {
     code: Cow<'static, str>,
@@ -53,6 +55,7 @@ struct Why {
     next: Option<Box<Self>>,
 }
 
+#[doc(hidden)]
 impl Fatal {
     /// `code` is stable and searchable, `fwd::AREA::WORD`; `what` says what failed and on which object.
     pub fn new(code: impl Into<Cow<'static, str>>, what: impl Into<String>) -> Self {
@@ -84,7 +87,14 @@ impl Fatal {
         self
     }
 
-    /// The stable code.
+    /// The text in which something is wrong.
+    pub fn excerpt(&self) -> Option<&Excerpt> {
+        self.excerpt.as_deref()
+    }
+}
+
+impl Fatal {
+    /// Its kind, `fwd::AREA::WORD`: stable, for a program to tell errors apart and for a person to search for.
     pub fn code(&self) -> &str {
         &self.code
     }
@@ -97,11 +107,6 @@ impl Fatal {
     /// Why it failed, most immediate cause first.
     pub fn causes(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(self.why.as_deref(), |why| why.next.as_deref()).map(|why| why.text.as_str())
-    }
-
-    /// The text in which something is wrong.
-    pub fn excerpt(&self) -> Option<&Excerpt> {
-        self.excerpt.as_deref()
     }
 }
 

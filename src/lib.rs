@@ -1,89 +1,100 @@
-//! `kubectl fwd` forwards local ports to the ready pods behind a service, a workload or a pod, and keeps doing so while
-//! pods restart, roll and vanish, while connections break and while the API server is away. This crate is all of it;
-//! the binary only hands over the command line.
+//! Forwards local ports to the ready pods behind a Kubernetes service, a workload or a pod, and keeps doing so while pods
+//! restart, roll and vanish, while connections break and while the API server is away. It is the library that the kubectl
+//! plugin `kubectl fwd` is made of.
 //!
-//! # From Rust
-//!
-//! A [`forward::registry::Registry`] is all that an embedding program needs: it takes what is to be forwarded as
-//! [`forward::Wanted`], finds clusters by kubectl's [flags](cluster::config::flags::Flags) and
-//! [environment](cluster::config::flags::Environment), and tells what happens as [`model::event::Event`]s. It runs in the
-//! caller's tokio runtime, prints nothing and reads no environment by itself.
+//! A [`Registry`] starts forwards, lists them, tells what happens to them and stops them:
 //!
 //! ```no_run
-//! use kubectl_fwd::{
-//!     cli::resolve::Surroundings,
-//!     cluster::config::flags::Flags,
-//!     error::Fatal,
-//!     forward::{GRACE, Options, Request, Wanted, registry::Registry},
-//!     model::{ports::PortSpec, target::{Kind, Target}},
-//!     spdy::session::CreditMode,
-//! };
+//! use kubectl_fwd::{Environment, Fatal, Flags, GRACE, Happening, Registry, Wanted};
 //!
 //! # async fn forward() -> Result<(), Fatal> {
-//! let (events, _) = tokio::sync::broadcast::channel(256);
-//! let registry = Registry::new(Flags::default(), Surroundings::read().cluster, CreditMode::On, events);
-//! let ports = vec![PortSpec::parse("8080:http").expect("a port")];
-//! let request = Request { target: Target::object(Kind::Service, "api"), ports };
-//! let wanted = Wanted { request, options: Options::default(), context: None, label: None };
-//! let ids = registry.start(vec![wanted]).await?; // it works now
-//! registry.stop(&ids, GRACE).await.expect("they are there");
+//! let registry = Registry::new(Flags::default(), Environment::read());
+//! let mut events = registry.events();
+//! let wanted = Wanted::new("svc/api".parse()?, ["8080:http".parse()?]);
+//! registry.start(vec![wanted]).await?; // The port is bound now, and a pod was reached.
+//! while let Ok(event) = events.recv().await {
+//!     if let Happening::Retargeted { to, .. } = &event.what {
+//!         eprintln!("{} is pod {} now", event.target, to.name);
+//!     }
+//! }
+//! registry.shutdown(GRACE).await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! `examples/forward.rs` in the repository follows the events as well. Programs in other languages drive
-//! `kubectl-fwd serve`, see `docs/CONTROL.md`. The other modules are public so that each floor can be tested and measured by
-//! itself; before 1.0 they change without notice.
+//! | | |
+//! |---|---|
+//! | which cluster | [`Flags`] are kubectl's (`--kubeconfig`, `--context`, `--as`), [`Environment`] is what kubectl reads of it |
+//! | what to forward | [`Wanted`]: a [`Target`] and its ports, each a [`PortSpec`], both read from kubectl's syntax or made of their fields; how, as [`Options`] |
+//! | what there is | [`Registry::list`] gives each forward as a [`PortForward`]: its [`ForwardId`], its [`State`], its counts |
+//! | what happens | [`Registry::events`] gives [`Event`]s, whose [`Happening`] says what it is |
+//! | what goes wrong | [`Fatal`]: what failed, why and what to do next |
 //!
-//! # The floors
+//! Everything runs in the caller's tokio runtime, which needs its timer and IO. Nothing is printed, no signal is caught, and
+//! messages for a log go to [`tracing`]. Times are [`jiff`]'s, passwords and tokens [`secrecy`]'s.
 //!
-//! Imports go down only. A floor knows nothing of those above it.
-//!
-//! ```text
-//! F5  app                     wiring, and the order of shutdown
-//! F4  cli  control  sets  ui  what is typed; other processes; saved sets; what is told
-//! F3  forward                 local ends, the connections they accept, one supervisor a target
-//! F2  tunnel  cluster         the way into one pod; the API server: kubeconfig, targets, pods watched
-//!     descriptors  system     the process's, for when there are none left; files and waits
-//! F1  spdy  policy  input     the protocol, sans-IO; decisions, as pure functions; the grammar of what is written
-//! F0  model  error            the vocabulary; what goes wrong, by consequence
-//! ```
-//!
-//! F0 and F1 know no runtime, no cluster, no clock and no environment: bytes and values in, bytes and values out.
-//!
-//! # The life of one connection
-//!
-//! 1. A [`forward`] listener accepts. All local ends were bound before anything started: all or none.
-//! 2. The connection takes the route that the target's supervisor publishes: a pod chosen by [`policy::select`] from
-//!    the set that [`cluster::pods::watch`] follows, and a session to it. Where no pod is ready the connection is *held*,
-//!    unread, up to `--hold`.
-//! 3. The [`tunnel::pool`] gives it a session to that pod that nobody else has, while there are not too many; the session
-//!    opens a pair of streams ([`spdy::session`]). Both `SYN_STREAM`s and the first bytes leave in one write: one round
-//!    trip to the first answer.
-//! 4. Bytes flow both ways, with credit for each of the peer's queues, so that an application that stops reading holds
-//!    up nobody else. What was sent is kept, up to 64 KiB, until the first answer.
-//! 5. A pod that is being deleted gets no new connections from its first watch event on; those it has *drain*. An
-//!    attempt that provably reached no application ([`policy::retry`]) is made again elsewhere, and its client notices
-//!    nothing.
-//! 6. It ends as the application ended it: FIN for FIN, reset for reset. A local FIN is held back while the pod still
-//!    sends, since the container runtime would cut the answer short.
-//!
-//! A session that is lost is dialled again at once, then in rounds of three attempts ([`policy::backoff`]); after a
-//! failed round the target is *lost* and its connections are refused until the next round. One that ends before it has
-//! shown that it works ([`tunnel::status`]) was a failed attempt itself.
+//! `examples/forward.rs` in the repository is a whole program. Programs in other languages drive `kubectl-fwd serve`, see
+//! `docs/CONTROL.md` there. Before 1.0 a minor version may change what is here; what is not documented here may change
+//! with any.
 
+// The floors. Imports go down only; a floor knows nothing of those above it. docs/DESIGN.md says more.
+//
+// ```text
+// F5  app                     wiring, and the order of shutdown
+// F4  cli  control  sets  ui  what is typed; other processes; saved sets; what is told
+// F3  forward                 local ends, the connections they accept, one supervisor a target
+// F2  tunnel  cluster         the way into one pod; the API server: kubeconfig, targets, pods watched
+//     descriptors  system     the process's, for when there are none left; files and waits
+// F1  spdy  policy  input     the protocol, sans-IO; decisions, as pure functions; the grammar of what is written
+// F0  model  error            the vocabulary; what goes wrong, by consequence
+// ```
+//
+// F0 and F1 know no runtime, no cluster, no clock and no environment: bytes and values in, bytes and values out.
+//
+// The modules are public for the binary, the tests and the benchmarks of this package, and hidden from the documentation:
+// what others may use is below them.
+
+#[doc(hidden)]
 pub mod app;
+#[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod cluster;
+#[doc(hidden)]
 pub mod control;
+#[doc(hidden)]
 pub mod descriptors;
+#[doc(hidden)]
 pub mod error;
+#[doc(hidden)]
 pub mod forward;
+#[doc(hidden)]
 pub mod input;
+#[doc(hidden)]
 pub mod model;
+#[doc(hidden)]
 pub mod policy;
+#[doc(hidden)]
 pub mod sets;
+#[doc(hidden)]
 pub mod spdy;
+#[doc(hidden)]
 pub mod system;
+#[doc(hidden)]
 pub mod tunnel;
+#[doc(hidden)]
 pub mod ui;
+
+#[doc(inline)]
+pub use self::{
+    cluster::config::flags::{Environment, Flags, Pod},
+    error::Fatal,
+    forward::{GRACE, Options, Request, Wanted, registry::Registry},
+    model::{
+        endpoint::PodId,
+        event::{Bound, Event, Gone, Happening, Stop},
+        forward::{Bytes, Connections, ForwardId, NoForwardId, PortForward, State},
+        ports::{Address, Local, PortSpec, Remote},
+        target::{Kind, Subject, Target},
+    },
+};

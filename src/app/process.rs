@@ -40,8 +40,6 @@ use crate::{
     },
 };
 
-/// Events a slow view may fall behind by.
-const EVENTS: usize = 1024;
 /// A process that forwards, or is ready to.
 pub(super) struct Process {
     pub registry: Registry,
@@ -67,12 +65,11 @@ impl Process {
         // Before anything else: whoever interrupts early shall be heard.
         let signals = Signals::listen().map_err(|error| no_start("listening for Ctrl-C", &error))?;
         let door = door.map_err(|error| no_start("the printer", &error))?;
-        let (events, receiver) = broadcast::channel(EVENTS);
+        let registry = Registry::with_credit(common.flags, common.environment, common.credit);
         let (stop_view, stopped) = oneshot::channel::<()>();
         let (works, working) = oneshot::channel();
         let ui = common.ui;
-        let view = tokio::spawn(view(receiver, door, ui, working, stopped, background.clone()));
-        let registry = Registry::new(common.flags, common.environment, common.credit, events);
+        let view = tokio::spawn(view(registry.events(), door, ui, working, stopped, background.clone()));
         let server = Server::new(registry.clone());
         let stderr = OnceCell::new();
         Ok(Self { registry, signals, server, ui, view, works, stop_view, background, stderr })

@@ -26,7 +26,6 @@ mod unread;
 
 use std::time::Duration;
 
-pub use self::report::Events;
 use crate::{
     error::Fatal,
     model::{
@@ -35,11 +34,11 @@ use crate::{
     },
 };
 
-/// How long connections may go on once their forward was stopped: long enough for a request under way, short enough
-/// for a person.
+/// How long the command line lets connections go on once their forward was stopped: long enough for a request under way,
+/// short enough for a person.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// A target and the ports wanted of it.
+/// A target and the ports of it that are forwarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// What to forward to.
@@ -48,7 +47,7 @@ pub struct Request {
     pub ports: Vec<PortSpec>,
 }
 
-/// How to forward.
+/// How to forward. The defaults are the command line's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// How long a connection waits for a ready pod.
@@ -80,17 +79,25 @@ impl Default for Options {
     }
 }
 
-/// A request with all that goes with it.
+/// What to start: a target and its ports, and how. Each port becomes a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// What.
     pub request: Request,
     /// How.
     pub options: Options,
-    /// The context of the kubeconfig; `None` is the one of the command line, or the current one.
+    /// The context of the kubeconfig; `None` is the one of the flags, or the current one.
     pub context: Option<String>,
     /// What the user calls it.
     pub label: Option<String>,
+}
+
+impl Wanted {
+    /// These ports of a target, with the default options, in the current context, without a label.
+    pub fn new(target: Target, ports: impl IntoIterator<Item = PortSpec>) -> Self {
+        let request = Request { target, ports: ports.into_iter().collect() };
+        Self { request, options: Options::default(), context: None, label: None }
+    }
 }
 
 /// The error for a target whose pods are not known by the time that one of them has to be ready.

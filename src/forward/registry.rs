@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch},
     time::timeout,
 };
 use tokio_util::{
@@ -41,13 +41,18 @@ use crate::{
 /// the descriptors that a system gives to connections.
 pub const MAX_FORWARDS: usize = 1000;
 
+/// Events that a slow subscriber may fall behind by: about one for each of [`MAX_FORWARDS`] that move together.
+const EVENTS: usize = 1024;
+
 /// The code of the error of one more.
 pub const TOO_MANY: &str = "fwd::control::too_many";
 
 /// How long sessions have to close in order once their connections were ended.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The forwards of a process. Clones are the same registry.
+/// The forwards of a program. It starts them, lists them, tells what happens to them and stops them.
+///
+/// Clones are the same registry.
 #[derive(Clone)]
 pub struct Registry {
     pub(super) shared: Arc<Shared>,
@@ -111,9 +116,16 @@ pub(super) struct Run {
 }
 
 impl Registry {
-    /// No forwards yet. Clusters are found as these words mean them, their pods reached with or without `credit`
-    /// (PROTOCOL §2.8); events go to `events`.
-    pub fn new(flags: Flags, environment: Environment, credit: CreditMode, events: Events) -> Self {
+    /// A registry without forwards. Which clusters its forwards are of, `flags` and `environment` say as they do to kubectl.
+    /// Kubeconfigs are read by [`start`](Self::start).
+    pub fn new(flags: Flags, environment: Environment) -> Self {
+        Self::with_credit(flags, environment, CreditMode::On)
+    }
+
+    /// The same, where pods are reached with or without credit (PROTOCOL §2.8).
+    #[doc(hidden)]
+    pub fn with_credit(flags: Flags, environment: Environment, credit: CreditMode) -> Self {
+        let events = Events::new(EVENTS);
         let tracker = TaskTracker::new();
         let awaited = tells_by(events.clone());
         let shared = Shared {
@@ -130,8 +142,10 @@ impl Registry {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The events of all forwards from now on.
-    pub fn events(&self) -> tokio::sync::broadcast::Receiver<Arc<Event>> {
+    /// The events of all forwards from now on. Forwards do not wait for who receives them: one that falls behind loses the
+    /// oldest and is told how many ([`Lagged`](broadcast::error::RecvError::Lagged)). They end
+    /// ([`Closed`](broadcast::error::RecvError::Closed)) once the registry was dropped and nothing of its forwards is left.
+    pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.shared.events.subscribe()
     }
 
@@ -140,13 +154,18 @@ impl Registry {
         self.shared.forwards().iter().map(Forward::at_this_moment).collect()
     }
 
-    /// Stops forwards: they no longer accept when this returns, and what they have under way may go on for `grace`. If
-    /// one of them is not there, none is stopped and that one is returned.
-    pub async fn stop(&self, ids: &[ForwardId], grace: Duration) -> Result<(), ForwardId> {
+    /// Stops forwards: they no longer accept when this returns, and the connections that they have may go on for `grace`
+    /// ([`GRACE`] is the command line's).
+    ///
+    /// # Errors
+    ///
+    /// One of them is not there. Then none is stopped.
+    pub async fn stop(&self, ids: &[ForwardId], grace: Duration) -> Result<(), Fatal> {
         let gone = {
             let mut forwards = self.shared.forwards();
             if let Some(unknown) = ids.iter().find(|id| !forwards.iter().any(|one| one.end.id == **id)) {
-                return Err(*unknown);
+                return Err(Fatal::new("fwd::control::unknown_id", format!("there is no forward {unknown}"))
+                    .help("list those that there are"));
             }
             take(&mut forwards, |one| ids.contains(&one.end.id))
         };
@@ -162,14 +181,19 @@ impl Registry {
         count
     }
 
-    /// Waits until no forward is left, or one was given up.
+    /// Waits until no forward is left.
+    ///
+    /// # Errors
+    ///
+    /// One was given up, which ends the waiting as well: why.
     pub async fn finished(&self) -> Result<(), Fatal> {
         let mut outcome = self.shared.outcome.subscribe();
         let over = outcome.wait_for(|now| now.forwards == 0 || now.gave_up.is_some()).await;
         over.ok().and_then(|now| now.gave_up.clone()).map_or(Ok(()), Err)
     }
 
-    /// Ends everything: connections may go on for `grace`, then every task ends. Nothing can be started any more.
+    /// Ends everything: no forward accepts any more, connections may go on for `grace`, then every task ends. Nothing can
+    /// be started afterwards.
     pub async fn shutdown(&self, grace: Duration) {
         let shared = &self.shared;
         shared.stop.cancel();

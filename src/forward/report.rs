@@ -24,7 +24,7 @@ use crate::model::{
 };
 
 /// Where events go. Slow readers lose the oldest and learn how many; forwards never wait for them.
-pub type Events = broadcast::Sender<Arc<Event>>;
+pub(super) type Events = broadcast::Sender<Arc<Event>>;
 
 /// One forward of a target: its local end, on one address or several, and the port behind it.
 pub(super) struct LocalEnd {

@@ -77,8 +77,14 @@ struct Group<'a> {
 }
 
 impl Registry {
-    /// Starts all of `wanted`, or none. Returns their ids once they work, or the first reason why they do not and
-    /// nothing left behind.
+    /// Starts all of `wanted`, or none. When it returns every port is bound, and connections to it reach a pod. Returns the
+    /// ids of the forwards, in the order of their ports; one that was stopped meanwhile is left out.
+    ///
+    /// # Errors
+    ///
+    /// The first reason why one of them does not work: the kubeconfig, the API server, a target that is not there or has no
+    /// pod that is ready in time, a local port that is taken. Nothing is left behind then, and neither is where the future is
+    /// dropped before it is ready.
     pub async fn start(&self, wanted: Vec<Wanted>) -> Result<Vec<ForwardId>, Fatal> {
         let seats = self.shared.seats(wanted.iter().map(|one| one.request.ports.len()).sum())?;
         let over = || {
@@ -368,28 +374,20 @@ fn address(port: &PortSpec, addresses: &[Address]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::broadcast;
-
     use super::*;
     use crate::{
         cluster::config::flags::{Environment, Flags},
-        forward::{
-            Request,
-            registry::{MAX_FORWARDS, TOO_MANY},
-        },
+        forward::registry::{MAX_FORWARDS, TOO_MANY},
         model::target::Kind,
-        spdy::session::CreditMode,
     };
 
     /// Those that are about to start count, before anybody is asked about them, and until their start has failed.
     #[tokio::test]
     async fn no_more_than_may_be() {
-        let (events, _) = broadcast::channel(1);
-        let registry = Registry::new(Flags::default(), Environment::default(), CreditMode::On, events);
+        let registry = Registry::new(Flags::default(), Environment::default());
         let wanted = |count: usize| {
             let ports = vec![PortSpec::parse(":80").unwrap(); count];
-            let request = Request { target: Target::object(Kind::Service, "api"), ports };
-            vec![Wanted { request, options: Options::default(), context: None, label: None }]
+            vec![Wanted::new(Target::object(Kind::Service, "api"), ports)]
         };
         let too_many = registry.start(wanted(MAX_FORWARDS + 1)).await.unwrap_err();
         assert_eq!(too_many.code(), TOO_MANY);

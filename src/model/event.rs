@@ -30,6 +30,7 @@ impl fmt::Display for Bound {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Happening {
     /// A local end is bound, and is about to work. Once a forward.
     Started,
@@ -119,6 +120,7 @@ pub enum Happening {
 
 /// What became of a pod that is no longer the one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Gone {
     /// It is being deleted.
     Terminating,
@@ -136,6 +138,7 @@ pub enum Gone {
 
 /// What ended a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stop {
     /// Somebody asked for it: `kubectl fwd stop`, or another program.
     Asked,
@@ -150,6 +153,7 @@ pub enum Stop {
 
 /// Something that happened to forwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Event {
     /// When.
     pub at: Timestamp,

@@ -26,6 +26,7 @@ pub struct NoForwardId;
 
 impl ForwardId {
     /// The id that these bits stand for. Give it random ones.
+    #[doc(hidden)]
     pub fn from_bits(mut bits: u64) -> Self {
         let mut id = [0; LENGTH];
         for (at, byte) in id.iter_mut().enumerate() {
@@ -74,6 +75,7 @@ impl<'de> Deserialize<'de> for ForwardId {
 /// Where a forward is in its life. The words are the same in events, lists and messages (DESIGN §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum State {
     /// Bound, not yet working. Next: `Active`, `Waiting`, `Reconnecting` or `Stopped`.
     Starting,
@@ -107,6 +109,7 @@ impl State {
 /// (docs/CONTROL.md): fields may be added, none renamed or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct PortForward {
     /// Its identity.
     pub id: ForwardId,
@@ -165,6 +168,7 @@ pub struct PortForward {
 
 /// Connections of a forward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Connections {
     /// Open now.
     pub open: u64,
@@ -183,6 +187,7 @@ pub struct Connections {
 
 /// Bytes of application data that a forward carried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Bytes {
     /// From the pod to local clients.
     #[serde(rename = "in")]

@@ -1,7 +1,7 @@
 //! F4, sets: forwards that are remembered, in files that people keep, read and change.
 //!
 //! A set is a YAML file, `NAME.yaml` among the user's own or `fwd.yaml` with a project. `set` says what it holds,
-//! [`read`] and `write` turn text into that and back, [`Sets`] knows the files. Nothing that gives access
+//! `read` and `write` turn text into that and back, [`Sets`] knows the files. Nothing that gives access
 //! to a cluster is ever written: a set names contexts, and the kubeconfig has the credentials.
 
 mod auto;

@@ -1,19 +1,23 @@
-//! The example of the library, as it stands, on the sandbox.
+//! The library as an embedding program uses it, on the sandbox: the example as it stands, and what it does not show.
 
 #[expect(dead_code, reason = "its main is for the command line")]
 #[path = "../../examples/forward.rs"]
 mod example;
 
-use kubectl_fwd::cluster::config::flags::Environment;
+use kubectl_fwd::{Environment, Flags, GRACE, Kind, Registry, Target, Wanted};
 use sandbox::client::{Failure, Test, ask, within};
 use sandbox::{Options, Sandbox};
 use tokio::sync::{mpsc, oneshot};
 
+/// What a user of this cluster has.
+fn environment(sandbox: &Sandbox) -> Environment {
+    Environment { kubeconfig: Some(sandbox.kubeconfig("admin").into()), ..Environment::default() }
+}
+
 #[tokio::test]
 async fn the_example_forwards_and_follows() -> Test {
     let sandbox = Sandbox::start(Options::default()).await?;
-    let kubeconfig = Some(sandbox.kubeconfig("admin").into());
-    let environment = Environment { kubeconfig, ..Environment::default() };
+    let environment = environment(&sandbox);
     let (tell, mut told) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let example = example::forward(environment, "svc/api", ":80", |line| _ = tell.send(line), async {
@@ -36,5 +40,31 @@ async fn the_example_forwards_and_follows() -> Test {
     let (ended, user) = tokio::join!(example, user);
     ended.map_err(|error| error.to_string())?;
     assert!(ask(user?).await.is_err(), "it goes on");
+    Ok(())
+}
+
+#[tokio::test]
+async fn forwards_end_one_by_one() -> Test {
+    let sandbox = Sandbox::start(Options::default()).await?;
+    let registry = Registry::new(Flags::default(), environment(&sandbox));
+    let api = Wanted { label: Some("api".into()), ..Wanted::new("svc/api".parse()?, [":80".parse()?]) };
+    let web = Wanted::new(Target::object(Kind::Deployment, "web"), [":8080".parse()?, ":8080".parse()?]);
+    let ids = registry.start(vec![api, web]).await?;
+    let forwards = registry.list();
+    assert_eq!(forwards.iter().map(|forward| forward.id).collect::<Vec<_>>(), ids);
+    assert_eq!(forwards[0].label.as_deref(), Some("api"));
+    let ports: Vec<u16> = forwards.iter().filter_map(|forward| forward.local_port).collect();
+    for port in &ports {
+        ask(*port).await?;
+    }
+
+    registry.stop(&ids[..1], GRACE).await?;
+    assert!(ask(ports[0]).await.is_err(), "the one that was stopped goes on");
+    let unknown = registry.stop(&ids, GRACE).await.expect_err("one of them is not there");
+    assert!(unknown.to_string().contains(&ids[0].to_string()), "{unknown}");
+    ask(ports[1]).await?;
+    ask(ports[2]).await?;
+
+    registry.shutdown(GRACE).await;
     Ok(())
 }

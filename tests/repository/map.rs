@@ -1,4 +1,4 @@
-//! docs/ARCHITECTURE.md is the map of what is there, and docs/DESIGN.md has the floors of the crate's documentation.
+//! docs/ARCHITECTURE.md is the map of what is there, and docs/DESIGN.md has the floors of src/lib.rs.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -42,10 +42,10 @@ fn is_file(name: &str) -> bool {
 }
 
 #[test]
-fn the_floors_are_the_same_in_both_documents() {
-    let crate_doc = read(&root("src/lib.rs")).replace("//! ", "");
+fn the_floors_are_the_same_in_both_places() {
+    let library = read(&root("src/lib.rs")).replace("// ", "");
     let design = read(&root("docs/DESIGN.md"));
-    assert_eq!(floors(&design), floors(&crate_doc));
+    assert_eq!(floors(&design), floors(&library));
 }
 
 /// The block of floors in a text.
