@@ -52,7 +52,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The forwards of a program. It starts them, lists them, tells what happens to them and stops them.
 ///
-/// Clones are the same registry.
+/// Clones are the same registry. When the last one is dropped every forward ends at once, with its connections;
+/// [`shutdown`](Self::shutdown) lets them finish.
 #[derive(Clone)]
 pub struct Registry {
     pub(super) shared: Arc<Shared>,
@@ -204,6 +205,16 @@ impl Registry {
         shared.tracker.close();
         // Sessions say good-bye once their last stream is gone. A dial that hangs is not waited for.
         let _ = timeout(FAREWELL, shared.tracker.wait()).await;
+    }
+}
+
+impl Drop for Shared {
+    /// Accept loops and connections know their forward, not the registry.
+    fn drop(&mut self) {
+        for forward in self.forwards().iter() {
+            forward.stop.cancel();
+            forward.kill.cancel();
+        }
     }
 }
 

@@ -4,10 +4,10 @@
 #[path = "../../examples/forward.rs"]
 mod example;
 
-use kubectl_fwd::{Environment, Flags, GRACE, Kind, Registry, Target, Wanted};
+use kubectl_fwd::{Environment, Flags, GRACE, Happening, Kind, Registry, Stop, Target, Wanted};
 use sandbox::client::{Failure, Test, ask, within};
 use sandbox::{Options, Sandbox};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast::error::RecvError, mpsc, oneshot};
 
 /// What a user of this cluster has.
 fn environment(sandbox: &Sandbox) -> Environment {
@@ -44,9 +44,10 @@ async fn the_example_forwards_and_follows() -> Test {
 }
 
 #[tokio::test]
-async fn forwards_end_one_by_one() -> Test {
+async fn forwards_end_one_by_one_and_with_their_registry() -> Test {
     let sandbox = Sandbox::start(Options::default()).await?;
     let registry = Registry::new(Flags::default(), environment(&sandbox));
+    let mut events = registry.events();
     let api = Wanted { label: Some("api".into()), ..Wanted::new("svc/api".parse()?, [":80".parse()?]) };
     let web = Wanted::new(Target::object(Kind::Deployment, "web"), [":8080".parse()?, ":8080".parse()?]);
     let ids = registry.start(vec![api, web]).await?;
@@ -65,6 +66,24 @@ async fn forwards_end_one_by_one() -> Test {
     ask(ports[1]).await?;
     ask(ports[2]).await?;
 
-    registry.shutdown(GRACE).await;
+    drop(registry);
+    let mut stopped = Vec::new();
+    let ended = within("the end of the events", async {
+        loop {
+            match events.recv().await {
+                Ok(event) => {
+                    if let Happening::Stopped { by } = &event.what {
+                        stopped.push((by.clone(), event.forwards[0]));
+                    }
+                }
+                Err(ended) => return ended,
+            }
+        }
+    });
+    assert_eq!(ended.await?, RecvError::Closed);
+    assert_eq!(stopped, [(Stop::Asked, ids[0])]);
+    for port in &ports {
+        assert!(ask(*port).await.is_err(), "port {port} goes on without its registry");
+    }
     Ok(())
 }
