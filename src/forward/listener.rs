@@ -17,6 +17,7 @@ use crate::{
         event::{Bound, Happening},
         ports::{Address, ListenIp, Local, listen_ips},
     },
+    policy::backoff::Backoff,
 };
 
 /// Connections of one local end at a time; a client that wants more waits in the listen queue. A connection that its
@@ -26,7 +27,8 @@ const MAX_CONNECTIONS: usize = 16 * 1024;
 
 /// Waits after a failed accept where nothing tells that the next will do better. The system has no memory to spare, or no
 /// descriptor: that one is free again is known at once where it was a connection's of this process.
-const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const ACCEPT_BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(1), jitter: 0.0 };
 
 /// Ports of the system's choice that are tried for one that is free on every address. It takes them from thousands, of
 /// which few are taken: a second try is rare, and so many in vain are no accident.
@@ -178,20 +180,21 @@ pub(super) async fn accept(
 ) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let descriptors = context.descriptors;
-    let mut backoff = ACCEPT_BACKOFF.0;
+    // In a row.
+    let mut failures: u32 = 0;
     let accept = async {
         loop {
             // The slot first: what is accepted is also served.
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             if !descriptors.has_for_clients() {
                 out_of_descriptors(&context);
-                descriptors.freed(backoff).await;
-                backoff = (backoff * 2).min(ACCEPT_BACKOFF.1);
+                failures = failures.saturating_add(1);
+                descriptors.freed(ACCEPT_BACKOFF.wait(failures, 0.0)).await;
                 continue;
             }
             match listening.listener.accept().await {
                 Ok(local) => {
-                    backoff = ACCEPT_BACKOFF.0;
+                    failures = 0;
                     let (context, kill) = (Arc::clone(&context), kill.clone());
                     tracker.spawn(async move {
                         // Made where it is polled: a future that is handed on is kept once more at each step.
@@ -212,11 +215,11 @@ pub(super) async fn accept(
                 Err(error) => {
                     if is_shortage(&error) {
                         out_of_descriptors(&context);
-                    } else if backoff == ACCEPT_BACKOFF.0 {
+                    } else if failures == 0 {
                         tracing::warn!(%error, "cannot accept connections");
                     }
-                    descriptors.freed(backoff).await;
-                    backoff = (backoff * 2).min(ACCEPT_BACKOFF.1);
+                    failures = failures.saturating_add(1);
+                    descriptors.freed(ACCEPT_BACKOFF.wait(failures, 0.0)).await;
                 }
             }
         }

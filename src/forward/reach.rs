@@ -87,7 +87,7 @@ impl Supervisor {
         if memory.attempts > backoff::ATTEMPTS {
             return None;
         }
-        let delay = backoff::attempt(memory.attempts, fastrand::f64()).max(retry_after(error));
+        let delay = backoff::ATTEMPT.wait(memory.attempts, fastrand::f64()).max(retry_after(error));
         memory.troubled = true;
         self.reporter.tell(Happening::Reconnecting {
             pod: pod.clone(),
@@ -117,7 +117,7 @@ impl Supervisor {
         }
         (memory.stay, memory.attempts) = (None, 0);
         memory.rounds += 1;
-        let next = backoff::cool_down(memory.rounds, fastrand::f64()).max(retry_after(error));
+        let next = backoff::COOL_DOWN.wait(memory.rounds, fastrand::f64()).max(retry_after(error));
         let why = error.why.to_string();
         self.reporter.publish(&Route::Refused(why.as_str().into()));
         self.reporter.tell(Happening::Lost { why, next });

@@ -15,7 +15,7 @@ use super::{
     denied::Denied,
     tls,
 };
-use crate::error::Fatal;
+use crate::error::{Fatal, plain};
 
 /// What of a server's words is shown: some sentences. They are one sentence, as a rule.
 pub(in crate::cluster) const SHOWN: usize = 1000;
@@ -170,10 +170,8 @@ fn io_reason(error: &io::Error) -> String {
         io::ErrorKind::BrokenPipe => "connection broken".to_owned(),
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        // `No route to host (os error 113)` without the number.
         _ => {
-            let words = error.to_string();
-            let words = words.split(" (os error").next().unwrap_or_default();
+            let words = plain(error);
             let mut letters = words.chars();
             letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
         }

@@ -27,6 +27,7 @@ use super::{
     events::Events,
     listing::{self, Listing},
 };
+use crate::policy::backoff::Backoff;
 
 /// The server ends a watch after this many seconds, so that one that died in silence is not trusted for longer.
 /// Starting again costs one request.
@@ -35,10 +36,9 @@ const WATCH_SECONDS: u32 = 120;
 /// How much longer than that is waited for the server to do so.
 const WATCH_MARGIN: Duration = Duration::from_secs(5);
 
-/// The wait after the first failure, and the longest. Each wait is up to twice the one before, at random, so that
-/// a restarted server is not met by everyone at once.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The waits after failures in a row. Half of each is random, so that a restarted server is not met by everyone at once.
+const PAUSES: Backoff =
+    Backoff { first: Duration::from_millis(250), longest: Duration::from_secs(15), jitter: 0.5 };
 
 /// A watch that ends sooner than this counts as failed even if it ended well: a proxy may cut each of them at once.
 const SHORT_WATCH: Duration = Duration::from_secs(1);
@@ -288,19 +288,17 @@ where
     }
 }
 
-/// Exponential pauses with jitter.
+/// Pauses that grow with the failures in a row.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     failures: u32,
 }
 
 impl Pauses {
-    /// The pause after one more failure: between half and all of the exponential value.
+    /// The pause after one more failure.
     pub(in crate::cluster) fn next(&mut self) -> Duration {
-        // 250 ms doubled six times is over the longest.
-        let full = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
-        full.mul_f64(0.5 + fastrand::f64() / 2.0)
+        PAUSES.wait(self.failures, fastrand::f64())
     }
 
     /// All is well again.
