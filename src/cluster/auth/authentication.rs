@@ -1,12 +1,30 @@
 //! By which means a user authenticates, as client-go decides it, and the headers that follow from it alone.
 
-use std::{collections::HashMap, fmt::Write as _, path::PathBuf};
+use std::{collections::HashMap, path::PathBuf};
 
 use http::{HeaderName, HeaderValue};
 use kube::config::{AuthInfo, AuthProviderConfig, ExecConfig};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{cluster::config::server::Server, error::Fatal};
+
+/// What is escaped in the name of a header: all but letters, digits and what RFC 9110 allows beside them, without `%`.
+const NOT_IN_A_NAME: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
 
 /// What gives the `Authorization` header of requests.
 pub(in crate::cluster) enum Means {
@@ -140,15 +158,7 @@ pub(in crate::cluster) fn impersonation(user: &AuthInfo) -> Result<Vec<(HeaderNa
 
 /// The name of an extra value's header: what a name may not hold is escaped, `%` too.
 fn extra_name(key: &str) -> Result<HeaderName, Fatal> {
-    let mut name = "impersonate-extra-".to_owned();
-    for byte in key.bytes() {
-        if byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte) {
-            name.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(name, "%{byte:02X}");
-        }
-    }
+    let name = format!("impersonate-extra-{}", utf8_percent_encode(key, NOT_IN_A_NAME));
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
         Fatal::new("fwd::auth::unusable", "cannot impersonate: the name of an extra value cannot be sent")
             .because("it is too long")

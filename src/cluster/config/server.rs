@@ -1,6 +1,7 @@
 //! The API server's URL, and URLs as people may see them.
 
 use http::{Uri, uri::Authority};
+use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
 /// Where the API server is. What the URL has of a user is kept apart, so that no error, log or list shows it.
@@ -50,20 +51,7 @@ pub(in crate::cluster) fn shown(url: &str) -> String {
 
 /// `%40` is `@`; what is no escape stays as it is.
 pub(in crate::cluster) fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        if let (b'%', Some(high), Some(low)) = (byte, digit(at + 1), digit(at + 2)) {
-            decoded.push((high * 16 + low) as u8);
-            at += 3;
-        } else {
-            decoded.push(byte);
-            at += 1;
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
