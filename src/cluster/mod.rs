@@ -15,7 +15,7 @@
 //!
 //! Tokens and keys stay in `SecretString`s and in header values marked sensitive, and nothing here logs a request's
 //! headers. kube itself logs answers that it cannot read (at `warn`), and those may hold what they hold: a subscriber
-//! has to be filtered to `kubectl_fwd` alone ([`LOG_FILTER`]).
+//! has to be filtered to `kubectl_fwd` alone, as `ui::log` does.
 
 pub mod access;
 mod auth;
@@ -28,7 +28,3 @@ mod fake;
 pub mod http;
 pub mod pods;
 mod tls;
-
-/// The tracing filter that shows everything of this program and nothing of the libraries below it, `LEVEL` being one
-/// of tracing's: `off,kubectl_fwd=LEVEL`. Libraries log bodies and URLs that may hold secrets.
-pub const LOG_FILTER: &str = "off,kubectl_fwd=";

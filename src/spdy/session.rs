@@ -95,7 +95,7 @@ pub enum Event {
     /// The pair is over, and forgotten here.
     Ended(PairId, End),
     /// Our ping came back.
-    Pong(u32),
+    Pong,
     /// The peer takes no more streams and closes.
     GoAway,
 }
@@ -368,7 +368,7 @@ impl Session {
             }
             Frame::Ping { id } if id % 2 == 1 => {
                 self.credit.echoed(id);
-                Some(Event::Pong(id))
+                Some(Event::Pong)
             }
             Frame::Ping { id } => {
                 if self.echoes.len() < MAX_ECHOES {

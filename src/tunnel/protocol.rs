@@ -23,15 +23,6 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// What is tried after this one.
-    pub fn next(self) -> Option<Self> {
-        match self {
-            Self::Tunnel => Some(Self::Spdy),
-            Self::Spdy => Some(Self::Legacy),
-            Self::Legacy => None,
-        }
-    }
-
     /// The word for messages.
     pub fn name(self) -> &'static str {
         match self {

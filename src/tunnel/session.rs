@@ -410,7 +410,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                         return Err(SessionEnd::Abandoned);
                     }
                 }
-                Event::Pong(_) => {}
+                Event::Pong => {}
                 Event::GoAway => return Err(SessionEnd::GoAway),
             }
         }

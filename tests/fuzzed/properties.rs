@@ -322,7 +322,7 @@ impl Peer {
                     assert!(self.live.remove(&pair), "it ended twice");
                     assert!(!matches!(end, End::Failed(text) if text.is_empty() || text.len() > 16 * 1024));
                 }
-                Ok(Some(Event::Pong(_) | Event::GoAway)) => {}
+                Ok(Some(Event::Pong | Event::GoAway)) => {}
                 Err(_) => return false,
             }
         }

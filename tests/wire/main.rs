@@ -276,7 +276,7 @@ fn each_recorded_end_is_understood() {
                 .any(|event| matches!(event, Event::Data(_, bytes) if bytes.starts_with(b"HTTP/1.1 200")))
         );
         let pongs = replay(&format!("pings.{way}.jsonl"), 0);
-        assert!(pongs.iter().filter(|event| matches!(event, Event::Pong(_))).count() >= 5, "{pongs:?}");
+        assert!(pongs.iter().filter(|event| matches!(event, Event::Pong)).count() >= 5, "{pongs:?}");
         assert_eq!(replay(&format!("goaway.{way}.jsonl"), 0), [Event::GoAway]);
     }
 }
