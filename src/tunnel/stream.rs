@@ -28,9 +28,9 @@ use crate::spdy::{
 pub(super) const OUTBOUND_FRAMES: usize = 2;
 
 /// Bytes from the pod that wait for a slow local client, which has its session to itself in most cases: then the session
-/// stops reading until the client has taken some. It is what a driver reads between two turns of the connections' tasks, so
-/// that a client which keeps up stops nothing; the kernel's buffers on the way hold some MiB besides.
-pub(super) const INBOUND_LIMIT: usize = 256 * 1024;
+/// stops reading until the client has taken some. It is twice what a driver reads between two turns of the connections' tasks,
+/// so that a client which keeps up stops nothing; the kernel's buffers on the way hold some MiB besides.
+pub(super) const INBOUND_LIMIT: usize = 512 * 1024;
 
 /// What a session reads at once. Two frames of Go's 32 KiB, so that a full pipe costs few turns.
 pub(super) const READ: usize = 64 * 1024;
@@ -40,8 +40,8 @@ pub(super) const READ: usize = 64 * 1024;
 pub(super) const COPY_BELOW: usize = 8 * 1024;
 
 /// Pieces that make a stream one that is behind. Up to then it may keep a read buffer of 64 KiB for each, and so at most
-/// 512 KiB besides what is counted.
-const SHARED_PIECES: usize = 8;
+/// 1 MiB besides what is counted.
+const SHARED_PIECES: usize = 16;
 
 /// What each piece that waits costs beside its bytes: its place in the queue and its allocation. Without it an
 /// application that writes byte by byte could fill a hundred times the limit.
