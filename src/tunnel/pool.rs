@@ -458,3 +458,7 @@ async fn care(pool: Weak<Inner>) {
 #[cfg(test)]
 #[path = "pool_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "pool_model_tests.rs"]
+mod model_tests;
