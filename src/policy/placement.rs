@@ -52,13 +52,13 @@ pub struct Occupancy {
 
 /// Whether another session may be dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
+pub enum DialState {
     /// Yes.
-    Free,
+    Allowed,
     /// Not while there are so many.
-    Full,
+    LimitReached,
     /// Not for a while: it failed lately.
-    Failed,
+    BackingOff,
 }
 
 /// What a connection is to do.
@@ -79,9 +79,9 @@ pub enum Placement {
 
 /// What is known beside the sessions.
 #[derive(Debug, Clone, Copy)]
-pub struct Situation {
+pub struct PlacementContext {
     /// Whether another session may be dialled.
-    pub room: Room,
+    pub dialing: DialState,
     /// Dials that are under way.
     pub dials: usize,
     /// How long the connection has waited.
@@ -91,8 +91,8 @@ pub struct Situation {
 }
 
 /// Places one connection.
-pub fn place(sessions: &(impl Iterator<Item = Occupancy> + Clone), situation: Situation) -> Placement {
-    let Situation { room, dials, waited, before } = situation;
+pub fn place(sessions: &(impl Iterator<Item = Occupancy> + Clone), context: PlacementContext) -> Placement {
+    let PlacementContext { dialing, dials, waited, before } = context;
     let taken = |load: Load| {
         let those = sessions.clone().enumerate().filter(move |(_, session)| session.load == load);
         those.min_by_key(|(_, session)| session.streams).map(|(index, _)| Placement::Take(index))
@@ -106,12 +106,12 @@ pub fn place(sessions: &(impl Iterator<Item = Occupancy> + Clone), situation: Si
         return Placement::Nowhere;
     }
     let wait = |dial: bool, until: Duration| Placement::Wait { dial, at_most: until.saturating_sub(waited) };
-    if room == Room::Failed {
+    if dialing == DialState::BackingOff {
         let shared = taken(Load::Resting).or_else(|| taken(Load::Active)).or_else(|| taken(Load::Bulk));
         return shared.unwrap_or(if dials == 0 { Placement::Nowhere } else { wait(false, waited + AGAIN) });
     }
     let patient = waited < DIAL_PATIENCE;
-    if room == Room::Free && count < OWN_SESSIONS && patient {
+    if dialing == DialState::Allowed && count < OWN_SESSIONS && patient {
         return wait(true, DIAL_PATIENCE);
     }
     if let Some(resting) = taken(Load::Resting) {
@@ -121,7 +121,7 @@ pub fn place(sessions: &(impl Iterator<Item = Occupancy> + Clone), situation: Si
         // Somebody may be done by then, and a dial is spared.
         return wait(false, REST);
     }
-    if room == Room::Free && patient {
+    if dialing == DialState::Allowed && patient {
         return wait(true, DIAL_PATIENCE);
     }
     if let Some(active) = taken(Load::Active) {
@@ -130,21 +130,21 @@ pub fn place(sessions: &(impl Iterator<Item = Occupancy> + Clone), situation: Si
     if patient {
         return wait(false, DIAL_PATIENCE);
     }
-    taken(Load::Bulk).unwrap_or(wait(room == Room::Free, waited + AGAIN))
+    taken(Load::Bulk).unwrap_or(wait(dialing == DialState::Allowed, waited + AGAIN))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use DialState::{Allowed, BackingOff, LimitReached};
     use Load::{Active, Bulk, Idle, Resting, Stalled};
     use Placement::{Nowhere, Take, Wait};
-    use Room::{Failed, Free, Full};
 
     const LATE: Duration = DIAL_PATIENCE;
 
-    fn at(sessions: &[(Load, usize)], room: Room, waited: Duration) -> Placement {
+    fn at(sessions: &[(Load, usize)], dialing: DialState, waited: Duration) -> Placement {
         let sessions = sessions.iter().map(|&(load, streams)| Occupancy { load, streams });
-        place(&sessions, Situation { room, dials: 0, waited, before: 0 })
+        place(&sessions, PlacementContext { dialing, dials: 0, waited, before: 0 })
     }
 
     /// So many sessions that each have one connection.
@@ -155,12 +155,13 @@ mod tests {
     #[test]
     fn an_idle_session_is_taken_by_who_came_first() {
         let sessions = [(Bulk, 1), (Idle, 0), (Resting, 3), (Idle, 0)];
-        for room in [Free, Full, Failed] {
-            assert_eq!(at(&sessions, room, Duration::ZERO), Take(1));
+        for dialing in [Allowed, LimitReached, BackingOff] {
+            assert_eq!(at(&sessions, dialing, Duration::ZERO), Take(1));
         }
         let sessions = sessions.iter().map(|&(load, streams)| Occupancy { load, streams });
-        let behind =
-            |before| place(&sessions, Situation { room: Free, dials: 0, waited: Duration::ZERO, before });
+        let behind = |before| {
+            place(&sessions, PlacementContext { dialing: Allowed, dials: 0, waited: Duration::ZERO, before })
+        };
         assert_eq!(behind(1), Take(3));
         assert_eq!(behind(2), Wait { dial: true, at_most: DIAL_PATIENCE });
     }
@@ -169,58 +170,58 @@ mod tests {
     fn while_there_are_few_a_dial_is_waited_for_but_not_for_long() {
         let sessions = [(Bulk, 1), (Active, 1), (Resting, 1)];
         assert_eq!(
-            at(&sessions, Free, REST),
+            at(&sessions, Allowed, REST),
             Wait { dial: true, at_most: DIAL_PATIENCE.saturating_sub(REST) }
         );
-        assert_eq!(at(&sessions, Free, LATE), Take(2));
-        assert_eq!(at(&sessions[..2], Free, LATE), Take(1));
-        assert_eq!(at(&sessions[..1], Free, LATE), Take(0));
+        assert_eq!(at(&sessions, Allowed, LATE), Take(2));
+        assert_eq!(at(&sessions[..2], Allowed, LATE), Take(1));
+        assert_eq!(at(&sessions[..1], Allowed, LATE), Take(0));
     }
 
     #[test]
     fn of_many_those_at_rest_have_company_first() {
         let mut sessions = many(Active);
-        assert_eq!(at(&sessions, Free, Duration::ZERO), Wait { dial: false, at_most: REST });
+        assert_eq!(at(&sessions, Allowed, Duration::ZERO), Wait { dial: false, at_most: REST });
         assert_eq!(
-            at(&sessions, Free, REST),
+            at(&sessions, Allowed, REST),
             Wait { dial: true, at_most: DIAL_PATIENCE.saturating_sub(REST) }
         );
         // With no other to be had, that is shared which risks least.
-        assert_eq!(at(&sessions, Full, REST), Take(0));
+        assert_eq!(at(&sessions, LimitReached, REST), Take(0));
         sessions[3] = (Resting, 7);
         sessions[5] = (Resting, 6);
-        assert_eq!(at(&sessions, Free, Duration::ZERO), Take(5));
+        assert_eq!(at(&sessions, Allowed, Duration::ZERO), Take(5));
         let sessions = many(Bulk);
         assert_eq!(
-            at(&sessions, Full, REST),
+            at(&sessions, LimitReached, REST),
             Wait { dial: false, at_most: DIAL_PATIENCE.saturating_sub(REST) }
         );
-        assert_eq!(at(&sessions, Full, LATE), Take(0));
+        assert_eq!(at(&sessions, LimitReached, LATE), Take(0));
     }
 
     #[test]
     fn nobody_comes_to_a_client_that_does_not_read() {
-        assert_eq!(at(&many(Stalled), Full, LATE), Wait { dial: false, at_most: AGAIN });
-        assert_eq!(at(&many(Stalled), Free, LATE), Wait { dial: true, at_most: AGAIN });
-        assert_eq!(at(&[(Stalled, 1)], Failed, Duration::ZERO), Nowhere);
+        assert_eq!(at(&many(Stalled), LimitReached, LATE), Wait { dial: false, at_most: AGAIN });
+        assert_eq!(at(&many(Stalled), Allowed, LATE), Wait { dial: true, at_most: AGAIN });
+        assert_eq!(at(&[(Stalled, 1)], BackingOff, Duration::ZERO), Nowhere);
     }
 
     #[test]
     fn where_a_dial_has_failed_what_is_there_is_shared_at_once() {
         let mut sessions = vec![(Stalled, 1), (Bulk, 1), (Active, 5), (Active, 4), (Resting, 9)];
         for taken in [4, 3, 2, 1] {
-            assert_eq!(at(&sessions, Failed, Duration::ZERO), Take(taken));
+            assert_eq!(at(&sessions, BackingOff, Duration::ZERO), Take(taken));
             sessions.remove(taken);
         }
-        assert_eq!(at(&sessions, Failed, Duration::ZERO), Nowhere);
+        assert_eq!(at(&sessions, BackingOff, Duration::ZERO), Nowhere);
     }
 
     #[test]
     fn without_a_session_there_is_only_a_dial_to_wait_for() {
-        assert_eq!(at(&[], Free, Duration::ZERO), Nowhere);
-        for room in [Free, Failed] {
-            let situation = Situation { room, dials: 1, waited: Duration::ZERO, before: 0 };
-            assert!(matches!(place(&std::iter::empty(), situation), Wait { .. }));
+        assert_eq!(at(&[], Allowed, Duration::ZERO), Nowhere);
+        for dialing in [Allowed, BackingOff] {
+            let context = PlacementContext { dialing, dials: 1, waited: Duration::ZERO, before: 0 };
+            assert!(matches!(place(&std::iter::empty(), context), Wait { .. }));
         }
     }
 }

@@ -51,7 +51,7 @@ use super::{
     stream::{Gauge, Stream},
 };
 use crate::policy::placement::{
-    DIAL_PATIENCE, Load, OWN_SESSIONS, Occupancy, Placement, Room, Situation, place,
+    DIAL_PATIENCE, DialState, Load, OWN_SESSIONS, Occupancy, Placement, PlacementContext, place,
 };
 
 /// Idle sessions that a pool in use has at least: one for the next connection, and one for the one that comes while a dial
@@ -160,11 +160,11 @@ impl State {
         self.dials.iter().filter(|begun| begun.elapsed() < DIAL_PATIENCE).count()
     }
 
-    fn room(&self, limits: &Limits) -> Room {
+    fn dial_state(&self, limits: &Limits) -> DialState {
         match self.no_dial_until {
-            Some(until) if Instant::now() < until => Room::Failed,
-            _ if limits.sessions.available_permits() == 0 && self.dials() == 0 => Room::Full,
-            _ => Room::Free,
+            Some(until) if Instant::now() < until => DialState::BackingOff,
+            _ if limits.sessions.available_permits() == 0 && self.dials() == 0 => DialState::LimitReached,
+            _ => DialState::Allowed,
         }
     }
 
@@ -271,9 +271,9 @@ impl Inner {
             // All of them hang. Others need not find that out by waiting as well.
             state.pause();
         }
-        let (room, dials) = (state.room(&self.limits), state.dials.len());
+        let (dialing, dials) = (state.dial_state(&self.limits), state.dials.len());
         let before = if waits { 0 } else { state.waiting };
-        let placement = place(&state.occupancies(), Situation { room, dials, waited, before });
+        let placement = place(&state.occupancies(), PlacementContext { dialing, dials, waited, before });
         match placement {
             Placement::Nowhere => Choice::Over,
             Placement::Wait { dial, at_most } => Choice::Wait { dial, at_most },
@@ -291,7 +291,7 @@ impl Inner {
         loop {
             let dialling = {
                 let mut state = self.lock();
-                if state.room(&self.limits) != Room::Free || state.missing(&self.limits) == 0 {
+                if state.dial_state(&self.limits) != DialState::Allowed || state.missing(&self.limits) == 0 {
                     return;
                 }
                 let limits = &self.limits;
