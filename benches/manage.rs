@@ -10,7 +10,7 @@ use std::{
 };
 
 use kubectl_fwd::{Environment, Flags, ForwardId, Kind, Local, PortSpec, Registry, Remote, Target, Wanted};
-use sandbox::{Sandbox, forward::Forward};
+use sandbox::{Sandbox, support::forward::Forward};
 use serde_json::{Value, json};
 use tokio::runtime;
 
@@ -113,7 +113,7 @@ async fn commands(sandbox: &Sandbox) -> Result<Vec<Row>, Failure> {
         forward.port().await?;
     }
     let run = |words: Vec<String>| async move {
-        let mut command = sandbox::forward::command(program, &sandbox.kubeconfig("admin"), &words);
+        let mut command = sandbox::support::forward::command(program, &sandbox.kubeconfig("admin"), &words);
         command.stderr(Stdio::inherit()).output().await
     };
     for _ in 0..ROUNDS {

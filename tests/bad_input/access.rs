@@ -1,9 +1,9 @@
 //! Rights that are missing, one verb at a time: each is named, with the rule that grants it.
 
-use sandbox::forward::Forward;
+use sandbox::support::forward::Forward;
 use sandbox::{Options, Rule, Sandbox, User};
 
-use crate::harness::{check, fwd, sandbox};
+use crate::check::{check, fwd, sandbox};
 
 const FORWARD: &str = "pods/portforward";
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::{base64, check, check_one, cluster_of, fwd, kubeconfig, sandbox};
+use crate::check::{base64, check, check_one, cluster_of, fwd, kubeconfig, sandbox};
 
 /// A file that is JSON up to the line of a token, and then no more.
 const BROKEN: &str = "apiVersion: v1\nkind: Config\nusers:\n- name: x\n  user: {token: s3cret\ncontexts: ]\n";

@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use sandbox::forward::Forward;
+use sandbox::support::forward::Forward;
 
-use crate::harness::{check, fwd, sandbox};
+use crate::check::{check, fwd, sandbox};
 
 /// A port that somebody has, and the listener that has it.
 fn taken() -> (u16, TcpListener) {
@@ -102,7 +102,7 @@ mod unix {
     use std::os::unix::net::{UnixDatagram, UnixListener};
 
     use super::*;
-    use crate::harness::check_one;
+    use crate::check::check_one;
 
     /// `nobody`, who may not bind it.
     const NOBODY: u32 = 65534;

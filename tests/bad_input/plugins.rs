@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{check, cluster_of, kubeconfig, sandbox};
+use crate::check::{check, cluster_of, kubeconfig, sandbox};
 
 fn shell(script: &str, extra: &Value) -> Value {
     let mut exec = json!({

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{check, sandbox};
+use crate::check::{check, sandbox};
 
 #[tokio::test]
 async fn not_ready_in_time() {

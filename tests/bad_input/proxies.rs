@@ -2,7 +2,7 @@
 
 use tokio::net::TcpListener;
 
-use crate::harness::{check_one, fwd, sandbox};
+use crate::check::{check_one, fwd, sandbox};
 use crate::servers::{for_server, says};
 
 /// A server that nobody looks up: its name is the proxy's to find.

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::{base64, check, check_one, cluster_of, fwd, kubeconfig, sandbox};
+use crate::check::{base64, check, check_one, cluster_of, fwd, kubeconfig, sandbox};
 
 /// What Go's servers say to plain HTTP on a TLS port.
 const NOT_TLS: &str = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";

@@ -1,6 +1,6 @@
 //! Targets and ports that are not there, or lead nowhere.
 
-use crate::harness::{check, sandbox};
+use crate::check::{check, sandbox};
 
 #[tokio::test]
 async fn names() {

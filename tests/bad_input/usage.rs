@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::{PROGRAM, check};
+use crate::check::{PROGRAM, check};
 
 /// Whoever reads it has gone too far.
 const UNREAD: &str = "/no/such/kubeconfig";
@@ -95,7 +95,7 @@ async fn flags_and_arguments() {
 async fn words_that_are_no_text() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
-    use crate::harness::{check_one, fwd};
+    use crate::check::{check_one, fwd};
 
     let mut command = fwd(Path::new(UNREAD), "svc/api");
     command.arg(OsStr::from_bytes(b"8080:\xff"));

@@ -3,7 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 fn program() -> &'static std::path::Path {
-    sandbox::forward::program(env!("CARGO_BIN_EXE_kubectl-fwd"))
+    sandbox::support::forward::program(env!("CARGO_BIN_EXE_kubectl-fwd"))
 }
 
 /// Runs it with these words; of the variables that decide about colour it sees only these.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Failure, Test, World};
+use sandbox::support::{Failure, Test, World};
 
 const DOCUMENT: &str = include_str!("../../docs/CONTROL.md");
 
@@ -45,7 +45,7 @@ fn parse(text: &str) -> Result<Value, Failure> {
 
 #[tokio::test]
 async fn the_examples_are_real() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (_serve, mut client) = world.served().await?;
     let lines = examples();
     assert!(lines.len() > 20, "the examples are gone");

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sandbox::load::Load;
+use sandbox::support::load::Load;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use crate::harness::{Client, Failure, Test, World, within};
+use sandbox::support::{ControlClient, Failure, Test, World, within};
 
 /// More than any process lets in.
 const CROWD: usize = 2000;
@@ -17,13 +17,13 @@ const ENDLESS: usize = 100 * 1024 * 1024;
 /// Two forwards of one process under load, and what must still be so at the end.
 struct Busy {
     world: World,
-    _forward: sandbox::forward::Forward,
+    _forward: sandbox::support::forward::Forward,
     loads: Vec<Load>,
 }
 
 impl Busy {
     async fn new() -> Result<Self, Failure> {
-        let world = World::new().await?;
+        let world = World::new(crate::PROGRAM).await?;
         let mut forward = world.start("svc/web :80 pod/solo :8080")?;
         let loads = vec![Load::start(forward.port().await?), Load::start(forward.port().await?)];
         Ok(Self { world, _forward: forward, loads })
@@ -107,13 +107,13 @@ async fn an_endless_line() -> Test {
 async fn a_crowd() -> Test {
     let busy = Busy::new().await?;
     let socket = busy.world.socket()?;
-    let mut watcher = Client::connect(&socket).await?;
+    let mut watcher = ControlClient::connect(&socket).await?;
     watcher.call("portforward:subscribe", json!({})).await?;
     let mut crowd = Vec::new();
     for _ in 0..CROWD {
         crowd.push(within("a connection", UnixStream::connect(&socket)).await??);
     }
-    let mut client = Client::connect(&socket).await?;
+    let mut client = ControlClient::connect(&socket).await?;
     assert_eq!(client.call("portforward:list", json!({})).await?.as_array().map(Vec::len), Some(2));
     // The first of them were disconnected for the others, and one who subscribed was not.
     let mut byte = [0];
@@ -141,7 +141,7 @@ async fn half_closed() -> Test {
     let answer = answers.iter().find(|answer| answer["id"] == 2).ok_or_else(|| words.clone())?;
     let started = answer["result"].clone();
     assert!(started.is_string(), "{words}");
-    let mut client = Client::connect(&socket).await?;
+    let mut client = ControlClient::connect(&socket).await?;
     client.call("portforward:stop", json!({ "id": started })).await?;
     let mut stream = UnixStream::connect(&socket).await?;
     stream.write_all(format!("{start}\n").as_bytes()).await?;
@@ -156,9 +156,9 @@ async fn half_closed() -> Test {
 async fn a_slow_reader() -> Test {
     let busy = Busy::new().await?;
     let socket = busy.world.socket()?;
-    let mut slow = Client::connect(&socket).await?;
+    let mut slow = ControlClient::connect(&socket).await?;
     slow.call("portforward:subscribe", json!({})).await?;
-    let mut client = Client::connect(&socket).await?;
+    let mut client = ControlClient::connect(&socket).await?;
     client.call("portforward:subscribe", json!({})).await?;
     let dropped = async {
         // Each answer is a long line: a full queue and a full socket come soon, and reading it then comes to an end.
@@ -178,7 +178,7 @@ async fn a_slow_writer() -> Test {
     let busy = Busy::new().await?;
     let socket = busy.world.socket()?;
     let mut slow = UnixStream::connect(&socket).await?;
-    let mut quick = Client::connect(&socket).await?;
+    let mut quick = ControlClient::connect(&socket).await?;
     for byte in b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"portforward:list\"}" {
         slow.write_all(&[*byte]).await?;
         quick.call("rpc:version", json!({})).await?;
@@ -193,7 +193,7 @@ async fn a_slow_writer() -> Test {
 async fn more_starts_than_it_takes() -> Test {
     const MOST: usize = 1000;
     const BATCH: usize = 64;
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (serve, mut client) = world.served().await?;
     let params =
         json!({ "resource_type": "pod", "name": "solo", "remote_port": 8080, "address": "127.0.0.1" });

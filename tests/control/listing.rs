@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::harness::{Test, World, ask, connect};
+use sandbox::support::{Test, World, ask, connect};
 
 #[tokio::test]
 async fn an_empty_list_says_how_to_start() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     for line in ["list", "list -o wide"] {
         let ran = world.run(line).await?;
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{line}");
@@ -21,7 +21,7 @@ async fn an_empty_list_says_how_to_start() -> Test {
 
 #[tokio::test]
 async fn every_process_is_listed() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (one, http) = world.working("svc/api :http :9000").await?;
     let path = world.sandbox.directory().join("s.sock");
     let (two, port) = world
@@ -86,7 +86,7 @@ async fn every_process_is_listed() -> Test {
 /// The id is the same whichever pod serves, and the list says where it is and what went wrong.
 #[tokio::test]
 async fn a_forward_over_its_life() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (mut forward, port) = world.working("svc/db :5432").await?;
     let before = world.list().await?;
     let first = before[0]["pod"].clone();
@@ -108,7 +108,7 @@ async fn a_forward_over_its_life() -> Test {
 /// One process that hangs holds nobody up.
 #[tokio::test]
 async fn a_hung_process() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (hung, _) = world.working("svc/web :80").await?;
     let (_forward, _) = world.working("pod/solo :8080").await?;
     hung.signal("STOP").await?;
@@ -130,7 +130,7 @@ async fn a_hung_process() -> Test {
 #[tokio::test]
 async fn nothing_is_not_said_of_what_is_not_known() -> Test {
     use std::os::unix::fs::PermissionsExt as _;
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (hung, _) = world.working("svc/web :80").await?;
     hung.signal("STOP").await?;
     let ran = world.run("list").await?;
@@ -151,7 +151,7 @@ async fn nothing_is_not_said_of_what_is_not_known() -> Test {
 /// `-n` and `--context` leave what they name, to list and to stop.
 #[tokio::test]
 async fn of_a_namespace_or_a_context() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (_here, port) = world.working("svc/api :http").await?;
     let (there, _) = world.working("prod/svc/api :http").await?;
     let all = world.list().await?;

@@ -5,7 +5,6 @@
 #![cfg(unix)]
 
 mod contract;
-mod harness;
 mod hostile;
 mod listing;
 mod methods;
@@ -14,3 +13,6 @@ mod python;
 mod serving;
 mod sharing;
 mod stopping;
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-fwd");

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Test, World, ask, connect};
+use sandbox::support::{ControlClient, Test, World, ask, connect};
 
 #[tokio::test]
 async fn forwards_come_and_go() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (serve, mut client) = world.served().await?;
     let (web, port) = client.forward("svc", "web", json!(80)).await?;
     ask(port).await?;
@@ -32,7 +32,7 @@ async fn forwards_come_and_go() -> Test {
 
 #[tokio::test]
 async fn options() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (_serve, mut client) = world.served().await?;
     let params = json!({
         "resource_type": "svc", "name": "api", "namespace": "prod", "remote_port": 80, "address": "127.0.0.1",
@@ -52,7 +52,7 @@ async fn options() -> Test {
 /// Each says what is wrong and what to do, and starts nothing.
 #[tokio::test]
 async fn bad_requests() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (_serve, mut client) = world.served().await?;
     let (_, taken) = client.forward("svc", "api", json!(80)).await?;
     let good = || json!({ "resource_type": "svc", "name": "api", "namespace": "default", "local_port": null, "remote_port": 80 });
@@ -116,7 +116,7 @@ async fn bad_requests() -> Test {
 
 #[tokio::test]
 async fn events() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (_serve, mut client) = world.served().await?;
     let (before, _) = client.forward("svc", "web", json!(80)).await?;
     assert_eq!(client.call("portforward:subscribe", json!({})).await?, Value::Null);
@@ -141,11 +141,11 @@ async fn events() -> Test {
 /// A process that somebody started in a terminal answers as well, and its last answer comes before it ends.
 #[tokio::test]
 async fn a_process_that_ends_with_its_last_forward() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (forward, _) = world.working("svc/web :80").await?;
     let mut client = world.client().await?;
     client.forward("pod", "solo", json!(8080)).await?;
-    let mut watcher = Client::connect(&world.socket()?).await?;
+    let mut watcher = ControlClient::connect(&world.socket()?).await?;
     watcher.call("portforward:subscribe", json!({})).await?;
     assert_eq!(client.call("portforward:stopAll", json!({})).await?, 2);
     for _ in 0..2 {
@@ -159,7 +159,7 @@ async fn a_process_that_ends_with_its_last_forward() -> Test {
 /// A start that takes long holds up nothing, and one is undone by the stop of everything.
 #[tokio::test]
 async fn a_slow_start() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (_serve, mut client) = world.served().await?;
     let mut slow = world.client().await?;
     let params = json!({ "resource_type": "pod", "name": "stuck", "remote_port": 8080 });

@@ -4,11 +4,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 
-use crate::harness::{Test, World, ask};
+use sandbox::support::{Test, World, ask};
 
 #[tokio::test]
 async fn the_directory_is_ours_alone() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (_forward, _) = world.working("pod/solo :8080").await?;
     assert_eq!(fs::metadata(world.place())?.permissions().mode() & 0o777, 0o700);
     Ok(())
@@ -17,7 +17,7 @@ async fn the_directory_is_ours_alone() -> Test {
 /// A killed process leaves its socket, and the next list takes it away.
 #[tokio::test]
 async fn after_a_kill() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (killed, _) = world.working("svc/web :80").await?;
     let (_forward, port) = world.working("pod/solo :8080").await?;
     assert_eq!(world.sockets()?.len(), 2);
@@ -34,7 +34,7 @@ async fn after_a_kill() -> Test {
 /// What is no socket of ours stays, and is no trouble.
 #[tokio::test]
 async fn stale_and_strange_files() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (_forward, _) = world.working("pod/solo :8080").await?;
     let place = world.place();
     drop(UnixListener::bind(place.join("1-dead.sock"))?);
@@ -66,7 +66,7 @@ async fn places_that_others_made() -> Test {
         ("file", "is no directory"),
         ("other", "another user"),
     ] {
-        let world = World::new().await?;
+        let world = World::new(crate::PROGRAM).await?;
         let (place, elsewhere) = (world.place(), world.sandbox.directory().join("elsewhere"));
         fs::create_dir(&elsewhere)?;
         fs::set_permissions(&elsewhere, Permissions::from_mode(0o700))?;
@@ -90,7 +90,7 @@ async fn places_that_others_made() -> Test {
         let mut command = world.command("pod/solo :8080");
         let nowhere = world.sandbox.directory().join("nowhere");
         command.env("TMPDIR", &nowhere);
-        let mut forward = sandbox::forward::Forward::spawn(command)?;
+        let mut forward = sandbox::support::forward::Forward::spawn(command)?;
         let port = forward.port().await?;
         assert_eq!(ask(port).await?, "solo");
         assert!(forward.said_on_stderr().contains(says), "{what}: {}", forward.said_on_stderr());
@@ -102,7 +102,7 @@ async fn places_that_others_made() -> Test {
         assert_eq!(fs::read_dir(&elsewhere)?.count(), 0, "{what}");
         let mut command = world.command("serve");
         command.env("TMPDIR", &nowhere);
-        let ended = sandbox::forward::Forward::spawn(command)?.wait().await?;
+        let ended = sandbox::support::forward::Forward::spawn(command)?.wait().await?;
         assert_eq!(ended.code, Some(1), "{what}");
         assert!(
             ended.stderr.contains("no safe place") && ended.stderr.contains(says),
@@ -117,12 +117,12 @@ async fn places_that_others_made() -> Test {
 /// Without a runtime directory sockets are in the temporary one, and who has one finds both.
 #[tokio::test]
 async fn without_a_runtime_directory() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let temporary = world.sandbox.directory().join("tmp");
     fs::create_dir(&temporary)?;
     let mut command = world.command("pod/solo :8080");
     command.env_remove("XDG_RUNTIME_DIR").env("TMPDIR", &temporary);
-    let mut forward = sandbox::forward::Forward::spawn(command)?;
+    let mut forward = sandbox::support::forward::Forward::spawn(command)?;
     forward.port().await?;
     let (_other, _) = world.working("svc/web :80").await?;
     let mut command = world.command("list -o name");

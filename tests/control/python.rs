@@ -2,11 +2,12 @@
 
 use std::process::Stdio;
 
-use sandbox::forward::Ended;
+use sandbox::support::forward::Ended;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::harness::{Failure, Test, World, ask, connect, pid, within};
+use sandbox::support::control::pid;
+use sandbox::support::{Failure, Test, World, ask, connect, within};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/control.py");
 
@@ -30,12 +31,12 @@ async fn run(world: &World, line: &str) -> Result<Ended, Failure> {
 
 #[tokio::test]
 async fn the_client_in_python() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (_serve, _client) = world.served().await?;
     let server = pid(&world.socket()?)?;
     let (_forward, _) = world.working("pod/solo :8080").await?;
 
-    let mut watch = sandbox::forward::Forward::spawn(python(&world, "watch"))?;
+    let mut watch = sandbox::support::forward::Forward::spawn(python(&world, "watch"))?;
     watch.stdout("watching 2").await?;
     let started = run(&world, &format!("start {server} svc web 80")).await?;
     assert_eq!((started.code, started.stderr.as_str()), (Some(0), ""));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 
-use crate::harness::{Failure, Test, World, ask, connect, within};
+use sandbox::support::{Failure, Test, World, ask, connect, within};
 
 /// A `serve` for a parent, and its pipe.
 struct Child {
@@ -33,7 +33,7 @@ impl Child {
 /// A parent speaks on the pipe; nothing but answers comes back; when the parent closes it, everything ends.
 #[tokio::test]
 async fn for_a_parent() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (child, answer) = Child::with_forward(&world, "web", 80).await?;
     let Child { mut process, mut stdin, mut stdout } = child;
     assert!(answer["result"].is_string() && answer["id"] == 1, "{answer}");
@@ -58,7 +58,7 @@ async fn for_a_parent() -> Test {
 /// Ctrl-C in a terminal reaches the parent, which closes the pipe, and the process itself: that is asking once.
 #[tokio::test]
 async fn a_closed_pipe_and_a_signal_are_one_end() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (Child { mut process, stdin, stdout: _stdout }, _) = Child::with_forward(&world, "api", 9000).await?;
     let port = u16::try_from(world.list().await?[0]["localPort"].as_u64().unwrap_or_default())?;
     let mut client = connect(port).await?;
@@ -81,11 +81,11 @@ async fn a_closed_pipe_and_a_signal_are_one_end() -> Test {
 
 #[tokio::test]
 async fn signals_end_it() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     for (signal, line) in [("INT", "serve"), ("TERM", "serve"), ("TERM", "serve --stdio")] {
         let mut command = world.command(line);
         command.stdin(Stdio::piped());
-        let forward = sandbox::forward::Forward::spawn(command)?;
+        let forward = sandbox::support::forward::Forward::spawn(command)?;
         within("its socket", async {
             while world.sockets().map_or(0, |all| all.len()) == 0 {
                 tokio::task::yield_now().await;
@@ -101,7 +101,7 @@ async fn signals_end_it() -> Test {
 
 #[tokio::test]
 async fn usage() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     for (line, says) in [
         ("serve svc/api 80", "there is a word too many: 'svc/api'"),
         ("serve --stdoi", "did you mean '--stdio'?"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Test, World, ask, within};
+use sandbox::support::{Test, World, ask, within};
 
 /// Forwards, each started on its own.
 const MANY: usize = 30;
@@ -14,7 +14,7 @@ const FEW: usize = 2 * (1 + 8) + 8;
 
 #[tokio::test]
 async fn clients_watches_and_sessions() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let connections = || world.sandbox.faults().connections();
     assert_eq!(connections(), 0);
     let (serve, mut client) = world.served().await?;
@@ -52,12 +52,12 @@ async fn clients_watches_and_sessions() -> Test {
 /// A file that names another user from now on is another cluster from now on.
 #[tokio::test]
 async fn a_kubeconfig_that_changes() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let path = world.sandbox.directory().join("mine.kubeconfig");
     std::fs::copy(world.kubeconfig(), &path)?;
     let mut command = world.command("serve");
     command.env("KUBECONFIG", &path);
-    let mut serve = sandbox::forward::Forward::spawn(command)?;
+    let mut serve = sandbox::support::forward::Forward::spawn(command)?;
     serve.stdout("Serving on ").await?;
     let mut client = world.client().await?;
     let (_, port) = client.forward("svc", "web", json!(80)).await?;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Test, World, answer, ask, connect, refused, rest, send, within};
+use sandbox::support::{Test, World, answer, ask, connect, refused, rest, send, within};
 
 fn id(all: &[Value], target: &str, remote: &str) -> String {
     let of =
@@ -13,7 +13,7 @@ fn id(all: &[Value], target: &str, remote: &str) -> String {
 /// One ends, the others of its process and of its target work on; with the last one the process ends.
 #[tokio::test]
 async fn one_of_several() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let mut forward = world.start("svc/api :http :9000 pod/solo :8080")?;
     let (http, echo, solo) = (forward.port().await?, forward.port().await?, forward.port().await?);
     let all = world.list().await?;
@@ -44,7 +44,7 @@ async fn one_of_several() -> Test {
 
 #[tokio::test]
 async fn words_that_mean_nothing_stop_nothing() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (_one, port) = world.working("svc/api :http").await?;
     let (_two, _) = world.working("prod/svc/api :http").await?;
     let (_three, _) = world.working("pod/solo :8080").await?;
@@ -67,7 +67,7 @@ async fn words_that_mean_nothing_stop_nothing() -> Test {
 
 #[tokio::test]
 async fn all_of_them() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     assert_eq!(world.told("stop --all").await?, "nothing was forwarded\n");
     let (one, _) = world.working("svc/api :http :9000").await?;
     let (two, _) = world.working("pod/solo :8080").await?;
@@ -81,11 +81,11 @@ async fn all_of_them() -> Test {
 /// What is under way is finished; what would take too long is cut, and looks like it.
 #[tokio::test]
 async fn traffic_drains() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (forward, port) = world.working("pod/solo :8080").await?;
     let (_other, other) = world.working("svc/web :80").await?;
-    let load = sandbox::load::Load::start(port);
-    let beside = sandbox::load::Load::start(other);
+    let load = sandbox::support::load::Load::start(port);
+    let beside = sandbox::support::load::Load::start(other);
     within("traffic", load.until(|tally| tally.answered > 50)).await?;
     let mut slow = send(port, "/slow?ms=1000").await?;
     let mut endless = send(port, "/bytes?n=100000000000").await?;
@@ -113,7 +113,7 @@ async fn traffic_drains() -> Test {
 /// One that does not work yet is listed, and can be stopped.
 #[tokio::test]
 async fn before_it_worked() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let mut forward = world.start("pod/stuck :8080")?;
     forward.stderr("waiting for a ready pod").await?;
     let all = world.listed("it", |all| all.len() == 1).await?;
@@ -128,7 +128,7 @@ async fn before_it_worked() -> Test {
 /// One that hangs is told, and the others are stopped all the same. It does what it was asked once it can.
 #[tokio::test]
 async fn beside_one_that_hangs() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (hung, _) = world.working("svc/web :80").await?;
     let (other, solo) = world.working("pod/solo :8080").await?;
     hung.signal("STOP").await?;
@@ -148,7 +148,7 @@ async fn beside_one_that_hangs() -> Test {
 /// A process that ends while it is asked is not one that hangs.
 #[tokio::test]
 async fn one_that_is_just_ending() -> Test {
-    let world = World::new().await?;
+    let world = World::new(crate::PROGRAM).await?;
     let (forward, _) = world.working("svc/web :80").await?;
     let ours = world.socket()?;
     // In its name: a process that takes the connection, and closes it together with its socket.

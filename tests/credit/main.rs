@@ -15,9 +15,11 @@ use http::StatusCode;
 use sandbox::{
     Options, Sandbox,
     faults::{Denial, Pings},
-    forward::{self, Forward},
-    load,
     node::Support,
+    support::{
+        forward::{self, Forward},
+        load,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

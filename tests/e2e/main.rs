@@ -1,25 +1,25 @@
 //! The main scenarios, on any cluster: the one that `FWD_E2E_KUBECONFIG` names (README.md in this folder says how), and
 //! always the sandbox. What is needed there is applied, and removed again, by real kubectl.
 
-mod harness;
 mod scenarios;
+mod workspace;
 
 /// Each scenario as two tests.
 macro_rules! on_both {
     ($($scenario:ident)*) => {
         mod on_the_sandbox {
-            use crate::{harness::{self, Test}, scenarios};
+            use crate::{workspace::{self, Test}, scenarios};
             $(#[tokio::test]
             async fn $scenario() -> Test {
-                harness::on_the_sandbox(stringify!($scenario), scenarios::$scenario).await
+                workspace::on_the_sandbox(stringify!($scenario), scenarios::$scenario).await
             })*
         }
 
         mod on_a_cluster {
-            use crate::{harness::{self, Test}, scenarios};
+            use crate::{workspace::{self, Test}, scenarios};
             $(#[tokio::test]
             async fn $scenario() -> Test {
-                harness::on_a_cluster(stringify!($scenario), scenarios::$scenario).await
+                workspace::on_a_cluster(stringify!($scenario), scenarios::$scenario).await
             })*
         }
     };
@@ -40,9 +40,10 @@ on_both! {
 mod on_failure {
     use std::sync::Arc;
 
-    use sandbox::{Options, Sandbox, kubectl};
+    use sandbox::support::kubectl;
+    use sandbox::{Options, Sandbox};
 
-    use crate::harness::{self, Place, Test};
+    use crate::workspace::{self, Place, Test};
 
     async fn fails(place: Arc<Place>) -> Test {
         place.app().await?;
@@ -61,7 +62,7 @@ mod on_failure {
         let sandbox = Sandbox::start(Options::default()).await?;
         let before = everything(&sandbox);
         let ground =
-            harness::Ground { kubectl, kubeconfig: sandbox.kubeconfig("admin"), image: "any".into() };
+            workspace::Ground { kubectl, kubeconfig: sandbox.kubeconfig("admin"), image: "any".into() };
         for namespace in [None, Some("prod")] {
             let namespace = namespace.map(str::to_owned);
             let failed = ground.clone().run("fails", namespace.clone(), fails).await;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::client::{Failure, Test, answer, ask, connect, expect_refusal, post, rest, send, within};
-use sandbox::load::Load;
+use sandbox::support::load::Load;
+use sandbox::support::{Failure, Test, answer, ask, connect, expect_refusal, post, rest, send, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::Place;
+use crate::workspace::Place;
 
 /// More than any queue between an application and a client that does not read.
 const MORE_THAN_QUEUED: usize = 64 << 20;

@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::harness::{Test, answer, cluster, fwd, within};
+use crate::start::fwd;
+use sandbox::support::pods::cluster;
+use sandbox::support::{Test, answer, within};
 
 /// The port in a line of stdout that says `Forwarding from ADDRESS:PORT`.
 fn port_in(line: &str) -> Option<u16> {

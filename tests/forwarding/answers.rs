@@ -3,7 +3,9 @@
 use http::StatusCode;
 use sandbox::faults::{Denial, Odd};
 
-use crate::harness::{Test, a_pod, ask, cluster, fwd, working};
+use crate::start::{fwd, working};
+use sandbox::support::pods::{a_pod, cluster};
+use sandbox::support::{Test, ask};
 
 /// First reads are made again as kubectl makes them again.
 #[tokio::test]

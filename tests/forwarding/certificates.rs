@@ -2,7 +2,8 @@
 
 use sandbox::{Options, Sandbox, ServerCertificate as Shown};
 
-use crate::harness::{Test, ask, working};
+use crate::start::working;
+use sandbox::support::{Test, ask};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_shows_what_kubectl_takes() -> Test {

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use sandbox::forward::{self, Forward};
+use sandbox::support::forward::{self, Forward};
 use tokio::io::AsyncWriteExt;
 
-use crate::harness::{Test, ask, cluster, program, send, within};
+use crate::start::program;
+use sandbox::support::pods::cluster;
+use sandbox::support::{Test, ask, send, within};
 
 /// Clients that have closed and may or may not wait for an answer give way to those that ask for one, and other processes
 /// are answered meanwhile.

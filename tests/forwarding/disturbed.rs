@@ -3,7 +3,9 @@
 use http::StatusCode;
 use sandbox::faults::Denial;
 
-use crate::harness::{Test, ask, cluster, working};
+use crate::start::working;
+use sandbox::support::pods::cluster;
+use sandbox::support::{Test, ask};
 
 #[tokio::test]
 async fn new_sessions_are_refused_for_a_while() -> Test {

@@ -4,13 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sandbox::Sandbox;
-use sandbox::forward::Forward;
+use sandbox::support::forward::Forward;
 use tokio::io::AsyncWriteExt;
 
-use crate::harness::{
-    Failure, Test, a_pod, answer, ask, cluster, connect, expect_reset, fwd, post, program, rest, seen, send,
-    within, working,
-};
+use crate::start::{fwd, program, working};
+use sandbox::support::pods::{a_pod, cluster, seen};
+use sandbox::support::{Failure, Test, answer, ask, connect, expect_reset, post, rest, send, within};
 
 /// Resolves when the port refuses.
 async fn refused(port: u16) {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use sandbox::Sandbox;
 use sandbox::faults::Trip;
-use sandbox::forward::Forward;
 use sandbox::node::{Support, Timing};
+use sandbox::support::forward::Forward;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{
-    Failure, Test, a_pod, answer, ask, cluster, connect, expect_reset, rest, seen, send, within, working,
-};
+use crate::start::working;
 use crate::traffic::{SERVERS, is_pattern};
+use sandbox::support::pods::{a_pod, cluster, seen};
+use sandbox::support::{Failure, Test, answer, ask, connect, expect_reset, rest, send, within};
 
 /// How long the runtime gives the other direction once one has ended: short, so that whoever is cut off notices.
 const GRACE: Duration = Duration::from_millis(200);
@@ -25,7 +25,7 @@ async fn one(support: Support, remote: &str) -> Result<(Sandbox, Forward, u16, S
     sandbox.settled().await?;
     let pod = a_pod(&sandbox, "api")?;
     let args = ["deploy/api", remote, "--address=127.0.0.1"];
-    let mut forward = Forward::start(crate::harness::program(), &sandbox.kubeconfig("admin"), &args)?;
+    let mut forward = Forward::start(crate::start::program(), &sandbox.kubeconfig("admin"), &args)?;
     let port = forward.port().await?;
     Ok((sandbox, forward, port, pod))
 }

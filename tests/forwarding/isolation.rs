@@ -4,8 +4,10 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use sandbox::forward::Forward;
 use sandbox::node::Support;
+use sandbox::support::forward::Forward;
+use sandbox::support::pods::seen;
+use sandbox::support::{Failure, Test, answer, ask, connect, send, within};
 use sandbox::{Options, Sandbox};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -13,10 +15,7 @@ use tokio::task::JoinSet;
 
 #[cfg(target_os = "linux")]
 use crate::pool::resident;
-use crate::{
-    harness::{Failure, Test, answer, ask, connect, fwd, seen, send, within},
-    traffic::echo,
-};
+use crate::{start::fwd, traffic::echo};
 
 const MIB: usize = 1024 * 1024;
 

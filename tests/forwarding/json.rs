@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
-use crate::harness::{Failure, Test, a_pod, ask, cluster, fwd, post, within};
+use crate::start::fwd;
+use sandbox::support::pods::{a_pod, cluster};
+use sandbox::support::{Failure, Test, ask, post, within};
 
 /// The next event of this kind.
-async fn next(forward: &mut sandbox::forward::Forward, event: &str) -> Result<Value, Failure> {
+async fn next(forward: &mut sandbox::support::forward::Forward, event: &str) -> Result<Value, Failure> {
     let line = forward.stdout(&format!("\"event\":\"{event}\"")).await?;
     Ok(serde_json::from_str(&line)?)
 }

@@ -3,10 +3,12 @@
 use std::{fs, path::PathBuf};
 
 use sandbox::Sandbox;
-use sandbox::forward::{self, Forward};
+use sandbox::support::forward::{self, Forward};
 use serde_json::Value;
 
-use crate::harness::{Failure, Test, ask, cluster, program};
+use crate::start::program;
+use sandbox::support::pods::cluster;
+use sandbox::support::{Failure, Test, ask};
 
 /// Writes kubeconfigs that lead to the sandbox, and says which of them do not.
 struct Files<'a> {

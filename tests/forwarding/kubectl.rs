@@ -4,10 +4,12 @@ use std::env;
 use std::path::Path;
 
 use sandbox::Sandbox;
-use sandbox::forward::{self, Forward};
-use sandbox::kubectl;
+use sandbox::support::forward::{self, Forward};
+use sandbox::support::kubectl;
 
-use crate::harness::{Failure, Test, ask, cluster, program};
+use crate::start::program;
+use sandbox::support::pods::cluster;
+use sandbox::support::{Failure, Test, ask};
 
 /// Runs a kubectl that finds the built program as its plugin.
 async fn answered(sandbox: &Sandbox, kubectl: &Path, line: &str) -> Result<(Forward, String), Failure> {

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Test, cluster, send, within, working};
+use crate::start::working;
+use sandbox::support::pods::cluster;
+use sandbox::support::{Test, send, within};
 
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 

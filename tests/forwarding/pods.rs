@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sandbox::faults::Denial;
-use sandbox::forward::Forward;
-use sandbox::load::{Load, Tally};
+use sandbox::support::forward::Forward;
+use sandbox::support::load::{Load, Tally};
 use sandbox::{Options, Sandbox};
 
-use crate::harness::{
-    Test, a_pod, answer, ask, cluster, expect_reset, fwd, fwd_as, seen, send, uid, within, working,
-};
+use crate::start::{fwd, fwd_as, working};
+use sandbox::support::pods::{a_pod, cluster, seen, uid};
+use sandbox::support::{Test, answer, ask, expect_reset, send, within};
 
 /// Answers between one event and the next.
 const SOME: u64 = 50;
@@ -148,7 +148,7 @@ async fn a_container_restarts_in_place() -> Test {
         // Some meet the refusal, others the news of it.
         let load = Load::start(port);
         within("answers", load.until(|tally| tally.answered >= SOME)).await?;
-        Ok::<_, crate::harness::Failure>(load.stop().await)
+        Ok::<_, sandbox::support::Failure>(load.stop().await)
     };
     let (killed, tally) = tokio::join!(sandbox.kill_container("default", &pod), requests);
     killed?;

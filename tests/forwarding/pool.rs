@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::StatusCode;
 use sandbox::Sandbox;
 use sandbox::faults::Denial;
-use sandbox::forward::Forward;
 use sandbox::node::Support;
+use sandbox::support::forward::Forward;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::harness::{Failure, Test, a_pod, answer, ask, cluster, connect, fwd, seen, send, within};
+use crate::start::fwd;
 use crate::traffic::echo;
+use sandbox::support::pods::{a_pod, cluster, seen};
+use sandbox::support::{Failure, Test, answer, ask, connect, send, within};
 
 const SUPPORTS: [Support; 2] = [Support::Full, Support::NoTunnel];
 

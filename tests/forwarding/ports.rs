@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use sandbox::forward::Forward;
+use sandbox::support::forward::Forward;
 use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
-use crate::harness::{Failure, Test, a_pod, ask, connect, fwd, send, within, working};
+use crate::start::{fwd, working};
+use sandbox::support::pods::a_pod;
+use sandbox::support::{Failure, Test, ask, connect, send, within};
 
 /// A pod of this app whose ports have these names.
 fn pod(app: &str, name: &str, ports: &[(&str, u16)]) -> Value {
@@ -225,7 +227,7 @@ async fn slices_with_different_ports() -> Test {
 /// user may.
 #[tokio::test]
 async fn slices_lead_to_no_other_namespace() -> Test {
-    let sandbox = crate::harness::cluster().await?;
+    let sandbox = sandbox::support::pods::cluster().await?;
     let elsewhere = sandbox.ready_pods("prod", "app=api")?.remove(0);
     let here = a_pod(&sandbox, "web")?;
     let ports = json!([{ "name": "web", "port": 80 }]);

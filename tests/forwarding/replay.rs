@@ -9,14 +9,13 @@ use std::time::Duration;
 use http::StatusCode;
 use sandbox::Sandbox;
 use sandbox::faults::{Denial, Trip};
-use sandbox::forward::Forward;
 use sandbox::node::{Support, Timing};
+use sandbox::support::forward::Forward;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{
-    Failure, Test, a_pod, answer, ask, cluster, connect, expect_reset, post, rest, seen, send, within,
-};
+use sandbox::support::pods::{a_pod, cluster, seen};
+use sandbox::support::{Failure, Test, answer, ask, connect, expect_reset, post, rest, send, within};
 
 /// Protocols with sessions.
 const SUPPORTS: [Support; 2] = [Support::Full, Support::NoTunnel];
@@ -76,7 +75,7 @@ impl One {
         sandbox.settled().await?;
         let pod = a_pod(&sandbox, "api")?;
         let args = ["svc/api", ":80", "--address=127.0.0.1"];
-        let mut forward = Forward::start(crate::harness::program(), &sandbox.kubeconfig("admin"), &args)?;
+        let mut forward = Forward::start(crate::start::program(), &sandbox.kubeconfig("admin"), &args)?;
         let port = forward.port().await?;
         assert_eq!(ask(port).await?, pod);
         Ok(Self { sandbox, forward, port, pod, had: 1 })

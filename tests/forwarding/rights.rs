@@ -2,7 +2,9 @@
 
 use sandbox::{Options, Sandbox, User};
 
-use crate::harness::{Test, a_pod, ask, cluster, fwd_as};
+use crate::start::fwd_as;
+use sandbox::support::pods::{a_pod, cluster};
+use sandbox::support::{Test, ask};
 
 /// Each role that is enough, for each rule about WebSockets.
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 use http::StatusCode;
 use sandbox::faults::Denial;
-use sandbox::forward::Ended;
+use sandbox::support::forward::Ended;
 
-use crate::harness::{Test, ask, cluster, fwd};
+use crate::start::fwd;
+use sandbox::support::pods::cluster;
+use sandbox::support::{Test, ask};
 
 fn holds_no_credential(line: &str, ended: Ended) {
     let log = ended.stdout + &ended.stderr;

@@ -1,12 +1,12 @@
 //! Sessions that are lost, and what becomes of the connections on them.
 
 use sandbox::Sandbox;
-use sandbox::forward::Forward;
+use sandbox::support::forward::Forward;
 use tokio::io::AsyncReadExt;
 
-use crate::harness::{
-    Failure, Test, a_pod, ask, cluster, expect_refusal, expect_reset, seen, send, within, working,
-};
+use crate::start::working;
+use sandbox::support::pods::{a_pod, cluster, seen};
+use sandbox::support::{Failure, Test, ask, expect_refusal, expect_reset, send, within};
 
 /// Waits until the forward says that it works again, and asks.
 async fn recovered(forward: &mut Forward, port: u16) -> Test {

@@ -4,7 +4,9 @@ use std::net::TcpListener;
 
 use tokio::net::UnixStream;
 
-use crate::harness::{Failure, Test, a_pod, answer, ask, cluster, connect, fwd, post, rest, working};
+use crate::start::{fwd, working};
+use sandbox::support::pods::{a_pod, cluster};
+use sandbox::support::{Failure, Test, answer, ask, connect, post, rest};
 
 /// The lines for a port on `localhost`.
 fn both_loopbacks(port: u16, remote: u16) -> String {

@@ -7,9 +7,9 @@ use sandbox::node::Support;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
 
-use crate::harness::{
-    Failure, Test, a_pod, answer, ask, cluster, connect, expect_refusal, fwd, post, send, within, working,
-};
+use crate::start::{fwd, working};
+use sandbox::support::pods::{a_pod, cluster};
+use sandbox::support::{Failure, Test, answer, ask, connect, expect_refusal, post, send, within};
 
 /// What servers speak: new ones, those before Kubernetes 1.31, those behind a proxy that knows only WebSocket.
 pub(crate) const SERVERS: [Support; 3] = [Support::Full, Support::NoTunnel, Support::LegacyOnly];

@@ -3,7 +3,9 @@
 use sandbox::Sandbox;
 use serde_json::json;
 
-use crate::harness::{Test, ask, cluster, working};
+use crate::start::working;
+use sandbox::support::pods::cluster;
+use sandbox::support::{Test, ask};
 
 /// One more pod of the service `notready`, which gets ready.
 fn ready_pod(sandbox: &Sandbox, name: &str) -> Test {

@@ -3,9 +3,11 @@
 use http::{Method, StatusCode};
 use sandbox::faults::{Denial, Upset};
 
-use crate::harness::{Test, ask, cluster, fwd, within, working};
 #[cfg(target_os = "linux")]
 use crate::pool::resident;
+use crate::start::{fwd, working};
+use sandbox::support::pods::cluster;
+use sandbox::support::{Test, ask, within};
 
 const MIB: usize = 1024 * 1024;
 

@@ -5,7 +5,7 @@
 mod example;
 
 use kubectl_fwd::{Environment, Flags, GRACE, Happening, Kind, Registry, Stop, Target, Wanted};
-use sandbox::client::{Failure, Test, ask, within};
+use sandbox::support::{Failure, Test, ask, within};
 use sandbox::{Options, Sandbox};
 use tokio::sync::{broadcast::error::RecvError, mpsc, oneshot};
 

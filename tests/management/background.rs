@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
-use crate::harness::{PROGRAM, Test, World, ask, gone, id_in, is_alive, pid_of, port_in, signal};
+use crate::PROGRAM;
+use sandbox::support::processes::{gone, id_in, is_alive, pid_of, port_in, signal};
+use sandbox::support::{Test, World, ask};
 
 #[tokio::test]
 async fn it_returns_once_it_works() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let ran = world.succeed("-d svc/api :80 --name web").await?;
     let (port, id) = (port_in(&ran.stdout)?, id_in(&ran.stderr)?);
     // kubectl's lines, and nothing else.
@@ -23,7 +25,7 @@ async fn it_returns_once_it_works() -> Test {
 
 #[tokio::test]
 async fn for_programs() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let ran = world.succeed("-d -o json svc/api :80 pod/solo :8080").await?;
     assert_eq!(ran.stderr, "");
     let events: Vec<Value> = ran.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
@@ -44,7 +46,7 @@ async fn for_programs() -> Test {
 /// The error, its look and the status are those of a forward in the terminal.
 #[tokio::test]
 async fn errors_are_the_commands_own() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port();
     for line in [
@@ -74,7 +76,7 @@ async fn errors_are_the_commands_own() -> Test {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn it_survives_its_terminal() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let mut shell = tokio::process::Command::new("script");
     let told = world.path("told");
     let line =
@@ -88,7 +90,7 @@ async fn it_survives_its_terminal() -> Test {
     shell.args(["-qec", &line, "/dev/null"]).envs(environment).stdin(std::process::Stdio::null());
     shell.stdout(std::process::Stdio::null()).kill_on_drop(true);
     let mut terminal = shell.spawn()?;
-    crate::harness::within("the command in the terminal", async {
+    sandbox::support::within("the command in the terminal", async {
         while !std::fs::read_to_string(&told).is_ok_and(|text| text.contains("done")) {
             tokio::task::yield_now().await;
         }
@@ -96,7 +98,7 @@ async fn it_survives_its_terminal() -> Test {
     .await?;
     let text = std::fs::read_to_string(&told)?;
     let port = port_in(&text)?;
-    let forward = world.listed(1).await?.remove(0);
+    let forward = world.listed_count(1).await?.remove(0);
     // Its master end is closed: everything in its session gets a hang-up.
     terminal.kill().await?;
     terminal.wait().await?;
@@ -112,10 +114,10 @@ async fn it_survives_its_terminal() -> Test {
 
 #[tokio::test]
 async fn interrupted_before_it_works() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let mut command = world.start("-d pod/stuck :8080")?;
     command.stderr("waiting for a ready pod").await?;
-    let pid = pid_of(&world.listed(1).await?[0])?;
+    let pid = pid_of(&world.listed_count(1).await?[0])?;
     let ended = command.end("INT").await?;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(130), ""));
     gone(pid).await
@@ -124,10 +126,10 @@ async fn interrupted_before_it_works() -> Test {
 /// A process in the background that is stopped before it works says nothing, and the command says that.
 #[tokio::test]
 async fn one_that_says_nothing() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let mut command = world.start("-d pod/stuck :8080")?;
     command.stderr("waiting for a ready pod").await?;
-    let pid = pid_of(&world.listed(1).await?[0])?;
+    let pid = pid_of(&world.listed_count(1).await?[0])?;
     signal(pid, "STOP")?;
     command.stderr(&format!("waiting for the process in the background ({pid})")).await?;
     signal(pid, "CONT")?;
@@ -138,7 +140,7 @@ async fn one_that_says_nothing() -> Test {
 /// Killed, it leaves a socket and no forward; the next one has the port.
 #[tokio::test]
 async fn killed_and_started_again() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let ran = world.succeed("-d svc/api :80").await?;
     let (port, pid) = (port_in(&ran.stdout)?, pid_of(&world.list().await?[0])?);
     signal(pid, "KILL")?;
@@ -152,7 +154,7 @@ async fn killed_and_started_again() -> Test {
 
 #[tokio::test]
 async fn a_termination_ends_it_in_order() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     for name in ["TERM", "HUP"] {
         world.succeed("-d svc/api :80").await?;
         let pid = pid_of(&world.list().await?[0])?;
@@ -171,7 +173,7 @@ async fn a_termination_ends_it_in_order() -> Test {
 /// What has to ask somebody cannot do so in the background.
 #[tokio::test]
 async fn a_plugin_that_asks_questions() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let text = std::fs::read_to_string(world.sandbox.kubeconfig("admin"))?;
     let mut config: Value = serde_json::from_str(&text)?;
     config["users"][0]["user"] = serde_json::json!({ "exec": {

@@ -1,10 +1,11 @@
 //! `save --auto`: a set that follows what happens.
 
-use crate::harness::{Test, World, ask, gone, id_in, pid_of, port_in, signal};
+use sandbox::support::processes::{gone, id_in, pid_of, port_in, signal};
+use sandbox::support::{Test, World, ask};
 
 #[tokio::test]
 async fn it_follows_those_that_come_and_go() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.succeed("save --auto work").await?;
     let (first, _) = world.working("svc/api :80").await?;
     world.set_becomes("work", "the first", |text| text.contains("svc/api")).await?;
@@ -35,7 +36,7 @@ async fn it_follows_those_that_come_and_go() -> Test {
 /// The machine goes down: some are terminated, some just gone. All of them come back.
 #[tokio::test]
 async fn a_reboot() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let api = port_in(&world.succeed("-d svc/api :80 --name web").await?.stdout)?;
     world.succeed("save --auto work").await?;
     let (solo, _) = world.working("pod/solo :8080").await?;
@@ -64,7 +65,7 @@ async fn a_reboot() -> Test {
 /// A kubeconfig is the same one however its path is written.
 #[tokio::test]
 async fn a_kubeconfig_relative_to_the_set() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.succeed("save --auto work").await?;
     let text = std::fs::read_to_string(world.sandbox.kubeconfig("admin"))?;
     let beside = world.write("beside", &text)?;
@@ -82,7 +83,7 @@ async fn a_kubeconfig_relative_to_the_set() -> Test {
 /// A group that does not come about was never there.
 #[tokio::test]
 async fn what_never_worked() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.succeed("save --auto work").await?;
     let before = world.set("work")?;
     let ran = world.run("svc/api :80 pod/stuck :8080 --pod-running-timeout 1s").await?;
@@ -94,7 +95,7 @@ async fn what_never_worked() -> Test {
 /// A mistake made by hand is told, and what was written stays.
 #[tokio::test]
 async fn a_broken_set_is_left_alone() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.succeed("save --auto work").await?;
     let path = world.path("kubectl-fwd/sets/work.yaml");
     std::fs::write(&path, "auto: true\nforwards: [{target: svc/api}]\n")?;
@@ -108,7 +109,7 @@ async fn a_broken_set_is_left_alone() -> Test {
 /// Two processes at the same time lose nothing of each other's.
 #[tokio::test]
 async fn many_at_once() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.succeed("save --auto work").await?;
     let mut all = Vec::new();
     for _ in 0..4 {

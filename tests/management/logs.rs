@@ -1,10 +1,11 @@
 //! `logs`: of what runs in the background, and of what did.
 
-use crate::harness::{Test, World, gone, id_in, pid_of, port_in, signal};
+use sandbox::support::processes::{gone, id_in, pid_of, port_in, signal};
+use sandbox::support::{Test, World};
 
 #[tokio::test]
 async fn by_whatever_names_it() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let ran = world.succeed("-d svc/api :80 --name web").await?;
     let (id, port) = (id_in(&ran.stderr)?, port_in(&ran.stdout)?);
     for word in [id.as_str(), "web", &port.to_string(), "svc/api"] {
@@ -23,7 +24,7 @@ async fn by_whatever_names_it() -> Test {
 /// What comes is printed as it comes, and the end of the process is the end of it.
 #[tokio::test]
 async fn followed_to_the_end() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.sandbox.scale("sts", "default", "db", 1)?;
     world.sandbox.settled().await?;
     let id = id_in(&world.succeed("-d sts/db :8080").await?.stderr)?;
@@ -44,7 +45,7 @@ async fn followed_to_the_end() -> Test {
 /// A log that somebody empties, or moves away, goes on, and so does whoever follows it.
 #[tokio::test]
 async fn cut_and_moved_away() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let id = id_in(&world.succeed("-d svc/api :80 svc/web :80").await?.stderr)?;
     let mut logs = world.start(&format!("logs -f {id}"))?;
     logs.stdout("in the background as").await?;
@@ -70,7 +71,7 @@ async fn cut_and_moved_away() -> Test {
 
 #[tokio::test]
 async fn interrupted() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let id = id_in(&world.succeed("-d svc/api :80").await?.stderr)?;
     let mut logs = world.start(&format!("logs {id} --follow"))?;
     logs.stdout("Forwarding from").await?;
@@ -82,7 +83,7 @@ async fn interrupted() -> Test {
 /// A process that is gone keeps its log for a while; those of long ago are swept.
 #[tokio::test]
 async fn swept() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let id = id_in(&world.succeed("-d svc/api :80").await?.stderr)?;
     let pid = pid_of(&world.list().await?[0])?;
     signal(pid, "KILL")?;

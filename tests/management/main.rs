@@ -8,8 +8,10 @@
 
 mod background;
 mod current;
-mod harness;
 mod logs;
 mod ready;
 mod sets;
 mod trust;
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-fwd");

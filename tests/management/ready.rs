@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use sandbox::forward::{self, Forward};
+use sandbox::support::forward::{self, Forward};
 use serde_json::Value;
 
-use crate::harness::{PROGRAM, Test, World, ask, within};
+use crate::PROGRAM;
+use sandbox::support::{Test, World, ask, within};
 
-async fn read(path: &Path) -> Result<Value, crate::harness::Failure> {
+async fn read(path: &Path) -> Result<Value, sandbox::support::Failure> {
     within("the ready file", async {
         while !path.exists() {
             tokio::task::yield_now().await;
@@ -20,7 +21,7 @@ async fn read(path: &Path) -> Result<Value, crate::harness::Failure> {
 
 #[tokio::test]
 async fn there_while_it_works() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let path = world.path("ready.json");
     let forward = world.start("svc/api :80 sts/db :8080 --name x --ready-file ready.json")?;
     let ready = read(&path).await?;
@@ -47,7 +48,7 @@ async fn there_while_it_works() -> Test {
 /// Not before everything works: one target has no pod yet.
 #[tokio::test]
 async fn not_too_early() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     world.sandbox.scale("sts", "default", "db", 0)?;
     world.sandbox.settled().await?;
     let path = world.path("ready.json");
@@ -64,7 +65,7 @@ async fn not_too_early() -> Test {
 
 #[tokio::test]
 async fn what_was_there_before() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let path = world.write("ready.json", "{\"pid\":1,\"forwards\":[]}")?;
     let mut stuck = world.start("pod/stuck :8080 --ready-file ready.json")?;
     stuck.stderr("waiting").await?;
@@ -90,7 +91,7 @@ async fn what_was_there_before() -> Test {
 
 #[tokio::test]
 async fn in_the_background() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let path = world.path("ready.json");
     world.succeed("-d svc/api :80 --ready-file ready.json").await?;
     assert!(path.exists(), "it is there when the command returns");
@@ -107,7 +108,7 @@ async fn in_the_background() -> Test {
 /// of the first is not the end of the second's.
 #[tokio::test]
 async fn of_several_processes() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let path = world.path("ready.json");
     let first = world.start("svc/api :80 --ready-file ready.json")?;
     let written = read(&path).await?;
@@ -125,7 +126,7 @@ async fn of_several_processes() -> Test {
         while read(&path).await?["pid"].as_u64() != pid.map(u64::from) {
             tokio::task::yield_now().await;
         }
-        Ok::<_, crate::harness::Failure>(())
+        Ok::<_, sandbox::support::Failure>(())
     })
     .await??;
     assert_eq!(first.end("TERM").await?.code, Some(0));
@@ -141,7 +142,7 @@ async fn of_several_processes() -> Test {
 /// What can be neither read to an end nor replaced is told, and not waited for.
 #[tokio::test]
 async fn what_is_no_file() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     let pipe = world.path("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
     for path in ["pipe", "/dev/zero", "/dev/null"] {
@@ -156,7 +157,7 @@ async fn what_is_no_file() -> Test {
 /// A disk that takes nothing more ends the start, and leaves nothing on it.
 #[tokio::test]
 async fn on_a_full_disk() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(PROGRAM).await?;
     // To the program a file that may have no byte is the same.
     let script = format!("trap '' XFSZ; ulimit -f 0; exec {PROGRAM} svc/api :80 --ready-file ready.json");
     let mut command = forward::command(Path::new("sh"), &world.sandbox.kubeconfig("admin"), &["-c", &script]);

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::harness::{Failure, Test, World, ask, port_in};
+use sandbox::support::processes::port_in;
+use sandbox::support::{Failure, Test, World, ask};
 
 fn sorted(all: &[Value], field: &str) -> Vec<String> {
     let mut all: Vec<_> = all.iter().map(|one| one[field].to_string()).collect();
@@ -13,7 +14,7 @@ fn sorted(all: &[Value], field: &str) -> Vec<String> {
 /// What runs, in two processes, is saved; all of it is stopped; and it runs again as it was.
 #[tokio::test]
 async fn saved_and_started_again() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let socket = world.path("solo.sock");
     let (first, port) = world.working("svc/api :80 :echo --name web --hold 5s").await?;
     world.succeed(&format!("-d pod/solo unix:{}:8080 -n default", socket.display())).await?;
@@ -29,7 +30,7 @@ async fn saved_and_started_again() -> Test {
     );
     world.succeed("stop --all").await?;
     assert_eq!(first.wait().await?.code, Some(0));
-    world.listed(0).await?;
+    world.listed_count(0).await?;
     let (up, again) = world.working("up dev").await?;
     assert_eq!(again, port);
     ask(again).await?;
@@ -44,7 +45,7 @@ async fn saved_and_started_again() -> Test {
 /// No token, no password, and no word of how to get one.
 #[tokio::test]
 async fn credentials_are_not_saved() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let token = world.sandbox.token("admin").ok_or("admin has no token")?;
     let (_forward, _) = world.working(&format!("svc/api :80 --token {token}")).await?;
     world.succeed("save dev").await?;
@@ -55,7 +56,7 @@ async fn credentials_are_not_saved() -> Test {
 
 #[tokio::test]
 async fn a_set_that_is_there() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let nothing = world.run("save dev").await?;
     assert!(nothing.code == Some(1) && nothing.stderr.contains("nothing is forwarded"), "{nothing:?}");
     let (_forward, _) = world.working("svc/api :80").await?;
@@ -87,7 +88,7 @@ async fn a_set_that_is_there() -> Test {
 
 #[tokio::test]
 async fn from_a_file_or_stdin() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let none = world.run("up").await?;
     assert!(
         none.code == Some(1) && none.stderr.contains("there is no fwd.yaml in this directory"),
@@ -110,7 +111,7 @@ async fn from_a_file_or_stdin() -> Test {
 /// Every mistake is told at once, and nothing is started; or what is good of it.
 #[tokio::test]
 async fn mistakes() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.write("bad.yaml", "forwards:\n- target: svc/api\n  ports: ':80'\n- target: scv/api\n  ports: 80\n- target: svc/web\n  port: 80\n")?;
     let ran = world.run("up -f bad.yaml").await?;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
@@ -139,14 +140,14 @@ async fn mistakes() -> Test {
 /// What only the cluster knows: all or none, or all but those.
 #[tokio::test]
 async fn all_or_none() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.write("fwd.yaml", "forwards:\n- {target: svc/api, ports: ':80'}\n- {target: svc/apo, ports: ':80'}\n- {target: svc/web, ports: ':80'}\n")?;
     let ran = world.run("up").await?;
     assert!(ran.code == Some(1) && ran.stderr.contains("there is no service apo"), "{ran:?}");
     assert!(world.list().await?.is_empty());
     let mut up = world.start("up --keep-going")?;
     up.stderr("warning: there is no service apo").await?;
-    let all = world.listed(2).await?;
+    let all = world.listed_count(2).await?;
     assert_eq!(sorted(&all, "target"), ["\"svc/api\"", "\"svc/web\""]);
     assert_eq!(up.end("INT").await?.code, Some(0));
     Ok(())
@@ -155,7 +156,7 @@ async fn all_or_none() -> Test {
 /// Contexts and namespaces of a set, and what is typed before them.
 #[tokio::test]
 async fn where_a_set_leads() -> Result<(), Failure> {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.write(
         "fwd.yaml",
         "context: nowhere\nforwards: [{target: svc/api, ports: ':80', namespace: none}]\n",
@@ -184,7 +185,7 @@ async fn where_a_set_leads() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn the_schema() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let schema = world.succeed("up --schema").await?.stdout;
     assert_eq!(schema, include_str!("../../schemas/fwd.schema.json"));
     Ok(())
@@ -193,7 +194,7 @@ async fn the_schema() -> Test {
 /// A set that comes through a pipe may take its time, and whoever waits hears what for.
 #[tokio::test]
 async fn a_slow_pipe() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let pipe = world.path("pipe.yaml");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
     let mut up = world.start("up -f pipe.yaml")?;

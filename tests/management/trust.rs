@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Failure, Test, World, ask};
+use sandbox::support::{Failure, Test, World, ask};
 
 const OPEN: &str = "forwards: [{target: svc/api, ports: ':80', address: 0.0.0.0}]\n";
 
@@ -25,7 +25,7 @@ fn plugin(trace: &std::path::Path) -> Value {
 /// Without a terminal and without consent nothing of it runs; the error says what it would do, and how to allow it.
 #[tokio::test]
 async fn a_program_is_not_run_unasked() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     let trace = world.path("trace");
     world.write("theirs", &kubeconfig(&world, plugin(&trace))?)?;
     world.write("fwd.yaml", "kubeconfig: theirs\nforwards: [{target: svc/api, ports: ':80'}]\n")?;
@@ -50,7 +50,7 @@ async fn a_program_is_not_run_unasked() -> Test {
 /// Consent is for this path and this content, of the set and of its kubeconfig.
 #[tokio::test]
 async fn remembered_until_it_changes() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.write("fwd.yaml", OPEN)?;
     let refused = world.run("up").await?;
     assert!(
@@ -82,7 +82,7 @@ async fn remembered_until_it_changes() -> Test {
 /// The user's own sets do what they say, and so does one that asks for nothing more.
 #[tokio::test]
 async fn nobody_is_asked_without_need() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     std::fs::create_dir_all(world.path("kubectl-fwd/sets"))?;
     world.write("kubectl-fwd/sets/open.yaml", OPEN)?;
     for line in ["up open -d", "up -d -f kubectl-fwd/sets/open.yaml"] {
@@ -99,12 +99,12 @@ async fn nobody_is_asked_without_need() -> Test {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_person_says_yes() -> Test {
-    let world = World::new().await?;
+    let world = World::with_background(crate::PROGRAM).await?;
     world.write("fwd.yaml", OPEN)?;
     for (answer, says) in
         [("no", "you did not say yes"), ("yes", "in the background as"), ("", "in the background as")]
     {
-        let line = format!("{} up -d", crate::harness::PROGRAM);
+        let line = format!("{} up -d", crate::PROGRAM);
         let environment: Vec<_> = world
             .command("")
             .as_std()
@@ -118,7 +118,7 @@ async fn a_person_says_yes() -> Test {
         let mut stdin = terminal.stdin.take().ok_or("no stdin")?;
         let typed = format!("{answer}\n");
         tokio::io::AsyncWriteExt::write_all(&mut stdin, typed.as_bytes()).await?;
-        let output = crate::harness::within("the answer", terminal.wait_with_output()).await??;
+        let output = sandbox::support::within("the answer", terminal.wait_with_output()).await??;
         drop(stdin);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(said.contains(says), "{answer}: {said}");

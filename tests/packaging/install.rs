@@ -7,8 +7,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use sandbox::forward::{self, Forward};
-use sandbox::{Options, Sandbox, kubectl, load};
+use sandbox::support::forward::{self, Forward};
+use sandbox::support::{kubectl, load};
+use sandbox::{Options, Sandbox};
 
 use crate::krew::{self, Plugin, is_licence};
 use crate::{read, root};

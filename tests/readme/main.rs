@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::{fs, str};
 
-use sandbox::client::{Failure, Test, ask};
-use sandbox::forward::{Forward, command};
-use sandbox::{Options, Sandbox, kubectl};
+use sandbox::support::forward::{Forward, command};
+use sandbox::support::kubectl;
+use sandbox::support::{Failure, Test, ask};
+use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 
 const README: &str = include_str!("../../README.md");

@@ -50,8 +50,8 @@ impl From<rustls::Error> for Error {
     }
 }
 
-impl From<crate::status::Status> for Error {
-    fn from(status: crate::status::Status) -> Self {
+impl From<crate::api::status::Status> for Error {
+    fn from(status: crate::api::status::Status) -> Self {
         Self::Refused(status.to_string())
     }
 }

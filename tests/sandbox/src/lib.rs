@@ -5,45 +5,27 @@
 //! against it.
 //!
 //! How a request goes, from outside in: [`mod@serve`] (TCP, TLS, HTTP) → `rest` (who asks, for what, may they) →
-//! `cluster` (what a write means) → `store` (objects and their history). Each change of the store wakes the
+//! `cluster` (what a write means, and in its `store` the objects and their history). Each change of the store wakes the
 //! `controllers`, which change more, and the watches, which tell their clients.
 
-pub mod client;
+mod api;
 mod cluster;
 mod controllers;
-mod defaults;
 pub mod demo;
-mod discovery;
 mod error;
 pub mod faults;
-pub mod forward;
-mod kubeconfig;
-pub mod kubectl;
-pub mod load;
-mod manifest;
-mod meta;
+mod identity;
 pub mod node;
-mod openapi;
 mod options;
-mod patch;
 pub mod portforward;
-mod protobuf;
-mod rbac;
-mod resources;
 mod rest;
 mod sandbox;
-mod select;
 pub mod serve;
-mod shape;
-mod status;
-mod store;
-mod table;
-mod tls;
-mod users;
+pub mod support;
 pub mod websocket;
 
 pub use error::Error;
+pub use identity::rbac::Rule;
+pub use identity::users::{Credential, User};
 pub use options::{Options, ServerCertificate};
-pub use rbac::Rule;
 pub use sandbox::Sandbox;
-pub use users::{Credential, User};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::users::User;
+use crate::identity::users::User;
 
 /// The shape of a sandbox. `Options::default()` is a cluster with every default user and object.
 #[derive(Debug, Clone)]

@@ -7,21 +7,22 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::api::meta;
+use crate::api::patch::{self, Format};
+use crate::api::resources::{self, POD};
+use crate::api::selector::Selector;
+use crate::cluster::manifest;
+use crate::cluster::store::Key;
 use crate::cluster::{Cluster, Deletion};
 use crate::controllers::{self, kubelet};
 use crate::error::Error;
 use crate::faults::Faults;
-use crate::kubeconfig::Kubeconfigs;
+use crate::identity::kubeconfig::Kubeconfigs;
+use crate::identity::tls::Tls;
+use crate::identity::users::{Credential, User, Users};
 use crate::node::Node;
 use crate::options::Options;
-use crate::patch::{self, Format};
-use crate::resources::{self, POD};
-use crate::select::Selector;
 use crate::serve::Server;
-use crate::store::Key;
-use crate::tls::Tls;
-use crate::users::{Credential, User, Users};
-use crate::{manifest, meta};
 
 /// How long anything here may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -160,7 +160,7 @@ impl Server {
 
     async fn connection(&self, socket: TcpStream, stop: CancellationToken) -> io::Result<()> {
         socket.set_nodelay(true)?;
-        let io = Severable::new(self.cluster.faults.wrap(socket), &stop);
+        let io = StoppableIo::new(self.cluster.faults.wrap(socket), &stop);
         let tls = self.acceptor.accept(io).await?;
         let certificate: Option<Arc<[u8]>> =
             tls.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|der| Arc::from(der.as_ref()));
@@ -176,17 +176,17 @@ impl Server {
 }
 
 /// A connection that ends when the server does, in whoever's hands it is by then.
-struct Severable<T> {
+struct StoppableIo<T> {
     io: Option<T>,
     /// For whoever reads, and for whoever writes: each wakes the task that polled it last, and those may be two.
     stopped: [Pin<Box<WaitForCancellationFutureOwned>>; 2],
 }
 
-/// Indices into [`Severable::stopped`].
+/// Indices into [`StoppableIo::stopped`].
 const READING: usize = 0;
 const WRITING: usize = 1;
 
-impl<T: Unpin> Severable<T> {
+impl<T: Unpin> StoppableIo<T> {
     fn new(io: T, stop: &CancellationToken) -> Self {
         let stopped = || Box::pin(stop.clone().cancelled_owned());
         Self { io: Some(io), stopped: [stopped(), stopped()] }
@@ -201,7 +201,7 @@ impl<T: Unpin> Severable<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Severable<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for StoppableIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -211,7 +211,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Severable<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Severable<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for StoppableIo<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::workload::{pods_of, set_status, template_hash};
+use crate::api::meta::{self, number, text};
+use crate::api::resources::{DEPLOYMENT, REPLICA_SET};
 use crate::cluster::Cluster;
-use crate::meta::{self, number, text};
-use crate::resources::{DEPLOYMENT, REPLICA_SET};
-use crate::store::Key;
+use crate::cluster::store::Key;
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 

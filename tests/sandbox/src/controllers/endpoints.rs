@@ -9,11 +9,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::pod_status::is_ready;
+use crate::api::meta::{self, items, number, text};
+use crate::api::resources::{ENDPOINT_SLICE, ENDPOINTS, POD, SERVICE};
+use crate::api::selector::Selector;
 use crate::cluster::Cluster;
-use crate::meta::{self, items, number, text};
-use crate::resources::{ENDPOINT_SLICE, ENDPOINTS, POD, SERVICE};
-use crate::select::Selector;
-use crate::store::Key;
+use crate::cluster::store::Key;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use crate::api::meta;
+use crate::api::resources::{ALL, NAMESPACE};
+use crate::cluster::store::Key;
 use crate::cluster::{Cluster, Deletion};
-use crate::meta;
-use crate::resources::{ALL, NAMESPACE};
-use crate::store::Key;
 
 pub(super) fn reconcile(cluster: &Cluster) {
     orphans(cluster);

@@ -8,11 +8,11 @@ use podserver::PORTS;
 use serde_json::{Value, json};
 
 use super::pod_status;
+use crate::api::meta::{self, items, number};
+use crate::api::resources::POD;
+use crate::api::status::Status;
 use crate::cluster::Cluster;
-use crate::meta::{self, items, number};
-use crate::resources::POD;
-use crate::status::Status;
-use crate::store::Key;
+use crate::cluster::store::Key;
 
 /// An image that can never be pulled.
 pub(crate) const MISSING_IMAGE: &str = "registry.invalid/missing:1";

@@ -18,9 +18,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub(crate) use self::pod_status::is_ready;
+use crate::api::meta::{self, number};
+use crate::api::resources::{
+    CONTROLLER, DAEMON_SET, DEPLOYMENT, JOB, POD, REPLICA_SET, Resource, STATEFUL_SET,
+};
 use crate::cluster::Cluster;
-use crate::meta::{self, number};
-use crate::resources::{CONTROLLER, DAEMON_SET, DEPLOYMENT, JOB, POD, REPLICA_SET, Resource, STATEFUL_SET};
 
 /// Runs the controllers until the cluster stops.
 pub(crate) async fn run(cluster: Arc<Cluster>) {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::api::meta::{self, items, number, text};
 use crate::cluster::{NODE_ADDRESS, NODE_NAME};
-use crate::meta::{self, items, number, text};
 
 pub(crate) fn is_ready(pod: &Value) -> bool {
     items(pod, "/status/conditions")
@@ -12,28 +12,28 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
 }
 
 /// How a condition stands: whether it holds, and why not.
-struct Standing<'a> {
+struct Condition<'a> {
     holds: bool,
     reason: &'a str,
     message: String,
 }
 
-impl Standing<'_> {
+impl Condition<'_> {
     const fn plain(holds: bool) -> Self {
         Self { holds, reason: "", message: String::new() }
     }
 }
 
-fn unready(pod: &Value) -> Standing<'static> {
+fn unready(pod: &Value) -> Condition<'static> {
     let names: Vec<&str> = items(pod, "/spec/containers").iter().map(|c| text(c, "/name")).collect();
     let message = format!("containers with unready status: [{}]", names.join(" "));
-    Standing { holds: false, reason: "ContainersNotReady", message }
+    Condition { holds: false, reason: "ContainersNotReady", message }
 }
 
 /// Sets all five conditions; the time of one that does not change stays.
-fn set_conditions(pod: &mut Value, sandbox: bool, initialized: &Standing<'_>, ready: &Standing<'_>) {
-    let yes = Standing::plain(true);
-    let sandbox = Standing::plain(sandbox);
+fn set_conditions(pod: &mut Value, sandbox: bool, initialized: &Condition<'_>, ready: &Condition<'_>) {
+    let yes = Condition::plain(true);
+    let sandbox = Condition::plain(sandbox);
     let observed = pod["metadata"]["generation"].clone();
     let order = [
         ("PodReadyToStartContainers", &sandbox),
@@ -92,13 +92,13 @@ pub(super) fn creating(pod: &mut Value) {
     status.insert("startTime".into(), json!(meta::now()));
     status.insert("containerStatuses".into(), json!(containers));
     let unready = unready(pod);
-    set_conditions(pod, false, &Standing::plain(true), &unready);
+    set_conditions(pod, false, &Condition::plain(true), &unready);
 }
 
 /// The sandbox, that is network and cgroup, is there.
 pub(super) fn sandboxed(pod: &mut Value) {
     let unready = unready(pod);
-    set_conditions(pod, true, &Standing::plain(true), &unready);
+    set_conditions(pod, true, &Condition::plain(true), &unready);
 }
 
 /// An image cannot be had.
@@ -127,8 +127,8 @@ pub(super) fn running(pod: &mut Value, address: &str) {
 /// The readiness probe's word.
 pub(super) fn ready(pod: &mut Value, is_ready: bool) {
     each_container(pod, |status| status["ready"] = json!(is_ready));
-    let standing = if is_ready { Standing::plain(true) } else { unready(pod) };
-    set_conditions(pod, true, &Standing::plain(true), &standing);
+    let standing = if is_ready { Condition::plain(true) } else { unready(pod) };
+    set_conditions(pod, true, &Condition::plain(true), &standing);
 }
 
 /// The kubelet has seen what changed in the object, the deletion for one.
@@ -158,7 +158,7 @@ pub(super) fn succeeded(pod: &mut Value) {
         status["ready"] = json!(false);
         status["started"] = json!(false);
     });
-    let completed = |holds| Standing { holds, reason: "PodCompleted", message: String::new() };
+    let completed = |holds| Condition { holds, reason: "PodCompleted", message: String::new() };
     set_conditions(pod, false, &completed(true), &completed(false));
 }
 
@@ -170,7 +170,7 @@ pub(super) fn crashed(pod: &mut Value) {
         status["started"] = json!(false);
     });
     let unready = unready(pod);
-    set_conditions(pod, true, &Standing::plain(true), &unready);
+    set_conditions(pod, true, &Condition::plain(true), &unready);
 }
 
 /// They run again.

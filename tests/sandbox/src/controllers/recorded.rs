@@ -9,77 +9,78 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::is_ready;
-use crate::meta::{self, items, text};
-use crate::resources::{ENDPOINT_SLICE, POD, Resource};
-use crate::select::Selector;
+use crate::api::meta::{self, items, text};
+use crate::api::resources::{ENDPOINT_SLICE, POD, Resource};
+use crate::api::selector::Selector;
 use crate::{Options, Sandbox};
 
 /// What happened to each thing, as words in order.
-type Stories = BTreeMap<String, Vec<String>>;
+type Histories = BTreeMap<String, Vec<String>>;
 
-fn tell(stories: &mut Stories, who: &str, what: String) {
-    let story = stories.entry(who.to_owned()).or_default();
-    if story.last() != Some(&what) {
-        story.push(what);
+fn record(histories: &mut Histories, who: &str, what: String) {
+    let history = histories.entry(who.to_owned()).or_default();
+    if history.last() != Some(&what) {
+        history.push(what);
     }
 }
 
-fn pod_event(stories: &mut Stories, kind: &str, pod: &Value) {
+fn pod_event(histories: &mut Histories, kind: &str, pod: &Value) {
     if kind == "DELETED" {
-        return tell(stories, meta::uid(pod), "gone".to_owned());
+        return record(histories, meta::uid(pod), "gone".to_owned());
     }
-    let station = (text(pod, "/status/phase"), is_ready(pod), meta::is_deleting(pod));
+    let state = (text(pod, "/status/phase"), is_ready(pod), meta::is_deleting(pod));
     // The probe may or may not fail before a deleted pod ends.
-    if station != ("Running", false, true) {
-        tell(stories, meta::uid(pod), format!("{station:?}"));
+    if state != ("Running", false, true) {
+        record(histories, meta::uid(pod), format!("{state:?}"));
     }
 }
 
-fn slice_event(stories: &mut Stories, slice: &Value) {
+fn slice_event(histories: &mut Histories, slice: &Value) {
     let present: Vec<&str> = items(slice, "/endpoints").iter().map(|e| text(e, "/targetRef/uid")).collect();
     for endpoint in items(slice, "/endpoints") {
         let conditions = &endpoint["conditions"];
-        let station = ["ready", "serving", "terminating"].map(|c| conditions[c] == Value::Bool(true));
+        let state = ["ready", "serving", "terminating"].map(|c| conditions[c] == Value::Bool(true));
         // As above.
-        if station != [false, false, true] {
-            tell(stories, text(endpoint, "/targetRef/uid"), format!("{station:?}"));
+        if state != [false, false, true] {
+            record(histories, text(endpoint, "/targetRef/uid"), format!("{state:?}"));
         }
     }
-    let left: Vec<String> = stories.keys().filter(|uid| !present.contains(&uid.as_str())).cloned().collect();
+    let left: Vec<String> =
+        histories.keys().filter(|uid| !present.contains(&uid.as_str())).cloned().collect();
     for uid in left {
-        tell(stories, &uid, "left".to_owned());
+        record(histories, &uid, "left".to_owned());
     }
 }
 
-/// The stories of those to whom something happened.
-fn sorted(stories: Stories) -> Vec<Vec<String>> {
-    let mut stories: Vec<_> = stories.into_values().filter(|story| story.len() > 1).collect();
-    stories.sort();
-    assert!(!stories.is_empty(), "nothing happened to anyone");
-    stories
+/// The histories of those to whom something happened.
+fn sorted(histories: Histories) -> Vec<Vec<String>> {
+    let mut histories: Vec<_> = histories.into_values().filter(|history| history.len() > 1).collect();
+    histories.sort();
+    assert!(!histories.is_empty(), "nothing happened to anyone");
+    histories
 }
 
 fn recorded(scenario: &str) -> [Vec<Vec<String>>; 2] {
     ["pods", "endpointslices"].map(|what| {
         let file = format!("../data/api/watch-{scenario}.{what}.jsonl");
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-        let mut stories = Stories::new();
+        let mut histories = Histories::new();
         for line in text.lines() {
             let line: Value = serde_json::from_str(line).unwrap();
             let (kind, object) = (meta::text(&line, "/event/type"), &line["event"]["object"]);
             match (kind, what) {
                 ("" | "BOOKMARK", _) => {}
-                (kind, "pods") => pod_event(&mut stories, kind, object),
-                _ => slice_event(&mut stories, object),
+                (kind, "pods") => pod_event(&mut histories, kind, object),
+                _ => slice_event(&mut histories, object),
             }
         }
-        sorted(stories)
+        sorted(histories)
     })
 }
 
 /// What happened here since `version`, as a watcher would be told it.
 fn happened(sandbox: &Sandbox, app: &str, version: u64) -> [Vec<Vec<String>>; 2] {
-    let (store, mut pods, mut slices) = (&sandbox.cluster().store, Stories::new(), Stories::new());
+    let (store, mut pods, mut slices) = (&sandbox.cluster().store, Histories::new(), Histories::new());
     let follow = |resource: &'static Resource, selector: &str, told: &mut dyn FnMut(&str, &Value)| {
         let selector = Selector::parse(resource, selector, "").unwrap();
         let before = store.list_at(resource, Some("default"), version).unwrap().items;

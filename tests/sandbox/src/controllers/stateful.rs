@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::pod_status::is_ready;
 use super::workload::{delete, is_active, pod_from_template, pods_of, revision, set_status, template_hash};
+use crate::api::meta::{self, number, text};
+use crate::api::resources::{POD, STATEFUL_SET};
 use crate::cluster::Cluster;
-use crate::meta::{self, number, text};
-use crate::resources::{POD, STATEFUL_SET};
 
 pub(super) fn reconcile(cluster: &Cluster) {
     for (key, set) in cluster.store.list(&STATEFUL_SET, None).items {

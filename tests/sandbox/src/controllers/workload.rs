@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::pod_status::is_ready;
+use crate::api::meta::{self, number, text};
+use crate::api::resources::{CONTROLLER, DAEMON_SET, JOB, POD, REPLICA_SET, Resource};
+use crate::cluster::store::Key;
 use crate::cluster::{Cluster, Deletion};
-use crate::meta::{self, number, text};
-use crate::resources::{CONTROLLER, DAEMON_SET, JOB, POD, REPLICA_SET, Resource};
-use crate::store::Key;
 
 pub(super) fn reconcile(cluster: &Cluster) {
     for resource in [&REPLICA_SET, &CONTROLLER, &DAEMON_SET, &JOB] {

@@ -11,8 +11,8 @@ use std::io::Write;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use crate::forward::{self, Forward};
-use crate::load::{Load, Tally};
+use crate::support::forward::{self, Forward};
+use crate::support::load::{Load, Tally};
 use crate::{Options, Sandbox};
 
 /// The deployment whose pods go, behind the service of the same name.

@@ -38,8 +38,8 @@ use crate::serve::Body;
 pub use denial::Denial;
 pub use link::Io;
 use link::Link;
+pub(crate) use odd::NeverAnswered;
 pub use odd::Odd;
-pub(crate) use odd::Unsaid;
 pub use runtime::{Pings, Runtime, Trip};
 pub use upset::Upset;
 

@@ -36,7 +36,7 @@ pub enum Odd {
 
 /// Marks an answer that is never given.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Unsaid;
+pub(crate) struct NeverAnswered;
 
 impl Odd {
     /// The answer of those that give one.
@@ -45,7 +45,7 @@ impl Odd {
         match self {
             Self::Silent | Self::Reset => {
                 let mut response = json(stream::pending());
-                response.extensions_mut().insert(Unsaid);
+                response.extensions_mut().insert(NeverAnswered);
                 response
             }
             Self::Deaf => json(stream::pending()),

@@ -6,14 +6,14 @@ use kubectl_fwd::spdy::frame::HEAD;
 
 /// Cuts a byte stream so that no slice holds bytes of two frames.
 #[derive(Debug, Default)]
-pub(super) struct Cutter {
+pub(super) struct FrameSplitter {
     head: [u8; HEAD],
     have: usize,
     /// Payload bytes of the frame under way that have not come.
     left: usize,
 }
 
-impl Cutter {
+impl FrameSplitter {
     /// The next slice of `input`, and whether a frame ends with it; `None` once `input` is empty.
     pub(super) fn cut(&mut self, input: &mut Bytes) -> Option<(Bytes, bool)> {
         if input.is_empty() {
@@ -44,7 +44,7 @@ mod tests {
     fn frames_end_where_they_end_however_the_bytes_come() {
         let stream = [0, 0, 0, 3, 0, 0, 0, 2, b'a', b'b', 0, 0, 0, 3, 1, 0, 0, 0];
         for step in 1..=stream.len() {
-            let mut cutter = Cutter::default();
+            let mut cutter = FrameSplitter::default();
             let (mut at, mut ends) = (0, Vec::new());
             for chunk in stream.chunks(step) {
                 let mut input = Bytes::copy_from_slice(chunk);

@@ -17,7 +17,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use super::pair::Pair;
 use super::stream::Stream;
 use super::text;
-use super::transport::Rope;
+use super::transport::BufList;
 use crate::node::{DialError, Sandbox};
 
 /// Go copies 32 KiB at a time, and makes a frame of each read (PROTOCOL §2.7).
@@ -104,7 +104,7 @@ async fn download(mut from: ReadHalf<'_>, data: &Stream) -> io::Result<()> {
 /// From the client to the application.
 async fn upload(data: &Stream, mut to: WriteHalf<'_>) -> io::Result<()> {
     while let Some(payload) = data.read().await {
-        to.write_all_buf(&mut Rope::from(payload)).await?;
+        to.write_all_buf(&mut BufList::from(payload)).await?;
     }
     Ok(())
 }

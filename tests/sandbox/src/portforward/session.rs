@@ -18,7 +18,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::cutter::Cutter;
+use super::cutter::FrameSplitter;
 use super::forward;
 use super::headers::{HeaderDecoder, Headers};
 use super::pair::Pairs;
@@ -118,7 +118,7 @@ pub(super) async fn serve(io: Box<dyn Connection>, tunnel: bool, sandbox: Arc<Sa
 impl Session {
     /// The reader: frames into queues.
     async fn read(&self, inbound: &mut Inbound) -> End {
-        let mut sorter = Sorter::default();
+        let mut sorter = ReaderState::default();
         loop {
             let writes = self.out.writes();
             let mut bytes = match tokio::time::timeout(self.timing.idle, inbound.next()).await {
@@ -143,7 +143,7 @@ impl Session {
     }
 
     /// Puts a frame into its queue. `whole` tells that its last byte has come.
-    async fn sort(&self, sorter: &mut Sorter, frame: Frame, whole: bool) -> Result<(), End> {
+    async fn sort(&self, sorter: &mut ReaderState, frame: Frame, whole: bool) -> Result<(), End> {
         let (queue, priority, work) = match frame {
             Frame::SynStream { stream, fin, priority, block } => {
                 let headers = sorter.headers.decode(&block).map_err(|_| End::Server { goaway: true })?;
@@ -346,8 +346,8 @@ fn queue_of(stream: u32) -> usize {
 
 /// What the reader remembers between bytes.
 #[derive(Default)]
-struct Sorter {
-    cutter: Cutter,
+struct ReaderState {
+    cutter: FrameSplitter,
     decoder: Decoder,
     headers: HeaderDecoder,
     /// The pieces of a DATA frame whose end has not come.
@@ -355,7 +355,7 @@ struct Sorter {
     next: usize,
 }
 
-impl Sorter {
+impl ReaderState {
     /// The queue of a frame that belongs to no stream.
     fn round_robin(&mut self) -> usize {
         let queue = self.next;

@@ -145,7 +145,7 @@ impl Outbound {
 
     /// Writes bytes that are framed already.
     pub(super) async fn send(&self, rope: Vec<Bytes>) -> io::Result<()> {
-        let mut rope = Rope::from(rope);
+        let mut rope = BufList::from(rope);
         self.writes.fetch_add(1, Ordering::Relaxed);
         tokio::select! {
             biased;
@@ -188,15 +188,15 @@ impl Outbound {
 
 /// Byte strings written as one.
 #[derive(Debug, Default)]
-pub(super) struct Rope(VecDeque<Bytes>);
+pub(super) struct BufList(VecDeque<Bytes>);
 
-impl From<Vec<Bytes>> for Rope {
+impl From<Vec<Bytes>> for BufList {
     fn from(parts: Vec<Bytes>) -> Self {
         Self(parts.into_iter().filter(|part| !part.is_empty()).collect())
     }
 }
 
-impl Buf for Rope {
+impl Buf for BufList {
     fn remaining(&self) -> usize {
         self.0.iter().map(Bytes::len).sum()
     }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::pair::Pair;
 use super::stream::Stream;
-use super::transport::Rope;
+use super::transport::BufList;
 use crate::faults::Trip;
 use crate::node::Sandbox;
 
@@ -89,7 +89,7 @@ async fn ask(pair: &Pair, port: u16, sandbox: &Arc<Sandbox>, count: usize) {
     };
     let asked = async {
         while let Some(payload) = pair.data.read().await {
-            if to.write_all_buf(&mut Rope::from(payload)).await.is_err() {
+            if to.write_all_buf(&mut BufList::from(payload)).await.is_err() {
                 break;
             }
         }

@@ -15,12 +15,12 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use super::request::{self, Query};
+use crate::api::status::Status;
 use crate::cluster::Cluster;
 use crate::controllers::kubelet;
-use crate::rbac::Action;
+use crate::identity::rbac::Action;
+use crate::identity::users::Identity;
 use crate::serve::{self, Body};
-use crate::status::Status;
-use crate::users::Identity;
 
 pub(super) async fn answer(
     cluster: &Arc<Cluster>,

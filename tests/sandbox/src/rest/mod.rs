@@ -16,17 +16,18 @@ use serde_json::{Value, json};
 
 pub(crate) use self::request::Query;
 use self::request::{Call, Target};
+use crate::api::discovery;
+use crate::api::meta;
+use crate::api::openapi;
+use crate::api::resources::POD;
+use crate::api::status::Status;
 use crate::cluster::Cluster;
-use crate::discovery;
-use crate::faults::Unsaid;
+use crate::cluster::store::Key;
+use crate::faults::NeverAnswered;
+use crate::identity::rbac::Action;
+use crate::identity::users::Identity;
 use crate::portforward;
-use crate::rbac::Action;
-use crate::resources::POD;
 use crate::serve::{self, Body};
-use crate::status::Status;
-use crate::store::Key;
-use crate::users::Identity;
-use crate::{meta, openapi};
 
 /// Answers one request.
 pub(crate) async fn answer(
@@ -51,7 +52,7 @@ async fn dispatch(
         return admin::answer(cluster, &who, request).await;
     }
     if let Some(response) = cluster.faults.intercept(&method, uri.path(), uri.query(), &who.name) {
-        if response.extensions().get::<Unsaid>().is_some() {
+        if response.extensions().get::<NeverAnswered>().is_some() {
             std::future::pending::<()>().await;
         }
         return Ok(response);

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::request::Call;
 use super::write;
+use crate::api::status::Status;
 use crate::cluster::Cluster;
+use crate::cluster::store::{Key, Listed};
 use crate::serve::{self, Body};
-use crate::status::Status;
-use crate::store::{Key, Listed};
 
 pub(super) fn answer(cluster: &Cluster, call: &Call) -> Result<Response<Body>, Status> {
     let object = if call.verb == "get" { get(cluster, call)? } else { list(cluster, call)? };

@@ -9,11 +9,11 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::view::View;
-use crate::protobuf;
-use crate::rbac::Action;
-use crate::resources::{self, NAMESPACE, Resource};
-use crate::select::Selector;
-use crate::status::Status;
+use crate::api::protobuf;
+use crate::api::resources::{self, NAMESPACE, Resource};
+use crate::api::selector::Selector;
+use crate::api::status::Status;
+use crate::identity::rbac::Action;
 
 /// No object is larger; the real limit is 3 MiB too.
 const BODY_LIMIT: usize = 3 << 20;

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::meta;
-use crate::rbac::{Action, Rule};
-use crate::status::Status;
-use crate::users::Identity;
+use crate::api::meta;
+use crate::api::status::Status;
+use crate::identity::rbac::{Action, Rule};
+use crate::identity::users::Identity;
 
 /// Answers the review that was posted to `kind`.
 pub(super) fn answer(kind: &str, who: &Identity, mut review: Value) -> Result<Value, Status> {

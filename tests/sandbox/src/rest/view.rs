@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Query;
-use crate::resources::Resource;
-use crate::table;
+use crate::api::resources::Resource;
+use crate::api::table;
 
 /// Chosen by the `Accept` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

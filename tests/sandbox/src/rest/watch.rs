@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use super::request::Call;
 use super::view::View;
+use crate::api::resources::Resource;
+use crate::api::selector::Selector;
+use crate::api::status::{self, Status};
 use crate::cluster::Cluster;
-use crate::resources::Resource;
-use crate::select::Selector;
+use crate::cluster::store::Change;
 use crate::serve::{self, Body};
-use crate::status::{self, Status};
-use crate::store::Change;
 
 /// How often a quiet watch is told where it stands; the real thing does so about once a minute.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(10);

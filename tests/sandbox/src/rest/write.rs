@@ -5,14 +5,14 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::request::{self, Call};
+use crate::api::meta;
+use crate::api::patch::{self, Format};
+use crate::api::resources::NAMESPACE;
+use crate::api::shape;
+use crate::api::status::{self, Status};
+use crate::cluster::store::Key;
 use crate::cluster::{Cluster, Deletion};
-use crate::meta;
-use crate::patch::{self, Format};
-use crate::resources::NAMESPACE;
 use crate::serve::{self, Body};
-use crate::shape;
-use crate::status::{self, Status};
-use crate::store::Key;
 
 pub(super) async fn answer(
     cluster: &Cluster,

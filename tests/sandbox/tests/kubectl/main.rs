@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
-use sandbox::{Options, Sandbox, kubectl};
+use sandbox::support::kubectl;
+use sandbox::{Options, Sandbox};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 

@@ -4,7 +4,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::resources::{self, Resource, VERBS, group_version};
+use crate::api::resources::{self, Resource, VERBS, group_version};
 use crate::serve::{self, Body};
 
 /// Groups that hold no stored objects but answer reviews: group, plural, kind.

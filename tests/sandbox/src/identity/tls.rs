@@ -13,8 +13,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use crate::error::Error;
+use crate::identity::users::{Credential, User};
 use crate::options::ServerCertificate;
-use crate::users::{Credential, User};
 
 /// A client certificate and its key, as PEM.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::meta;
-use crate::resources::Resource;
-use crate::status::Status;
+use crate::api::meta;
+use crate::api::resources::Resource;
+use crate::api::status::Status;
 
 /// One requirement on a label.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,7 +208,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::resources::POD;
+    use crate::api::resources::POD;
 
     fn matches(labels: &str, fields: &str) -> bool {
         let pod = json!({

@@ -5,7 +5,7 @@ use std::time::Duration;
 use podserver::hex;
 use serde_json::{Map, Value, json};
 
-use crate::resources::Resource;
+use crate::api::resources::Resource;
 
 /// The string at `pointer`, or an empty one.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {

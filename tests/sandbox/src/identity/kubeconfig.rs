@@ -8,9 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::meta;
-use crate::tls::Tls;
-use crate::users::{Credential, User};
+use crate::api::meta;
+use crate::identity::tls::Tls;
+use crate::identity::users::{Credential, User};
 
 /// The directory and what is in it.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::meta;
-use crate::resources::Resource;
-use crate::status::Status;
+use crate::api::meta;
+use crate::api::resources::Resource;
+use crate::api::status::Status;
 
 /// How many changes are remembered before the oldest are forgotten.
 const HISTORY: usize = 20_000;
@@ -249,7 +249,7 @@ fn select(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::{POD, SERVICE};
+    use crate::api::resources::{POD, SERVICE};
 
     fn object(name: &str) -> (Key, Value) {
         let object = json!({ "metadata": { "name": name, "namespace": "default", "uid": name } });

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::resources::Resource;
+use crate::api::resources::Resource;
 use crate::serve::{self, Body};
 
 /// A refusal, on its way to become a response or an ERROR event of a watch.

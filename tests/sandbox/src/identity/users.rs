@@ -8,10 +8,10 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::meta;
-use crate::rbac::{self, Action, Rule};
-use crate::status::Status;
-use crate::store::{Key, Store};
+use crate::api::meta;
+use crate::api::status::Status;
+use crate::cluster::store::{Key, Store};
+use crate::identity::rbac::{self, Action, Rule};
 
 /// How a user proves who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::status::Status;
+use crate::api::status::Status;
 
 const OBJECTS: &[&str] = &[
     "metadata",

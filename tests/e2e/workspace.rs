@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Once};
 
-pub(crate) use sandbox::client::{Failure, Test};
-use sandbox::forward::{self, Forward};
-use sandbox::{Options, Sandbox, kubectl};
+use sandbox::support::forward::{self, Forward};
+use sandbox::support::kubectl;
+pub(crate) use sandbox::support::{Failure, Test};
+use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;

@@ -1,6 +1,10 @@
 //! The cluster behind the API: its objects, its node and its clocks, and the writes that carry meaning beyond
 //! storing (creation fills in defaults, deletion of a pod is a process, of a namespace another).
 
+mod defaults;
+pub(crate) mod manifest;
+pub(crate) mod store;
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,16 +14,15 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::defaults;
+use self::store::{Key, Store};
+use crate::api::meta;
+use crate::api::resources::{EVENT, NAMESPACE, POD, REPLICA_SET, ROLE, Resource};
+use crate::api::selector::Selector;
+use crate::api::shape;
+use crate::api::status::Status;
 use crate::faults::Faults;
-use crate::meta;
+use crate::identity::users::Users;
 use crate::node::Node;
-use crate::resources::{EVENT, NAMESPACE, POD, REPLICA_SET, ROLE, Resource};
-use crate::select::Selector;
-use crate::shape;
-use crate::status::Status;
-use crate::store::{Key, Store};
-use crate::users::Users;
 
 /// The one node's name and address.
 pub(crate) const NODE_NAME: &str = "node1";

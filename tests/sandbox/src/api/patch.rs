@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::status::Status;
+use crate::api::status::Status;
 
 /// The formats, by media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

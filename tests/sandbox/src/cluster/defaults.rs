@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::api::meta;
+use crate::api::resources::Resource;
 use crate::cluster::Cluster;
-use crate::meta;
-use crate::resources::Resource;
 
 fn default(map: &mut Map<String, Value>, key: &str, value: Value) {
     let slot = map.entry(key.to_owned()).or_insert(Value::Null);

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::load;
+use super::load;
 
 /// Why a test fails.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -104,4 +104,14 @@ pub async fn expect_reset(stream: &mut TcpStream) -> Test {
     let error = read.err().ok_or("there was an end, or a byte, and no reset")?;
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     Ok(())
+}
+
+/// Resolves when the port refuses.
+pub async fn refused(port: u16) -> Test {
+    within("new connections to be refused", async {
+        while connect(port).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
 }

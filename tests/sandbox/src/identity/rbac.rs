@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::meta::{items, namespace, text};
-use crate::resources::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING};
-use crate::status::Status;
-use crate::store::{Key, Store};
+use crate::api::meta::{items, namespace, text};
+use crate::api::resources::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING};
+use crate::api::status::Status;
+use crate::cluster::store::{Key, Store};
 
 /// What a user may do. An empty list of namespaces or names means all of them; `*` matches anything.
 #[derive(Debug, Clone, Default)]

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::meta::{self, items, number, text};
-use crate::resources::Resource;
+use crate::api::meta::{self, items, number, text};
+use crate::api::resources::Resource;
 
 /// One column of a kind's table.
 pub(crate) struct Column {

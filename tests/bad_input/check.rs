@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sandbox::forward;
+use sandbox::support::forward;
 use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 use tokio::process::Command;

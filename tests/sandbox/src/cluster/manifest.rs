@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::api::discovery::VERSION;
 use crate::cluster::{NODE_ADDRESS, NODE_NAME};
 use crate::controllers::kubelet::{MISSING_IMAGE, NEVER_READY};
-use crate::discovery::VERSION;
 
 const IMAGE: &str = "sandbox/app:1";
 

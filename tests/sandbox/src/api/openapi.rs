@@ -4,7 +4,7 @@
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::resources::{self, Resource};
+use crate::api::resources::{self, Resource};
 use crate::serve::{self, Body};
 
 /// Answers a path below `/openapi/v3`.
@@ -53,7 +53,7 @@ fn group_document(root_path: &str) -> Option<Value> {
         return None;
     }
     Some(json!({
-        "openapi": "3.0.0", "info": { "title": "Kubernetes", "version": crate::discovery::VERSION },
+        "openapi": "3.0.0", "info": { "title": "Kubernetes", "version": crate::api::discovery::VERSION },
         "paths": paths, "components": { "schemas": {} },
     }))
 }
