@@ -1,17 +1,19 @@
 //! Connections over a pod in memory, whose clock stands still unless all wait.
 
-use std::sync::atomic::Ordering;
+use std::{io, sync::atomic::Ordering};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::broadcast,
+    time::timeout,
 };
 use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::{
     forward::{
+        linger::{LINGER, SLOW_ANSWER},
         listener::{self, Listening},
         local::Listener,
         route::Route,
@@ -252,4 +254,13 @@ async fn a_panic_is_one_connections_own() {
     let before = peer.heard.lock().len();
     next.write_all(b"z").await.unwrap();
     heard(&peer, before + 1).await;
+}
+
+/// Hundreds are open at once, and each has its future for as long. What is large and rare is boxed.
+#[test]
+fn a_connections_future_is_small() {
+    fn size<F>(_: fn(Arc<Context>, Local) -> F) -> usize {
+        size_of::<F>()
+    }
+    assert!(size(run) <= 1664, "{} bytes", size(run));
 }

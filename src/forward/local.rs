@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 use tokio::{
-    io::Interest,
+    io::{Interest, Ready},
     net::{TcpListener, TcpStream},
 };
 
@@ -106,14 +106,10 @@ impl Local {
         on_stream!(self, stream => stream.readable().await)
     }
 
-    pub(super) async fn writable(&self) -> io::Result<()> {
-        on_stream!(self, stream => stream.writable().await)
-    }
-
-    /// Waits until the client has reset the connection, whether or not there is something to read.
-    pub(super) async fn failed(&self) {
-        // An error of waiting is one of the connection, too.
-        let _ = on_stream!(self, stream => stream.ready(Interest::ERROR).await);
+    /// Waits for what `interest` names. Of it, `Interest::ERROR` tells that the client has reset the connection, whether
+    /// or not there is something to read.
+    pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        on_stream!(self, stream => stream.ready(interest).await)
     }
 
     /// Whether the client has reset the connection, as far as is known. To be asked once.

@@ -3,12 +3,15 @@
 //! A [`Registry`](registry::Registry) is the one way in: it starts forwards in groups, lists them and stops them.
 
 mod chooser;
+mod client;
 mod conflict;
 mod connection;
 mod counters;
+mod linger;
 mod listener;
 mod local;
 mod outbound;
+mod pump;
 mod reach;
 pub mod registry;
 mod report;

@@ -46,6 +46,24 @@ pub(super) enum NoWay {
     Stopped,
 }
 
+/// Which ways a connection takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RouteFilter {
+    /// Any.
+    Any,
+    /// Those of a later generation: this one failed.
+    NewerThan(u64),
+}
+
+impl RouteFilter {
+    fn matches(self, generation: u64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::NewerThan(failed) => generation > failed,
+        }
+    }
+}
+
 /// A connection's view of the route.
 #[derive(Clone)]
 pub(super) struct Router {
@@ -58,11 +76,15 @@ impl Router {
         Self { route: published.subscribe() }
     }
 
-    /// Waits until there is a way newer than `after` (0 for any), until `deadline`.
-    pub(super) async fn acquire(&mut self, after: u64, deadline: Instant) -> Result<Arc<Way>, NoWay> {
+    /// Waits until there is a way that `filter` takes, until `deadline`.
+    pub(super) async fn acquire(
+        &mut self,
+        filter: RouteFilter,
+        deadline: Instant,
+    ) -> Result<Arc<Way>, NoWay> {
         let settled = self.route.wait_for(|route| match route {
             Route::Closed => false,
-            Route::Open(way) => way.generation > after,
+            Route::Open(way) => filter.matches(way.generation),
             Route::Refused(_) => true,
         });
         match timeout_at(deadline, settled).await {

@@ -157,7 +157,8 @@ impl Tunnel {
                 refusal: None,
             }),
             Self::Legacy { dialer, pod } => {
-                match upgrade(&dialer.cluster.data, pod, Protocol::Legacy, port).await {
+                // Boxed, for it is large and rare: each connection's future would have room for it.
+                match Box::pin(upgrade(&dialer.cluster.data, pod, Protocol::Legacy, port)).await {
                     Ok(upgraded) => {
                         let blocked = Gauge::clone(blocked);
                         Ok(legacy::stream(upgraded, port, blocked, &dialer.limits, &dialer.tracker))
