@@ -20,10 +20,10 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kubectl_fwd::{
     spdy::{frame, session},
     tunnel::{
-        outbox::Framing,
         session::Session,
-        stream::{Chunk, Inbound},
-        websocket::{self, Piece},
+        stream::{Chunk, StreamEvent},
+        websocket::{self, WebSocketEvent},
+        write_queue::Framing,
     },
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -69,13 +69,13 @@ fn pieces(frame: &[u8], cut: usize) -> Vec<Bytes> {
 }
 
 /// A session that opened its first pair.
-fn opened() -> session::Session {
-    let mut session = session::Session::default();
+fn opened() -> session::SpdySession {
+    let mut session = session::SpdySession::default();
     session.open(80, &mut BytesMut::new());
     session
 }
 
-fn decode(session: &mut session::Session, mut bytes: Bytes) -> usize {
+fn decode(session: &mut session::SpdySession, mut bytes: Bytes) -> usize {
     let mut events = 0;
     while let Ok(Some(event)) = session.receive(&mut bytes) {
         black_box(event);
@@ -84,17 +84,17 @@ fn decode(session: &mut session::Session, mut bytes: Bytes) -> usize {
     events
 }
 
-fn unframe(decoder: &mut websocket::Decoder, session: &mut session::Session, mut bytes: Bytes) {
+fn unframe(decoder: &mut websocket::WebSocketDecoder, session: &mut session::SpdySession, mut bytes: Bytes) {
     while let Ok(Some(piece)) = decoder.decode(&mut bytes) {
-        if let Piece::Payload { bytes, .. } = piece {
+        if let WebSocketEvent::Payload { bytes, .. } = piece {
             decode(session, bytes);
         }
     }
 }
 
 /// Builds one frame of 64 KiB around bytes that lie behind room for its head, as the tunnel does.
-fn encode(session: &mut session::Session, pair: session::PairId, chunk: &mut [u8]) {
-    if let session::Turn::Now(head) = session.send(pair, chunk.len() - frame::HEAD, false) {
+fn encode(session: &mut session::SpdySession, pair: session::PairId, chunk: &mut [u8]) {
+    if let session::SendStatus::Ready(head) = session.send(pair, chunk.len() - frame::HEAD, false) {
         chunk[..frame::HEAD].copy_from_slice(&head);
     }
     websocket::mask(chunk, KEY, 0);
@@ -120,11 +120,11 @@ fn codec(criterion: &mut Criterion) {
     }
     let input = pieces(&messages(), READ);
     group.bench_function("websocket and spdy decode, cut", |bencher| {
-        let (mut decoder, mut session) = (websocket::Decoder::default(), opened());
+        let (mut decoder, mut session) = (websocket::WebSocketDecoder::default(), opened());
         bencher.iter(|| input.iter().for_each(|bytes| unframe(&mut decoder, &mut session, bytes.clone())));
     });
     group.bench_function("spdy encode and mask", |bencher| {
-        let mut session = session::Session::default();
+        let mut session = session::SpdySession::default();
         let pair = session.open(80, &mut BytesMut::new());
         let mut chunk = vec![7; frame::HEAD + frame::MAX_DATA];
         bencher.iter(|| {
@@ -141,7 +141,7 @@ fn codec(criterion: &mut Criterion) {
     group.throughput(Throughput::BytesDecimal((FRAMES * GO_FRAME) as u64));
     group.bench_function("ours, read", |bencher| {
         let (mut wire, mut decoder, mut buffer) =
-            (Wire::new(), websocket::Decoder::default(), BytesMut::new());
+            (Wire::new(), websocket::WebSocketDecoder::default(), BytesMut::new());
         bencher.iter(|| read_by_hand(&mut wire, &mut decoder, &mut buffer));
     });
     group.bench_function("tungstenite, read", |bencher| {
@@ -227,7 +227,7 @@ impl Write for Wire {
 }
 
 /// Reads payload for [`FRAMES`] frames, as a session does.
-fn read_by_hand(wire: &mut Wire, decoder: &mut websocket::Decoder, buffer: &mut BytesMut) {
+fn read_by_hand(wire: &mut Wire, decoder: &mut websocket::WebSocketDecoder, buffer: &mut BytesMut) {
     let mut left = FRAMES * (GO_FRAME + frame::HEAD);
     while left > 0 {
         buffer.resize(READ, 0);
@@ -235,7 +235,7 @@ fn read_by_hand(wire: &mut Wire, decoder: &mut websocket::Decoder, buffer: &mut 
         buffer.truncate(read);
         let mut bytes = buffer.split().freeze();
         while let Ok(Some(piece)) = decoder.decode(&mut bytes) {
-            if let Piece::Payload { bytes, .. } = piece {
+            if let WebSocketEvent::Payload { bytes, .. } = piece {
                 left = left.saturating_sub(black_box(bytes).len());
             }
         }
@@ -306,14 +306,14 @@ async fn through_a_session(down: usize, up: usize) {
         Session::spawn(io, Bytes::new(), Framing::WebSocket, false, &Arc::default(), &TaskTracker::new());
     let mut stream = session.open(80, &Arc::default());
     for _ in 0..up {
-        let mut chunk = Chunk::new(stream.outgoing.permit().await);
+        let mut chunk = Chunk::new(stream.send.permit().await);
         bytes::BufMut::put_bytes(&mut chunk.buffer(), 7, frame::MAX_DATA);
-        stream.outgoing.send(chunk);
+        stream.send.send(chunk);
     }
     let mut left = down * GO_FRAME;
     while left > 0 {
-        match stream.incoming.recv().await {
-            Inbound::Data(bytes) => left -= bytes.len(),
+        match stream.recv.recv().await {
+            StreamEvent::Data(bytes) => left -= bytes.len(),
             other => return println!("the session ended early: {other:?}"),
         }
     }
@@ -334,7 +334,7 @@ fn steady(what: &str, run: impl Fn(usize)) {
 fn allocations() {
     let frames = pieces(&messages(), READ);
     steady("decoders, down", |count| {
-        let (mut decoder, mut session) = (websocket::Decoder::default(), opened());
+        let (mut decoder, mut session) = (websocket::WebSocketDecoder::default(), opened());
         for _ in 0..count / FRAMES {
             for bytes in &frames {
                 unframe(&mut decoder, &mut session, bytes.clone());

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kubectl_fwd::{Environment, Flags, ForwardId, Kind, Local, PortSpec, Registry, Remote, Target, Wanted};
+use kubectl_fwd::{
+    ClusterEnvironment, Flags, ForwardId, ForwardSpec, Kind, LocalPort, PortSpec, Registry, RemotePort,
+    Target,
+};
 use sandbox::{Sandbox, support::forward::Forward};
 use serde_json::{Value, json};
 use tokio::runtime;
@@ -32,14 +35,14 @@ fn service(number: usize) -> Value {
     })
 }
 
-fn wanted(number: usize, ports: impl Iterator<Item = u16>) -> Wanted {
-    let spec = |port| PortSpec { address: None, local: Local::Any, remote: Remote::Number(port) };
-    Wanted::new(Target::object(Kind::Service, format!("many-{number}")), ports.map(spec))
+fn wanted(number: usize, ports: impl Iterator<Item = u16>) -> ForwardSpec {
+    let spec = |port| PortSpec { address: None, local: LocalPort::Any, remote: RemotePort::Number(port) };
+    ForwardSpec::new(Target::object(Kind::Service, format!("many-{number}")), ports.map(spec))
 }
 
 fn registry(sandbox: &Sandbox) -> Registry {
     let flags = Flags { kubeconfig: Some(sandbox.kubeconfig("admin")), ..Flags::default() };
-    Registry::new(flags, Environment::default())
+    Registry::new(flags, ClusterEnvironment::default())
 }
 
 /// One kind of measurement.

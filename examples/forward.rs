@@ -8,7 +8,7 @@
 
 use std::{env, error::Error};
 
-use kubectl_fwd::{Environment, Flags, GRACE, Happening, Registry, Wanted};
+use kubectl_fwd::{ClusterEnvironment, EventKind, Flags, ForwardSpec, GRACE, Registry};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -18,12 +18,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // Without a way to hear of Ctrl-C this ends at once.
         let _ = tokio::signal::ctrl_c().await;
     };
-    forward(Environment::read(), target, port, |line| println!("{line}"), interrupted).await
+    forward(ClusterEnvironment::read(), target, port, |line| println!("{line}"), interrupted).await
 }
 
 /// Forwards a port of a target, written as on the command line, until `stop`, and tells what becomes of it.
 pub(crate) async fn forward(
-    environment: Environment,
+    environment: ClusterEnvironment,
     target: &str,
     port: &str,
     mut tell: impl FnMut(String),
@@ -33,7 +33,7 @@ pub(crate) async fn forward(
     let registry = Registry::new(Flags::default(), environment);
     // From here on, so that none is missed.
     let mut events = registry.events();
-    let wanted = Wanted::new(target.parse()?, [port.parse()?]);
+    let wanted = ForwardSpec::new(target.parse()?, [port.parse()?]);
     // It works when this returns: the port is bound, and a pod was reached.
     registry.start(vec![wanted]).await?;
     for forward in registry.list() {
@@ -41,9 +41,9 @@ pub(crate) async fn forward(
     }
     let told = async {
         while let Ok(event) = events.recv().await {
-            match &event.what {
-                Happening::Retargeted { to, .. } => tell(format!("{}: now pod {}", event.target, to.name)),
-                Happening::Lost { why, .. } => tell(format!("{}: lost, {why}", event.target)),
+            match &event.kind {
+                EventKind::Retargeted { to, .. } => tell(format!("{}: now pod {}", event.target, to.name)),
+                EventKind::Lost { why, .. } => tell(format!("{}: lost, {why}", event.target)),
                 _ => {}
             }
         }

@@ -15,16 +15,16 @@ use tokio::{sync::Notify, time::Instant};
 const RESERVE: usize = 8;
 
 /// Of how many that the system gives one is kept in reserve, where there are too few for all of that.
-const OF: u64 = 16;
+const RESERVE_DIVISOR: u64 = 16;
 
 /// A shortage that comes again within this time is the same one, of which everything is said.
 const SAME: Duration = Duration::from_secs(60);
 
 /// What holds a descriptor in reserve.
 #[cfg(unix)]
-const NOTHING: &str = "/dev/null";
+const NULL_DEVICE: &str = "/dev/null";
 #[cfg(not(unix))]
-const NOTHING: &str = "NUL";
+const NULL_DEVICE: &str = "NUL";
 
 /// Those of this process.
 static DESCRIPTORS: Descriptors = Descriptors::new();
@@ -80,11 +80,11 @@ impl Descriptors {
     }
 
     /// Keeps some in reserve from now on, of as many as the system gives. Windows has no such limit.
-    pub fn keep_some(&self, limit: u64) {
+    pub fn set_reserve(&self, limit: u64) {
         if cfg!(unix) {
             let mut reserve = self.reserve();
             reserve.limit = limit;
-            reserve.size = usize::try_from(limit / OF).unwrap_or(RESERVE).min(RESERVE);
+            reserve.size = usize::try_from(limit / RESERVE_DIVISOR).unwrap_or(RESERVE).min(RESERVE);
         }
         self.refill();
     }
@@ -93,7 +93,7 @@ impl Descriptors {
     pub fn refill(&self) -> bool {
         let mut reserve = self.reserve();
         while reserve.held.len() + reserve.lent < reserve.size {
-            match File::open(NOTHING) {
+            match File::open(NULL_DEVICE) {
                 Ok(file) => reserve.held.push(file),
                 Err(_) => return false,
             }
@@ -188,10 +188,10 @@ mod tests {
         assert!(descriptors.has_for_clients() && !descriptors.spend(), "nobody asked for one");
         for (limit, size) in [(6, 0), (20, 1), (64, 4), (1024, 8), (u64::MAX, 8)] {
             let descriptors = Descriptors::new();
-            descriptors.keep_some(limit);
+            descriptors.set_reserve(limit);
             assert_eq!(held(&descriptors), size, "{limit}");
         }
-        descriptors.keep_some(1024);
+        descriptors.set_reserve(1024);
         assert!(descriptors.spend());
         assert_eq!(held(&descriptors), 7);
         assert!(descriptors.has_for_clients());
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn what_is_on_loan_is_not_for_clients() {
         let descriptors = Descriptors::new();
-        descriptors.keep_some(1024);
+        descriptors.set_reserve(1024);
         let loan = descriptors.lend();
         assert_eq!(held(&descriptors), 4);
         assert!(!descriptors.has_for_clients());
@@ -215,7 +215,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_shortage_is_told_once() {
         let descriptors = Descriptors::new();
-        descriptors.keep_some(1024);
+        descriptors.set_reserve(1024);
         let mut waits = Box::pin(descriptors.short());
         assert!(waits.as_mut().now_or_never().is_none());
         assert_eq!(descriptors.ran_out(), Some(1024));

@@ -1,7 +1,7 @@
 //! Errors, split by consequence.
 //!
 //! [`Fatal`] ends the command, or refuses a request, and is shown to a person: what failed, on which object, why, and
-//! what to do next. [`Transient`] ends one attempt and is tried again by whoever made it; it becomes `Fatal` only
+//! what to do next. [`Transient`] ends one attempt and is tried again by its caller; it becomes `Fatal` only
 //! where there is nothing left to try.
 
 use std::{borrow::Cow, fmt, io};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct Fatal {
     code: Cow<'static, str>,
     what: String,
-    why: Option<Box<Why>>,
+    why: Option<Box<Cause>>,
     help: Option<String>,
     excerpt: Option<Box<Excerpt>>,
 }
@@ -28,12 +28,12 @@ pub struct Excerpt {
     /// All of it.
     pub text: String,
     /// Where, in the order of the text.
-    pub places: Vec<Place>,
+    pub problems: Vec<Problem>,
 }
 
 /// A place in a text, and what is wrong there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct Problem {
     /// Where it begins, in bytes.
     pub offset: usize,
     /// How long it is, in bytes.
@@ -50,7 +50,7 @@ pub struct Place {
 
 /// One link of the chain of causes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Why {
+struct Cause {
     text: String,
     next: Option<Box<Self>>,
 }
@@ -69,7 +69,7 @@ impl Fatal {
         while let Some(link) = end {
             end = &mut link.next;
         }
-        *end = Some(Box::new(Why { text: why.to_string(), next: None }));
+        *end = Some(Box::new(Cause { text: why.to_string(), next: None }));
         self
     }
 
@@ -110,7 +110,7 @@ impl Fatal {
     }
 }
 
-impl Place {
+impl Problem {
     /// Says what to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -125,13 +125,13 @@ impl fmt::Display for Fatal {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl std::error::Error for Why {
+impl std::error::Error for Cause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.next.as_ref().map(|next| next.as_ref() as _)
     }
@@ -162,7 +162,7 @@ pub struct Transient {
 }
 
 /// The system's words for an error, without Rust's `(os error 98)`.
-pub fn plain(error: &io::Error) -> String {
+pub fn io_message(error: &io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
 }

@@ -24,10 +24,10 @@
 //!
 //! | | |
 //! |---|---|
-//! | which cluster | [`Flags`] are kubectl's (`--kubeconfig`, `--context`, `--as`), [`Environment`] is what kubectl reads of it |
-//! | what to forward | [`Wanted`]: a [`Target`] and its ports, each a [`PortSpec`], both read from kubectl's syntax or made of their fields; how, as [`Options`] |
-//! | what there is | [`Registry::list`] gives each forward as a [`PortForward`]: its [`ForwardId`], its [`State`], its counts |
-//! | what happens | [`Registry::events`] gives [`Event`]s, whose [`Happening`] says what it is |
+//! | which cluster | [`Flags`] are kubectl's (`--kubeconfig`, `--context`, `--as`), [`ClusterEnvironment`] is what kubectl reads of it |
+//! | what to forward | [`ForwardSpec`]: a [`Target`] and its ports, each a [`PortSpec`], both read from kubectl's syntax or made of their fields; how, as [`ForwardOptions`] |
+//! | what there is | [`Registry::list`] gives each forward as a [`PortForward`]: its [`ForwardId`], its [`ForwardState`], its counts |
+//! | what happens | [`Registry::events`] gives [`Event`]s, whose [`EventKind`] says what it is |
 //! | what goes wrong | [`Fatal`]: what failed, why and what to do next |
 //!
 //! Everything runs in the caller's tokio runtime, which needs its timer and IO. Nothing is printed, no signal is caught, and
@@ -42,8 +42,8 @@
 // ```text
 // F5  app                     wiring, and the order of shutdown
 // F4  cli  control  sets  ui  what is typed; other processes; saved sets; what is told
-// F3  forward                 local ends, the connections they accept, one supervisor a target
-// F2  tunnel  cluster         the way into one pod; the API server: kubeconfig, targets, pods watched
+// F3  forward                 local addresses, the connections they accept, one supervisor a target
+// F2  tunnel  cluster         the tunnel to one pod; the API server: kubeconfig, targets, pods watched
 //     descriptors  system     the process's, for when there are none left; files and waits
 // F1  spdy  policy  input     the protocol, sans-IO; decisions, as pure functions; the grammar of what is written
 // F0  model  error            the vocabulary; what goes wrong, by consequence
@@ -87,14 +87,14 @@ pub mod ui;
 
 #[doc(inline)]
 pub use self::{
-    cluster::config::flags::{Environment, Flags, Pod},
+    cluster::config::flags::{ClusterEnvironment, Flags, InClusterConfig},
     error::Fatal,
-    forward::{GRACE, Options, Request, Wanted, registry::Registry},
+    forward::{ForwardOptions, ForwardRequest, ForwardSpec, GRACE, registry::Registry},
     model::{
         endpoint::PodId,
-        event::{Bound, Event, Gone, Happening, Stop},
-        forward::{Bytes, Connections, ForwardId, NoForwardId, PortForward, State},
-        ports::{Address, Local, PortSpec, Remote},
-        target::{Kind, Subject, Target},
+        event::{Event, EventKind, LocalAddress, RetargetReason, StopReason},
+        forward::{ByteCounts, ConnectionCounts, ForwardId, ForwardIdError, ForwardState, PortForward},
+        ports::{Address, LocalPort, PortSpec, RemotePort},
+        target::{Kind, Target, TargetRef},
     },
 };

@@ -6,7 +6,7 @@ use std::{net::Ipv4Addr, str::FromStr};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kubectl_fwd::{
-    cli::resolve::Surroundings,
+    cli::resolve::Environment,
     cluster::{client::Cluster, config::flags::Flags},
 };
 use tokio::net::{TcpListener, TcpStream};
@@ -39,7 +39,7 @@ pub(super) fn serve(ports: &[PodPort]) -> Outcome {
     // Two a connection.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     tokio::runtime::Runtime::new()?.block_on(async {
-        let cluster = Cluster::connect(&Flags::default(), &Surroundings::read().cluster).await?;
+        let cluster = Cluster::connect(&Flags::default(), &Environment::read().cluster).await?;
         for to in ports.iter().cloned() {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
             println!("{WORKS}{} -> {}", listener.local_addr()?.port(), to.port);

@@ -2,15 +2,15 @@
 
 use std::{io, time::Duration};
 
-use crate::error::{Fatal, plain};
+use crate::error::{Fatal, io_message};
 
 /// How long a slow terminal may hold up the end.
-pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
+pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The exit status of a command that was interrupted before it had done its work: what a shell gives to SIGINT.
 pub(super) const INTERRUPTED: u8 = 130;
 
 /// The error that something of the system could not be had, without which no command runs.
 pub(super) fn no_start(what: &str, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::start", format!("{what} cannot be started")).because(plain(error))
+    Fatal::new("fwd::start", format!("{what} cannot be started")).because(io_message(error))
 }

@@ -13,7 +13,7 @@ use std::{
 use jiff::{Timestamp, Unit};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::error::plain;
+use crate::error::io_message;
 
 /// The largest a log gets: weeks of a forward's ordinary life, and nothing to a disk.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
@@ -22,10 +22,10 @@ const KEPT_BYTES: u64 = MAX_BYTES / 2;
 
 /// A log, to be written to from several sides.
 #[derive(Debug, Clone)]
-pub(super) struct Log(Arc<Mutex<Inner>>);
+pub(super) struct Log(Arc<Mutex<LogFile>>);
 
 #[derive(Debug)]
-struct Inner {
+struct LogFile {
     path: PathBuf,
     file: File,
     /// A line begins with the next byte.
@@ -37,11 +37,11 @@ struct Inner {
 impl Log {
     /// Begins a new one, which nobody else may read.
     pub(super) fn begin(path: &Path) -> io::Result<Self> {
-        let inner = Inner { path: path.to_owned(), file: open(path, Which::New)?, fresh: true, lost: None };
+        let inner = LogFile { path: path.to_owned(), file: open(path, Which::New)?, fresh: true, lost: None };
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, LogFile> {
         self.0.lock()
     }
 }
@@ -73,7 +73,7 @@ impl Write for Log {
         let mut inner = self.lock();
         if let Err(error) = inner.append(bytes) {
             let count = inner.lost.as_ref().map_or(0, |(count, _)| *count);
-            inner.lost = Some((count + 1, plain(&error)));
+            inner.lost = Some((count + 1, io_message(&error)));
         }
         inner.fresh = bytes.ends_with(b"\n");
         Ok(bytes.len())
@@ -84,7 +84,7 @@ impl Write for Log {
     }
 }
 
-impl Inner {
+impl LogFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let now = Timestamp::now().round(Unit::Millisecond).unwrap_or_default();
         let mut text = Vec::with_capacity(bytes.len() + 32);

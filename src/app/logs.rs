@@ -11,12 +11,12 @@ use tokio::{
 
 use super::{lifecycle::no_start, log_file::Tail, manage::find, signals::Signals, stdout::put};
 use crate::{
-    cli::{args, resolve::Common},
+    cli::{args, resolve::CommonOptions},
     control::{
         pick::pick,
-        place::{Place, Reached, Socket, Stream},
+        sockets::{ControlSocket, ControlStream, SocketConnection, SocketDirectories},
     },
-    error::{Fatal, plain},
+    error::{Fatal, io_message},
     model::forward::ForwardId,
     ui::escape,
 };
@@ -28,10 +28,14 @@ const PACE: Duration = Duration::from_millis(250);
 const ACCEPT: Duration = Duration::from_secs(1);
 
 /// Prints the log of the process that has the forward, or had it.
-pub(super) async fn logs(place: &Place, logs: &args::Logs, common: &Common) -> Result<u8, Fatal> {
-    let (path, socket) = locate(place, &logs.forward, common).await?;
+pub(super) async fn logs(
+    directories: &SocketDirectories,
+    logs: &args::LogsArgs,
+    common: &CommonOptions,
+) -> Result<u8, Fatal> {
+    let (path, socket) = locate(directories, &logs.forward, common).await?;
     let mut signals = Signals::listen().map_err(|error| no_start("listening for Ctrl-C", &error))?;
-    let mut process = socket.filter(|_| logs.follow).map(Process::of);
+    let mut process = socket.filter(|_| logs.follow).map(FollowedProcess::of);
     let (mut tail, mut cut, mut ended) = (Tail::of(path.clone()), Vec::new(), false);
     loop {
         // Asked first, and looked at once more after it: what it says last is printed.
@@ -40,11 +44,11 @@ pub(super) async fn logs(place: &Place, logs: &args::Logs, common: &Common) -> R
             ended = !process.is_there().await;
         }
         let new = match tail.more() {
-            // Whoever moves logs away makes a new one in a moment.
+            // A program that moves logs away makes a new one in a moment.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !over => Vec::new(),
             more => more.map_err(|error| unreadable(&path, &error))?,
         };
-        let text = shown(&mut cut, new);
+        let text = printable(&mut cut, new);
         // A pager that does not read holds up the writing, and nobody's Ctrl-C.
         let printed = tokio::select! {
             printed = spawn_blocking(move || put(text.as_bytes())) => printed.unwrap_or(Ok(true))?,
@@ -61,7 +65,7 @@ pub(super) async fn logs(place: &Place, logs: &args::Logs, common: &Common) -> R
 }
 
 /// The log as a terminal may show it. A character of which only a part is written yet waits in `cut` for its rest.
-fn shown(cut: &mut Vec<u8>, new: Vec<u8>) -> String {
+fn printable(cut: &mut Vec<u8>, new: Vec<u8>) -> String {
     cut.extend(new);
     let rest = match str::from_utf8(cut) {
         Err(error) if error.error_len().is_none() => cut.split_off(error.valid_up_to()),
@@ -72,14 +76,14 @@ fn shown(cut: &mut Vec<u8>, new: Vec<u8>) -> String {
 }
 
 /// The process whose log is followed.
-struct Process {
-    socket: Socket,
+struct FollowedProcess {
+    socket: ControlSocket,
     /// A connection, which ends with it.
-    stream: Option<Stream>,
+    stream: Option<ControlStream>,
 }
 
-impl Process {
-    fn of(socket: Socket) -> Self {
+impl FollowedProcess {
+    fn of(socket: ControlSocket) -> Self {
         Self { socket, stream: None }
     }
 
@@ -93,8 +97,8 @@ impl Process {
         }
         // Our seat may have been given to another client, so it is asked for anew.
         match timeout(ACCEPT, self.socket.connect()).await {
-            Ok(Ok(Reached::Dead)) => false,
-            Ok(Ok(Reached::Stream(stream))) => {
+            Ok(Ok(SocketConnection::Dead)) => false,
+            Ok(Ok(SocketConnection::Stream(stream))) => {
                 self.stream = Some(stream);
                 true
             }
@@ -105,9 +109,13 @@ impl Process {
 }
 
 /// Finds the log, and the socket of its process where that is there.
-async fn locate(place: &Place, word: &str, common: &Common) -> Result<(PathBuf, Option<Socket>), Fatal> {
-    let (sockets, forwards): (Vec<_>, Vec<_>) = find(place, common).await.found.into_iter().unzip();
-    let all = place.logs();
+async fn locate(
+    directories: &SocketDirectories,
+    word: &str,
+    common: &CommonOptions,
+) -> Result<(PathBuf, Option<ControlSocket>), Fatal> {
+    let (sockets, forwards): (Vec<_>, Vec<_>) = find(directories, common).await.found.into_iter().unzip();
+    let all = directories.logs();
     let unknown = match pick(word, &forwards) {
         Ok(found) => {
             let id = found.first().map(|forward| forward.id);
@@ -130,7 +138,7 @@ async fn locate(place: &Place, word: &str, common: &Common) -> Result<(PathBuf, 
     };
     match all.into_iter().find(|(_, path)| said(path)) {
         Some((pid, path)) => {
-            let socket = place.sockets().0.into_iter().find(|socket| socket.pid == pid);
+            let socket = directories.sockets().0.into_iter().find(|socket| socket.pid == pid);
             Ok((path, socket))
         }
         None => Err(none(word, &unknown)),
@@ -148,7 +156,8 @@ fn none(word: &str, unknown: &Fatal) -> Fatal {
 }
 
 fn unreadable(path: &std::path::Path, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::logs::unreadable", format!("{} cannot be read", path.display())).because(plain(error))
+    Fatal::new("fwd::logs::unreadable", format!("{} cannot be read", path.display()))
+        .because(io_message(error))
 }
 
 #[cfg(test)]
@@ -160,9 +169,9 @@ mod tests {
         let mut cut = Vec::new();
         let bytes = "a\u{1b}[2J\n\u{202e}ü\n".as_bytes();
         let (one, two) = bytes.split_at(bytes.len() - 2);
-        let mut text = shown(&mut cut, one.to_vec());
-        text.push_str(&shown(&mut cut, two.to_vec()));
+        let mut text = printable(&mut cut, one.to_vec());
+        text.push_str(&printable(&mut cut, two.to_vec()));
         assert_eq!(text, "a\\u{1b}[2J\n\\u{202e}ü\n");
-        assert_eq!(shown(&mut cut, vec![b'x', 0xff, b'y']), "x\u{fffd}y");
+        assert_eq!(printable(&mut cut, vec![b'x', 0xff, b'y']), "x\u{fffd}y");
     }
 }

@@ -8,48 +8,56 @@ use serde_json::{Value, json};
 
 use super::stdout::print;
 use crate::{
-    cli::{args, resolve::Common},
+    cli::{args, resolve::CommonOptions},
     control::{
-        client::{Answers, Trouble, ask, ask_all, no_answer},
+        client::{CallError, CallResults, call, call_all, no_answer},
         methods::names,
         pick::pick,
-        place::{Place, Socket},
         rpc::codes,
+        sockets::{ControlSocket, SocketDirectories},
     },
     error::Fatal,
     model::forward::{ForwardId, PortForward},
     ui::{
         escape,
-        list::{self, Format},
+        list::{self, ListFormat},
         report,
     },
 };
 
 /// A forward and where its process listens.
-pub(super) type Found = (Socket, PortForward);
+pub(super) type FoundForward = (ControlSocket, PortForward);
 
 /// What all processes have told.
-pub(super) struct Told {
-    pub found: Vec<Found>,
+pub(super) struct ForwardListing {
+    pub found: Vec<FoundForward>,
     /// Every process has answered, and every directory could be looked into.
     pub complete: bool,
 }
 
 /// Shows every forward of this user.
-pub(super) async fn list(place: &Place, format: Format, common: &Common) -> Result<u8, Fatal> {
-    let Told { found, complete } = find(place, common).await;
+pub(super) async fn list(
+    directories: &SocketDirectories,
+    format: ListFormat,
+    common: &CommonOptions,
+) -> Result<u8, Fatal> {
+    let ForwardListing { found, complete } = find(directories, common).await;
     let forwards: Vec<_> = found.into_iter().map(|(_, forward)| forward).collect();
-    let for_people = matches!(format, Format::Table | Format::Wide) && !common.ui.quiet;
+    let for_people = matches!(format, ListFormat::Table | ListFormat::Wide) && !common.ui.quiet;
     if forwards.is_empty() && complete && for_people {
         let example = "for example 'kubectl fwd svc/api 8080:80' begins to";
-        tell(&format!("nothing is forwarded{}; {example}", escape::line(&filter(common))));
+        print_notice(&format!("nothing is forwarded{}; {example}", escape::line(&filter(common))));
     }
     let printed = print(&list::render(&forwards, format, Timestamp::now(), common.ui.colors.stdout))?;
     Ok(printed.max(u8::from(!complete)))
 }
 
 /// Stops those that are named, or all.
-pub(super) async fn stop(place: &Place, stop: &args::Stop, common: &Common) -> Result<u8, Fatal> {
+pub(super) async fn stop(
+    directories: &SocketDirectories,
+    stop: &args::StopArgs,
+    common: &CommonOptions,
+) -> Result<u8, Fatal> {
     match (stop.all, stop.words.is_empty()) {
         (false, true) => Err(Fatal::new("fwd::usage::missing_arguments", "there is nothing to stop")
             .help("name it by id, local port, --name or target, as 'kubectl fwd list' shows them; or --all")),
@@ -57,27 +65,27 @@ pub(super) async fn stop(place: &Place, stop: &args::Stop, common: &Common) -> R
             Err(Fatal::new("fwd::usage::arguments", "--all stops every forward, and more are named")
                 .help("leave out either the names or --all"))
         }
-        (true, true) if filter(common).is_empty() => stop_all(place, common).await,
-        (true, true) => stop_all_of(place, common).await,
-        (false, false) => stop_some(place, &stop.words, common).await,
+        (true, true) if filter(common).is_empty() => stop_all(directories, common).await,
+        (true, true) => stop_all_of(directories, common).await,
+        (false, false) => stop_some(directories, &stop.words, common).await,
     }
 }
 
-async fn stop_all(place: &Place, common: &Common) -> Result<u8, Fatal> {
-    let Answers { results, problems } = ask_all::<usize>(place, names::STOP_ALL).await;
+async fn stop_all(directories: &SocketDirectories, common: &CommonOptions) -> Result<u8, Fatal> {
+    let CallResults { results, problems } = call_all::<usize>(directories, names::STOP_ALL).await;
     stopped(results.iter().map(|(_, count)| count).sum(), common)?;
     outcome(problems, common)
 }
 
 /// All that the flags leave.
-async fn stop_all_of(place: &Place, common: &Common) -> Result<u8, Fatal> {
-    let Told { found, complete } = find(place, common).await;
+async fn stop_all_of(directories: &SocketDirectories, common: &CommonOptions) -> Result<u8, Fatal> {
+    let ForwardListing { found, complete } = find(directories, common).await;
     let (gone, problems) = stop_these(&found).await;
     stopped(gone.len(), common)?;
     Ok(outcome(problems, common)?.max(u8::from(!complete)))
 }
 
-fn stopped(count: usize, common: &Common) -> Result<(), Fatal> {
+fn stopped(count: usize, common: &CommonOptions) -> Result<(), Fatal> {
     let text = match count {
         0 => format!("nothing was forwarded{}\n", escape::line(&filter(common))),
         1 => "1 forward stopped\n".to_owned(),
@@ -86,15 +94,19 @@ fn stopped(count: usize, common: &Common) -> Result<(), Fatal> {
     if common.ui.quiet { Ok(()) } else { print(&text).map(drop) }
 }
 
-async fn stop_some(place: &Place, words: &[String], common: &Common) -> Result<u8, Fatal> {
-    let Told { found, complete } = find(place, common).await;
+async fn stop_some(
+    directories: &SocketDirectories,
+    words: &[String],
+    common: &CommonOptions,
+) -> Result<u8, Fatal> {
+    let ForwardListing { found, complete } = find(directories, common).await;
     let (sockets, forwards): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     let mut chosen: Vec<ForwardId> = Vec::new();
     for word in words {
-        let picked = pick(word, &forwards).map_err(|fatal| unless_elsewhere(fatal, complete, common))?;
+        let picked = pick(word, &forwards).map_err(|fatal| mention_unanswered(fatal, complete, common))?;
         chosen.extend(picked.iter().map(|forward| forward.id));
     }
-    let found: Vec<Found> =
+    let found: Vec<FoundForward> =
         sockets.into_iter().zip(forwards).filter(|(_, forward)| chosen.contains(&forward.id)).collect();
     let (gone, problems) = stop_these(&found).await;
     if !common.ui.quiet {
@@ -105,7 +117,7 @@ async fn stop_some(place: &Place, words: &[String], common: &Common) -> Result<u
 }
 
 /// What was not looked at may have what was not found.
-fn unless_elsewhere(fatal: Fatal, complete: bool, common: &Common) -> Fatal {
+fn mention_unanswered(fatal: Fatal, complete: bool, common: &CommonOptions) -> Fatal {
     let filter = filter(common);
     let why = match (filter.is_empty(), complete) {
         (true, true) => return fatal,
@@ -116,18 +128,18 @@ fn unless_elsewhere(fatal: Fatal, complete: bool, common: &Common) -> Fatal {
 }
 
 /// Stops these, of all processes at once. Returns those that are stopped, and what went wrong with others.
-async fn stop_these(found: &[Found]) -> (Vec<&PortForward>, Vec<Fatal>) {
+async fn stop_these(found: &[FoundForward]) -> (Vec<&PortForward>, Vec<Fatal>) {
     // A process at a time has one client of ours.
     let asked = found.chunk_by(|(one, _), (other, _)| one == other).map(|process| async move {
         let socket = process.first().map(|(socket, _)| socket)?;
         let requests: Vec<_> =
             process.iter().map(|(_, forward)| (names::STOP, json!({ "id": forward.id }))).collect();
-        Some((socket, process, ask(socket, &requests).await))
+        Some((socket, process, call(socket, &requests).await))
     });
     let (mut gone, mut problems) = (Vec::new(), Vec::new());
     for (socket, process, answers) in join_all(asked).await.into_iter().flatten() {
         let mut answers = answers.unwrap_or_else(|trouble| vec![Err(trouble)]);
-        if !matches!(answers.last(), Some(Err(Trouble::Silent(_)))) {
+        if !matches!(answers.last(), Some(Err(CallError::Silent(_)))) {
             // It ended meanwhile, and the rest with it.
             answers.resize_with(process.len(), || Ok(Value::Null));
         }
@@ -135,7 +147,7 @@ async fn stop_these(found: &[Found]) -> (Vec<&PortForward>, Vec<Fatal>) {
             match answer {
                 Ok(_) => gone.push(forward),
                 // It ended by itself meanwhile, which is as good.
-                Err(Trouble::Refused(error)) if error.code == codes::UNKNOWN_ID => gone.push(forward),
+                Err(CallError::Refused(error)) if error.code == codes::UNKNOWN_ID => gone.push(forward),
                 Err(trouble) => problems.push(no_answer(socket, &trouble)),
             }
         }
@@ -144,7 +156,7 @@ async fn stop_these(found: &[Found]) -> (Vec<&PortForward>, Vec<Fatal>) {
 }
 
 /// Not all was done where there are problems: the last of them is what the command fails with.
-fn outcome(mut problems: Vec<Fatal>, common: &Common) -> Result<u8, Fatal> {
+fn outcome(mut problems: Vec<Fatal>, common: &CommonOptions) -> Result<u8, Fatal> {
     let fails = problems.pop();
     warn(&problems, common);
     fails.map_or(Ok(0), Err)
@@ -152,22 +164,22 @@ fn outcome(mut problems: Vec<Fatal>, common: &Common) -> Result<u8, Fatal> {
 
 /// Every forward of this user, or of these the ones in the namespace and the context that the flags name. Processes that
 /// do not answer are told about.
-pub(super) async fn find(place: &Place, common: &Common) -> Told {
-    let Answers { results, problems } = ask_all::<Vec<PortForward>>(place, names::LIST).await;
+pub(super) async fn find(directories: &SocketDirectories, common: &CommonOptions) -> ForwardListing {
+    let CallResults { results, problems } = call_all::<Vec<PortForward>>(directories, names::LIST).await;
     warn(&problems, common);
     let (namespace, context) = (&common.flags.namespace, &common.flags.context);
     let wanted = |forward: &PortForward| {
         namespace.as_ref().is_none_or(|namespace| *namespace == forward.namespace)
             && (context.is_none() || *context == forward.context)
     };
-    let of = |(socket, forwards): (Socket, Vec<PortForward>)| {
+    let of = |(socket, forwards): (ControlSocket, Vec<PortForward>)| {
         forwards.into_iter().filter(wanted).map(move |forward| (socket.clone(), forward))
     };
-    Told { found: results.into_iter().flat_map(of).collect(), complete: problems.is_empty() }
+    ForwardListing { found: results.into_iter().flat_map(of).collect(), complete: problems.is_empty() }
 }
 
 /// What the flags leave, in words behind a sentence; empty where that is everything.
-pub(super) fn filter(common: &Common) -> String {
+pub(super) fn filter(common: &CommonOptions) -> String {
     match (&common.flags.namespace, &common.flags.context) {
         (None, None) => String::new(),
         (Some(namespace), None) => format!(" in namespace {namespace}"),
@@ -176,20 +188,20 @@ pub(super) fn filter(common: &Common) -> String {
     }
 }
 
-fn warn(problems: &[Fatal], common: &Common) {
+fn warn(problems: &[Fatal], common: &CommonOptions) {
     for problem in problems {
-        tell(report::warning(problem, common.ui.colors.stderr).trim_end());
+        print_notice(report::warning(problem, common.ui.colors.stderr).trim_end());
     }
 }
 
 /// Tells what is waited for, unless only errors are wanted.
-pub(super) fn waiting(what: &str, common: &Common) {
+pub(super) fn print_waiting(what: &str, common: &CommonOptions) {
     if !common.ui.quiet {
-        tell(&escape::line(&format!("waiting for {what}")));
+        print_notice(&escape::line(&format!("waiting for {what}")));
     }
 }
 
-pub(super) fn tell(text: &str) {
+pub(super) fn print_notice(text: &str) {
     // A closed stderr leaves nobody to tell.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

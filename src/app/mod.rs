@@ -6,7 +6,6 @@
 
 mod background;
 mod forward;
-mod keep;
 mod lifecycle;
 mod log_file;
 mod logs;
@@ -16,6 +15,7 @@ mod process;
 mod ready_file;
 mod save;
 mod serve;
+mod set_sync;
 mod signals;
 mod stdio;
 mod stdout;
@@ -32,22 +32,22 @@ use std::{
 use tokio::runtime;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-use self::{background::Background, forward::Work, lifecycle::no_start, stdout::print};
+use self::{background::DetachedChild, forward::ForwardPlan, lifecycle::no_start, stdout::print};
 use crate::{
     cli::{
         self, Invocation,
-        args::Command,
-        resolve::{self, Common, Surroundings},
+        args::Subcommand,
+        resolve::{self, CommonOptions, Environment},
     },
-    control::place::{self, Place},
+    control::sockets::{self, SocketDirectories},
     descriptors::descriptors,
     error::Fatal,
-    sets::{self, Sets},
+    sets::{self, SetStore},
     ui::{
-        Output,
-        color::{Styling, When},
+        OutputFormat,
+        color::{ColorChoice, Styling},
         json, log,
-        report::{self, Look},
+        report::{self, ReportStyle},
     },
 };
 
@@ -59,47 +59,50 @@ const DESCRIPTORS: u64 = 64 * 1024;
 const PIPES_AT_LEAST: usize = 3;
 
 /// How an error is told, as far as that is known.
-struct Manner {
-    look: Look,
-    output: Output,
+struct ErrorOutput {
+    look: ReportStyle,
+    output: OutputFormat,
     /// This is the child of a `--detach`.
     is_child: bool,
-    child: Option<Background>,
+    child: Option<DetachedChild>,
     /// Where log lines go, once that is known.
-    log: Option<log::Stderr>,
+    log: Option<log::StderrLog>,
 }
 
 /// Runs the command line (the program's name left out), and returns the exit status.
 pub fn run(argv: &[OsString]) -> u8 {
     panics::install();
-    let surroundings = Surroundings::read();
+    let environment = Environment::read();
     // Until `--color` is understood an error is coloured as the environment has it.
-    let look =
-        Look { fancy: surroundings.signals.draws(), color: surroundings.signals.decide(When::Auto).stderr };
-    let mut manner = Manner { look, output: Output::Text, is_child: false, child: None, log: None };
-    let ended = panics::or_error(|| command(argv, surroundings, &mut manner));
-    if let Some(log) = &manner.log {
-        log.settle(lifecycle::LAST_WORDS);
+    let look = ReportStyle {
+        fancy: environment.signals.can_draw(),
+        color: environment.signals.decide(ColorChoice::Auto).stderr,
+    };
+    let mut error_output =
+        ErrorOutput { look, output: OutputFormat::Text, is_child: false, child: None, log: None };
+    let ended = panics::or_error(|| command(argv, environment, &mut error_output));
+    if let Some(log) = &error_output.log {
+        log.wait_written(lifecycle::FLUSH_TIMEOUT);
     }
     match ended {
         Ok(status) => status,
         Err(fatal) => {
-            manner.tell(&fatal);
+            error_output.show(&fatal);
             1
         }
     }
 }
 
-impl Manner {
+impl ErrorOutput {
     /// From here on it is known what the user wants to see.
-    fn begin(&mut self, common: &mut Common) {
+    fn begin(&mut self, common: &mut CommonOptions) {
         // Nobody answers questions in the background, whatever stdin is.
         common.environment.stdin_is_terminal &= !self.is_child;
         common.can_ask &= !self.is_child;
         self.look.color = common.ui.colors.stderr;
         self.output = common.ui.output;
         if !self.is_child {
-            self.log = log::Stderr::open().ok();
+            self.log = log::StderrLog::open().ok();
             let to = self.log.clone().map_or_else(
                 || BoxMakeWriter::new(io::stderr),
                 |stderr| BoxMakeWriter::new(move || stderr.clone()),
@@ -108,13 +111,13 @@ impl Manner {
         }
     }
 
-    fn tell(&self, fatal: &Fatal) {
+    fn show(&self, fatal: &Fatal) {
         match &self.child {
-            Some(background) => return background.failed(fatal),
-            None if self.is_child => return background::stillborn(fatal),
+            Some(background) => return background.report_failure(fatal),
+            None if self.is_child => return background::report_startup_failure(fatal),
             None => {}
         }
-        if self.output == Output::Json {
+        if self.output == OutputFormat::Json {
             let _ = writeln!(io::stdout().lock(), "{}", json::error(fatal));
         }
         // A closed stderr leaves nobody to tell.
@@ -122,22 +125,22 @@ impl Manner {
     }
 }
 
-fn command(argv: &[OsString], surroundings: Surroundings, manner: &mut Manner) -> Result<u8, Fatal> {
-    let system = System {
-        sockets: surroundings.sockets.clone(),
-        configuration: surroundings.configuration.clone(),
-        program: surroundings.program.clone(),
+fn command(argv: &[OsString], environment: Environment, error_output: &mut ErrorOutput) -> Result<u8, Fatal> {
+    let system = SystemPaths {
+        sockets: environment.sockets.clone(),
+        configuration: environment.configuration.clone(),
+        program: environment.program.clone(),
     };
     match cli::parse(argv)? {
         Invocation::Help(text) => print(&text),
         Invocation::Version => print(&version()),
         Invocation::Forward(typed) => {
-            manner.is_child = typed.args.in_background;
-            manner.output = resolve::output(typed.args.output.as_deref())?;
+            error_output.is_child = typed.args.in_background;
+            error_output.output = resolve::output(typed.args.output.as_deref())?;
             let detach = typed.args.detach;
-            let mut config = resolve::resolve(*typed, surroundings)?;
-            manner.begin(&mut config.common);
-            if detach && !manner.is_child {
+            let mut config = resolve::resolve(*typed, environment)?;
+            error_output.begin(&mut config.common);
+            if detach && !error_output.is_child {
                 return run_async(background::detach(
                     system.program,
                     &[],
@@ -146,77 +149,79 @@ fn command(argv: &[OsString], surroundings: Surroundings, manner: &mut Manner) -
                     config.common.ui,
                 ));
             }
-            forward(Work::from(config), &system, manner)
+            forward(ForwardPlan::from(config), &system, error_output)
         }
-        Invocation::Command(Command::Up(up), mut args) => {
+        Invocation::Command(Subcommand::Up(up), mut args) => {
             if up.schema {
                 return print(sets::SCHEMA);
             }
-            manner.is_child = up.in_background;
+            error_output.is_child = up.in_background;
             args.output.clone_from(&up.output);
-            let mut common = resolve::common(*args, surroundings)?;
-            manner.begin(&mut common);
-            if up.detach && !manner.is_child {
+            let mut common = resolve::common(*args, environment)?;
+            error_output.begin(&mut common);
+            if up.detach && !error_output.is_child {
                 let stdin = if up.reads_stdin() { Stdio::inherit() } else { Stdio::null() };
                 let consents = up::consent(&up, &common, system.sets().as_ref())?;
                 let flags = if consents { &[background::TRUST][..] } else { &[] };
                 return run_async(background::detach(system.program, flags, argv, stdin, common.ui));
             }
             let work = up::work(&up, common, system.sets().as_ref())?;
-            forward(work, &system, manner)
+            forward(work, &system, error_output)
         }
         Invocation::Command(command, args) => {
-            let mut common = resolve::common(*args, surroundings)?;
-            manner.begin(&mut common);
-            let place = || Place::new(&system.sockets);
+            let mut common = resolve::common(*args, environment)?;
+            error_output.begin(&mut common);
+            let sockets = || SocketDirectories::new(&system.sockets);
             match command {
-                Command::List(list) => {
+                Subcommand::List(list) => {
                     let format = resolve::list_format(list.output.as_deref())?;
-                    run_async(async { manage::list(&place()?, format, &common).await })
+                    run_async(async { manage::list(&sockets()?, format, &common).await })
                 }
-                Command::Stop(stop) => run_async(async { manage::stop(&place()?, &stop, &common).await }),
-                Command::Serve(serve) => {
+                Subcommand::Stop(stop) => {
+                    run_async(async { manage::stop(&sockets()?, &stop, &common).await })
+                }
+                Subcommand::Serve(serve) => {
                     raise_descriptor_limit();
                     let configuration = system.configuration.as_deref();
                     run_async(serve::serve(common, &system.sockets, configuration, &serve))
                 }
-                Command::Save(save) => {
+                Subcommand::Save(save) => {
                     let sets = system.sets();
-                    run_async(async { save::save(&place()?, &save, sets.as_ref(), &common).await })
+                    run_async(async { save::save(&sockets()?, &save, sets.as_ref(), &common).await })
                 }
-                Command::Logs(logs) => run_async(async { logs::logs(&place()?, &logs, &common).await }),
-                Command::Up(_) | Command::Version(_) => print(&version()),
+                Subcommand::Logs(logs) => run_async(async { logs::logs(&sockets()?, &logs, &common).await }),
+                Subcommand::Up(_) | Subcommand::Version(_) => print(&version()),
             }
         }
     }
 }
 
 /// What of the system a command may need.
-struct System {
-    sockets: place::Surroundings,
+struct SystemPaths {
+    sockets: sockets::SocketEnvironment,
     configuration: Option<PathBuf>,
     program: Option<PathBuf>,
 }
 
-impl System {
-    fn sets(&self) -> Option<Sets> {
-        self.configuration.as_deref().map(Sets::new)
+impl SystemPaths {
+    fn sets(&self) -> Option<SetStore> {
+        self.configuration.as_deref().map(SetStore::new)
     }
 }
 
 /// Forwards, here or as the child of a `--detach`.
-fn forward(work: Work, system: &System, manner: &mut Manner) -> Result<u8, Fatal> {
+fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutput) -> Result<u8, Fatal> {
     raise_descriptor_limit();
-    let Manner { output, is_child, child, .. } = manner;
+    let ErrorOutput { output, is_child, child, .. } = error_output;
     run_async(async {
         if *is_child {
-            let background = Background::begin(&Place::new(&system.sockets)?)?;
+            let background = DetachedChild::begin(&SocketDirectories::new(&system.sockets)?)?;
             let log = background.log.clone();
             log::install(work.common.ui.verbosity, Styling::Plain, BoxMakeWriter::new(move || log.clone()));
             *child = Some(background);
         }
         // From here on the error that ends it is the last event.
-        *output = Output::Text;
+        *output = OutputFormat::Text;
         forward::forward(work, &system.sockets, system.configuration.as_deref(), child.clone()).await
     })
 }
@@ -233,7 +238,7 @@ fn run_async(work: impl Future<Output = Result<u8, Fatal>>) -> Result<u8, Fatal>
 /// the first at their start; what cannot be had shows when a connection cannot be accepted.
 fn raise_descriptor_limit() {
     match rlimit::increase_nofile_limit(DESCRIPTORS) {
-        Ok(limit) => descriptors().keep_some(limit),
+        Ok(limit) => descriptors().set_reserve(limit),
         Err(error) => tracing::debug!(%error, "the limit of open files stays as it is"),
     }
 }

@@ -21,10 +21,10 @@ static WHERE: Mutex<String> = Mutex::new(String::new());
 
 /// From now on panics of this process are told so.
 pub(super) fn install() {
-    panic::set_hook(Box::new(tell));
+    panic::set_hook(Box::new(print_panic));
 }
 
-fn tell(panic: &PanicHookInfo<'_>) {
+fn print_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     tracing::debug!("{panic}");
     if tokio::task::try_id().is_none() && thread::current().name() == Some("main") {

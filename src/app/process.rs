@@ -15,16 +15,16 @@ use tokio::{
 };
 
 use super::{
-    background::Background,
-    keep::Keeper,
-    lifecycle::{LAST_WORDS, no_start},
+    background::DetachedChild,
+    lifecycle::{FLUSH_TIMEOUT, no_start},
+    set_sync::SetSync,
     signals::Signals,
 };
 use crate::{
-    cli::resolve::Common,
+    cli::resolve::CommonOptions,
     control::{
-        place::{Place, Surroundings},
-        server::Server,
+        server::ControlServer,
+        sockets::{SocketDirectories, SocketEnvironment},
     },
     error::Fatal,
     forward::{GRACE, registry::Registry},
@@ -33,10 +33,10 @@ use crate::{
         forward::{ForwardId, PortForward},
     },
     ui::{
-        Output, Settings,
-        door::{Door, Stream},
-        json, lines,
-        log::Stderr,
+        OutputFormat, OutputSettings, json,
+        log::StderrLog,
+        output_writer::{OutputStream, OutputWriter},
+        text,
     },
 };
 
@@ -44,40 +44,40 @@ use crate::{
 pub(super) struct Process {
     pub registry: Registry,
     pub signals: Signals,
-    pub server: Arc<Server>,
-    ui: Settings,
-    view: JoinHandle<Door>,
-    /// What works, for whoever waits for it.
-    works: oneshot::Sender<Vec<PortForward>>,
+    pub server: Arc<ControlServer>,
+    ui: OutputSettings,
+    view: JoinHandle<OutputWriter>,
+    /// What works, sent once to those who wait for it.
+    ready: oneshot::Sender<Vec<PortForward>>,
     stop_view: oneshot::Sender<()>,
-    background: Option<Background>,
+    background: Option<DetachedChild>,
     /// Once there is something to say on it.
-    stderr: OnceCell<Option<Stderr>>,
+    stderr: OnceCell<Option<StderrLog>>,
 }
 
 impl Process {
     /// Gets everything ready but the control socket.
     pub(super) fn new(
-        common: Common,
-        door: io::Result<Door>,
-        background: Option<Background>,
+        common: CommonOptions,
+        writer: io::Result<OutputWriter>,
+        background: Option<DetachedChild>,
     ) -> Result<Self, Fatal> {
-        // Before anything else: whoever interrupts early shall be heard.
+        // Before anything else, so that an early interrupt is noticed.
         let signals = Signals::listen().map_err(|error| no_start("listening for Ctrl-C", &error))?;
-        let door = door.map_err(|error| no_start("the printer", &error))?;
+        let writer = writer.map_err(|error| no_start("the printer", &error))?;
         let registry = Registry::with_credit(common.flags, common.environment, common.credit);
         let (stop_view, stopped) = oneshot::channel::<()>();
         let (works, working) = oneshot::channel();
         let ui = common.ui;
-        let view = tokio::spawn(view(registry.events(), door, ui, working, stopped, background.clone()));
-        let server = Server::new(registry.clone());
+        let view = tokio::spawn(view(registry.events(), writer, ui, working, stopped, background.clone()));
+        let server = ControlServer::new(registry.clone());
         let stderr = OnceCell::new();
-        Ok(Self { registry, signals, server, ui, view, works, stop_view, background, stderr })
+        Ok(Self { registry, signals, server, ui, view, ready: works, stop_view, background, stderr })
     }
 
     /// Lets other processes of this user ask. Says where.
-    pub(super) fn listen(&self, sockets: &Surroundings) -> Result<String, Fatal> {
-        let listener = Place::new(sockets)?.listen()?;
+    pub(super) fn listen(&self, sockets: &SocketEnvironment) -> Result<String, Fatal> {
+        let listener = SocketDirectories::new(sockets)?.listen()?;
         let path = listener.path().display().to_string();
         self.server.listen(listener);
         Ok(path)
@@ -91,71 +91,72 @@ impl Process {
     }
 
     /// Says something on stderr, or what is in its place.
-    pub(super) fn tell(&self, text: &str) {
+    pub(super) fn print_notice(&self, text: &str) {
         let text = text.trim_end();
         match &self.background {
             Some(background) => background.say(text),
             // A paused terminal must not keep the process from hearing Ctrl-C.
             None => {
-                if let Some(mut stderr) = self.stderr.get_or_init(|| Stderr::open().ok()).clone() {
+                if let Some(mut stderr) = self.stderr.get_or_init(|| StderrLog::open().ok()).clone() {
                     let _ = writeln!(stderr, "{text}");
                 }
             }
         }
     }
 
-    /// Tells whoever waits for it that all of it works.
-    pub(super) fn works(&mut self, forwards: Vec<PortForward>) {
+    /// Tells those who wait that all of it works.
+    pub(super) fn report_ready(&mut self, forwards: Vec<PortForward>) {
         let (works, _) = oneshot::channel();
-        let _ = std::mem::replace(&mut self.works, works).send(forwards);
+        let _ = std::mem::replace(&mut self.ready, works).send(forwards);
     }
 
     /// Ends everything, with what the command came to. A second signal, in any phase, ends the waiting, and what it came
     /// to is the same.
-    pub(super) async fn end(self, ended: Result<u8, Fatal>, keeper: Option<Keeper>) -> Result<u8, Fatal> {
-        let Self { registry, mut signals, server, ui, view, works, stop_view, background, stderr } = self;
+    pub(super) async fn end(self, ended: Result<u8, Fatal>, set_sync: Option<SetSync>) -> Result<u8, Fatal> {
+        let Self { registry, mut signals, server, ui, view, ready: works, stop_view, background, stderr } =
+            self;
         tokio::select! {
             () = async {
                 registry.shutdown(GRACE).await;
                 server.shutdown().await;
-                if let Some(keeper) = keeper {
-                    keeper.end().await;
+                if let Some(set_sync) = set_sync {
+                    set_sync.end().await;
                 }
             } => {}
             // Once may come with whatever else ended it: Ctrl-C in a terminal closes a parent's pipe as well.
             () = async {
-                while signals.heard() < 2 {
+                while signals.count() < 2 {
                     signals.next().await;
                 }
             } => {}
         }
         // The view ends by itself once every sender is gone; this is for one that somebody kept.
         drop((registry, server, works, stop_view));
-        if let Ok(Ok(mut door)) = timeout(LAST_WORDS, view).await {
-            // Whoever waits for a process in the background says it himself.
-            let alone = background.is_none_or(|background| !background.is_awaited());
-            if let (Output::Json, Err(fatal), true) = (ui.output, &ended, alone) {
-                door.say(Stream::Out, json::error(fatal));
+        if let Ok(Ok(mut writer)) = timeout(FLUSH_TIMEOUT, view).await {
+            // The command that waits for a process in the background prints it itself.
+            let alone = background.is_none_or(|background| !background.has_waiting_parent());
+            if let (OutputFormat::Json, Err(fatal), true) = (ui.output, &ended, alone) {
+                writer.write_line(OutputStream::Out, json::error(fatal));
             }
-            door.close(LAST_WORDS);
+            writer.close(FLUSH_TIMEOUT);
         }
         if let Some(stderr) = stderr.into_inner().flatten() {
-            stderr.settle(LAST_WORDS);
+            stderr.wait_written(FLUSH_TIMEOUT);
         }
         ended
     }
 }
 
-/// Shows what happens, until there is an end to it. What happened before all of it worked is shown before whoever waits
-/// for a process in the background hears that it works.
+/// Shows what happens, until there is an end to it. What happened before all of it worked is shown before the command
+/// that waits for a process in the background hears that it works.
 async fn view(
     mut events: broadcast::Receiver<Arc<Event>>,
-    mut door: Door,
-    ui: Settings,
+    mut writer: OutputWriter,
+    ui: OutputSettings,
     works: oneshot::Receiver<Vec<PortForward>>,
     stopped: oneshot::Receiver<()>,
-    background: Option<Background>,
-) -> Door {
+    background: Option<DetachedChild>,
+) -> OutputWriter {
     let mut stopped = pin!(async {
         let _ = stopped.await;
     });
@@ -167,22 +168,22 @@ async fn view(
                 () = &mut stopped => {}
             }
         };
-        door = show(&mut events, door, ui, first).await;
-        let Some(forwards) = working else { return door };
-        door.settle(LAST_WORDS);
-        background.works(forwards);
+        writer = show(&mut events, writer, ui, first).await;
+        let Some(forwards) = working else { return writer };
+        writer.wait_written(FLUSH_TIMEOUT);
+        background.report_ready(forwards);
     }
-    show(&mut events, door, ui, stopped).await
+    show(&mut events, writer, ui, stopped).await
 }
 
 async fn show(
     events: &mut broadcast::Receiver<Arc<Event>>,
-    door: Door,
-    ui: Settings,
+    writer: OutputWriter,
+    ui: OutputSettings,
     stop: impl Future<Output = ()>,
-) -> Door {
+) -> OutputWriter {
     match ui.output {
-        Output::Text => lines::run(events, door, ui, stop).await,
-        Output::Json => json::run(events, door, ui, stop).await,
+        OutputFormat::Text => text::run(events, writer, ui, stop).await,
+        OutputFormat::Json => json::run(events, writer, ui, stop).await,
     }
 }

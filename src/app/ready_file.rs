@@ -14,9 +14,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{Fatal, plain},
+    error::{Fatal, io_message},
     model::forward::PortForward,
-    system::file::{Held, Replacement, is_held},
+    system::file::{AtomicFile, FileGuard, is_held},
 };
 
 /// The largest file that is looked into: a thousand forwards are one megabyte.
@@ -24,14 +24,14 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What it holds.
 #[derive(Serialize)]
-struct Content<'a> {
+struct ReadyFileContent<'a> {
     pid: u32,
     forwards: &'a [PortForward],
 }
 
 /// What a ready file has.
 #[derive(Deserialize)]
-struct AReadyFile {
+struct ReadReadyFile {
     #[expect(dead_code, reason = "its being there is what counts")]
     pid: u32,
     #[expect(dead_code, reason = "its being there is what counts")]
@@ -43,9 +43,9 @@ struct AReadyFile {
 pub(super) struct ReadyFile {
     path: PathBuf,
     /// Not yet in its place.
-    next: Option<Replacement>,
+    next: Option<AtomicFile>,
     /// In its place.
-    written: Option<Held>,
+    written: Option<FileGuard>,
 }
 
 impl ReadyFile {
@@ -58,7 +58,7 @@ impl ReadyFile {
                 fs::remove_file(&at).map_err(|error| failed(path, &error))?;
             }
         }
-        let next = Replacement::of(path).map_err(|error| failed(path, &error))?;
+        let next = AtomicFile::of(path).map_err(|error| failed(path, &error))?;
         Ok(Self { path: path.to_owned(), next: Some(next), written: None })
     }
 
@@ -67,9 +67,9 @@ impl ReadyFile {
         let Some(next) = self.next.take() else { return Ok(()) };
         // What came there meanwhile is somebody's, unless it is one as well.
         is_a_ready_file(&self.path)?;
-        let content = Content { pid: process::id(), forwards };
+        let content = ReadyFileContent { pid: process::id(), forwards };
         let text = serde_json::to_string_pretty(&content).unwrap_or_default() + "\n";
-        let written = next.put_for_now(&text).map_err(|error| failed(&self.path, &error))?;
+        let written = next.commit_guarded(&text).map_err(|error| failed(&self.path, &error))?;
         self.written = Some(written);
         Ok(())
     }
@@ -98,13 +98,13 @@ fn is_a_ready_file(path: &Path) -> Result<bool, Fatal> {
         // Its process has ended since.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed(path, &error)),
-        Ok(_) if serde_json::from_slice::<AReadyFile>(&text).is_ok() => Ok(true),
+        Ok(_) if serde_json::from_slice::<ReadReadyFile>(&text).is_ok() => Ok(true),
         Ok(_) => not_ours("it exists, and something else is in it"),
     }
 }
 
 fn failed(path: &Path, error: &io::Error) -> Fatal {
     Fatal::new("fwd::ready::unwritable", format!("the ready file {} cannot be written", path.display()))
-        .because(plain(error))
+        .because(io_message(error))
         .help("its directory has to exist, and you need the right to write there")
 }

@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use super::{
-    manage::{Told, filter, find, waiting},
+    manage::{ForwardListing, filter, find, print_waiting},
     stdout::print,
-    up::no_home,
+    up::no_config_directory,
 };
 use crate::{
-    cli::{args, resolve::Common},
-    control::place::Place,
-    error::{Fatal, plain},
-    sets::{self, Existing, Lock, Set, Sets},
-    system::file::Replacement,
+    cli::{args, resolve::CommonOptions},
+    control::sockets::SocketDirectories,
+    error::{Fatal, io_message},
+    sets::{self, Existing, ForwardSet, SetLock, SetStore},
+    system::file::AtomicFile,
 };
 
 /// The file that is none.
@@ -20,10 +20,10 @@ const STDOUT: &str = "-";
 
 /// Saves what runs.
 pub(super) async fn save(
-    place: &Place,
-    save: &args::Save,
-    sets: Option<&Sets>,
-    common: &Common,
+    directories: &SocketDirectories,
+    save: &args::SaveArgs,
+    sets: Option<&SetStore>,
+    common: &CommonOptions,
 ) -> Result<u8, Fatal> {
     let usage = |what: &str, help: &str| Err(Fatal::new("fwd::usage::arguments", what).help(help));
     match (&save.set, &save.file) {
@@ -42,9 +42,9 @@ pub(super) async fn save(
     if let (Some(name), Some(sets)) = (&save.set, sets) {
         sets.path(name)?;
     }
-    let Told { found, complete } = find(place, common).await;
+    let ForwardListing { found, complete } = find(directories, common).await;
     let forwards: Vec<_> = found.into_iter().map(|(_, forward)| forward).collect();
-    // What is missing was told, and whoever asks for the status is to know.
+    // What is missing was told, and the exit status has to show it.
     let status = u8::from(!complete);
     // One that is kept current can begin with none.
     if forwards.is_empty() && !save.auto {
@@ -56,7 +56,7 @@ pub(super) async fn save(
             })
             .help("start what is to be saved, for example 'kubectl fwd -d svc/api 8080:80'"));
     }
-    let set = Set { auto: save.auto, ..Set::of(&forwards)? };
+    let set = ForwardSet { auto: save.auto, ..ForwardSet::of(&forwards)? };
     let count = set.forwards();
     let existing = if save.force { Existing::Replace } else { Existing::Keep };
     let (path, up) = match (&save.set, &save.file) {
@@ -66,7 +66,7 @@ pub(super) async fn save(
             (file.clone(), format!("-f {file}"))
         }
         (name, None) => {
-            let (name, sets) = (name.clone().unwrap_or_default(), sets.ok_or_else(no_home)?);
+            let (name, sets) = (name.clone().unwrap_or_default(), sets.ok_or_else(no_config_directory)?);
             let path = sets.save(&lock(sets, common)?, &name, &set, existing)?;
             (path.display().to_string(), name)
         }
@@ -83,11 +83,13 @@ pub(super) async fn save(
     print(&format!("{count} saved to {path}{current}; 'kubectl fwd up {up}' starts {them}\n")).map(|_| status)
 }
 
-fn lock(sets: &Sets, common: &Common) -> Result<Lock, Fatal> {
-    sets.lock(|path| waiting(&format!("another process to release the lock {}", path.display()), common))
+fn lock(sets: &SetStore, common: &CommonOptions) -> Result<SetLock, Fatal> {
+    sets.lock(|path| {
+        print_waiting(&format!("another process to release the lock {}", path.display()), common);
+    })
 }
 
-fn to_file(path: &Path, set: &Set, existing: Existing) -> Result<(), Fatal> {
+fn to_file(path: &Path, set: &ForwardSet, existing: Existing) -> Result<(), Fatal> {
     let name = path.display();
     if path.exists() && existing == Existing::Keep {
         return Err(Fatal::new("fwd::set::exists", format!("{name} exists already"))
@@ -95,10 +97,10 @@ fn to_file(path: &Path, set: &Set, existing: Existing) -> Result<(), Fatal> {
             .help("choose another file, or replace it with --force"));
     }
     let text = sets::text(set)?;
-    let written = Replacement::of(path).and_then(|file| file.put(&text));
+    let written = AtomicFile::of(path).and_then(|file| file.commit(&text));
     written.map_err(|error| {
         Fatal::new("fwd::set::unwritable", format!("{name} cannot be written"))
-            .because(plain(&error))
+            .because(io_message(&error))
             .help("its directory has to exist, and you need the right to write there")
     })
 }

@@ -8,32 +8,32 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
-use super::{keep::Keeper, lifecycle::no_start, process::Process, signals::Said, stdio::streams};
+use super::{lifecycle::no_start, process::Process, set_sync::SetSync, signals::StopSignal, stdio::streams};
 use crate::{
-    cli::{args, resolve::Common},
-    control::place::Surroundings,
+    cli::{args, resolve::CommonOptions},
+    control::sockets::SocketEnvironment,
     error::Fatal,
-    ui::door::Door,
+    ui::output_writer::OutputWriter,
 };
 
 /// Serves until a signal, or, with `stdio`, until the parent closes the pipe.
 pub(super) async fn serve(
-    common: Common,
-    sockets: &Surroundings,
+    common: CommonOptions,
+    sockets: &SocketEnvironment,
     configuration: Option<&Path>,
-    args: &args::Serve,
+    args: &args::ServeArgs,
 ) -> Result<u8, Fatal> {
     let stdio = args.stdio;
     // stdout is the parent's alone.
-    let door = if stdio { Door::to(io::sink(), io::stderr()) } else { Door::open() };
+    let writer = if stdio { OutputWriter::to(io::sink(), io::stderr()) } else { OutputWriter::open() };
     let mut parent = None;
     if stdio {
         parent = Some(streams().map_err(|error| no_start("speaking on stdin and stdout", &error))?);
     }
-    let mut process = Process::new(common, door, None)?;
+    let mut process = Process::new(common, writer, None)?;
     match process.listen(sockets) {
         Ok(path) if !stdio => {
-            // Whoever closed stdout does not want to know, and whoever does not read it holds up nobody else.
+            // A parent that closed stdout does not want to know, and one that does not read it holds up nobody else.
             spawn_blocking(move || {
                 let _ = writeln!(io::stdout().lock(), "Serving on {path}");
             });
@@ -52,15 +52,15 @@ pub(super) async fn serve(
             None => std::future::pending().await,
         }
     };
-    let mut keeper = Keeper::new(&process.registry, configuration);
-    keeper.begin();
+    let mut set_sync = SetSync::new(&process.registry, configuration);
+    set_sync.begin();
     tokio::select! {
         said = process.signals.next() => {
-            if said == Said::ByHand {
-                keeper.by_hand();
+            if said == StopSignal::Interrupt {
+                set_sync.interrupted();
             }
         }
         () = parent => {}
     }
-    process.end(Ok(0), Some(keeper)).await
+    process.end(Ok(0), Some(set_sync)).await
 }

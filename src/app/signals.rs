@@ -4,34 +4,34 @@ use std::io;
 
 /// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum StopSignal {
     /// A person who wants an end to just this: Ctrl-C.
-    ByHand,
+    Interrupt,
     /// The system or another program: a terminal that closes, a session or a machine that ends.
-    Otherwise,
+    Terminate,
 }
 
 /// Heard from now on: the process no longer dies of them.
 pub(super) struct Signals {
-    system: system::Signals,
-    heard: usize,
+    system: system::SystemSignals,
+    count: usize,
 }
 
 impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self { system: system::Signals::listen()?, heard: 0 })
+        Ok(Self { system: system::SystemSignals::listen()?, count: 0 })
     }
 
     /// The next one.
-    pub(super) async fn next(&mut self) -> Said {
+    pub(super) async fn next(&mut self) -> StopSignal {
         let said = self.system.next().await;
-        self.heard += 1;
+        self.count += 1;
         said
     }
 
     /// How many there were.
-    pub(super) fn heard(&self) -> usize {
-        self.heard
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 }
 
@@ -41,16 +41,16 @@ mod system {
 
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
-    use super::Said;
+    use super::StopSignal;
 
-    pub(super) struct Signals {
+    pub(super) struct SystemSignals {
         interrupt: Signal,
         terminate: Signal,
         /// None where it was ignored when the process began: `nohup`.
         hangup: Option<Signal>,
     }
 
-    impl Signals {
+    impl SystemSignals {
         pub(super) fn listen() -> io::Result<Self> {
             // Looked up before it is listened for, which changes the answer.
             let ignored = hangup::is_ignored();
@@ -61,7 +61,7 @@ mod system {
             })
         }
 
-        pub(super) async fn next(&mut self) -> Said {
+        pub(super) async fn next(&mut self) -> StopSignal {
             let Self { interrupt, terminate, hangup } = self;
             let hangup = async {
                 match hangup {
@@ -70,9 +70,9 @@ mod system {
                 }
             };
             tokio::select! {
-                _ = interrupt.recv() => Said::ByHand,
-                _ = terminate.recv() => Said::Otherwise,
-                _ = hangup => Said::Otherwise,
+                _ = interrupt.recv() => StopSignal::Interrupt,
+                _ = terminate.recv() => StopSignal::Terminate,
+                _ = hangup => StopSignal::Terminate,
             }
         }
     }
@@ -98,12 +98,12 @@ mod system {
 
         pub(super) fn is_ignored() -> bool {
             // Linux tells. Elsewhere the system is only asked by unsafe code, and by programs that inherit the answer.
-            let told = fs::read_to_string("/proc/self/status").ok().and_then(|status| told(&status));
+            let told = fs::read_to_string("/proc/self/status").ok().and_then(|status| parse_ignored(&status));
             told.unwrap_or_else(|| probe(Command::new("/bin/sh").args(["-c", PROBE])))
         }
 
         /// What a process's status says, where it does.
-        fn told(status: &str) -> Option<bool> {
+        fn parse_ignored(status: &str) -> Option<bool> {
             let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
             let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
             Some(mask & (1 << (SignalKind::hangup().as_raw_value() - 1)) != 0)
@@ -138,7 +138,7 @@ mod system {
                     ("SigIgn:\tx\n", None),
                     ("Name:\tx\n", None),
                 ] {
-                    assert_eq!(told(status), expected, "{status:?}");
+                    assert_eq!(parse_ignored(status), expected, "{status:?}");
                 }
             }
 
@@ -164,9 +164,9 @@ mod system {
         ctrl_shutdown,
     };
 
-    use super::Said;
+    use super::StopSignal;
 
-    pub(super) struct Signals {
+    pub(super) struct SystemSignals {
         interrupt: CtrlC,
         stop: CtrlBreak,
         close: CtrlClose,
@@ -174,7 +174,7 @@ mod system {
         shutdown: CtrlShutdown,
     }
 
-    impl Signals {
+    impl SystemSignals {
         pub(super) fn listen() -> io::Result<Self> {
             Ok(Self {
                 interrupt: ctrl_c()?,
@@ -185,13 +185,13 @@ mod system {
             })
         }
 
-        pub(super) async fn next(&mut self) -> Said {
+        pub(super) async fn next(&mut self) -> StopSignal {
             tokio::select! {
-                _ = self.interrupt.recv() => Said::ByHand,
-                _ = self.stop.recv() => Said::ByHand,
-                _ = self.close.recv() => Said::Otherwise,
-                _ = self.logoff.recv() => Said::Otherwise,
-                _ = self.shutdown.recv() => Said::Otherwise,
+                _ = self.interrupt.recv() => StopSignal::Interrupt,
+                _ = self.stop.recv() => StopSignal::Interrupt,
+                _ = self.close.recv() => StopSignal::Terminate,
+                _ = self.logoff.recv() => StopSignal::Terminate,
+                _ = self.shutdown.recv() => StopSignal::Terminate,
             }
         }
     }

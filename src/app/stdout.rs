@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use crate::error::{Fatal, plain};
+use crate::error::{Fatal, io_message};
 
 /// For text that is asked for.
 pub(super) fn print(text: &str) -> Result<u8, Fatal> {
@@ -15,6 +15,8 @@ pub(super) fn put(bytes: &[u8]) -> Result<bool, Fatal> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Fatal::new("fwd::output", "stdout cannot be written to").because(plain(&error))),
+        Err(error) => {
+            Err(Fatal::new("fwd::output", "stdout cannot be written to").because(io_message(&error)))
+        }
     }
 }

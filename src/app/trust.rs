@@ -12,14 +12,14 @@ use std::{
     time::Duration,
 };
 
-use super::manage::{tell, waiting};
+use super::manage::{print_notice, print_waiting};
 use crate::{
-    cli::{args, resolve::Common},
+    cli::{args, resolve::CommonOptions},
     cluster::config::foreign::consequences,
-    error::{Fatal, plain},
+    error::{Fatal, io_message},
     model::ports::Address,
-    sets::{Document, Entry, Set, Sets, WITHIN, digest},
-    system::patience::Patience,
+    sets::{ForwardSet, SetDocument, SetEntry, SetStore, WITHIN, digest},
+    system::wait_limit::WaitLimit,
     ui::report,
 };
 
@@ -27,33 +27,33 @@ use crate::{
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);
 
 /// What is told of what it would do: as much as a person reads. The rest is counted.
-const TOLD: usize = 20;
+const MAX_SHOWN: usize = 20;
 
 /// A set that is to be started.
-pub(super) struct Asked<'a> {
-    pub set: &'a Set,
-    pub document: &'a Document,
+pub(super) struct TrustQuestion<'a> {
+    pub set: &'a ForwardSet,
+    pub document: &'a SetDocument,
     /// Where its paths start from.
     pub directory: &'a Path,
 }
 
 /// Returns where nothing needs the user's consent (false), or where there is that (true).
 pub(super) fn check(
-    asked: &Asked<'_>,
-    up: &args::Up,
-    common: &Common,
-    sets: Option<&Sets>,
+    question: &TrustQuestion<'_>,
+    up: &args::UpArgs,
+    common: &CommonOptions,
+    sets: Option<&SetStore>,
 ) -> Result<bool, Fatal> {
-    let path = Path::new(&asked.document.name);
+    let path = Path::new(&question.document.name);
     // A name leads to the user's own sets, and so may a file.
     if up.set.is_some() || sets.is_some_and(|sets| sets.owns(path)) {
         return Ok(false);
     }
-    let kubeconfig = asked.set.kubeconfig.as_ref().filter(|_| common.flags.kubeconfig.is_none());
-    let kubeconfig = kubeconfig.map(|path| asked.directory.join(path));
+    let kubeconfig = question.set.kubeconfig.as_ref().filter(|_| common.flags.kubeconfig.is_none());
+    let kubeconfig = kubeconfig.map(|path| question.directory.join(path));
     let mut all =
-        kubeconfig.as_deref().map_or(Ok(Vec::new()), |path| by_kubeconfig(path, asked.set, common))?;
-    all.extend(open_to_others(asked.set));
+        kubeconfig.as_deref().map_or(Ok(Vec::new()), |path| by_kubeconfig(path, question.set, common))?;
+    all.extend(open_to_others(question.set));
     if all.is_empty() {
         return Ok(false);
     }
@@ -61,17 +61,18 @@ pub(super) fn check(
     let known = fs::canonicalize(path).ok().filter(|_| !up.reads_stdin());
     let content = kubeconfig.and_then(|path| fs::read(path).ok()).unwrap_or_default();
     let words = all.join("\n");
-    let digest = digest([asked.document.text.as_bytes(), &content, words.as_bytes()]);
+    let digest = digest([question.document.text.as_bytes(), &content, words.as_bytes()]);
     if let (Some(path), Some(sets)) = (&known, sets)
         && sets.trusts(path, &digest)
     {
         return Ok(true);
     }
-    let name = &asked.document.name;
+    let name = &question.document.name;
     let because = |what: String| {
         let fatal = Fatal::new("fwd::set::untrusted", what);
-        let told = all.iter().take(TOLD).fold(fatal, |fatal, one| fatal.because(format!("it would {one}")));
-        match all.len().saturating_sub(TOLD) {
+        let told =
+            all.iter().take(MAX_SHOWN).fold(fatal, |fatal, one| fatal.because(format!("it would {one}")));
+        match all.len().saturating_sub(MAX_SHOWN) {
             0 => told,
             more => told.because(format!("and {more} more of these")),
         }
@@ -85,8 +86,8 @@ pub(super) fn check(
         }
         let question =
             because(format!("the set {name} asks for more than a local port to your own clusters"));
-        tell(report::warning(&question, common.ui.colors.stderr).trim_end());
-        if !says_yes()? {
+        print_notice(report::warning(&question, common.ui.colors.stderr).trim_end());
+        if !ask_yes_no()? {
             return Err(Fatal::new(
                 "fwd::set::untrusted",
                 format!("{name} is not started: you did not say yes"),
@@ -94,23 +95,24 @@ pub(super) fn check(
         }
     } else if !common.ui.quiet {
         let told = because(format!("the set {name} is started, as you trust it, with all that it asks for"));
-        tell(report::warning(&told, common.ui.colors.stderr).trim_end());
+        print_notice(report::warning(&told, common.ui.colors.stderr).trim_end());
     }
     if let (Some(path), Some(sets)) = (known, sets) {
-        let say =
-            |lock: &Path| waiting(&format!("another process to release the lock {}", lock.display()), common);
+        let say = |lock: &Path| {
+            print_waiting(&format!("another process to release the lock {}", lock.display()), common);
+        };
         // The consent holds for now all the same.
         if let Err(fatal) = sets.trust(&path, digest, say) {
-            tell(report::warning(&fatal, common.ui.colors.stderr).trim_end());
+            print_notice(report::warning(&fatal, common.ui.colors.stderr).trim_end());
         }
     }
     Ok(true)
 }
 
 /// What its kubeconfig would do, in the contexts that the set uses.
-fn by_kubeconfig(path: &Path, set: &Set, common: &Common) -> Result<Vec<String>, Fatal> {
+fn by_kubeconfig(path: &Path, set: &ForwardSet, common: &CommonOptions) -> Result<Vec<String>, Fatal> {
     let mut contexts: Vec<Option<String>> = Vec::new();
-    for Entry { scope, .. } in &set.entries {
+    for SetEntry { scope, .. } in &set.entries {
         // What is typed goes before what is written.
         let context = common.flags.context.clone().or_else(|| scope.context.clone());
         if !contexts.contains(&context) {
@@ -125,17 +127,17 @@ fn by_kubeconfig(path: &Path, set: &Set, common: &Common) -> Result<Vec<String>,
             .because(why)
             .help("it has to be a file that is there as a whole"))
     };
-    match Patience::of(WITHIN).wait_for(read, || waiting(&format!("the end of {name}"), common)) {
+    match WaitLimit::new(WITHIN).wait_for(read, || print_waiting(&format!("the end of {name}"), common)) {
         Ok(Some(read)) => read,
         Ok(None) => unreadable(format!("it did not come to an end within {} s", WITHIN.as_secs())),
-        Err(error) => unreadable(plain(&error)),
+        Err(error) => unreadable(io_message(&error)),
     }
 }
 
 /// Addresses on which it would let other machines connect.
-fn open_to_others(set: &Set) -> Vec<String> {
+fn open_to_others(set: &ForwardSet) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for Entry { target, ports, scope, .. } in &set.entries {
+    for SetEntry { target, ports, scope, .. } in &set.entries {
         let own = ports.iter().filter_map(|port| port.address);
         for address in scope.addresses.iter().flatten().copied().chain(own) {
             let Address::Ip(ip) = address else { continue };
@@ -151,9 +153,10 @@ fn open_to_others(set: &Set) -> Vec<String> {
 }
 
 /// Asks the person at the terminal.
-fn says_yes() -> Result<bool, Fatal> {
-    let failed =
-        |error: io::Error| Fatal::new("fwd::set::untrusted", "there is no answer").because(plain(&error));
+fn ask_yes_no() -> Result<bool, Fatal> {
+    let failed = |error: io::Error| {
+        Fatal::new("fwd::set::untrusted", "there is no answer").because(io_message(&error))
+    };
     let mut stderr = io::stderr().lock();
     stderr.write_all(b"Start it, and remember that until it changes? [y/N] ").map_err(failed)?;
     stderr.flush().map_err(failed)?;
@@ -162,8 +165,8 @@ fn says_yes() -> Result<bool, Fatal> {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map(|_| line)
     };
-    let patience = Patience { word: ANSWER_WITHIN, most: ANSWER_WITHIN };
-    let line = patience.wait_for(read, || {}).map_err(failed)?;
+    let limit = WaitLimit { notice_after: ANSWER_WITHIN, timeout: ANSWER_WITHIN };
+    let line = limit.wait_for(read, || {}).map_err(failed)?;
     let line = line.transpose().map_err(failed)?.unwrap_or_default();
     Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

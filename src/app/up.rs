@@ -6,27 +6,36 @@ use std::{
 };
 
 use super::{
-    forward::Work,
-    manage::waiting,
-    trust::{self, Asked},
+    forward::ForwardPlan,
+    manage::print_waiting,
+    trust::{self, TrustQuestion},
 };
 use crate::{
-    cli::{args, resolve::Common},
+    cli::{args, resolve::CommonOptions},
     error::Fatal,
-    forward::{Options, Request, Wanted},
-    sets::{Document, Entry, Reading, Sets, WITHIN, read},
-    system::patience::Patience,
+    forward::{ForwardOptions, ForwardRequest, ForwardSpec},
+    sets::{ReadSet, SetDocument, SetEntry, SetStore, WITHIN, read},
+    system::wait_limit::WaitLimit,
 };
 
 /// The set of a project, in its directory.
 const FILE: &str = "fwd.yaml";
 
 /// Reads the set, and says what it wants. What is typed goes before what is written.
-pub(super) fn work(up: &args::Up, mut common: Common, sets: Option<&Sets>) -> Result<Work, Fatal> {
+pub(super) fn work(
+    up: &args::UpArgs,
+    mut common: CommonOptions,
+    sets: Option<&SetStore>,
+) -> Result<ForwardPlan, Fatal> {
     let (document, directory) = document(up, &common, sets)?;
-    let Reading { mut set, problems, spoilt } = read(&document.text);
+    let ReadSet { mut set, problems, unusable: spoilt } = read(&document.text);
     if problems.is_empty() || up.keep_going {
-        trust::check(&Asked { set: &set, document: &document, directory: &directory }, up, &common, sets)?;
+        trust::check(
+            &TrustQuestion { set: &set, document: &document, directory: &directory },
+            up,
+            &common,
+            sets,
+        )?;
     }
     let mut left_out = None;
     if !problems.is_empty() {
@@ -53,15 +62,15 @@ pub(super) fn work(up: &args::Up, mut common: Common, sets: Option<&Sets>) -> Re
         // A target is called what the file calls it, wherever that is clear.
         (None, true) => flags.namespace = first,
         (None, false) => {
-            for Entry { target, scope, .. } in &mut set.entries {
+            for SetEntry { target, scope, .. } in &mut set.entries {
                 target.namespace = target.namespace.take().or_else(|| scope.namespace.clone());
             }
         }
     }
     let typed_context = flags.context.is_some();
-    let wanted = set.entries.into_iter().map(|Entry { target, ports, label, scope, .. }| {
-        let defaults = Options::default();
-        let options = Options {
+    let wanted = set.entries.into_iter().map(|SetEntry { target, ports, label, scope, .. }| {
+        let defaults = ForwardOptions::default();
+        let options = ForwardOptions {
             hold: scope.hold.unwrap_or(defaults.hold),
             pod_running_timeout: scope.pod_running_timeout.unwrap_or(defaults.pod_running_timeout),
             auto_port: scope.auto_port.unwrap_or(defaults.auto_port),
@@ -70,35 +79,49 @@ pub(super) fn work(up: &args::Up, mut common: Common, sets: Option<&Sets>) -> Re
             addresses: scope.addresses.unwrap_or(defaults.addresses),
         };
         let context = scope.context.filter(|_| !typed_context);
-        Wanted { request: Request { target, ports }, options, context, label }
+        ForwardSpec { request: ForwardRequest { target, ports }, options, context, label }
     });
     let ready_file = up.ready_file.clone().map(PathBuf::from);
-    Ok(Work { wanted: wanted.collect(), common, keep_going: up.keep_going, left_out, ready_file })
+    Ok(ForwardPlan {
+        wanted: wanted.collect(),
+        common,
+        keep_going: up.keep_going,
+        skipped: left_out,
+        ready_file,
+    })
 }
 
 /// Asks for what a set needs the user's consent to, ahead of the process in the background, which has nobody to ask.
 /// Says whether it has given that. A set that can be read only once is left to the other process.
-pub(super) fn consent(up: &args::Up, common: &Common, sets: Option<&Sets>) -> Result<bool, Fatal> {
+pub(super) fn consent(
+    up: &args::UpArgs,
+    common: &CommonOptions,
+    sets: Option<&SetStore>,
+) -> Result<bool, Fatal> {
     let file = up.file.as_deref().unwrap_or(FILE);
     if up.set.is_some() || !Path::new(file).is_file() {
         return Ok(false);
     }
     let (document, directory) = document(up, common, sets)?;
-    let Reading { set, problems, .. } = read(&document.text);
+    let ReadSet { set, problems, .. } = read(&document.text);
     if !problems.is_empty() && !up.keep_going {
         // The other process tells them.
         return Ok(false);
     }
-    let asked = Asked { set: &set, document: &document, directory: &directory };
+    let asked = TrustQuestion { set: &set, document: &document, directory: &directory };
     trust::check(&asked, up, common, sets)
 }
 
 /// The text of the set, and the directory that its paths start from.
-fn document(up: &args::Up, common: &Common, sets: Option<&Sets>) -> Result<(Document, PathBuf), Fatal> {
+fn document(
+    up: &args::UpArgs,
+    common: &CommonOptions,
+    sets: Option<&SetStore>,
+) -> Result<(SetDocument, PathBuf), Fatal> {
     let directory = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
-    let patience = Patience::of(WITHIN);
-    let say = |name: &str| waiting(&format!("the end of {name}"), common);
-    let open = |path: &Path| Document::open(path, patience, || say(&path.display().to_string()));
+    let limit = WaitLimit::new(WITHIN);
+    let notify = |name: &str| print_waiting(&format!("the end of {name}"), common);
+    let open = |path: &Path| SetDocument::open(path, limit, || notify(&path.display().to_string()));
     match (&up.set, &up.file) {
         (Some(_), Some(_)) => {
             Err(Fatal::new("fwd::usage::arguments", "there are both the name of a set and a file")
@@ -106,17 +129,17 @@ fn document(up: &args::Up, common: &Common, sets: Option<&Sets>) -> Result<(Docu
         }
         (None, Some(_)) if up.reads_stdin() => {
             let name = "stdin".to_owned();
-            Document::from_reader(name, io::stdin(), patience, || say("stdin, a set of forwards"))
+            SetDocument::from_reader(name, io::stdin(), limit, || notify("stdin, a set of forwards"))
                 .map(|text| (text, PathBuf::new()))
         }
         (None, Some(file)) => open(Path::new(file)).map(|text| (text, directory(Path::new(file)))),
         (Some(name), None) => {
-            let sets = sets.ok_or_else(no_home)?;
+            let sets = sets.ok_or_else(no_config_directory)?;
             Ok((sets.load(name)?, directory(&sets.path(name)?)))
         }
         (None, None) if Path::new(FILE).exists() => open(Path::new(FILE)).map(|text| (text, PathBuf::new())),
         (None, None) => {
-            let names = sets.map(Sets::names).unwrap_or_default();
+            let names = sets.map(SetStore::names).unwrap_or_default();
             let fatal = Fatal::new("fwd::set::none", "there is nothing to start")
                 .because(format!("no set is named, and there is no {FILE} in this directory"));
             Err(match names.as_slice() {
@@ -128,7 +151,7 @@ fn document(up: &args::Up, common: &Common, sets: Option<&Sets>) -> Result<(Docu
 }
 
 /// There is no place where saved sets could be.
-pub(super) fn no_home() -> Fatal {
+pub(super) fn no_config_directory() -> Fatal {
     Fatal::new("fwd::set::no_home", "there is no directory for saved sets")
         .because("the home directory of this user is not known")
         .help("set HOME (on Windows APPDATA), or use a file: -f FILE")

@@ -6,7 +6,7 @@
 //! of forwarding alone, those that every subcommand takes too, from [`FIRST_COMMON_FLAG`] on, and of these, those
 //! that reach the cluster, from [`FIRST_CLUSTER_FLAG`] on.
 //!
-//! A subcommand is a struct of its own and a variant of [`Command`]. Its positional's `arg_name` is what its usage line
+//! A subcommand is a struct of its own and a variant of [`Subcommand`]. Its positional's `arg_name` is what its usage line
 //! shows, its examples stand in its help; a flag that it shares with the top level it declares again, and has then for
 //! itself.
 
@@ -214,21 +214,21 @@ pub struct Args {
 /// The subcommands: words that count as such only in the first place.
 #[derive(FromArgs, ArgsInfo, Debug, Clone, PartialEq, Eq)]
 #[argh(subcommand)]
-pub enum Command {
+pub enum Subcommand {
     /// `list`.
-    List(List),
+    List(ListArgs),
     /// `stop`.
-    Stop(Stop),
+    Stop(StopArgs),
     /// `serve`.
-    Serve(Serve),
+    Serve(ServeArgs),
     /// `up`.
-    Up(Up),
+    Up(UpArgs),
     /// `save`.
-    Save(Save),
+    Save(SaveArgs),
     /// `logs`.
-    Logs(Logs),
+    Logs(LogsArgs),
     /// `version`.
-    Version(Version),
+    Version(VersionArgs),
 }
 
 /// List the forwards of this user, in whichever process they run.
@@ -244,7 +244,7 @@ pub enum Command {
     note = "-n and --context leave the forwards of that namespace and context; the other flags for reaching a cluster mean nothing here.",
     note = "CONNECTIONS are open/total, BYTES are from/to the pod; SINCE is the age of STATE."
 )]
-pub struct List {
+pub struct ListArgs {
     /// show a table, wide, json or name, which is the ids alone (default: table)
     #[argh(option, short = 'o', arg_name = "FORMAT")]
     pub output: Option<String>,
@@ -265,7 +265,7 @@ pub struct List {
     note = "-n and --context leave the forwards of that namespace and context; the others are not touched.",
     note = "A word is an id, a local port, a --name, or a target as 'kubectl fwd list' shows it. A name or a target means all of its forwards; where a word could mean different things nothing is stopped."
 )]
-pub struct Stop {
+pub struct StopArgs {
     /// stop every forward
     #[argh(switch)]
     pub all: bool,
@@ -285,7 +285,7 @@ pub struct Stop {
     example = "kubectl fwd serve --stdio                      # for a parent program",
     note = "docs/CONTROL.md in the repository describes the protocol."
 )]
-pub struct Serve {
+pub struct ServeArgs {
     /// speak on stdin and stdout as well, and end when stdin is closed
     #[argh(switch)]
     pub stdio: bool,
@@ -302,7 +302,7 @@ pub struct Serve {
     example = "kubectl fwd up -f shop.yaml -d"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-pub struct Up {
+pub struct UpArgs {
     /// the saved set
     #[argh(positional, arg_name = "NAME")]
     pub set: Option<String>,
@@ -344,7 +344,7 @@ pub struct Up {
     pub in_background: bool,
 }
 
-impl Up {
+impl UpArgs {
     /// Whether the set is read from stdin.
     pub fn reads_stdin(&self) -> bool {
         self.file.as_deref() == Some(STDIN)
@@ -361,7 +361,7 @@ impl Up {
     example = "kubectl fwd save --auto work  # and keep it current from now on",
     example = "kubectl fwd save -f fwd.yaml  # with a project"
 )]
-pub struct Save {
+pub struct SaveArgs {
     /// the name of the set
     #[argh(positional, arg_name = "NAME")]
     pub set: Option<String>,
@@ -388,7 +388,7 @@ pub struct Save {
     example = "kubectl fwd logs kq3x7m",
     example = "kubectl fwd logs -f db        # by its name, and whatever comes"
 )]
-pub struct Logs {
+pub struct LogsArgs {
     /// its id, name, local port or target
     #[argh(positional, arg_name = "FORWARD")]
     pub forward: String,
@@ -401,7 +401,7 @@ pub struct Logs {
 /// Print the version.
 #[derive(FromArgs, ArgsInfo, Debug, Clone, PartialEq, Eq)]
 #[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
-pub struct Version {}
+pub struct VersionArgs {}
 
 #[cfg(test)]
 mod tests {

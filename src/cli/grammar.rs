@@ -16,24 +16,24 @@
 
 use argh::ArgsInfo as _;
 
-use super::args::Command;
+use super::args::Subcommand;
 use crate::{
     error::Fatal,
-    forward::Request,
+    forward::ForwardRequest,
     input::{
         port::bad_port,
         target::{self as input, ANY_POD},
     },
     model::{
         ports::{PortError, PortSpec},
-        target::{Kind, Subject, Target},
+        target::{Kind, Target, TargetRef},
     },
     policy::nearest::nearest,
 };
 
 /// One thing that was typed, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Token<'a> {
+pub enum ArgToken<'a> {
     /// A word that is no flag.
     Word(&'a str),
     /// The value of `--port`.
@@ -45,16 +45,18 @@ pub enum Token<'a> {
 const EXAMPLE: &str = "for example: kubectl fwd svc/api 8080:80";
 
 /// Reads targets and their ports.
-pub fn requests(tokens: &[Token<'_>]) -> Result<Vec<Request>, Fatal> {
-    let mut requests: Vec<Request> = Vec::new();
+pub fn requests(tokens: &[ArgToken<'_>]) -> Result<Vec<ForwardRequest>, Fatal> {
+    let mut requests: Vec<ForwardRequest> = Vec::new();
     let mut early: Vec<PortSpec> = Vec::new();
     for token in tokens {
         match *token {
-            Token::Selector(text) => requests.push(Request { target: selector(text)?, ports: Vec::new() }),
-            Token::Word(text) if is_target(text, &requests) => {
-                requests.push(Request { target: target(text)?, ports: Vec::new() });
+            ArgToken::Selector(text) => {
+                requests.push(ForwardRequest { target: selector(text)?, ports: Vec::new() });
             }
-            Token::Word(text) | Token::Port(text) => {
+            ArgToken::Word(text) if is_target(text, &requests) => {
+                requests.push(ForwardRequest { target: target(text)?, ports: Vec::new() });
+            }
+            ArgToken::Word(text) | ArgToken::Port(text) => {
                 let port = port(text)?;
                 requests.last_mut().map_or(&mut early, |request| &mut request.ports).push(port);
             }
@@ -88,7 +90,7 @@ pub fn requests(tokens: &[Token<'_>]) -> Result<Vec<Request>, Fatal> {
     }
     match requests.iter().find(|request| request.ports.is_empty()) {
         None => Ok(requests),
-        Some(Request { target, .. }) => {
+        Some(ForwardRequest { target, .. }) => {
             let fatal = Fatal::new("fwd::usage::no_ports", format!("no port is given for {target}"));
             let ports = format!("write its ports behind it: kubectl fwd {target} 8080:80");
             Err(match command_like(target) {
@@ -109,15 +111,15 @@ fn words(ports: &[PortSpec]) -> String {
 /// The command that was probably meant by a word that was read as a pod.
 fn command_like(target: &Target) -> Option<&'static str> {
     match target {
-        Target { namespace: None, subject: Subject::Object(Kind::Pod, name) } => {
-            nearest(name, Command::get_subcommands().into_iter().map(|command| command.name))
+        Target { namespace: None, subject: TargetRef::Object(Kind::Pod, name) } => {
+            nearest(name, Subcommand::get_subcommands().into_iter().map(|command| command.name))
         }
         _ => None,
     }
 }
 
 /// The rules of the module's doc.
-fn is_target(word: &str, before: &[Request]) -> bool {
+fn is_target(word: &str, before: &[ForwardRequest]) -> bool {
     if word.starts_with("unix:") {
         false
     } else if word.contains('/') {
@@ -168,15 +170,15 @@ mod tests {
     use super::*;
 
     /// Words of a command line with `-l` and `--port`, which take the next word.
-    fn read(line: &str) -> Result<Vec<Request>, Fatal> {
+    fn read(line: &str) -> Result<Vec<ForwardRequest>, Fatal> {
         let mut words = line.split(' ').filter(|word| !word.is_empty());
         let mut tokens = Vec::new();
         while let Some(word) = words.next() {
             tokens.push(match word {
-                "-l" => Token::Selector(words.next().unwrap_or_default()),
-                "--port" => Token::Port(words.next().unwrap_or_default()),
-                "''" => Token::Word(""),
-                word => Token::Word(word),
+                "-l" => ArgToken::Selector(words.next().unwrap_or_default()),
+                "--port" => ArgToken::Port(words.next().unwrap_or_default()),
+                "''" => ArgToken::Word(""),
+                word => ArgToken::Word(word),
             });
         }
         requests(&tokens)
@@ -250,7 +252,7 @@ mod tests {
             assert!(fatal.to_string().contains(says), "{line}: {fatal}");
             assert!(Diagnostic::help(&fatal).is_some(), "{line}");
         }
-        let empty = requests(&[Token::Selector(" ")]).map_err(|fatal| fatal.code().to_owned());
+        let empty = requests(&[ArgToken::Selector(" ")]).map_err(|fatal| fatal.code().to_owned());
         assert_eq!(empty, Err("fwd::usage::bad_selector".to_owned()));
     }
 

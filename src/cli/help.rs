@@ -166,11 +166,11 @@ mod tests {
     use argh::ArgsInfo;
 
     use super::*;
-    use crate::cli::args::{Args, Command};
+    use crate::cli::args::{Args, Subcommand};
 
     #[test]
     fn every_flag_within_80_columns() {
-        let help = top(&Args::get_args_info(), &Command::get_subcommands());
+        let help = top(&Args::get_args_info(), &Subcommand::get_subcommands());
         for text in help.lines() {
             assert!(text.chars().count() <= WIDTH, "{text}");
         }

@@ -1,7 +1,7 @@
 //! F4: the command line. Words in, a [`resolve::Config`] out.
 //!
 //! Three steps, each on its own: [`normalise`] rewrites the words (pure), argh reads them into [`args::Args`] (as
-//! typed), [`resolve`] makes them mean something, with the environment read once into a [`resolve::Surroundings`].
+//! typed), [`resolve`] makes them mean something, with the environment read once into a [`resolve::Environment`].
 //! Help and version leave before anything can fail.
 
 pub mod args;
@@ -15,8 +15,8 @@ use std::ffi::OsString;
 use argh::{ArgsInfo, FromArgs};
 
 use self::{
-    args::{Args, Command, NAME},
-    normalise::{Asked, Slot},
+    args::{Args, NAME, Subcommand},
+    normalise::{ArgKind, Normalised},
 };
 use crate::error::Fatal;
 
@@ -27,44 +27,46 @@ pub enum Invocation {
     /// To print the version.
     Version,
     /// To forward.
-    Forward(Box<Typed>),
+    Forward(Box<ParsedArgs>),
     /// A subcommand, with the flags that it shares with all others.
-    Command(Command, Box<Args>),
+    Command(Subcommand, Box<Args>),
 }
 
 /// The flags as typed, and what argh cannot tell about them.
 #[derive(Default)]
-pub struct Typed {
+pub struct ParsedArgs {
     /// The flags.
     pub args: Args,
     /// In which order words and flags were typed.
-    pub order: Vec<Slot>,
+    pub order: Vec<ArgKind>,
     /// What stood behind `--`.
     pub rest: Vec<String>,
 }
 
 /// Reads the command line, the program's name left out.
 pub fn parse(argv: &[OsString]) -> Result<Invocation, Fatal> {
-    let commands = Command::get_subcommands();
+    let commands = Subcommand::get_subcommands();
     let normal = match normalise::normalise(argv, &Args::get_args_info(), &commands)? {
-        Asked::Help(None) => return Ok(Invocation::Help(help::top(&Args::get_args_info(), &commands))),
-        Asked::Help(Some(name)) => {
+        Normalised::Help(None) => return Ok(Invocation::Help(help::top(&Args::get_args_info(), &commands))),
+        Normalised::Help(Some(name)) => {
             let text = commands.iter().find(|command| command.name == name).map(help::of_command);
             return Ok(Invocation::Help(text.unwrap_or_default()));
         }
-        Asked::Version => return Ok(Invocation::Version),
-        Asked::Run(normal) => normal,
+        Normalised::Version => return Ok(Invocation::Version),
+        Normalised::Run(normal) => normal,
     };
     let args: Args = with_argh(&normal.argv)?;
-    match normal.command.as_deref().map(with_argh::<OneCommand>).transpose()? {
-        Some(OneCommand { command: Command::Version(_) }) => Ok(Invocation::Version),
+    match normal.command.as_deref().map(with_argh::<SubcommandArgs>).transpose()? {
+        Some(SubcommandArgs { command: Subcommand::Version(_) }) => Ok(Invocation::Version),
         Some(_) if !normal.rest.is_empty() => Err(Fatal::new(
             "fwd::usage::arguments",
             format!("'{}' stands behind '--', where nothing is expected", normal.rest.join(" ")),
         )
         .help("leave the '--' out")),
-        Some(OneCommand { command }) => Ok(Invocation::Command(command, Box::new(args))),
-        None => Ok(Invocation::Forward(Box::new(Typed { args, order: normal.order, rest: normal.rest }))),
+        Some(SubcommandArgs { command }) => Ok(Invocation::Command(command, Box::new(args))),
+        None => {
+            Ok(Invocation::Forward(Box::new(ParsedArgs { args, order: normal.order, rest: normal.rest })))
+        }
     }
 }
 
@@ -73,9 +75,9 @@ pub fn parse(argv: &[OsString]) -> Result<Invocation, Fatal> {
 #[derive(FromArgs)]
 #[argh(help_triggers("-h", "--help"))]
 /// one subcommand
-struct OneCommand {
+struct SubcommandArgs {
     #[argh(subcommand)]
-    command: Command,
+    command: Subcommand,
 }
 
 fn with_argh<T: FromArgs>(argv: &[String]) -> Result<T, Fatal> {

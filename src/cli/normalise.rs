@@ -6,7 +6,7 @@
 //! in a word of its own, scalars once, then `--`, then everything else.
 //!
 //! What a flag stands behind can matter (`svc/api --port 80 svc/db --port 5432`), so the order is kept aside in
-//! [`Normal::order`].
+//! [`NormalisedArgs::order`].
 //!
 //! The first word may be a subcommand. Behind it a flag is the subcommand's own where it has one of that name, else one
 //! of the top level's that every subcommand takes; those may stand in front of it as well.
@@ -30,31 +30,31 @@ const VERSION: &str = "--version";
 /// What was asked for.
 // Not `Debug`, as little as what it holds: a token may be among the words.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum Normalised {
     /// Help, of a subcommand where one is named.
     Help(Option<&'static str>),
     /// The version.
     Version,
     /// To do something.
-    Run(Normal),
+    Run(NormalisedArgs),
 }
 
 /// Words that argh takes.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Normal {
+pub struct NormalisedArgs {
     /// For the top level: flags, and behind `--` the other words (none where there is a subcommand).
     pub argv: Vec<String>,
     /// For the subcommand: its name, its own flags, and behind `--` the other words.
     pub command: Option<Vec<String>>,
     /// Everything in the order in which it was typed.
-    pub order: Vec<Slot>,
+    pub order: Vec<ArgKind>,
     /// What stood behind `--`.
     pub rest: Vec<String>,
 }
 
 /// One thing that was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slot {
+pub enum ArgKind {
     /// The next word that is no flag.
     Word,
     /// The next value of this flag, by its long spelling.
@@ -66,9 +66,9 @@ pub fn normalise(
     argv: &[OsString],
     top: &CommandInfoWithArgs,
     commands: &[SubCommandInfo],
-) -> Result<Asked, Fatal> {
+) -> Result<Normalised, Fatal> {
     let words = argv.iter().map(utf8).collect::<Result<Vec<_>, _>>()?;
-    let mut reader = Reader { top, commands, typed: Vec::new(), command: None, help: false, error: None };
+    let mut reader = ArgReader { top, commands, typed: Vec::new(), command: None, help: false, error: None };
     let rest = reader.read(&words);
     reader.finish(rest)
 }
@@ -84,27 +84,27 @@ fn utf8(word: &OsString) -> Result<&str, Fatal> {
 }
 
 /// A word that is no flag, or a flag with its value.
-enum Typed {
+enum ReadArg {
     Word(String),
-    Flag(&'static FlagInfo<'static>, Value),
+    Flag(&'static FlagInfo<'static>, FlagValue),
 }
 
-enum Value {
+enum FlagValue {
     Text(String),
     Switch(bool),
 }
 
-struct Reader<'a> {
+struct ArgReader<'a> {
     top: &'a CommandInfoWithArgs,
     commands: &'a [SubCommandInfo],
-    typed: Vec<Typed>,
+    typed: Vec<ReadArg>,
     command: Option<&'a SubCommandInfo>,
     help: bool,
     /// The first one; kept until the end because `--help` anywhere beats it.
     error: Option<Fatal>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ArgReader<'a> {
     /// Reads up to `--`, and returns what stands behind it.
     fn read(&mut self, words: &[&str]) -> Vec<String> {
         let mut words = words.iter();
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
                         continue;
                     }
                     Some(command) if first_word => self.command = Some(command),
-                    _ => self.typed.push(Typed::Word(word.to_owned())),
+                    _ => self.typed.push(ReadArg::Word(word.to_owned())),
                 }
                 first_word = false;
             }
@@ -180,17 +180,17 @@ impl<'a> Reader<'a> {
         let value = if takes_value(flag) {
             let next = words.as_slice().first().filter(|next| !self.looks_like_flag(next));
             match (attached, next) {
-                (Some(value), _) => Value::Text(value.to_owned()),
+                (Some(value), _) => FlagValue::Text(value.to_owned()),
                 (None, Some(next)) => {
                     words.next();
-                    Value::Text((*next).to_owned())
+                    FlagValue::Text((*next).to_owned())
                 }
                 (None, None) => return self.fail(no_value(flag, words.as_slice().first().copied())),
             }
         } else {
             match attached.map_or(Some(true), go_bool) {
-                Some(on) if is_plain_switch(flag) => Value::Switch(on),
-                Some(on) => Value::Text(on.to_string()),
+                Some(on) if is_plain_switch(flag) => FlagValue::Switch(on),
+                Some(on) => FlagValue::Text(on.to_string()),
                 None => {
                     return self.fail(
                         Fatal::new(
@@ -203,9 +203,9 @@ impl<'a> Reader<'a> {
             }
         };
         if flag.long == HELP {
-            self.help |= matches!(value, Value::Switch(true));
+            self.help |= matches!(value, FlagValue::Switch(true));
         } else {
-            self.typed.push(Typed::Flag(flag, value));
+            self.typed.push(ReadArg::Flag(flag, value));
         }
     }
 
@@ -268,32 +268,32 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn finish(self, rest: Vec<String>) -> Result<Asked, Fatal> {
+    fn finish(self, rest: Vec<String>) -> Result<Normalised, Fatal> {
         if self.help {
-            return Ok(Asked::Help(self.command.map(|command| command.name)));
+            return Ok(Normalised::Help(self.command.map(|command| command.name)));
         }
-        let version = |typed: &&Typed| matches!(typed, Typed::Flag(flag, _) if flag.long == VERSION);
-        if let Some(Typed::Flag(_, Value::Switch(true))) = self.typed.iter().rfind(version) {
-            return Ok(Asked::Version);
+        let version = |typed: &&ReadArg| matches!(typed, ReadArg::Flag(flag, _) if flag.long == VERSION);
+        if let Some(ReadArg::Flag(_, FlagValue::Switch(true))) = self.typed.iter().rfind(version) {
+            return Ok(Normalised::Version);
         }
         if let Some(error) = self.error {
             return Err(error);
         }
-        let mut normal = Normal { rest, ..Normal::default() };
+        let mut normal = NormalisedArgs { rest, ..NormalisedArgs::default() };
         let mut own = Vec::new();
         let mut others = Vec::new();
         for (at, typed) in self.typed.iter().enumerate() {
             match typed {
-                Typed::Word(word) => {
+                ReadArg::Word(word) => {
                     others.push(word.clone());
-                    normal.order.push(Slot::Word);
+                    normal.order.push(ArgKind::Word);
                 }
-                Typed::Flag(flag, value) => {
+                ReadArg::Flag(flag, value) => {
                     let overruled = flag.optionality != Optionality::Repeating
                         && self.typed[at + 1..]
                             .iter()
-                            .any(|later| matches!(later, Typed::Flag(other, _) if other.long == flag.long));
-                    if overruled || matches!(value, Value::Switch(false)) {
+                            .any(|later| matches!(later, ReadArg::Flag(other, _) if other.long == flag.long));
+                    if overruled || matches!(value, FlagValue::Switch(false)) {
                         continue;
                     }
                     let of = |info: &CommandInfoWithArgs| info.flags.iter().any(|f| f.long == flag.long);
@@ -306,10 +306,10 @@ impl<'a> Reader<'a> {
                         _ => return Err(self.misplaced(flag.long)),
                     };
                     list.push(flag.long.to_owned());
-                    if let Value::Text(text) = value {
+                    if let FlagValue::Text(text) = value {
                         list.push(text.clone());
                     }
-                    normal.order.push(Slot::Flag(flag.long));
+                    normal.order.push(ArgKind::Flag(flag.long));
                 }
             }
         }
@@ -322,7 +322,7 @@ impl<'a> Reader<'a> {
                     Some(std::iter::once(command.name.to_owned()).chain(own).chain(others).collect());
             }
         }
-        Ok(Asked::Run(normal))
+        Ok(Normalised::Run(normal))
     }
 }
 

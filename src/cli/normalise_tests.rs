@@ -1,13 +1,13 @@
 use argh::ArgsInfo;
 
 use super::*;
-use crate::cli::args::{Args, Command};
+use crate::cli::args::{Args, Subcommand};
 
-fn asked(line: &str) -> Result<Asked, Fatal> {
-    normal(line, &Command::get_subcommands())
+fn asked(line: &str) -> Result<Normalised, Fatal> {
+    normal(line, &Subcommand::get_subcommands())
 }
 
-fn normal(line: &str, commands: &[SubCommandInfo]) -> Result<Asked, Fatal> {
+fn normal(line: &str, commands: &[SubCommandInfo]) -> Result<Normalised, Fatal> {
     let argv: Vec<OsString> = line.split_whitespace().map(|word| word.replace('_', " ").into()).collect();
     normalise(&argv, &Args::get_args_info(), commands)
 }
@@ -17,9 +17,9 @@ fn line(line: &str) -> String {
     in_line(asked(line))
 }
 
-fn in_line(asked: Result<Asked, Fatal>) -> String {
+fn in_line(asked: Result<Normalised, Fatal>) -> String {
     match asked {
-        Ok(Asked::Run(normal)) => {
+        Ok(Normalised::Run(normal)) => {
             let mut words = normal.argv;
             if let Some(command) = normal.command {
                 words.push("|".into());
@@ -31,8 +31,8 @@ fn in_line(asked: Result<Asked, Fatal>) -> String {
             }
             words.join(" ")
         }
-        Ok(Asked::Help(of)) => format!("HELP {}", of.unwrap_or_default()).trim().to_owned(),
-        Ok(Asked::Version) => "VERSION".to_owned(),
+        Ok(Normalised::Help(of)) => format!("HELP {}", of.unwrap_or_default()).trim().to_owned(),
+        Ok(Normalised::Version) => "VERSION".to_owned(),
         Err(fatal) => fatal.code().to_owned(),
     }
 }
@@ -67,7 +67,7 @@ fn spellings() {
     }
     let argv = ["--request_timeout=5".into()];
     let underscores = normalise(&argv, &Args::get_args_info(), &[]);
-    assert!(matches!(underscores, Ok(Asked::Run(normal)) if normal.argv == ["--request-timeout", "5"]));
+    assert!(matches!(underscores, Ok(Normalised::Run(normal)) if normal.argv == ["--request-timeout", "5"]));
 }
 
 #[test]
@@ -133,15 +133,15 @@ fn places() {
 #[argh(subcommand)]
 #[expect(dead_code, reason = "only their table is read")]
 enum Clash {
-    Log(Log),
-    Set(Set),
+    Log(TestLog),
+    Set(TestSet),
 }
 
 /// log
 #[derive(argh::FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "log")]
 #[expect(dead_code, reason = "only its table is read")]
-struct Log {
+struct TestLog {
     /// follow
     #[argh(switch, short = 'f')]
     follow: bool,
@@ -154,7 +154,7 @@ struct Log {
 #[derive(argh::FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "set")]
 #[expect(dead_code, reason = "only its table is read")]
-struct Set {
+struct TestSet {
     /// file
     #[argh(option, short = 'f')]
     file: Option<String>,
@@ -193,8 +193,8 @@ fn flags_of_subcommands() {
 
 #[test]
 fn order_is_kept() {
-    use Slot::{Flag, Word};
-    let Ok(Asked::Run(normal)) = asked("svc/a --port 80 -n x svc/b -p81 -n y 82") else { panic!() };
+    use ArgKind::{Flag, Word};
+    let Ok(Normalised::Run(normal)) = asked("svc/a --port 80 -n x svc/b -p81 -n y 82") else { panic!() };
     let port = Flag("--port");
     assert_eq!(normal.order, [Word, port, Word, port, Flag("--namespace"), Word]);
 }

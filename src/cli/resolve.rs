@@ -1,6 +1,6 @@
 //! From what was typed to what is meant.
 //!
-//! [`Surroundings::read`] looks once at the environment and the terminals; [`resolve`] is pure and decides everything
+//! [`Environment::read`] looks once at the environment and the terminals; [`resolve`] is pure and decides everything
 //! the floors below are told.
 
 use std::{env, io, io::IsTerminal as _, path::PathBuf, time::Duration};
@@ -8,29 +8,29 @@ use std::{env, io, io::IsTerminal as _, path::PathBuf, time::Duration};
 use secrecy::SecretString;
 
 use super::{
-    Typed,
+    ParsedArgs,
     args::Args,
-    grammar::{self, Token},
-    normalise::Slot,
+    grammar::{self, ArgToken},
+    normalise::ArgKind,
 };
 use crate::{
-    cluster::config::flags::{Environment, Flags},
-    control::place,
+    cluster::config::flags::{ClusterEnvironment, Flags},
+    control::sockets,
     error::Fatal,
-    forward::{Options, Request},
+    forward::{ForwardOptions, ForwardRequest},
     input::{
         address,
         duration::{self, DurationError},
         label::label,
-        local::{Taken, local_end},
+        local::{PortClaims, local_end},
         target::object_name,
     },
     model::ports::Address,
     spdy::session::CreditMode,
     ui::{
-        Output, Settings,
-        color::{Signals, When},
-        list::Format,
+        OutputFormat, OutputSettings,
+        color::{ColorChoice, ColorEnvironment},
+        list::ListFormat,
     },
 };
 
@@ -43,40 +43,40 @@ const SELECTOR: &str = "--selector";
 /// Everything that forwarding needs.
 pub struct Config {
     /// What to forward. Never empty.
-    pub requests: Vec<Request>,
+    pub requests: Vec<ForwardRequest>,
     /// How.
-    pub options: Options,
+    pub options: ForwardOptions,
     /// What the user calls it.
     pub label: Option<String>,
     /// Written once it works.
     pub ready_file: Option<PathBuf>,
     /// And what every command does.
-    pub common: Common,
+    pub common: CommonOptions,
 }
 
 /// What the flags that every command takes come to.
-pub struct Common {
+pub struct CommonOptions {
     /// How to reach the cluster, as typed.
     pub flags: Flags,
     /// How to reach the cluster, as the environment has it.
-    pub environment: Environment,
+    pub environment: ClusterEnvironment,
     /// Peers are sent no more than their queues hold (PROTOCOL §2.8).
     pub credit: CreditMode,
     /// What the user sees.
-    pub ui: Settings,
+    pub ui: OutputSettings,
     /// A person sees what is asked on stderr, and can answer on stdin.
     pub can_ask: bool,
 }
 
 /// The environment and the terminals, read once.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub struct Environment {
     /// What the cluster's side depends on.
-    pub cluster: Environment,
+    pub cluster: ClusterEnvironment,
     /// What colour depends on.
-    pub signals: Signals,
+    pub signals: ColorEnvironment,
     /// What decides where control sockets are.
-    pub sockets: place::Surroundings,
+    pub sockets: sockets::SocketEnvironment,
     /// Where the user's configuration is.
     pub configuration: Option<PathBuf>,
     /// This program.
@@ -85,22 +85,22 @@ pub struct Surroundings {
     pub credit: Option<String>,
 }
 
-impl Surroundings {
+impl Environment {
     /// Reads them.
     pub fn read() -> Self {
         let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         // `FORCE_COLOR=0` is how some tools are told not to force.
         let forced = |name: &str| set(name) && env::var_os(name).is_some_and(|value| value != "0");
         Self {
-            cluster: Environment::read(),
-            signals: Signals {
+            cluster: ClusterEnvironment::read(),
+            signals: ColorEnvironment {
                 no_color: set("NO_COLOR"),
                 force_color: forced("CLICOLOR_FORCE") || forced("FORCE_COLOR"),
                 dumb: env::var_os("TERM").is_some_and(|term| term == "dumb"),
                 stdout_is_terminal: io::stdout().is_terminal(),
                 stderr_is_terminal: io::stderr().is_terminal(),
             },
-            sockets: place::Surroundings {
+            sockets: sockets::SocketEnvironment {
                 runtime: env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
                 temporary: env::temp_dir(),
                 user: env::var("USERNAME").unwrap_or_default(),
@@ -124,8 +124,8 @@ fn configuration(variable: impl Fn(&str) -> Option<PathBuf>, home: Option<PathBu
 }
 
 /// Makes sense of what was typed.
-pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal> {
-    let Typed { args, order, rest } = typed;
+pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Config, Fatal> {
+    let ParsedArgs { args, order, rest } = typed;
     if let Some(first) = rest.first() {
         return Err(Fatal::new(
             "fwd::usage::command_after_dashes",
@@ -135,7 +135,7 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
     }
     let requests = grammar::requests(&tokens(&args, &order));
     let addresses = addresses(&args.address)?;
-    let defaults = Options::default();
+    let defaults = ForwardOptions::default();
     let pod_running_timeout = match &args.pod_running_timeout {
         None => defaults.pod_running_timeout,
         Some(text) => match go_duration("--pod-running-timeout", text)? {
@@ -149,7 +149,7 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
     let (auto_port, give_up, allow_unready) = (args.auto_port, args.give_up, args.allow_unready);
     let label = args.name.as_deref().map(label).transpose()?;
     let ready_file = args.ready_file.clone().map(PathBuf::from);
-    let common = common(args, surroundings)?;
+    let common = common(args, environment)?;
     // Last: a flag that took the target for its value is what is wrong, not the target that is missing for it.
     let requests = requests?;
     no_port_twice(&requests, &addresses)?;
@@ -157,34 +157,34 @@ pub fn resolve(typed: Typed, surroundings: Surroundings) -> Result<Config, Fatal
         requests,
         label,
         ready_file,
-        options: Options { hold, pod_running_timeout, auto_port, give_up, allow_unready, addresses },
+        options: ForwardOptions { hold, pod_running_timeout, auto_port, give_up, allow_unready, addresses },
         common,
     })
 }
 
 /// Makes sense of the flags that every command takes.
-pub fn common(args: Args, surroundings: Surroundings) -> Result<Common, Fatal> {
-    let ui = Settings {
+pub fn common(args: Args, environment: Environment) -> Result<CommonOptions, Fatal> {
+    let ui = OutputSettings {
         output: output(args.output.as_deref())?,
         quiet: args.quiet,
-        colors: surroundings.signals.decide(when(args.color.as_deref())?),
+        colors: environment.signals.decide(when(args.color.as_deref())?),
         verbosity: args.verbosity.as_deref().map_or(Ok(0), verbosity)?,
     };
-    let credit = credit(surroundings.credit.as_deref())?;
-    let can_ask = surroundings.cluster.stdin_is_terminal && surroundings.signals.stderr_is_terminal;
-    Ok(Common { flags: flags(args)?, environment: surroundings.cluster, credit, ui, can_ask })
+    let credit = credit(environment.credit.as_deref())?;
+    let can_ask = environment.cluster.stdin_is_terminal && environment.signals.stderr_is_terminal;
+    Ok(CommonOptions { flags: flags(args)?, environment: environment.cluster, credit, ui, can_ask })
 }
 
 /// The words, ports and selector in the order in which they were typed.
-fn tokens<'a>(args: &'a Args, order: &[Slot]) -> Vec<Token<'a>> {
+fn tokens<'a>(args: &'a Args, order: &[ArgKind]) -> Vec<ArgToken<'a>> {
     let (mut words, mut ports) = (args.words.iter(), args.port.iter());
     order
         .iter()
         .filter_map(|slot| match *slot {
-            Slot::Word => words.next().map(|word| Token::Word(word)),
-            Slot::Flag(PORT) => ports.next().map(|port| Token::Port(port)),
-            Slot::Flag(SELECTOR) => args.selector.as_deref().map(Token::Selector),
-            Slot::Flag(_) => None,
+            ArgKind::Word => words.next().map(|word| ArgToken::Word(word)),
+            ArgKind::Flag(PORT) => ports.next().map(|port| ArgToken::Port(port)),
+            ArgKind::Flag(SELECTOR) => args.selector.as_deref().map(ArgToken::Selector),
+            ArgKind::Flag(_) => None,
         })
         .collect()
 }
@@ -243,20 +243,20 @@ fn bad_duration(flag: &str, text: &str, why: &str) -> Fatal {
 }
 
 /// What `-o` says, of what forwarding can do.
-pub fn output(text: Option<&str>) -> Result<Output, Fatal> {
+pub fn output(text: Option<&str>) -> Result<OutputFormat, Fatal> {
     match text {
-        None | Some("text") => Ok(Output::Text),
-        Some("json") => Ok(Output::Json),
+        None | Some("text") => Ok(OutputFormat::Text),
+        Some("json") => Ok(OutputFormat::Json),
         Some(other) => Err(Fatal::new("fwd::usage::bad_output", format!("--output cannot be '{other}'"))
             .help("it is text or json")),
     }
 }
 
-fn when(text: Option<&str>) -> Result<When, Fatal> {
+fn when(text: Option<&str>) -> Result<ColorChoice, Fatal> {
     match text {
-        None | Some("auto") => Ok(When::Auto),
-        Some("always") => Ok(When::Always),
-        Some("never") => Ok(When::Never),
+        None | Some("auto") => Ok(ColorChoice::Auto),
+        Some("always") => Ok(ColorChoice::Always),
+        Some("never") => Ok(ColorChoice::Never),
         Some(other) => Err(Fatal::new("fwd::usage::bad_color", format!("--color cannot be '{other}'"))
             .help("it is auto, always or never")),
     }
@@ -272,12 +272,12 @@ fn credit(text: Option<&str>) -> Result<CreditMode, Fatal> {
 }
 
 /// Reads `list -o`.
-pub fn list_format(text: Option<&str>) -> Result<Format, Fatal> {
+pub fn list_format(text: Option<&str>) -> Result<ListFormat, Fatal> {
     match text {
-        None | Some("table") => Ok(Format::Table),
-        Some("wide") => Ok(Format::Wide),
-        Some("json") => Ok(Format::Json),
-        Some("name") => Ok(Format::Name),
+        None | Some("table") => Ok(ListFormat::Table),
+        Some("wide") => Ok(ListFormat::Wide),
+        Some("json") => Ok(ListFormat::Json),
+        Some("name") => Ok(ListFormat::Name),
         Some(other) => {
             Err(Fatal::new("fwd::usage::bad_output", format!("a list cannot be shown as '{other}'"))
                 .help("-o takes table, wide, json or name"))
@@ -290,7 +290,7 @@ fn verbosity(text: &str) -> Result<u8, Fatal> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(text.parse().unwrap_or(u8::MAX));
     }
-    // Whoever means "more" without a number has given the target for one.
+    // A `-v` without a number has taken the target for one.
     let target = if text.contains('/') { format!(" {text}") } else { String::new() };
     Err(Fatal::new("fwd::usage::bad_verbosity", format!("-v takes a number, not '{text}'")).help(format!(
         "write the number behind it, as for kubectl: -v 4{target}\n0 logs warnings only, 4 what this tool decides, 9 everything"
@@ -304,13 +304,13 @@ fn addresses(typed: &[String]) -> Result<Vec<Address>, Fatal> {
     })
 }
 
-/// Refuses two ports that want the same local end. Found here, because the bind would blame another process.
-fn no_port_twice(requests: &[Request], addresses: &[Address]) -> Result<(), Fatal> {
-    let mut taken = Taken::default();
-    for Request { target, ports } in requests {
+/// Refuses two ports that want the same local address. Found here, because the bind would blame another process.
+fn no_port_twice(requests: &[ForwardRequest], addresses: &[Address]) -> Result<(), Fatal> {
+    let mut taken = PortClaims::default();
+    for ForwardRequest { target, ports } in requests {
         let target = target.to_string();
         for port in ports {
-            let Some(other) = taken.take(port, addresses, &target) else { continue };
+            let Some(other) = taken.claim(port, addresses, &target) else { continue };
             let local = local_end(port);
             return Err(Fatal::new("fwd::usage::port_twice", format!("{local} is wanted twice"))
                 .because(if other == target {

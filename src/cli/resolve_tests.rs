@@ -15,7 +15,7 @@ use crate::{
 fn config(line: &str) -> Result<Config, Fatal> {
     let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
     match parse(&argv)? {
-        Invocation::Forward(typed) => resolve(*typed, Surroundings::default()),
+        Invocation::Forward(typed) => resolve(*typed, Environment::default()),
         _ => panic!("{line}"),
     }
 }
@@ -30,7 +30,7 @@ fn defaults() {
     assert_eq!(config.requests.len(), 1);
     assert_eq!(
         config.options,
-        Options {
+        ForwardOptions {
             hold: Duration::from_secs(30),
             pod_running_timeout: Duration::from_secs(60),
             auto_port: false,
@@ -55,7 +55,7 @@ fn credit_is_switched_off_by_the_environment() {
     let config = |value: &str| {
         let argv = ["svc/api", "80"].map(OsString::from);
         let Ok(Invocation::Forward(typed)) = parse(&argv) else { panic!("not understood") };
-        resolve(*typed, Surroundings { credit: Some(value.to_owned()), ..Surroundings::default() })
+        resolve(*typed, Environment { credit: Some(value.to_owned()), ..Environment::default() })
     };
     for (value, credit) in [("off", CreditMode::Off), ("on", CreditMode::On), ("", CreditMode::On)] {
         assert_eq!(config(value).ok().map(|config| config.common.credit), Some(credit), "{value}");

@@ -10,7 +10,7 @@ use super::{
     client::Cluster,
     error::{
         denied::Denied,
-        reason::{Fact, fact, reason, retry_after, status_reason},
+        reason::{RootCause, reason, retry_after, root_cause, status_reason},
         tls,
     },
 };
@@ -28,12 +28,12 @@ const NO_SUCH_PATH: [&str; 2] = ["404 page not found", "the server could not fin
 
 /// The server and the context that a message names.
 #[derive(Debug, Clone)]
-struct Place {
+struct ServerContext {
     server: String,
     context: Option<String>,
 }
 
-impl Place {
+impl ServerContext {
     fn of(cluster: &Cluster) -> Self {
         Self { server: cluster.server.clone(), context: cluster.context.clone() }
     }
@@ -41,49 +41,49 @@ impl Place {
 
 /// The reason as an error that ends the command, with what to do next. `doing` completes "cannot".
 pub fn fatal(doing: &str, cluster: &Cluster, error: impl Borrow<kube::Error>) -> Fatal {
-    explain(doing, &Place::of(cluster), error.borrow())
+    explain(doing, &ServerContext::of(cluster), error.borrow())
 }
 
 /// What the server said no to, with what to do next.
 pub fn refused(doing: &str, cluster: &Cluster, status: &Status) -> Fatal {
-    explain_status(doing, &Place::of(cluster), status)
+    explain_status(doing, &ServerContext::of(cluster), status)
 }
 
-fn explain(doing: &str, place: &Place, error: &(dyn Error + 'static)) -> Fatal {
+fn explain(doing: &str, place: &ServerContext, error: &(dyn Error + 'static)) -> Fatal {
     let server = &place.server;
     let context = place.context.as_ref().map(|name| format!(" (context '{name}')")).unwrap_or_default();
     let reach = |code, why: String| {
         Fatal::new(code, format!("cannot {doing}")).because(format!("{server}{context}: {why}"))
     };
     let why = reason(error);
-    match fact(error) {
-        Fact::Ours(fatal) => fatal.clone(),
-        Fact::Status(status) => explain_status(doing, place, status),
-        Fact::UnknownHost => reach("fwd::cluster::unknown_host", why).help(
+    match root_cause(error) {
+        RootCause::Ours(fatal) => fatal.clone(),
+        RootCause::Status(status) => explain_status(doing, place, status),
+        RootCause::UnknownHost => reach("fwd::cluster::unknown_host", why).help(
             "check the server's name and the network; behind a VPN or a proxy, connect it or set HTTPS_PROXY",
         ),
-        Fact::Late(_) => reach("fwd::cluster::timeout", why)
+        RootCause::Late(_) => reach("fwd::cluster::timeout", why)
             .help("is the network, or the VPN to the cluster, connected? `kubectl version` takes the same way"),
-        Fact::Proxy(_) => reach("fwd::cluster::proxy", why).help(
+        RootCause::Proxy(_) => reach("fwd::cluster::proxy", why).help(
             "the proxy comes from proxy-url in the kubeconfig, else HTTPS_PROXY; NO_PROXY lists hosts to reach directly",
         ),
-        Fact::Tls(error) => reach("fwd::cluster::tls", why).help(tls::help(error)),
-        Fact::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+        RootCause::Tls(error) => reach("fwd::cluster::tls", why).help(tls::help(error)),
+        RootCause::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             reach("fwd::cluster::refused", why)
                 .help("is the cluster running, and is this its address? `kubectl config view --minify` shows it")
         }
-        Fact::Io(_) => reach("fwd::cluster::unreachable", why).help("try again; `kubectl version` takes the same way"),
-        Fact::NotHttp if server.starts_with("http://") => reach("fwd::cluster::needs_tls", why)
+        RootCause::Io(_) => reach("fwd::cluster::unreachable", why).help("try again; `kubectl version` takes the same way"),
+        RootCause::NotHttp if server.starts_with("http://") => reach("fwd::cluster::needs_tls", why)
             .help("if it is an API server, its URL has to begin with https://"),
-        Fact::NotHttp => reach("fwd::cluster::not_http", why)
+        RootCause::NotHttp => reach("fwd::cluster::not_http", why)
             .help("is this the API server's address and port? `kubectl config view --minify` shows it"),
-        Fact::Odd(_) => reach("fwd::cluster::failed", why)
+        RootCause::Odd(_) => reach("fwd::cluster::failed", why)
             .help("is this the URL of an API server, and no proxy's in between? `kubectl config view --minify` shows it"),
-        Fact::Other(_) => reach("fwd::cluster::failed", why).help("`kubectl version` takes the same way"),
+        RootCause::Other(_) => reach("fwd::cluster::failed", why).help("`kubectl version` takes the same way"),
     }
 }
 
-fn explain_status(doing: &str, place: &Place, status: &Status) -> Fatal {
+fn explain_status(doing: &str, place: &ServerContext, status: &Status) -> Fatal {
     let context = place.context.as_ref().map(|name| format!("context '{name}', ")).unwrap_or_default();
     let what = format!("cannot {doing}");
     let why = format!("{} ({context}{})", status_reason(status), place.server);

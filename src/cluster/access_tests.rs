@@ -3,9 +3,9 @@ use rustls::{CertificateError, InvalidMessage};
 
 use super::*;
 use crate::cluster::error::{
-    answer::Late,
-    connect::{DialError, Stage, UnknownHost},
+    connect::{ConnectError, ConnectStage, UnknownHost},
     reason::SHOWN,
+    response::ResponseTimeout,
 };
 
 const FORBIDDEN: &str = "pods \"db-0\" is forbidden: User \"dev\" cannot get resource \"pods/portforward\" in API group \"\" in the namespace \"default\"";
@@ -18,26 +18,26 @@ fn service(error: impl Error + Send + Sync + 'static) -> kube::Error {
     kube::Error::Service(Box::new(error))
 }
 
-fn dial(stage: Stage, cause: impl Error + Send + Sync + 'static) -> kube::Error {
-    service(DialError { stage, cause: Some(Box::new(cause)) })
+fn dial(stage: ConnectStage, cause: impl Error + Send + Sync + 'static) -> kube::Error {
+    service(ConnectError { stage, cause: Some(Box::new(cause)) })
 }
 
 fn tls(error: rustls::Error) -> kube::Error {
-    dial(Stage::Tls, io::Error::new(io::ErrorKind::InvalidData, error))
+    dial(ConnectStage::Tls, io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-fn place() -> Place {
-    Place { server: "https://s:6443".into(), context: Some("dev".into()) }
+fn place() -> ServerContext {
+    ServerContext { server: "https://s:6443".into(), context: Some("dev".into()) }
 }
 
 #[test]
 fn every_failure_has_its_words_and_code() {
     use rustls::Error::{InvalidCertificate, InvalidMessage as Message};
-    let io = |kind| dial(Stage::Connect, io::Error::from(kind));
+    let io = |kind| dial(ConnectStage::Connect, io::Error::from(kind));
     for (error, words, code) in [
         (io(io::ErrorKind::ConnectionRefused), "connection refused", "fwd::cluster::refused"),
         (
-            service(DialError { stage: Stage::Tls, cause: None }),
+            service(ConnectError { stage: ConnectStage::Tls, cause: None }),
             "the TLS handshake took longer than 10 s",
             "fwd::cluster::timeout",
         ),
@@ -53,32 +53,32 @@ fn every_failure_has_its_words_and_code() {
             "fwd::cluster::tls",
         ),
         (
-            dial(Stage::ReachProxy, io::Error::from(io::ErrorKind::ConnectionRefused)),
+            dial(ConnectStage::ReachProxy, io::Error::from(io::ErrorKind::ConnectionRefused)),
             "the proxy: connection refused",
             "fwd::cluster::proxy",
         ),
         (
-            dial(Stage::ProxyTls, InvalidCertificate(CertificateError::Expired)),
+            dial(ConnectStage::ProxyTls, InvalidCertificate(CertificateError::Expired)),
             "the proxy's certificate has expired",
             "fwd::cluster::proxy",
         ),
         (
-            dial(Stage::FindProxy, UnknownHost(io::ErrorKind::NotFound.into())),
+            dial(ConnectStage::FindProxy, UnknownHost(io::ErrorKind::NotFound.into())),
             "the proxy's host is unknown",
             "fwd::cluster::proxy",
         ),
         (
-            dial(Stage::Find, UnknownHost(io::ErrorKind::NotFound.into())),
+            dial(ConnectStage::Find, UnknownHost(io::ErrorKind::NotFound.into())),
             "unknown host",
             "fwd::cluster::unknown_host",
         ),
         (
-            service(DialError { stage: Stage::FindProxy, cause: None }),
+            service(ConnectError { stage: ConnectStage::FindProxy, cause: None }),
             "looking up the proxy's name took longer than 10 s",
             "fwd::cluster::timeout",
         ),
         (
-            service(Late::Head(std::time::Duration::from_secs(30))),
+            service(ResponseTimeout::Head(std::time::Duration::from_secs(30))),
             "no answer within 30 s",
             "fwd::cluster::timeout",
         ),
@@ -94,7 +94,7 @@ fn every_failure_has_its_words_and_code() {
             "fwd::access::refused",
         ),
         (
-            service(crate::cluster::http::answer::OBJECT.too_long()),
+            service(crate::cluster::http::response::OBJECT.too_long()),
             "longer than 8 MiB, the most that is read of one object",
             "fwd::cluster::failed",
         ),

@@ -17,27 +17,27 @@ use tower_http::decompression::DecompressionLayer;
 
 use super::{
     auth::{
-        authentication::{self, Means},
+        authentication::{self, AuthMethod},
         authorize::Authorize,
-        credentials::{Credentials, Fetched, Source, UseCertificate},
-        exec::{Plugin, PluginStdin},
+        credentials::{CertificateCallback, CredentialSource, Credentials, FetchedCredential},
+        exec::{ExecPlugin, PluginStdin},
         oidc::Oidc,
     },
-    awaited::Awaited,
     config::{
-        choice::{self, Choice},
+        choice::{self, ClusterChoice},
         files,
-        flags::{Environment, Flags},
-        kubeconfig::{self, Files},
-        proxy::{self, Wishes},
+        flags::{ClusterEnvironment, Flags},
+        kubeconfig::{self, KubeconfigFiles},
+        proxy::{self, ProxyEnvironment},
     },
     http::{
-        answer::Bounded,
-        connect::Dialer,
+        connect::Connector,
+        response::ResponseBounds,
         retry::Retry,
         transport::{Deadline, OneShot, Pooled, Transport},
     },
     tls::{self, certificate_authority, set_identity},
+    wait_notifier::WaitNotifier,
 };
 use crate::error::Fatal;
 
@@ -49,7 +49,7 @@ pub(super) const LIST_TIME: Duration = Duration::from_secs(300);
 pub struct Cluster {
     /// For objects.
     pub api: Client,
-    /// For tunnels: one connection a request, which can be upgraded and taken.
+    /// For tunnels: one connection per request, which can be upgraded and taken.
     pub data: Client,
     /// The API server's URL.
     pub server: String,
@@ -63,37 +63,45 @@ pub struct Cluster {
 }
 
 /// A cluster that is known and not yet talked to.
-pub struct Found {
-    choice: Choice,
-    means: Means,
+pub struct ClusterConfig {
+    choice: ClusterChoice,
+    auth_method: AuthMethod,
     impersonation: Headers,
     flags: Flags,
-    environment: Environment,
+    environment: ClusterEnvironment,
 }
 
 type Headers = Vec<(HeaderName, HeaderValue)>;
 
-impl Found {
+impl ClusterConfig {
     /// Finds the cluster that these words mean. Only files are read, and not for ever; what takes long is told by
-    /// `awaited`.
-    pub async fn find(flags: Flags, environment: Environment, awaited: &Awaited) -> Result<Self, Fatal> {
+    /// `notifier`.
+    pub async fn find(
+        flags: Flags,
+        environment: ClusterEnvironment,
+        notifier: &WaitNotifier,
+    ) -> Result<Self, Fatal> {
         let finding = files::reading("read the kubeconfig", move || {
             let files = kubeconfig::load(&flags, &environment)?;
             Self::among(&files, flags, environment)
         });
-        awaited.during(|| "reading the kubeconfig".to_owned(), finding).await
+        notifier.watch(|| "reading the kubeconfig".to_owned(), finding).await
     }
 
     /// Finds it among kubeconfigs that are there already, best first.
-    pub fn find_in(kubeconfigs: &[&[u8]], flags: Flags, environment: Environment) -> Result<Self, Fatal> {
+    pub fn find_in(
+        kubeconfigs: &[&[u8]],
+        flags: Flags,
+        environment: ClusterEnvironment,
+    ) -> Result<Self, Fatal> {
         Self::among(&kubeconfig::merge(kubeconfigs)?, flags, environment)
     }
 
-    fn among(files: &Files, flags: Flags, environment: Environment) -> Result<Self, Fatal> {
+    fn among(files: &KubeconfigFiles, flags: Flags, environment: ClusterEnvironment) -> Result<Self, Fatal> {
         let choice = choice::choose(files, &flags, environment.pod.as_ref())?;
-        let means = authentication::means(&choice.server, &choice.user)?;
+        let auth_method = authentication::auth_method(&choice.server, &choice.user)?;
         let impersonation = authentication::impersonation(&choice.user)?;
-        Ok(Self { choice, means, impersonation, flags, environment })
+        Ok(Self { choice, auth_method, impersonation, flags, environment })
     }
 
     /// The API server's URL, without the user that may stand in it.
@@ -104,8 +112,8 @@ impl Found {
     /// The headers that every request carries, as far as they are known before a plugin has run or a file was read. They
     /// hold the credentials.
     pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        let authorization = match &self.means {
-            Means::Header(header) => Some((&http::header::AUTHORIZATION, header)),
+        let authorization = match &self.auth_method {
+            AuthMethod::Header(header) => Some((&http::header::AUTHORIZATION, header)),
             _ => None,
         };
         self.impersonation.iter().map(|(name, value)| (name, value)).chain(authorization)
@@ -116,7 +124,7 @@ impl Found {
     pub fn fingerprint(&self) -> [u8; 32] {
         let choice = &self.choice;
         // kube's maps are in any order. What cannot be written is never equal to anything.
-        let means = serde_json::to_value((&choice.cluster, &choice.user)).map_or_else(
+        let auth_method = serde_json::to_value((&choice.cluster, &choice.user)).map_or_else(
             |_| fastrand::u64(..).to_string(),
             |mut value| {
                 value.sort_all_objects();
@@ -125,7 +133,7 @@ impl Found {
         );
         let place = format!("{:?} {} {}", choice.context, choice.namespace, choice.server.uri);
         let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-        for part in [place.as_bytes(), means.as_bytes()] {
+        for part in [place.as_bytes(), auth_method.as_bytes()] {
             digest.update(&part.len().to_le_bytes());
             digest.update(part);
         }
@@ -137,28 +145,28 @@ impl Found {
     }
 
     /// Gets ready to talk to it. Nothing is sent to the server yet, but a credential plugin runs. What takes long, then or
-    /// later, is told by `awaited`.
-    pub async fn connect(self, awaited: &Awaited) -> Result<Cluster, Fatal> {
-        // rustls takes no provider for granted; whoever was first has chosen the same one.
+    /// later, is told by `notifier`.
+    pub async fn connect(self, notifier: &WaitNotifier) -> Result<Cluster, Fatal> {
+        // rustls takes no provider for granted; if another was first, it has chosen the same one.
         let _ = (*tls::provider()).clone().install_default();
-        Box::pin(connect(self, awaited)).await
+        Box::pin(connect(self, notifier)).await
     }
 }
 
 impl Cluster {
     /// Finds a cluster and gets ready to talk to it.
-    pub async fn connect(flags: &Flags, environment: &Environment) -> Result<Self, Fatal> {
-        let awaited = Awaited::silently();
-        Found::find(flags.clone(), environment.clone(), &awaited).await?.connect(&awaited).await
+    pub async fn connect(flags: &Flags, environment: &ClusterEnvironment) -> Result<Self, Fatal> {
+        let notifier = WaitNotifier::silent();
+        ClusterConfig::find(flags.clone(), environment.clone(), &notifier).await?.connect(&notifier).await
     }
 
     /// Begins to dial the first tunnel's connection: TCP and TLS take their round trips while the API is asked.
-    pub fn dial_ahead(&self) {
-        self.transport.dial_ahead();
+    pub fn preconnect(&self) {
+        self.transport.preconnect();
     }
 
-    /// What a request waits for at the moment, for [`Awaited::during`]; `asked` is what was asked for.
-    pub fn awaiting(&self, asked: &str) -> String {
+    /// What a request waits for at the moment, for [`WaitNotifier::watch`]; `asked` is what was asked for.
+    pub fn waiting_for(&self, asked: &str) -> String {
         if let Some(why) = self.transport.noted() {
             format!("trying {} again ({why})", self.server)
         } else if self.transport.is_dialling() {
@@ -170,17 +178,17 @@ impl Cluster {
 }
 
 /// Fetches the first credential, and builds the clients.
-async fn connect(found: Found, awaited: &Awaited) -> Result<Cluster, Fatal> {
-    let Found { choice, means, impersonation, flags, environment } = found;
-    let Choice { context, namespace, server, rotating_ca, cluster, mut user } = choice;
-    let wishes = Wishes {
+async fn connect(found: ClusterConfig, notifier: &WaitNotifier) -> Result<Cluster, Fatal> {
+    let ClusterConfig { choice, auth_method, impersonation, flags, environment } = found;
+    let ClusterChoice { context, namespace, server, rotating_ca, cluster, mut user } = choice;
+    let variables = ProxyEnvironment {
         explicit: cluster.proxy_url.as_deref(),
         https: environment.https_proxy.as_deref(),
         http: environment.http_proxy.as_deref(),
         bypass: environment.no_proxy.as_deref(),
     };
     let mut config = Config::new(server.uri);
-    config.proxy_url = proxy::choose(&config.cluster_url, &wishes).map_err(|bad| bad_proxy(&bad))?;
+    config.proxy_url = proxy::choose(&config.cluster_url, &variables).map_err(|bad| bad_proxy(&bad))?;
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify == Some(true);
     config.tls_server_name.clone_from(&cluster.tls_server_name);
     config.disable_compression = cluster.disable_compression == Some(true);
@@ -188,19 +196,19 @@ async fn connect(found: Found, awaited: &Awaited) -> Result<Cluster, Fatal> {
     config.headers = impersonation;
     config.root_cert_file = rotating_ca;
 
-    let source = match means {
-        Means::None => None,
-        Means::Header(header) => Some(Source::Fixed(header)),
-        Means::File { path, otherwise } => Some(Source::File { path, otherwise }),
-        Means::Plugin(exec) => {
+    let source = match auth_method {
+        AuthMethod::None => None,
+        AuthMethod::Header(header) => Some(CredentialSource::Fixed(header)),
+        AuthMethod::File { path, otherwise } => Some(CredentialSource::File { path, otherwise }),
+        AuthMethod::Plugin(exec) => {
             let stdin =
                 if environment.stdin_is_terminal { PluginStdin::Terminal } else { PluginStdin::Other };
-            Some(Source::Plugin(Plugin::new(*exec, &cluster, stdin)?.into()))
+            Some(CredentialSource::Plugin(ExecPlugin::new(*exec, &cluster, stdin)?.into()))
         }
-        Means::Oidc(config) => Some(Source::Oidc(Oidc::new(config, &environment)?.into())),
+        AuthMethod::Oidc(config) => Some(CredentialSource::Oidc(Oidc::new(config, &environment)?.into())),
     };
     let first = match &source {
-        Some(source) => Some(awaited.during(|| source.awaited(), source.fetch()).await?),
+        Some(source) => Some(notifier.watch(|| source.waiting_for(), source.fetch()).await?),
         None => None,
     };
     if let Some((certificate, key)) = first.as_ref().and_then(|first| first.certificate.as_ref()) {
@@ -218,11 +226,12 @@ async fn connect(found: Found, awaited: &Awaited) -> Result<Cluster, Fatal> {
             ..AuthInfo::default()
         },
     };
-    build(config, &cluster, identity, Called { context, namespace, flags }, source.zip(first), awaited).await
+    build(config, &cluster, identity, ClientNames { context, namespace, flags }, source.zip(first), notifier)
+        .await
 }
 
 /// Takes the certificates of later runs of a plugin into use.
-fn certificate_user(config: &Config, transport: &Arc<Transport>) -> UseCertificate {
+fn certificate_user(config: &Config, transport: &Arc<Transport>) -> CertificateCallback {
     let (config, transport) = (config.clone(), Arc::clone(transport));
     Box::new(move |certificate, key| {
         let mut config = config.clone();
@@ -251,7 +260,7 @@ fn readable(user: &AuthInfo) -> Result<(), Fatal> {
 }
 
 /// What the clients are called by, and the flags.
-struct Called {
+struct ClientNames {
     context: Option<String>,
     namespace: String,
     flags: Flags,
@@ -261,11 +270,11 @@ async fn build(
     mut config: Config,
     cluster: &kube::config::Cluster,
     user: AuthInfo,
-    called: Called,
-    credentials: Option<(Source, Fetched)>,
-    awaited: &Awaited,
+    called: ClientNames,
+    credentials: Option<(CredentialSource, FetchedCredential)>,
+    notifier: &WaitNotifier,
 ) -> Result<Cluster, Fatal> {
-    let Called { context, namespace, flags } = called;
+    let ClientNames { context, namespace, flags } = called;
     let unusable = |why: String| {
         Fatal::new("fwd::auth::unusable", "the kubeconfig's credentials cannot be used")
             .because(why)
@@ -284,16 +293,19 @@ async fn build(
         Ok((from, tls))
     });
     let (config, tls) =
-        awaited.during(|| "reading the certificates of the kubeconfig".to_owned(), reading).await?;
-    let dialer =
-        Dialer::new(&config.cluster_url, config.tls_server_name.as_deref(), config.proxy_url.as_ref(), tls)
-            .map_err(|why| {
-            Fatal::new("fwd::kubeconfig::bad_server", format!("cannot reach {}", config.cluster_url))
-                .because(why)
-        })?;
+        notifier.watch(|| "reading the certificates of the kubeconfig".to_owned(), reading).await?;
+    let dialer = Connector::new(
+        &config.cluster_url,
+        config.tls_server_name.as_deref(),
+        config.proxy_url.as_ref(),
+        tls,
+    )
+    .map_err(|why| {
+        Fatal::new("fwd::kubeconfig::bad_server", format!("cannot reach {}", config.cluster_url)).because(why)
+    })?;
     let transport = Transport::new(dialer);
     let credentials = credentials.map(|(source, first)| {
-        Credentials::new(source, first, certificate_user(&config, &transport), awaited.clone())
+        Credentials::new(source, first, certificate_user(&config, &transport), notifier.clone())
     });
     let headers = config.extra_headers_layer().map_err(no_use)?;
     let base = config.base_uri_layer();
@@ -305,7 +317,7 @@ async fn build(
     // From the server up: what is counted is what comes out of the decompression, and the time that a plugin takes is its
     // own.
     let api = gzip.layer(Deadline { inner: Pooled(Arc::clone(&transport)), wanted });
-    let api = Bounded { inner: Retry { inner: api, transport: Arc::clone(&transport) }, wanted };
+    let api = ResponseBounds { inner: Retry { inner: api, transport: Arc::clone(&transport) }, wanted };
     let api = Authorize { credentials, inner: api };
     let api = base.layer(headers.layer(api));
     let (api, data) = (Client::new(api, &*namespace), Client::new(data, &*namespace));
@@ -315,7 +327,7 @@ async fn build(
     Ok(Cluster { api, data, server, context, namespace, list_time, transport })
 }
 
-fn bad_proxy(bad: &proxy::BadProxy) -> Fatal {
+fn bad_proxy(bad: &proxy::ProxyUrlError) -> Fatal {
     Fatal::new("fwd::kubeconfig::proxy", format!("the proxy from {} cannot be used", bad.source))
         .because(&bad.why)
         .help("write it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT")

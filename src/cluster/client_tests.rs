@@ -11,7 +11,7 @@ use crate::cluster::http::io::Io;
 
 async fn connected(flags: Flags) -> Cluster {
     let flags = Flags { kubeconfig: Some("/dev/null".into()), ..flags };
-    Cluster::connect(&flags, &Environment::default()).await.unwrap()
+    Cluster::connect(&flags, &ClusterEnvironment::default()).await.unwrap()
 }
 
 /// A request's head, without the last line.
@@ -117,8 +117,10 @@ async fn proxies_lead_to_the_server() {
         server: Some("http://api.example.com:6443".into()),
         ..Flags::default()
     };
-    let environment =
-        Environment { http_proxy: Some(format!("http://j%40ne:pw@{proxy}")), ..Environment::default() };
+    let environment = ClusterEnvironment {
+        http_proxy: Some(format!("http://j%40ne:pw@{proxy}")),
+        ..ClusterEnvironment::default()
+    };
     let cluster = Cluster::connect(&flags, &environment).await.unwrap();
     let server = tokio::spawn(async move {
         let mut stream = accept(&listener).await;
@@ -142,7 +144,8 @@ async fn proxies_lead_to_the_server() {
 
 #[tokio::test]
 async fn no_cluster_at_all_says_where_was_looked() {
-    let environment = Environment { home: Some("/no/such/home".into()), ..Environment::default() };
+    let environment =
+        ClusterEnvironment { home: Some("/no/such/home".into()), ..ClusterEnvironment::default() };
     let error = Cluster::connect(&Flags::default(), &environment).await.err().unwrap();
     assert_eq!(error.code(), "fwd::kubeconfig::none");
     let why = std::error::Error::source(&error).unwrap().to_string();

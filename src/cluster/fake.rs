@@ -16,11 +16,11 @@ use tower::service_fn;
 
 use super::{
     client::Cluster,
-    http::{connect::Dialer, transport::Transport},
+    http::{connect::Connector, transport::Transport},
 };
 
 /// One answer.
-pub(super) enum Reply {
+pub(super) enum FakeReply {
     /// A whole answer.
     Json(u16, Value),
     /// A watch that lasts until its sender is dropped. A string is sent as it is.
@@ -28,18 +28,18 @@ pub(super) enum Reply {
 }
 
 /// A text of the path, and the answers to it.
-type Rule = (String, VecDeque<Reply>);
+type FakeRule = (String, VecDeque<FakeReply>);
 
 /// What was asked, and what is answered to the next request whose path and query hold a text.
 #[derive(Clone, Default)]
-pub(super) struct Fake {
-    rules: Arc<Mutex<Vec<Rule>>>,
+pub(super) struct FakeApiServer {
+    rules: Arc<Mutex<Vec<FakeRule>>>,
     pub asked: Arc<Mutex<Vec<String>>>,
 }
 
-impl Fake {
+impl FakeApiServer {
     /// Answers, in this order, to requests that hold `text`. The last whole answer is given again and again.
-    pub(super) fn on(&self, text: &str, replies: impl IntoIterator<Item = Reply>) -> &Self {
+    pub(super) fn on(&self, text: &str, replies: impl IntoIterator<Item = FakeReply>) -> &Self {
         self.rules.lock().push((text.to_owned(), replies.into_iter().collect()));
         self
     }
@@ -55,16 +55,16 @@ impl Fake {
             .find(|(text, replies)| path.contains(text.as_str()) && !replies.is_empty());
         let reply = rule.and_then(|(_, replies)| {
             let reply = replies.pop_front();
-            if let (Some(Reply::Json(code, value)), true) = (&reply, replies.is_empty()) {
-                replies.push_back(Reply::Json(*code, value.clone()));
+            if let (Some(FakeReply::Json(code, value)), true) = (&reply, replies.is_empty()) {
+                replies.push_back(FakeReply::Json(*code, value.clone()));
             }
             reply
         });
         let (code, body) = match reply {
-            Some(Reply::Json(code, value)) => {
+            Some(FakeReply::Json(code, value)) => {
                 (code, Full::new(Bytes::from(value.to_string())).boxed_unsync())
             }
-            Some(Reply::Stream(receiver)) => {
+            Some(FakeReply::Stream(receiver)) => {
                 let frames = stream::unfold(receiver, |mut receiver| async {
                     let line = match receiver.recv().await? {
                         Value::String(text) => format!("{text}\n"),
@@ -104,11 +104,11 @@ pub(super) fn nowhere() -> Arc<Transport> {
     let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     let tls = tls.with_safe_default_protocol_versions().unwrap();
     let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    Transport::new(Dialer::new(&"https://fake".parse().unwrap(), None, None, tls).unwrap())
+    Transport::new(Connector::new(&"https://fake".parse().unwrap(), None, None, tls).unwrap())
 }
 
-pub(super) fn ok(value: Value) -> Reply {
-    Reply::Json(200, value)
+pub(super) fn ok(value: Value) -> FakeReply {
+    FakeReply::Json(200, value)
 }
 
 pub(super) fn failure(code: u16, message: &str) -> Value {
@@ -116,17 +116,17 @@ pub(super) fn failure(code: u16, message: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": reason})
 }
 
-pub(super) fn no(code: u16, message: &str) -> Reply {
-    Reply::Json(code, failure(code, message))
+pub(super) fn no(code: u16, message: &str) -> FakeReply {
+    FakeReply::Json(code, failure(code, message))
 }
 
 pub(super) fn list(version: &str, items: &[Value]) -> Value {
     json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items})
 }
 
-pub(super) fn watch() -> (UnboundedSender<Value>, Reply) {
+pub(super) fn watch() -> (UnboundedSender<Value>, FakeReply) {
     let (sender, receiver) = unbounded_channel();
-    (sender, Reply::Stream(receiver))
+    (sender, FakeReply::Stream(receiver))
 }
 
 /// A pod of this name, ready or not.

@@ -11,7 +11,7 @@
 //! - [`access`]: every error in words, with what to do about it.
 //! - [`pods`]: what a target stands for, and the pods behind it as they change.
 //!
-//! [`awaited`] is beside all of them: what is waited for, told once the wait is long.
+//! [`wait_notifier`] is beside all of them: what is waited for, told once the wait is long.
 //!
 //! Tokens and keys stay in `SecretString`s and in header values marked sensitive, and nothing here logs a request's
 //! headers. kube itself logs answers that it cannot read (at `warn`), and those may hold what they hold: a subscriber
@@ -19,7 +19,6 @@
 
 pub mod access;
 mod auth;
-pub mod awaited;
 pub mod client;
 pub mod config;
 pub mod error;
@@ -28,3 +27,4 @@ mod fake;
 pub mod http;
 pub mod pods;
 mod tls;
+pub mod wait_notifier;

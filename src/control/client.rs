@@ -11,48 +11,48 @@ use tokio::{
 };
 
 use super::{
-    place::{Place, Reached, Socket, Stream},
     rpc,
+    sockets::{ControlSocket, ControlStream, SocketConnection, SocketDirectories},
 };
-use crate::error::{Fatal, plain};
+use crate::error::{Fatal, io_message};
 
 /// How long a process may take over one answer: one that works answers within milliseconds, on a machine that is busy
-/// within tenths of a second; one that hangs never does, and whoever asks all of them waits for it.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// within tenths of a second; one that hangs never does, and a command that asks all of them waits for it.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of an answer: a list of some ten thousand forwards.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
 /// Why a process gave no result.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Trouble {
+pub enum CallError {
     /// It answered with an error.
-    Refused(rpc::Error),
+    Refused(rpc::RpcError),
     /// It did not answer.
     Silent(String),
 }
 
 /// What every process answered.
-pub struct Answers<T> {
+pub struct CallResults<T> {
     /// Results, by process.
-    pub results: Vec<(Socket, T)>,
+    pub results: Vec<(ControlSocket, T)>,
     /// What is missing from them, and why.
     pub problems: Vec<Fatal>,
 }
 
 /// Asks every process of this user the same, all at once. Those that are dead are no trouble.
-pub async fn ask_all<T: DeserializeOwned>(place: &Place, method: &str) -> Answers<T> {
+pub async fn call_all<T: DeserializeOwned>(place: &SocketDirectories, method: &str) -> CallResults<T> {
     let (sockets, problems) = place.sockets();
-    let mut answers = Answers { results: Vec::new(), problems };
+    let mut answers = CallResults { results: Vec::new(), problems };
     let asked = sockets.into_iter().map(|socket| async move {
-        let answer = ask(&socket, &[(method, json!({}))]).await;
+        let answer = call(&socket, &[(method, json!({}))]).await;
         (socket, answer)
     });
     for (socket, answer) in join_all(asked).await {
         let result = answer.and_then(|mut answer| match answer.pop() {
             None => Ok(None),
-            Some(answer) => {
-                serde_json::from_value(answer?).map(Some).map_err(|error| Trouble::Silent(error.to_string()))
-            }
+            Some(answer) => serde_json::from_value(answer?)
+                .map(Some)
+                .map_err(|error| CallError::Silent(error.to_string())),
         });
         match result {
             Ok(None) => {}
@@ -65,10 +65,10 @@ pub async fn ask_all<T: DeserializeOwned>(place: &Place, method: &str) -> Answer
 
 /// Asks one process several things, one after the other. Answers are missing from where on it was dead, or ended; one
 /// that says nothing is asked nothing more.
-pub async fn ask(
-    socket: &Socket,
+pub async fn call(
+    socket: &ControlSocket,
     requests: &[(&str, Value)],
-) -> Result<Vec<Result<Value, Trouble>>, Trouble> {
+) -> Result<Vec<Result<Value, CallError>>, CallError> {
     let Some(mut stream) = connect(socket).await? else { return Ok(Vec::new()) };
     let mut answers = Vec::new();
     for (id, (method, params)) in requests.iter().enumerate() {
@@ -78,7 +78,7 @@ pub async fn ask(
             // It has closed the connection: because it ends, which leaves no socket, or for a reason of its own.
             Ok(None) if connect(socket).await.is_ok_and(|stream| stream.is_none()) => break,
             Ok(None) => {
-                answers.push(Err(Trouble::Silent("it closed the connection".to_owned())));
+                answers.push(Err(CallError::Silent("it closed the connection".to_owned())));
                 break;
             }
             Err(trouble) => {
@@ -91,15 +91,15 @@ pub async fn ask(
 }
 
 /// None where the process is dead.
-async fn connect(socket: &Socket) -> Result<Option<Stream>, Trouble> {
+async fn connect(socket: &ControlSocket) -> Result<Option<ControlStream>, CallError> {
     Ok(match in_time(socket.connect()).await? {
-        Reached::Stream(stream) => Some(stream),
-        Reached::Dead => None,
+        SocketConnection::Stream(stream) => Some(stream),
+        SocketConnection::Dead => None,
     })
 }
 
 /// Sends a line and receives one; none where the connection ended instead.
-async fn exchange(stream: &mut Stream, request: &str) -> io::Result<Option<Vec<u8>>> {
+async fn exchange(stream: &mut ControlStream, request: &str) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let talk = async {
         stream.write_all(request.as_bytes()).await?;
@@ -118,30 +118,30 @@ fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
 }
 
-async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> Result<T, Trouble> {
-    match timeout(PATIENCE, work).await {
-        Ok(done) => done.map_err(|error| Trouble::Silent(plain(&error))),
-        Err(_) => Err(Trouble::Silent(format!("it said nothing for {} s", PATIENCE.as_secs()))),
+async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> Result<T, CallError> {
+    match timeout(CALL_TIMEOUT, work).await {
+        Ok(done) => done.map_err(|error| CallError::Silent(io_message(&error))),
+        Err(_) => Err(CallError::Silent(format!("it said nothing for {} s", CALL_TIMEOUT.as_secs()))),
     }
 }
 
-fn read(line: &[u8]) -> Result<Value, Trouble> {
-    let mut answer: Value =
-        serde_json::from_slice(line).map_err(|_| Trouble::Silent("what it said is no answer".to_owned()))?;
+fn read(line: &[u8]) -> Result<Value, CallError> {
+    let mut answer: Value = serde_json::from_slice(line)
+        .map_err(|_| CallError::Silent("what it said is no answer".to_owned()))?;
     match answer.get_mut("error").map(Value::take) {
         Some(error) => Err(serde_json::from_value(error)
-            .map_or_else(|error| Trouble::Silent(error.to_string()), Trouble::Refused)),
+            .map_or_else(|error| CallError::Silent(error.to_string()), CallError::Refused)),
         None => Ok(answer["result"].take()),
     }
 }
 
 /// A process that is there and gives no answer.
-pub fn no_answer(socket: &Socket, trouble: &Trouble) -> Fatal {
+pub fn no_answer(socket: &ControlSocket, trouble: &CallError) -> Fatal {
     let fatal = Fatal::new("fwd::control::no_answer", format!("process {} does not answer", socket.pid));
     match trouble {
-        Trouble::Silent(why) => fatal
+        CallError::Silent(why) => fatal
             .because(why)
             .help(format!("it may be stopped (kill -CONT {0}), or hang (kill {0} ends it)", socket.pid)),
-        Trouble::Refused(error) => fatal.because(&error.message),
+        CallError::Refused(error) => fatal.because(&error.message),
     }
 }

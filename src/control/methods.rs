@@ -6,11 +6,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
 
-use super::rpc::{self, Error, codes};
+use super::rpc::{self, RpcError, codes};
 use crate::{
     error::Fatal,
     forward::{
-        GRACE, Options, Request, Wanted,
+        ForwardOptions, ForwardRequest, ForwardSpec, GRACE,
         registry::{Registry, SELECTOR, TOO_MANY},
     },
     input::{
@@ -22,7 +22,7 @@ use crate::{
         event::Event,
         forward::ForwardId,
         message,
-        ports::{Local, PortSpec, Remote},
+        ports::{LocalPort, PortSpec, RemotePort},
     },
     policy::nearest::nearest,
 };
@@ -58,7 +58,7 @@ const ALL: [&str; 6] =
 pub(super) type Subscription = broadcast::Receiver<Arc<Event>>;
 
 /// What a method came to.
-pub(super) enum Done {
+pub(super) enum MethodResult {
     Result(Value),
     Subscribed(Subscription),
 }
@@ -71,7 +71,7 @@ pub(super) struct Methods {
 /// `portforward:start`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Start {
+struct StartParams {
     resource_type: String,
     name: String,
     #[serde(default)]
@@ -93,55 +93,59 @@ struct Start {
 /// `portforward:stop`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stop {
+struct StopParams {
     id: String,
 }
 
 /// Those that take nothing.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+struct NoParams {}
 
 impl Methods {
-    pub(super) async fn call(&self, method: &str, params: Map<String, Value>) -> Result<Done, Error> {
+    pub(super) async fn call(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+    ) -> Result<MethodResult, RpcError> {
         let result = match method {
             names::START => json!(self.start(read(method, params)?).await?),
             names::STOP => self.stop(read(method, params)?).await?,
             names::STOP_ALL => {
-                let Nothing {} = read(method, params)?;
+                let NoParams {} = read(method, params)?;
                 json!(self.registry.stop_all(GRACE).await)
             }
             names::LIST => {
-                let Nothing {} = read(method, params)?;
+                let NoParams {} = read(method, params)?;
                 json!(self.registry.list())
             }
             names::SUBSCRIBE => {
-                let Nothing {} = read(method, params)?;
-                return Ok(Done::Subscribed(self.registry.events()));
+                let NoParams {} = read(method, params)?;
+                return Ok(MethodResult::Subscribed(self.registry.events()));
             }
             names::VERSION => {
-                let Nothing {} = read(method, params)?;
+                let NoParams {} = read(method, params)?;
                 json!({ "protocol": PROTOCOL, "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id() })
             }
             unknown => return Err(no_method(unknown)),
         };
-        Ok(Done::Result(result))
+        Ok(MethodResult::Result(result))
     }
 
-    async fn start(&self, start: Start) -> Result<ForwardId, Error> {
+    async fn start(&self, start: StartParams) -> Result<ForwardId, RpcError> {
         let wanted = wanted(start)?;
         let ids = self.registry.start(vec![wanted]).await.map_err(|fatal| match fatal.code() {
-            TOO_MANY => Error { code: codes::TOO_MANY, ..Error::from(fatal) },
-            _ => Error::from(fatal),
+            TOO_MANY => RpcError { code: codes::TOO_MANY, ..RpcError::from(fatal) },
+            _ => RpcError::from(fatal),
         })?;
-        ids.first().copied().ok_or_else(|| Error::new(codes::FAILED, "nothing was started"))
+        ids.first().copied().ok_or_else(|| RpcError::new(codes::FAILED, "nothing was started"))
     }
 
-    async fn stop(&self, Stop { id }: Stop) -> Result<Value, Error> {
+    async fn stop(&self, StopParams { id }: StopParams) -> Result<Value, RpcError> {
         let id: String = id.chars().take(QUOTED).collect();
         let unknown = || {
             let error =
-                Error::new(codes::UNKNOWN_ID, format!("no forward of this process has the id '{id}'"));
+                RpcError::new(codes::UNKNOWN_ID, format!("no forward of this process has the id '{id}'"));
             let ids: Vec<_> = self.registry.list().iter().map(|one| one.id.to_string()).collect();
             let help = match nearest(&id, ids.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean '{near}'?"),
@@ -156,7 +160,7 @@ impl Methods {
 }
 
 /// Checks what is to be started.
-fn wanted(start: Start) -> Result<Wanted, Error> {
+fn wanted(start: StartParams) -> Result<ForwardSpec, RpcError> {
     let mut target = if start.resource_type == SELECTOR {
         selector(&start.name).map_err(bad_params)?
     } else {
@@ -175,25 +179,25 @@ fn wanted(start: Start) -> Result<Wanted, Error> {
         target.namespace = Some(namespace);
     }
     let allow_unready = start.allow_unready.unwrap_or_default();
-    let mut options = Options { allow_unready, ..Options::default() };
+    let mut options = ForwardOptions { allow_unready, ..ForwardOptions::default() };
     if let Some(address) = &start.address {
         options.addresses = addresses(std::slice::from_ref(address)).map_err(bad_params)?;
     }
     let label = start.label.as_deref().map(label).transpose().map_err(bad_params)?;
     let local = match &start.local_port {
-        None | Some(Value::Null) => Local::Any,
-        Some(Value::Number(zero)) if zero.as_u64() == Some(0) => Local::Any,
-        Some(port) => Local::Number(number("local_port", port)?),
+        None | Some(Value::Null) => LocalPort::Any,
+        Some(Value::Number(zero)) if zero.as_u64() == Some(0) => LocalPort::Any,
+        Some(port) => LocalPort::Number(number("local_port", port)?),
     };
     let remote = match &start.remote_port {
         Value::String(name) => match PortSpec::parse(name) {
-            Ok(PortSpec { address: None, local: Local::Same, remote }) => remote,
+            Ok(PortSpec { address: None, local: LocalPort::Same, remote }) => remote,
             _ => return Err(bad("bad_port", format!("'remote_port' cannot be '{name}'"), PORTS)),
         },
-        port => Remote::Number(number("remote_port", port)?),
+        port => RemotePort::Number(number("remote_port", port)?),
     };
     let ports = vec![PortSpec { address: None, local, remote }];
-    Ok(Wanted { request: Request { target, ports }, options, context: start.context, label })
+    Ok(ForwardSpec { request: ForwardRequest { target, ports }, options, context: start.context, label })
 }
 
 const PORTS: &str = "ports are numbers from 1 to 65535; 'remote_port' may be the name of a port, 'local_port' null for any free one";
@@ -203,35 +207,35 @@ pub(super) fn notifications(event: &Event) -> Vec<Value> {
     message::of(event).iter().map(|told| rpc::notification(names::EVENT, told)).collect()
 }
 
-fn read<T: DeserializeOwned>(method: &str, params: Map<String, Value>) -> Result<T, Error> {
+fn read<T: DeserializeOwned>(method: &str, params: Map<String, Value>) -> Result<T, RpcError> {
     serde_json::from_value(Value::Object(params)).map_err(|error| {
         bad("params", format!("'{method}': {error}"), "docs/CONTROL.md tells what each method takes")
     })
 }
 
-fn bad(word: &str, message: String, help: &str) -> Error {
-    Error::new(codes::INVALID_PARAMS, message).help(&format!("fwd::usage::{word}"), help)
+fn bad(word: &str, message: String, help: &str) -> RpcError {
+    RpcError::new(codes::INVALID_PARAMS, message).help(&format!("fwd::usage::{word}"), help)
 }
 
 /// Bad input is the client's error, in whichever words.
-fn bad_params(fatal: Fatal) -> Error {
-    Error { code: codes::INVALID_PARAMS, ..Error::from(fatal) }
+fn bad_params(fatal: Fatal) -> RpcError {
+    RpcError { code: codes::INVALID_PARAMS, ..RpcError::from(fatal) }
 }
 
-fn number(field: &str, port: &Value) -> Result<u16, Error> {
+fn number(field: &str, port: &Value) -> Result<u16, RpcError> {
     port.as_u64()
         .and_then(|port| u16::try_from(port).ok())
         .filter(|port| *port > 0)
         .ok_or_else(|| bad("bad_port", format!("'{field}' cannot be {port}"), PORTS))
 }
 
-fn no_method(unknown: &str) -> Error {
+fn no_method(unknown: &str) -> RpcError {
     // As much of it as a person would look at.
     let unknown: String = unknown.chars().take(QUOTED).collect();
     let help = match nearest(&unknown, ALL) {
         Some(near) => format!("did you mean '{near}'?"),
         None => format!("there are {}", ALL.join(", ")),
     };
-    Error::new(codes::METHOD_NOT_FOUND, format!("there is no method '{unknown}'"))
+    RpcError::new(codes::METHOD_NOT_FOUND, format!("there is no method '{unknown}'"))
         .help("fwd::control::method", help)
 }

@@ -1,6 +1,6 @@
 //! F4, management: what other processes ask of this one, and what this one asks of others.
 //!
-//! Every process that forwards listens on a socket of its own ([`place`]), and answers JSON-RPC 2.0, one message a line
+//! Every process that forwards listens on a socket of its own ([`sockets`]), and answers JSON-RPC 2.0, one message a line
 //! ([`rpc`], [`server`]). The methods ([`methods`]) are a contract with other programs: docs/CONTROL.md. [`client`] finds
 //! the sockets of this user and asks them all, [`pick`] tells which forwards a word means. There is nothing else to
 //! start, to upgrade or to crash.
@@ -11,6 +11,6 @@
 pub mod client;
 pub mod methods;
 pub mod pick;
-pub mod place;
 pub mod rpc;
 pub mod server;
+pub mod sockets;

@@ -107,12 +107,12 @@ mod tests {
     use miette::Diagnostic;
 
     use super::*;
-    use crate::model::{forward::ForwardId, ports::Remote};
+    use crate::model::{forward::ForwardId, ports::RemotePort};
 
     fn forward(id: u64, namespace: &str, target: &str, local: u16, remote: &str) -> PortForward {
         let plain = target.strip_prefix("x/").unwrap_or(target);
         let (kind, name) = plain.split_once('/').unwrap_or(("selector", plain));
-        let remote = remote.parse().map_or_else(|_| Remote::Name(remote.into()), Remote::Number);
+        let remote = remote.parse().map_or_else(|_| RemotePort::Name(remote.into()), RemotePort::Number);
         PortForward {
             id: ForwardId::from_bits(id),
             namespace: namespace.into(),

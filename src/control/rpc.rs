@@ -30,16 +30,16 @@ pub mod codes {
 
 /// What a client sent: one request or several.
 #[derive(Debug, PartialEq)]
-pub enum Message {
+pub enum RpcMessage {
     /// One, with an answer of its own.
-    Single(Result<Request, Refusal>),
+    Single(Result<RpcRequest, InvalidRequest>),
     /// Several, whose answers come as one.
-    Batch(Vec<Result<Request, Refusal>>),
+    Batch(Vec<Result<RpcRequest, InvalidRequest>>),
 }
 
 /// A request, or a notification where it has no id.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Request {
+pub struct RpcRequest {
     /// Comes back with the answer.
     pub id: Option<Value>,
     /// What is asked for.
@@ -50,27 +50,27 @@ pub struct Request {
 
 /// A request that is none, with the answer to it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Refusal {
+pub struct InvalidRequest {
     /// None where it was a notification, which has no answer.
     id: Option<Value>,
-    error: Error,
+    error: RpcError,
 }
 
 /// The error of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Error {
+pub struct RpcError {
     /// One of [`codes`].
     pub code: i64,
     /// What failed, on which object.
     pub message: String,
     /// Why, and what to do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub data: Option<Box<Data>>,
+    pub data: Option<Box<RpcErrorData>>,
 }
 
 /// More about an error, for programs and people.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Data {
+pub struct RpcErrorData {
     /// Stable and searchable: `fwd::port::in_use`.
     pub code: String,
     /// Why, most immediate cause first.
@@ -79,7 +79,7 @@ pub struct Data {
     pub help: Option<String>,
 }
 
-impl Error {
+impl RpcError {
     /// An error without more about it.
     pub fn new(code: i64, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), data: None }
@@ -88,15 +88,15 @@ impl Error {
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, code: &str, help: impl Into<String>) -> Self {
-        let data = Data { code: code.to_owned(), because: Vec::new(), help: Some(help.into()) };
+        let data = RpcErrorData { code: code.to_owned(), because: Vec::new(), help: Some(help.into()) };
         self.data = Some(Box::new(data));
         self
     }
 }
 
-impl From<Fatal> for Error {
+impl From<Fatal> for RpcError {
     fn from(fatal: Fatal) -> Self {
-        let data = Data {
+        let data = RpcErrorData {
             code: fatal.code().to_owned(),
             because: fatal.causes().map(ToOwned::to_owned).collect(),
             help: fatal.advice().map(ToOwned::to_owned),
@@ -106,29 +106,30 @@ impl From<Fatal> for Error {
 }
 
 /// Reads one message.
-pub fn read(line: &[u8]) -> Result<Message, Refusal> {
-    let refuse = |code, message: &str| Refusal { id: Some(Value::Null), error: Error::new(code, message) };
+pub fn read(line: &[u8]) -> Result<RpcMessage, InvalidRequest> {
+    let refuse =
+        |code, message: &str| InvalidRequest { id: Some(Value::Null), error: RpcError::new(code, message) };
     match serde_json::from_slice(line) {
         Err(error) => Err(refuse(codes::PARSE, &format!("this is no JSON: {error}"))),
         Ok(Value::Array(all)) if all.is_empty() => Err(refuse(codes::INVALID_REQUEST, "the batch is empty")),
         Ok(Value::Array(all)) if all.len() > MAX_BATCH => {
             Err(refuse(codes::INVALID_REQUEST, &format!("a batch has at most {MAX_BATCH} requests")))
         }
-        Ok(Value::Array(all)) => Ok(Message::Batch(all.into_iter().map(request).collect())),
-        Ok(one) => Ok(Message::Single(request(one))),
+        Ok(Value::Array(all)) => Ok(RpcMessage::Batch(all.into_iter().map(request).collect())),
+        Ok(one) => Ok(RpcMessage::Single(request(one))),
     }
 }
 
-fn request(value: Value) -> Result<Request, Refusal> {
+fn request(value: Value) -> Result<RpcRequest, InvalidRequest> {
     let Value::Object(mut object) = value else {
-        let error = Error::new(codes::INVALID_REQUEST, "a request is an object");
-        return Err(Refusal { id: Some(Value::Null), error });
+        let error = RpcError::new(codes::INVALID_REQUEST, "a request is an object");
+        return Err(InvalidRequest { id: Some(Value::Null), error });
     };
     let id = object.remove("id");
     let usable = matches!(&id, None | Some(Value::Null | Value::String(_) | Value::Number(_)));
     let refuse = |code, message: &str| {
         let id = id.clone().filter(|_| usable);
-        Err(Refusal { id: id.or(Some(Value::Null)), error: Error::new(code, message) })
+        Err(InvalidRequest { id: id.or(Some(Value::Null)), error: RpcError::new(code, message) })
     };
     if !usable {
         return refuse(codes::INVALID_REQUEST, "'id' is a string, a number or null");
@@ -144,16 +145,16 @@ fn request(value: Value) -> Result<Request, Refusal> {
         Some(Value::Object(params)) => params,
         Some(Value::Array(params)) if params.is_empty() => Map::new(),
         Some(Value::Array(_)) => {
-            let error = Error::new(codes::INVALID_PARAMS, "'params' are by name: an object");
-            return Err(Refusal { id, error });
+            let error = RpcError::new(codes::INVALID_PARAMS, "'params' are by name: an object");
+            return Err(InvalidRequest { id, error });
         }
         Some(_) => return refuse(codes::INVALID_REQUEST, "'params' has to be an object"),
     };
-    Ok(Request { id, method, params })
+    Ok(RpcRequest { id, method, params })
 }
 
 /// The answer to a request. A notification has none.
-pub fn answer(id: Option<Value>, outcome: Result<Value, Error>) -> Option<Value> {
+pub fn answer(id: Option<Value>, outcome: Result<Value, RpcError>) -> Option<Value> {
     let id = id?;
     Some(match outcome {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
@@ -161,7 +162,7 @@ pub fn answer(id: Option<Value>, outcome: Result<Value, Error>) -> Option<Value>
     })
 }
 
-impl Refusal {
+impl InvalidRequest {
     /// The answer, unless it was a notification.
     pub fn answer(self) -> Option<Value> {
         answer(self.id, Err(self.error))
@@ -179,7 +180,7 @@ mod tests {
 
     fn refused(line: &str) -> Value {
         match read(line.as_bytes()) {
-            Ok(Message::Single(Err(refusal))) | Err(refusal) => refusal.answer().unwrap(),
+            Ok(RpcMessage::Single(Err(refusal))) | Err(refusal) => refusal.answer().unwrap(),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -207,7 +208,8 @@ mod tests {
             assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), &id), "{line}");
             assert!(answer["error"]["message"].as_str().is_some_and(|text| !text.is_empty()), "{line}");
         }
-        let Ok(Message::Single(Err(silent))) = read(br#"{"jsonrpc":"2.0","method":"x","params":[3]}"#) else {
+        let Ok(RpcMessage::Single(Err(silent))) = read(br#"{"jsonrpc":"2.0","method":"x","params":[3]}"#)
+        else {
             panic!()
         };
         assert_eq!(silent.answer(), None);
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn requests_and_their_answers() {
-        let Ok(Message::Single(Ok(request))) =
+        let Ok(RpcMessage::Single(Ok(request))) =
             read(br#"{"jsonrpc":"2.0","id":1.5,"method":"m","params":{"a":2}}"#)
         else {
             panic!()
@@ -227,13 +229,13 @@ mod tests {
         assert_eq!((request.method.as_str(), &request.params["a"]), ("m", &json!(2)));
         let answered = answer(request.id, Ok(json!([])));
         assert_eq!(answered, Some(json!({ "jsonrpc": "2.0", "id": 1.5, "result": [] })));
-        let failed = answer(Some(Value::Null), Err(Error::new(codes::FAILED, "no").help("c", "h")));
+        let failed = answer(Some(Value::Null), Err(RpcError::new(codes::FAILED, "no").help("c", "h")));
         let data = json!({ "code": "c", "because": [], "help": "h" });
         let error = json!({ "code": -32000, "message": "no", "data": data });
         assert_eq!(failed, Some(json!({ "jsonrpc": "2.0", "id": null, "error": error })));
         for params in ["", r#","params":[]"#, r#","params":{}"#] {
             let line = format!(r#"{{"jsonrpc":"2.0","method":"m"{params}}}"#);
-            let Ok(Message::Single(Ok(request))) = read(line.as_bytes()) else { panic!("{line}") };
+            let Ok(RpcMessage::Single(Ok(request))) = read(line.as_bytes()) else { panic!("{line}") };
             assert!(request.params.is_empty());
             assert_eq!(answer(request.id, Ok(Value::Null)), None, "a notification has no answer");
         }
@@ -241,7 +243,9 @@ mod tests {
 
     #[test]
     fn batches() {
-        let Ok(Message::Batch(all)) = read(br#"[{"jsonrpc":"2.0","id":1,"method":"m"},1]"#) else { panic!() };
+        let Ok(RpcMessage::Batch(all)) = read(br#"[{"jsonrpc":"2.0","id":1,"method":"m"},1]"#) else {
+            panic!()
+        };
         assert!(matches!(all.as_slice(), [Ok(_), Err(_)]));
     }
 }

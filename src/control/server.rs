@@ -21,9 +21,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    methods::{self, Done, Methods, Subscription},
-    place::{Listener, Stream},
-    rpc::{self, Message, Request},
+    methods::{self, MethodResult, Methods, Subscription},
+    rpc::{self, RpcMessage, RpcRequest},
+    sockets::{ControlListener, ControlStream},
 };
 use crate::{
     descriptors::{descriptors, is_shortage},
@@ -50,7 +50,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const CHUNK: usize = 4096;
 
 /// Everything that answers.
-pub struct Server {
+pub struct ControlServer {
     methods: Methods,
     clients: Mutex<Clients>,
     tracker: TaskTracker,
@@ -62,17 +62,17 @@ pub struct Server {
 struct Clients {
     clock: u64,
     /// Those who subscribed are silent by nature, and come last.
-    seats: BTreeMap<(bool, u64), CancellationToken>,
+    slots: BTreeMap<(bool, u64), CancellationToken>,
 }
 
 /// A client's place among them.
-struct Seat {
-    server: Arc<Server>,
+struct ClientSlot {
+    server: Arc<ControlServer>,
     at: (bool, u64),
     gone: CancellationToken,
 }
 
-impl Server {
+impl ControlServer {
     /// Answers for the forwards of `registry`.
     pub fn new(registry: Registry) -> Arc<Self> {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -80,7 +80,7 @@ impl Server {
     }
 
     /// Accepts clients in the background, until the shutdown.
-    pub fn listen(self: &Arc<Self>, mut listener: Listener) {
+    pub fn listen(self: &Arc<Self>, mut listener: ControlListener) {
         let server = Arc::clone(self);
         let accept = async move {
             loop {
@@ -99,11 +99,11 @@ impl Server {
         self.tracker.spawn(self.stop.clone().run_until_cancelled_owned(accept));
     }
 
-    fn serve_client(self: &Arc<Self>, stream: Stream) {
-        let seat = self.take_seat();
+    fn serve_client(self: &Arc<Self>, stream: ControlStream) {
+        let slot = self.take_slot();
         let (reading, writing) = tokio::io::split(stream);
-        let (gone, server) = (seat.gone.clone(), Arc::clone(self));
-        self.tracker.spawn(gone.run_until_cancelled_owned(server.serve(reading, writing, Some(seat))));
+        let (gone, server) = (slot.gone.clone(), Arc::clone(self));
+        self.tracker.spawn(gone.run_until_cancelled_owned(server.serve(reading, writing, Some(slot))));
     }
 
     /// Answers one client, on any two streams, until it is gone or has heard all it asked for.
@@ -127,31 +127,31 @@ impl Server {
     }
 
     /// A seat for a new client; where there is none left, that of the most silent one.
-    fn take_seat(self: &Arc<Self>) -> Seat {
+    fn take_slot(self: &Arc<Self>) -> ClientSlot {
         let mut clients = self.clients();
-        if clients.seats.len() >= MAX_CLIENTS
-            && let Some((_, oldest)) = clients.seats.pop_first()
+        if clients.slots.len() >= MAX_CLIENTS
+            && let Some((_, oldest)) = clients.slots.pop_first()
         {
             oldest.cancel();
         }
         clients.clock += 1;
         let (at, gone) = ((false, clients.clock), CancellationToken::new());
-        clients.seats.insert(at, gone.clone());
-        Seat { server: Arc::clone(self), at, gone }
+        clients.slots.insert(at, gone.clone());
+        ClientSlot { server: Arc::clone(self), at, gone }
     }
 
     async fn serve(
         self: Arc<Self>,
         mut reading: impl AsyncRead + Unpin + Send,
         writing: impl AsyncWrite + Unpin + Send + 'static,
-        mut seat: Option<Seat>,
+        mut slot: Option<ClientSlot>,
     ) {
         let (out, lines) = mpsc::channel(MAX_QUEUE);
         let mut writer = JoinSet::new();
         let written = Arc::new(Notify::new());
         writer.spawn(write(lines, writing, Arc::clone(&written)));
-        let mut client = Client { pending: FuturesUnordered::new(), out, events: None };
-        let mut input = Lines::default();
+        let mut client = ConnectedClient { pending: FuturesUnordered::new(), out, events: None };
+        let mut input = LineReader::default();
         let mut open = true;
         while open || !client.pending.is_empty() {
             let going_on = open && client.answers() < MAX_PENDING;
@@ -166,8 +166,8 @@ impl Server {
                 },
                 Some(done) = client.pending.next() => {
                     let told = client.done(done.unwrap_or_default());
-                    if let Some(seat) = seat.as_mut().filter(|_| client.events.is_some()) {
-                        seat.heard(true);
+                    if let Some(slot) = slot.as_mut().filter(|_| client.events.is_some()) {
+                        slot.touch(true);
                     }
                     told
                 }
@@ -178,8 +178,8 @@ impl Server {
                 }
                 line = input.next(&mut reading), if going_on => match line {
                     Ok(Some(line)) => {
-                        if let Some(seat) = &mut seat {
-                            seat.heard(client.events.is_some());
+                        if let Some(slot) = &mut slot {
+                            slot.touch(client.events.is_some());
                         }
                         client.take(&self, &line)
                     }
@@ -187,7 +187,7 @@ impl Server {
                         (open, client.events) = (false, None);
                         Ok(())
                     }
-                    Err(TooLong) => {
+                    Err(MessageTooLong) => {
                         // There is no telling where the next message begins.
                         (open, client.events) = (false, None);
                         client.say_all(too_long())
@@ -205,24 +205,24 @@ impl Server {
 }
 
 /// A client was too slow.
-struct TooSlow;
+struct ClientTooSlow;
 
-struct Client {
-    pending: FuturesUnordered<JoinHandle<Outcome>>,
+struct ConnectedClient {
+    pending: FuturesUnordered<JoinHandle<MessageOutcome>>,
     out: mpsc::Sender<String>,
     events: Option<Subscription>,
 }
 
 /// What came of a message.
 #[derive(Default)]
-struct Outcome {
+struct MessageOutcome {
     answer: Option<Value>,
     events: Option<Subscription>,
 }
 
-impl Client {
+impl ConnectedClient {
     /// Begins to do what a message asks for.
-    fn take(&mut self, server: &Arc<Server>, line: &[u8]) -> Result<(), TooSlow> {
+    fn take(&mut self, server: &Arc<ControlServer>, line: &[u8]) -> Result<(), ClientTooSlow> {
         let message = match rpc::read(line) {
             Ok(message) => message,
             Err(refusal) => return self.say_all(refusal.answer()),
@@ -231,14 +231,14 @@ impl Client {
         // Not the client's own task: what was asked for is done, whatever becomes of the client.
         self.pending.push(server.tracker.clone().spawn(async move {
             match message {
-                Message::Single(request) => server.carry_out(request).await,
-                Message::Batch(requests) => {
+                RpcMessage::Single(request) => server.carry_out(request).await,
+                RpcMessage::Batch(requests) => {
                     let all = join_all(requests.into_iter().map(|request| server.carry_out(request))).await;
                     let (answers, events): (Vec<_>, Vec<_>) =
                         all.into_iter().map(|outcome| (outcome.answer, outcome.events)).unzip();
                     let answers: Vec<_> = answers.into_iter().flatten().collect();
                     let answer = (!answers.is_empty()).then_some(Value::Array(answers));
-                    Outcome { answer, events: events.into_iter().flatten().next() }
+                    MessageOutcome { answer, events: events.into_iter().flatten().next() }
                 }
             }
         }));
@@ -250,14 +250,14 @@ impl Client {
         self.pending.len() + (MAX_QUEUE - self.out.capacity())
     }
 
-    fn done(&mut self, outcome: Outcome) -> Result<(), TooSlow> {
+    fn done(&mut self, outcome: MessageOutcome) -> Result<(), ClientTooSlow> {
         if self.events.is_none() {
             self.events = outcome.events;
         }
         self.say_all(outcome.answer)
     }
 
-    fn say_all(&self, messages: impl IntoIterator<Item = Value>) -> Result<(), TooSlow> {
+    fn say_all(&self, messages: impl IntoIterator<Item = Value>) -> Result<(), ClientTooSlow> {
         // A full queue is one that nobody empties.
         messages
             .into_iter()
@@ -265,31 +265,33 @@ impl Client {
                 // It means the same, and somebody may look at it in a terminal.
                 self.out.try_send(escape::json(&message.to_string()).into_owned() + "\n")
             })
-            .map_err(|_| TooSlow)
+            .map_err(|_| ClientTooSlow)
     }
 }
 
-impl Server {
-    async fn carry_out(&self, request: Result<Request, rpc::Refusal>) -> Outcome {
+impl ControlServer {
+    async fn carry_out(&self, request: Result<RpcRequest, rpc::InvalidRequest>) -> MessageOutcome {
         match request {
-            Err(refusal) => Outcome { answer: refusal.answer(), events: None },
-            Ok(Request { id, method, params }) => {
+            Err(refusal) => MessageOutcome { answer: refusal.answer(), events: None },
+            Ok(RpcRequest { id, method, params }) => {
                 let (outcome, events) = match unless_it_panics(self.methods.call(&method, params)).await {
-                    Ok(Done::Result(result)) => (Ok(result), None),
-                    Ok(Done::Subscribed(events)) => (Ok(Value::Null), Some(events)),
+                    Ok(MethodResult::Result(result)) => (Ok(result), None),
+                    Ok(MethodResult::Subscribed(events)) => (Ok(Value::Null), Some(events)),
                     Err(error) => (Err(error), None),
                 };
-                Outcome { answer: rpc::answer(id, outcome), events }
+                MessageOutcome { answer: rpc::answer(id, outcome), events }
             }
         }
     }
 }
 
 /// A client that asked for something is told of a panic, too; what that was about is on stderr.
-async fn unless_it_panics(call: impl Future<Output = Result<Done, rpc::Error>>) -> Result<Done, rpc::Error> {
+async fn unless_it_panics(
+    call: impl Future<Output = Result<MethodResult, rpc::RpcError>>,
+) -> Result<MethodResult, rpc::RpcError> {
     // What a method shares with others is behind locks that each of them takes as it finds it.
     AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
-        Err(rpc::Error::new(rpc::codes::INTERNAL, "the request failed by a mistake of this program"))
+        Err(rpc::RpcError::new(rpc::codes::INTERNAL, "the request failed by a mistake of this program"))
     })
 }
 
@@ -300,22 +302,22 @@ async fn next_event(events: &mut Option<Subscription>) -> Result<Arc<Event>, bro
     }
 }
 
-impl Seat {
+impl ClientSlot {
     /// The client said something, and is the least silent one now.
-    fn heard(&mut self, subscribed: bool) {
+    fn touch(&mut self, subscribed: bool) {
         let mut clients = self.server.clients();
-        // Whoever was dropped meanwhile has no seat any more.
-        if let Some(gone) = clients.seats.remove(&self.at) {
+        // A client that was dropped meanwhile has no slot any more.
+        if let Some(gone) = clients.slots.remove(&self.at) {
             clients.clock += 1;
             self.at = (subscribed, clients.clock);
-            clients.seats.insert(self.at, gone);
+            clients.slots.insert(self.at, gone);
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for ClientSlot {
     fn drop(&mut self) {
-        self.server.clients().seats.remove(&self.at);
+        self.server.clients().slots.remove(&self.at);
     }
 }
 
@@ -335,21 +337,21 @@ async fn write(mut lines: mpsc::Receiver<String>, mut to: impl AsyncWrite + Unpi
 }
 
 /// A message is longer than [`MAX_MESSAGE`].
-struct TooLong;
+struct MessageTooLong;
 
 /// Lines of bounded length.
 #[derive(Default)]
-struct Lines {
+struct LineReader {
     buffer: Vec<u8>,
     /// Bytes of it that were searched for the end of a line.
     searched: usize,
 }
 
-impl Lines {
+impl LineReader {
     /// The next line that is not blank; `None` at the end, or where reading fails. What an end cuts off is a line, too.
     ///
     /// Loses nothing when it is dropped half-way.
-    async fn next(&mut self, from: &mut (impl AsyncRead + Unpin)) -> Result<Option<Vec<u8>>, TooLong> {
+    async fn next(&mut self, from: &mut (impl AsyncRead + Unpin)) -> Result<Option<Vec<u8>>, MessageTooLong> {
         loop {
             if let Some(at) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=self.searched + at).collect();
@@ -361,7 +363,7 @@ impl Lines {
             }
             self.searched = self.buffer.len();
             if self.buffer.len() > MAX_MESSAGE {
-                return Err(TooLong);
+                return Err(MessageTooLong);
             }
             if self.buffer.capacity() - self.buffer.len() < CHUNK {
                 self.buffer.reserve(CHUNK);
@@ -382,7 +384,7 @@ fn is_blank(line: &[u8]) -> bool {
 
 fn too_long() -> Option<Value> {
     let message = format!("a message has at most {MAX_MESSAGE} bytes");
-    rpc::answer(Some(Value::Null), Err(rpc::Error::new(rpc::codes::INVALID_REQUEST, message)))
+    rpc::answer(Some(Value::Null), Err(rpc::RpcError::new(rpc::codes::INVALID_REQUEST, message)))
 }
 
 #[cfg(test)]
@@ -390,12 +392,12 @@ mod tests {
     use super::*;
 
     async fn lines(mut bytes: &[u8]) -> Vec<String> {
-        let (mut input, mut all) = (Lines::default(), Vec::new());
+        let (mut input, mut all) = (LineReader::default(), Vec::new());
         loop {
             match input.next(&mut bytes).await {
                 Ok(Some(line)) => all.push(String::from_utf8(line.trim_ascii().to_vec()).unwrap()),
                 Ok(None) => return all,
-                Err(TooLong) => {
+                Err(MessageTooLong) => {
                     all.push("TOO LONG".into());
                     return all;
                 }

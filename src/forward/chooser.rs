@@ -4,25 +4,25 @@ use std::sync::Arc;
 
 use super::no_port;
 use crate::{
-    cluster::pods::target::Resolved,
+    cluster::pods::target::ResolvedTarget,
     error::Fatal,
     model::{
         endpoint::{Endpoint, PodId},
-        ports::Remote,
+        ports::RemotePort,
     },
     policy::select::{self, Coverage, Readiness},
 };
 
 /// Chooses pods for the ports of one target.
-pub(super) struct Chooser {
-    pub resolved: Arc<Resolved>,
+pub(super) struct PodChooser {
+    pub resolved: Arc<ResolvedTarget>,
     readiness: Readiness,
     /// All ports of the target.
-    ports: Vec<Remote>,
+    ports: Vec<RemotePort>,
 }
 
-impl Chooser {
-    pub(super) fn new(resolved: Arc<Resolved>, allow_unready: bool, ports: Vec<Remote>) -> Self {
+impl PodChooser {
+    pub(super) fn new(resolved: Arc<ResolvedTarget>, allow_unready: bool, ports: Vec<RemotePort>) -> Self {
         let readiness = resolved.readiness(allow_unready);
         Self { resolved, readiness, ports }
     }
@@ -32,9 +32,10 @@ impl Chooser {
         &self,
         pods: &'a [Endpoint],
         current: Option<&PodId>,
-        wanted: &[Remote],
+        wanted: &[RemotePort],
     ) -> Option<&'a Endpoint> {
-        let has = |pod: &Endpoint, ports: &[Remote]| ports.iter().filter(|port| self.has(pod, port)).count();
+        let has =
+            |pod: &Endpoint, ports: &[RemotePort]| ports.iter().filter(|port| self.has(pod, port)).count();
         select::choose(pods, current, self.readiness, |pod| Coverage {
             wanted: has(pod, wanted),
             target: has(pod, &self.ports),
@@ -42,17 +43,21 @@ impl Chooser {
     }
 
     /// Whether a pod has a port.
-    pub(super) fn has(&self, pod: &Endpoint, port: &Remote) -> bool {
+    pub(super) fn has(&self, pod: &Endpoint, port: &RemotePort) -> bool {
         self.resolved.pod_port(port, pod).is_ok()
     }
 
     /// The first of `wanted` for which there is no pod.
-    pub(super) fn without_pod<'a>(&self, pods: &[Endpoint], wanted: &'a [Remote]) -> Option<&'a Remote> {
+    pub(super) fn without_pod<'a>(
+        &self,
+        pods: &[Endpoint],
+        wanted: &'a [RemotePort],
+    ) -> Option<&'a RemotePort> {
         wanted.iter().find(|port| self.choose(pods, None, std::slice::from_ref(port)).is_none())
     }
 
     /// Why there is no pod for `wanted`, in words.
-    pub(super) fn why_none(&self, pods: &[Endpoint], wanted: &[Remote]) -> String {
+    pub(super) fn why_none(&self, pods: &[Endpoint], wanted: &[RemotePort]) -> String {
         let missing = self.without_pod(pods, wanted).or(wanted.first());
         select::why_none(pods, self.readiness, |pod| self.resolved.pod_port(missing?, pod).err())
     }
@@ -73,11 +78,11 @@ impl Chooser {
 
     /// The error for a port that no pod has and none of those that may become ready will have, where some pod could be
     /// forwarded to for its readiness.
-    pub(super) fn never(&self, target: &str, pods: &[Endpoint], wanted: &[Remote]) -> Option<Fatal> {
+    pub(super) fn never(&self, target: &str, pods: &[Endpoint], wanted: &[RemotePort]) -> Option<Fatal> {
         let port = self.without_pod(pods, wanted)?;
         let usable = select::choose(pods, None, self.readiness, |_| Coverage { wanted: 1, target: 1 })?;
         let why = self.resolved.pod_port(port, usable).err()?;
-        let hope = pods.iter().any(|pod| !pod.is_over() && self.has(pod, port));
+        let hope = pods.iter().any(|pod| !pod.is_finished() && self.has(pod, port));
         (!hope).then(|| no_port(target, port, why))
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
-use super::{counters::Counters, local::Local, outbound::advance};
+use super::{counters::Counters, local::LocalStream, outbound::advance};
 use crate::tunnel::stream::Chunk;
 
 /// Bytes sent that are kept until the first answer, for a replay (DESIGN §2). More is a bulk upload, which is not
@@ -40,7 +40,7 @@ pub(super) enum ClientRead {
 
 /// The client's side of a connection.
 pub(super) struct LocalClient {
-    pub socket: Local,
+    pub socket: LocalStream,
     /// What was read from the client and may have to be sent again; `None` once it must not or cannot be.
     pub replay: Option<Vec<u8>>,
     /// The client has sent something.
@@ -54,7 +54,7 @@ pub(super) struct LocalClient {
 }
 
 impl LocalClient {
-    pub(super) fn new(socket: Local) -> Self {
+    pub(super) fn new(socket: LocalStream) -> Self {
         Self {
             socket,
             replay: Some(Vec::new()),
@@ -139,9 +139,9 @@ impl LocalClient {
         }
     }
 
-    /// Whether the client is gone, or has said that it sends no more and is owed nothing. One that has half-closed and waits for
-    /// an answer looks the same as one that is gone, but for this: it has no answer yet, or still receives one. Those that
-    /// had answers and then no more before they closed were done, whatever they sent last.
+    /// Whether the client is gone, or has said that it sends no more and is owed nothing. One that has half-closed and
+    /// waits for an answer looks the same as one that is gone, but for this: it has no answer yet, or still receives
+    /// one. Those that had answers and then no more before they closed were done, whatever they sent last.
     pub(super) async fn has_ended(&mut self) -> bool {
         if self.answered && self.eof.is_none() {
             let _ = timeout(RESET_GRACE, self.socket.readable()).await;

@@ -1,6 +1,6 @@
 //! Why a local port could not be bound, in words that help.
 //!
-//! Whoever reads this wants to know three things: who has the port, which one is free, and what to type.
+//! A reader wants to know three things: who has the port, which one is free, and what to type.
 
 use std::{
     io,
@@ -12,9 +12,9 @@ use listeners::{Listener, Protocol, SocketState};
 
 use super::local;
 #[cfg(unix)]
-use super::socket::Taken;
+use super::socket::SocketConflict;
 use crate::{
-    error::{Fatal, plain},
+    error::{Fatal, io_message},
     model::ports::ListenIp,
 };
 
@@ -51,31 +51,31 @@ pub(super) fn unexplained(address: SocketAddr, error: &io::Error) -> Fatal {
         return in_use(address, None, None);
     }
     Fatal::new("fwd::port::bind", format!("{address} cannot be listened on"))
-        .because(plain(error))
+        .because(io_message(error))
         .help("try another address with --address, or another local port")
 }
 
 /// The error for a Unix socket that could not be bound.
 #[cfg(unix)]
-pub(super) fn explain_unix(path: &std::path::Path, taken: &Taken) -> Fatal {
+pub(super) fn explain_unix(path: &std::path::Path, taken: &SocketConflict) -> Fatal {
     let path = path.display();
     let why = match taken {
-        Taken::Unbound(error) => {
+        SocketConflict::Unbound(error) => {
             return Fatal::new("fwd::socket::bind", format!("{path} cannot be listened on"))
-                .because(plain(error))
+                .because(io_message(error))
                 .help("its directory has to exist, and you need the right to write there");
         }
-        Taken::Live => "a process listens on it".to_owned(),
-        Taken::Full => "a process listens on it, and more clients wait than it takes".to_owned(),
-        Taken::OtherKind => "a process uses it, as a socket of another type".to_owned(),
-        Taken::NoSocket(what) => {
+        SocketConflict::Live => "a process listens on it".to_owned(),
+        SocketConflict::Full => "a process listens on it, and more clients wait than it takes".to_owned(),
+        SocketConflict::OtherKind => "a process uses it, as a socket of another type".to_owned(),
+        SocketConflict::NoSocket(what) => {
             format!("it is {what}, and only a socket that nobody listens on is replaced")
         }
-        Taken::Unknown(error) => {
-            format!("whether a process listens on it cannot be found out: {}", plain(error))
+        SocketConflict::Unknown(error) => {
+            format!("whether a process listens on it cannot be found out: {}", io_message(error))
         }
-        Taken::NoLock(error) => {
-            format!("its directory cannot be locked while it is replaced: {}", plain(error))
+        SocketConflict::NoLock(error) => {
+            format!("its directory cannot be locked while it is replaced: {}", io_message(error))
         }
     };
     Fatal::new("fwd::socket::in_use", format!("{path} exists already"))
@@ -83,12 +83,12 @@ pub(super) fn explain_unix(path: &std::path::Path, taken: &Taken) -> Fatal {
         .help(format!("remove {path} if nothing uses it, or choose another path"))
 }
 
-fn in_use(address: SocketAddr, holder: Option<&Holder>, free: Option<u16>) -> Fatal {
+fn in_use(address: SocketAddr, holder: Option<&PortHolder>, free: Option<u16>) -> Fatal {
     let port = address.port();
     let fatal = Fatal::new("fwd::port::in_use", format!("local port {port} is taken ({address})"));
     let fatal = match holder {
         Some(holder) if holder.pid == process::id() => fatal.because("this command listens on it already"),
-        Some(Holder { pid, name, socket }) => {
+        Some(PortHolder { pid, name, socket }) => {
             fatal.because(format!("{name} (process {pid}) listens on {socket}"))
         }
         None => fatal.because("another process listens on it; the system does not tell which"),
@@ -116,7 +116,7 @@ pub(super) fn above(port: u16) -> impl Iterator<Item = u16> {
 fn nearest_free(wanted: &[ListenIp], port: u16) -> Option<u16> {
     above(port).find(|port| {
         // All at once, for one must not be in the way of another. What the machine lacks is in nobody's way.
-        let listen = |one: &ListenIp| (one.may_lack, local::listen(SocketAddr::new(one.ip, *port)));
+        let listen = |one: &ListenIp| (one.optional, local::listen(SocketAddr::new(one.ip, *port)));
         let tried: Vec<_> = wanted.iter().map(listen).collect();
         tried.iter().all(|(may_lack, tried)| match tried {
             Ok(_) => true,
@@ -127,7 +127,7 @@ fn nearest_free(wanted: &[ListenIp], port: u16) -> Option<u16> {
 
 /// Who listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Holder {
+struct PortHolder {
     pid: u32,
     name: String,
     socket: SocketAddr,
@@ -135,18 +135,18 @@ struct Holder {
 
 /// The process that listens where `wanted` would. `None` where the system does not tell: another user's process is
 /// often invisible.
-fn holder(wanted: SocketAddr) -> Option<Holder> {
+fn holder(wanted: SocketAddr) -> Option<PortHolder> {
     let all = listeners::get_all().ok()?;
     pick(all, wanted)
 }
 
-fn pick(all: impl IntoIterator<Item = Listener>, wanted: SocketAddr) -> Option<Holder> {
+fn pick(all: impl IntoIterator<Item = Listener>, wanted: SocketAddr) -> Option<PortHolder> {
     all.into_iter()
         .filter(|one| one.protocol == Protocol::TCP && one.state == SocketState::Listen)
         .filter(|one| one.socket.port() == wanted.port() && in_the_way(one.socket.ip(), wanted.ip()))
         // The exact address before one that covers it, then the oldest process: the same answer each time.
         .min_by_key(|one| (one.socket.ip() != wanted.ip(), one.process.pid))
-        .map(|one| Holder { pid: one.process.pid, name: one.process.name, socket: one.socket })
+        .map(|one| PortHolder { pid: one.process.pid, name: one.process.name, socket: one.socket })
 }
 
 fn in_the_way(theirs: IpAddr, ours: IpAddr) -> bool {
@@ -172,7 +172,7 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn only(ip: IpAddr) -> Vec<ListenIp> {
-        vec![ListenIp { ip, may_lack: false }]
+        vec![ListenIp { ip, optional: false }]
     }
 
     fn listener(pid: u32, socket: &str, state: SocketState) -> Listener {
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn another_process_is_named() {
-        let holder = Holder { pid: 7, name: "nginx".into(), socket: "0.0.0.0:80".parse().unwrap() };
+        let holder = PortHolder { pid: 7, name: "nginx".into(), socket: "0.0.0.0:80".parse().unwrap() };
         let fatal = in_use("127.0.0.1:80".parse().unwrap(), Some(&holder), None);
         let why = fatal.source().map(ToString::to_string);
         assert_eq!(why.as_deref(), Some("nginx (process 7) listens on 0.0.0.0:80"));
@@ -256,14 +256,14 @@ mod tests {
     fn unix_sockets() {
         let path = std::path::Path::new("/tmp/x.sock");
         for (taken, code) in [
-            (Taken::Live, "fwd::socket::in_use"),
-            (Taken::NoSocket("a directory"), "fwd::socket::in_use"),
-            (Taken::NoLock(io::ErrorKind::TimedOut.into()), "fwd::socket::in_use"),
-            (Taken::Unbound(io::ErrorKind::NotFound.into()), "fwd::socket::bind"),
+            (SocketConflict::Live, "fwd::socket::in_use"),
+            (SocketConflict::NoSocket("a directory"), "fwd::socket::in_use"),
+            (SocketConflict::NoLock(io::ErrorKind::TimedOut.into()), "fwd::socket::in_use"),
+            (SocketConflict::Unbound(io::ErrorKind::NotFound.into()), "fwd::socket::bind"),
         ] {
             assert_eq!(explain_unix(path, &taken).code(), code, "{taken:?}");
         }
-        assert_eq!(plain(&io::Error::from_raw_os_error(13)), "Permission denied");
+        assert_eq!(io_message(&io::Error::from_raw_os_error(13)), "Permission denied");
     }
 
     #[test]

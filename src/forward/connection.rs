@@ -1,7 +1,7 @@
 //! One accepted connection, from its accept to its end (DESIGN §2).
 //!
-//! It is *held*, unread, until there is a way; then its bytes are pumped both ways (see `pump`). If the attempt fails
-//! so that no application can have seen a byte of it (PROTOCOL §3.7), it is opened again on the next way, with what was
+//! It is *held*, unread, until there is a backend; then its bytes are pumped both ways (see `pump`). If the attempt fails
+//! so that no application can have seen a byte of it (PROTOCOL §3.7), it is opened again on the next backend, with what was
 //! kept of the bytes sent, and its client notices nothing. Otherwise it ends as the pod ended it: FIN for FIN, reset for
 //! reset. When a local FIN is passed on is decided by `linger`.
 
@@ -22,18 +22,18 @@ use tokio_util::sync::CancellationToken;
 use super::{
     client::LocalClient,
     linger::LINGERING,
-    local::Local,
+    local::LocalStream,
     pump::{PumpEnd, PumpEnvironment, pump},
-    report::{LocalEnd, Reporter},
-    route::{NoWay, RouteFilter, Router, Way},
+    reporter::{ForwardedPort, Reporter},
+    route::{Backend, RouteError, RouteFilter, RouteReceiver},
 };
 use crate::{
-    cluster::pods::target::Resolved,
+    cluster::pods::target::ResolvedTarget,
     descriptors::{Descriptors, descriptors},
     error::Transient,
-    model::event::Happening,
-    policy::retry::{self, Evidence, Failure, Verdict},
-    spdy::session::End,
+    model::event::EventKind,
+    policy::retry::{self, AttemptFailure, Evidence, Verdict},
+    spdy::session::PairEnd,
     tunnel::stream::Stream,
 };
 
@@ -45,14 +45,14 @@ const REFUSED_PATIENCE: Duration = Duration::from_secs(1);
 /// How long until such a port is tried again where nothing else happens.
 const REFUSED_AGAIN: Duration = Duration::from_millis(100);
 
-/// Ways that one connection is tried on.
-const MAX_WAYS: u32 = 8;
+/// Backends that one connection is tried on.
+const MAX_BACKENDS: u32 = 8;
 
 /// What the connections of one port share.
-pub(super) struct Context {
-    pub router: Router,
-    pub resolved: Arc<Resolved>,
-    pub end: Arc<LocalEnd>,
+pub(super) struct ConnectionContext {
+    pub route: RouteReceiver,
+    pub resolved: Arc<ResolvedTarget>,
+    pub port: Arc<ForwardedPort>,
     pub hold: Duration,
     pub reporter: Reporter,
     /// The forward ends: finish what is under way.
@@ -65,23 +65,23 @@ pub(super) struct Context {
     pub descriptors: &'static Descriptors,
 }
 
-impl Context {
+impl ConnectionContext {
     pub(super) fn new(
-        router: Router,
-        resolved: Arc<Resolved>,
-        end: Arc<LocalEnd>,
+        route: RouteReceiver,
+        resolved: Arc<ResolvedTarget>,
+        end: Arc<ForwardedPort>,
         hold: Duration,
         reporter: Reporter,
         stop: CancellationToken,
     ) -> Self {
         let lingering = Semaphore::new(LINGERING);
         let (answered, descriptors) = (AtomicBool::new(false), descriptors());
-        Self { router, resolved, end, hold, reporter, stop, answered, lingering, descriptors }
+        Self { route, resolved, port: end, hold, reporter, stop, answered, lingering, descriptors }
     }
 
     fn pump_environment(&self) -> PumpEnvironment<'_> {
         PumpEnvironment {
-            counters: &self.end.counters,
+            counters: &self.port.counters,
             lingering: &self.lingering,
             answered: &self.answered,
             stop: &self.stop,
@@ -104,7 +104,7 @@ enum ConnectionEnd {
 
 /// What is told of a connection that failed.
 struct ConnectionFailure {
-    way: Option<Arc<Way>>,
+    backend: Option<Arc<Backend>>,
     pod_port: Option<u16>,
     why: String,
 }
@@ -115,16 +115,16 @@ enum AttemptError {
     NotOpened(Transient),
     /// The stream failed.
     Stream {
-        failure: Failure,
+        failure: AttemptFailure,
         /// DATA of it was handed to the transport, in part or whole.
         data_written: bool,
     },
 }
 
 impl AttemptError {
-    fn failure(&self) -> &Failure {
+    fn failure(&self) -> &AttemptFailure {
         match self {
-            Self::NotOpened(_) => &Failure::NotOpened,
+            Self::NotOpened(_) => &AttemptFailure::NotOpened,
             Self::Stream { failure, .. } => failure,
         }
     }
@@ -133,7 +133,7 @@ impl AttemptError {
     fn may_replay(&self, client: &LocalClient) -> bool {
         let data_written = matches!(self, Self::Stream { data_written: true, .. });
         let (answered, kept) = (client.answered, client.replay.is_some());
-        retry::may_replay(self.failure(), Evidence { answered, data_written, kept })
+        retry::may_replay(self.failure(), Evidence { answered, data_written, replayable: kept })
     }
 
     /// What became of a connection to `port`, for a person.
@@ -147,44 +147,44 @@ impl AttemptError {
 
 /// What a connection has left for its attempts.
 struct Attempts {
-    router: Router,
-    /// Which ways may be tried next.
+    route: RouteReceiver,
+    /// Which backends may be tried next.
     filter: RouteFilter,
-    /// How many ways it was tried on, and the generation of the last of them.
-    ways: u32,
+    /// How many backends it was tried on, and the generation of the last of them.
+    backends: u32,
     last: Option<u64>,
     /// It is held for so long in all, whenever its attempts fail.
-    patience: Duration,
-    /// Since when the port of the last way refuses.
+    remaining_hold: Duration,
+    /// Since when the port of the last backend refuses.
     refused_since: Option<Instant>,
 }
 
 impl Attempts {
-    fn new(context: &Context) -> Self {
+    fn new(context: &ConnectionContext) -> Self {
         Self {
-            router: context.router.clone(),
+            route: context.route.clone(),
             filter: RouteFilter::Any,
-            ways: 0,
+            backends: 0,
             last: None,
-            patience: context.hold,
+            remaining_hold: context.hold,
             refused_since: None,
         }
     }
 
-    /// Notes that an attempt is made on `way`.
-    fn begin(&mut self, way: &Way) {
-        if self.last.replace(way.generation) != Some(way.generation) {
-            self.ways += 1;
+    /// Notes that an attempt is made on `backend`.
+    fn begin(&mut self, backend: &Backend) {
+        if self.last.replace(backend.generation) != Some(backend.generation) {
+            self.backends += 1;
             self.refused_since = None;
         }
     }
 
     /// Waits until the next attempt may be made after `failure`, which reached no application; false where there is no
     /// hope. `answered`: the port has answered before.
-    async fn wait_for_next(&mut self, way: &Way, failure: &Failure, answered: bool) -> bool {
-        if !matches!(failure, Failure::Text(text) if retry::verdict(text) == Verdict::Refused) {
-            way.suspect.cancel();
-            self.filter = RouteFilter::NewerThan(way.generation);
+    async fn wait_for_next(&mut self, backend: &Backend, failure: &AttemptFailure, answered: bool) -> bool {
+        if !matches!(failure, AttemptFailure::Text(text) if retry::verdict(text) == Verdict::Refused) {
+            backend.unusable.cancel();
+            self.filter = RouteFilter::NewerThan(backend.generation);
             return true;
         }
         // An application that is down is no other pod's matter, unless it went down just now: then it comes back, or
@@ -193,21 +193,21 @@ impl Attempts {
         if !answered || since.elapsed() >= REFUSED_PATIENCE {
             return false;
         }
-        let left = self.router.left(way.generation, REFUSED_AGAIN).await;
-        self.filter = if left { RouteFilter::NewerThan(way.generation) } else { RouteFilter::Any };
+        let left = self.route.wait_replaced(backend.generation, REFUSED_AGAIN).await;
+        self.filter = if left { RouteFilter::NewerThan(backend.generation) } else { RouteFilter::Any };
         true
     }
 }
 
 /// One connection's state over all its attempts.
 struct Connection {
-    context: Arc<Context>,
+    context: Arc<ConnectionContext>,
     client: LocalClient,
 }
 
 /// Carries one connection.
-pub(super) async fn run(context: Arc<Context>, local: Local) {
-    let end = Arc::clone(&context.end);
+pub(super) async fn run(context: Arc<ConnectionContext>, local: LocalStream) {
+    let end = Arc::clone(&context.port);
     let _open = end.counters.open();
     // However this task ends, cut off or by a panic too: nothing but the application's end looks like one.
     local.reset_when_dropped(true);
@@ -220,25 +220,25 @@ impl Connection {
     /// Makes attempts until one of them carried it, or there is no hope.
     async fn carry(&mut self) -> ConnectionEnd {
         let mut attempts = Attempts::new(&self.context);
-        while attempts.ways < MAX_WAYS {
+        while attempts.backends < MAX_BACKENDS {
             let held = Instant::now();
-            let deadline = held + attempts.patience;
-            let way = match self.acquire(&mut attempts, deadline).await {
-                Ok(way) => way,
-                Err(no_way) => return self.unreached(&no_way),
+            let deadline = held + attempts.remaining_hold;
+            let backend = match self.wait_for_backend(&mut attempts, deadline).await {
+                Ok(backend) => backend,
+                Err(route_error) => return self.unreached(&route_error),
             };
-            attempts.begin(&way);
-            let port = match self.context.resolved.pod_port(&self.context.end.remote, &way.pod) {
+            attempts.begin(&backend);
+            let port = match self.context.resolved.pod_port(&self.context.port.remote, &backend.pod) {
                 Ok(port) => port,
-                Err(why) => return failed(Some(way), None, why),
+                Err(why) => return failed(Some(backend), None, why),
             };
             let opened =
-                timeout_at(deadline, way.tunnel.open(port, &self.context.end.counters.blocked)).await;
-            attempts.patience = attempts.patience.saturating_sub(held.elapsed());
+                timeout_at(deadline, backend.tunnel.open(port, &self.context.port.counters.blocked)).await;
+            attempts.remaining_hold = attempts.remaining_hold.saturating_sub(held.elapsed());
             let attempt = match opened {
                 Err(_) => {
                     let why = format!("no session to the pod came free within {:?}", self.context.hold);
-                    return failed(Some(way), Some(port), why);
+                    return failed(Some(backend), Some(port), why);
                 }
                 Ok(Err(error)) => Err(AttemptError::NotOpened(error.why)),
                 Ok(Ok(mut stream)) => self.attempt(&mut stream).await,
@@ -249,48 +249,52 @@ impl Connection {
             };
             let answered = self.context.answered.load(Ordering::Relaxed);
             if !error.may_replay(&self.client)
-                || !attempts.wait_for_next(&way, error.failure(), answered).await
+                || !attempts.wait_for_next(&backend, error.failure(), answered).await
             {
-                return failed(Some(way), Some(port), error.explain(port));
+                return failed(Some(backend), Some(port), error.explain(port));
             }
-            self.context.end.counters.retried();
-            tracing::debug!(pod = %way.pod.id.name, port, failure = ?error.failure(), "trying again elsewhere");
+            self.context.port.counters.retried();
+            tracing::debug!(pod = %backend.pod.id.name, port, failure = ?error.failure(), "trying again elsewhere");
         }
-        failed(None, None, format!("no pod answered on {MAX_WAYS} attempts"))
+        failed(None, None, format!("no pod answered on {MAX_BACKENDS} attempts"))
     }
 
-    /// Waits for a way, and counts as held meanwhile.
-    async fn acquire(&self, attempts: &mut Attempts, deadline: Instant) -> Result<Arc<Way>, NoWay> {
-        let _held = self.context.end.counters.hold();
-        attempts.router.acquire(attempts.filter, deadline).await
+    /// Waits for a backend, and counts as held meanwhile.
+    async fn wait_for_backend(
+        &self,
+        attempts: &mut Attempts,
+        deadline: Instant,
+    ) -> Result<Arc<Backend>, RouteError> {
+        let _held = self.context.port.counters.hold();
+        attempts.route.wait_for_backend(attempts.filter, deadline).await
     }
 
     /// Carries it over `stream`.
     async fn attempt(&mut self, stream: &mut Stream) -> Result<ConnectionEnd, AttemptError> {
         let end = pump(self.context.pump_environment(), &mut self.client, stream).await;
-        let data_written = stream.outgoing.data_written();
+        let data_written = stream.send.data_written();
         let failure = match end {
-            PumpEnd::Over(End::Clean) => return Ok(ConnectionEnd::Closed),
+            PumpEnd::Over(PairEnd::Clean) => return Ok(ConnectionEnd::Closed),
             PumpEnd::ClientGone => return Ok(ConnectionEnd::Reset),
             PumpEnd::Idle => return Ok(ConnectionEnd::Idle),
             // It was used, and is over to all appearances: no news to anybody but its client.
             PumpEnd::Lost { idle: true } if data_written => return Ok(ConnectionEnd::Reset),
-            PumpEnd::Lost { .. } => Failure::SessionLost,
-            PumpEnd::Over(End::Reset) => Failure::Cut,
-            PumpEnd::Over(End::Rejected) => Failure::Rejected,
-            PumpEnd::Over(End::Failed(text)) => Failure::Text(text),
+            PumpEnd::Lost { .. } => AttemptFailure::SessionLost,
+            PumpEnd::Over(PairEnd::Reset) => AttemptFailure::Cut,
+            PumpEnd::Over(PairEnd::Rejected) => AttemptFailure::Rejected,
+            PumpEnd::Over(PairEnd::Failed(text)) => AttemptFailure::Text(text),
         };
         Err(AttemptError::Stream { failure, data_written })
     }
 
-    /// How it ends where there is no way.
-    fn unreached(&self, no_way: &NoWay) -> ConnectionEnd {
-        match no_way {
-            NoWay::Stopped => ConnectionEnd::Reset,
-            NoWay::HeldTooLong => {
+    /// How it ends where there is no backend.
+    fn unreached(&self, route_error: &RouteError) -> ConnectionEnd {
+        match route_error {
+            RouteError::Stopped => ConnectionEnd::Reset,
+            RouteError::HeldTooLong => {
                 failed(None, None, format!("no pod was ready within {:?}", self.context.hold))
             }
-            NoWay::Refused(why) => failed(None, None, why.to_string()),
+            RouteError::Refused(why) => failed(None, None, why.to_string()),
         }
     }
 
@@ -305,18 +309,18 @@ impl Connection {
     }
 
     /// Tells why the client's connection is reset, unless the client has ended it before.
-    async fn fail(&mut self, ConnectionFailure { way, pod_port, why }: ConnectionFailure) {
+    async fn fail(&mut self, ConnectionFailure { backend, pod_port, why }: ConnectionFailure) {
         if self.client.has_ended().await {
             tracing::debug!(%why, "failed after its client had ended");
             return;
         }
-        let pod = way.map(|way| way.pod.id.clone());
-        self.context.reporter.tell(Happening::ConnectionFailed { pod, pod_port, why });
+        let pod = backend.map(|backend| backend.pod.id.clone());
+        self.context.reporter.emit(EventKind::ConnectionFailed { pod, pod_port, why });
     }
 }
 
-fn failed(way: Option<Arc<Way>>, pod_port: Option<u16>, why: String) -> ConnectionEnd {
-    ConnectionEnd::Failed(ConnectionFailure { way, pod_port, why })
+fn failed(backend: Option<Arc<Backend>>, pod_port: Option<u16>, why: String) -> ConnectionEnd {
+    ConnectionEnd::Failed(ConnectionFailure { backend, pod_port, why })
 }
 
 #[cfg(test)]

@@ -14,24 +14,24 @@ use super::*;
 use crate::{
     forward::{
         linger::{LINGER, SLOW_ANSWER},
-        listener::{self, Listening},
-        local::Listener,
+        listener::{self, BoundListener},
+        local::LocalListener,
         route::Route,
     },
     model::{
         endpoint::Endpoint,
-        event::{Bound, Event},
+        event::{Event, LocalAddress},
         forward::ForwardId,
-        ports::Remote,
+        ports::RemotePort,
     },
-    tunnel::fake::{Peer, Pod, settled},
+    tunnel::fake::{FakePeer, FakePod, settled},
 };
 
 /// A forward to a pod in memory.
 struct Forwarded {
-    pod: Pod,
+    pod: FakePod,
     address: std::net::SocketAddr,
-    end: Arc<LocalEnd>,
+    end: Arc<ForwardedPort>,
     suspect: CancellationToken,
     events: broadcast::Receiver<Arc<Event>>,
     descriptors: &'static Descriptors,
@@ -39,20 +39,21 @@ struct Forwarded {
 
 impl Forwarded {
     async fn start() -> Self {
-        let pod = Pod::default();
+        let pod = FakePod::default();
         let (events, told) = broadcast::channel(64);
         let stop = CancellationToken::new();
-        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = LocalListener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address().unwrap();
-        let listening = Listening { listener, bound: Bound::Tcp(address) };
-        let remote = Remote::Number(80);
-        let end = Arc::new(LocalEnd::new(ForwardId::from_bits(1), remote, vec![Bound::Tcp(address)]));
-        let mut context = Context::new(
-            Router::of(&end.route),
-            Arc::new(Resolved::pod("default", "db-0")),
+        let listening = BoundListener { listener, bound: LocalAddress::Tcp(address) };
+        let remote = RemotePort::Number(80);
+        let end =
+            Arc::new(ForwardedPort::new(ForwardId::from_bits(1), remote, vec![LocalAddress::Tcp(address)]));
+        let mut context = ConnectionContext::new(
+            RouteReceiver::new(&end.route),
+            Arc::new(ResolvedTarget::pod("default", "db-0")),
             Arc::clone(&end),
             Duration::from_secs(30),
-            Reporter::new(events, "pod/db-0".to_owned(), None).of(&end),
+            Reporter::new(events, "pod/db-0".to_owned(), None).for_port(&end),
             stop.clone(),
         );
         // Of its own, for other tests must not find them short.
@@ -67,21 +68,21 @@ impl Forwarded {
         forwarded
     }
 
-    /// Has a new way.
+    /// Has a new backend.
     async fn open(&mut self, generation: u64) {
         let (pod, tunnel) = (Endpoint::example("db-0"), self.pod.tunnel().await);
         self.suspect = CancellationToken::new();
-        self.end.route.send_replace(Route::Open(Arc::new(Way {
+        self.end.route.send_replace(Route::Open(Arc::new(Backend {
             generation,
             pod,
             tunnel: Arc::new(tunnel),
             since: Instant::now(),
-            suspect: self.suspect.clone(),
+            unusable: self.suspect.clone(),
         })));
     }
 
     /// A client, and the session that it got.
-    async fn connect(&self) -> (TcpStream, Peer) {
+    async fn connect(&self) -> (TcpStream, FakePeer) {
         let before = self.pod.connections();
         let client = TcpStream::connect(self.address).await.unwrap();
         loop {
@@ -96,13 +97,13 @@ impl Forwarded {
 }
 
 /// Until a peer has heard so much.
-async fn heard(peer: &Peer, length: usize) {
+async fn heard(peer: &FakePeer, length: usize) {
     while peer.heard.lock().len() < length {
         settled().await;
     }
 }
 
-fn finished(peer: &Peer) -> bool {
+fn finished(peer: &FakePeer) -> bool {
     peer.finished.load(Ordering::Relaxed) > 0
 }
 
@@ -193,7 +194,7 @@ async fn an_old_connection_is_held_like_a_new_one() {
     let mut forwarded = Forwarded::start().await;
     let (mut client, peer) = forwarded.connect().await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    forwarded.end.route.send_replace(Route::Closed);
+    forwarded.end.route.send_replace(Route::Held);
     for at in 0..forwarded.pod.dialled() {
         forwarded.pod.peer(at).hangs_up.cancel();
     }
@@ -259,7 +260,7 @@ async fn a_panic_is_one_connections_own() {
 /// Hundreds are open at once, and each has its future for as long. What is large and rare is boxed.
 #[test]
 fn a_connections_future_is_small() {
-    fn size<F>(_: fn(Arc<Context>, Local) -> F) -> usize {
+    fn size<F>(_: fn(Arc<ConnectionContext>, LocalStream) -> F) -> usize {
         size_of::<F>()
     }
     assert!(size(run) <= 1664, "{} bytes", size(run));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::{
-    model::forward::{Bytes, Connections},
+    model::forward::{ByteCounts, ConnectionCounts},
     tunnel::stream::Gauge,
 };
 
@@ -21,9 +21,9 @@ pub(super) struct Counters {
 }
 
 /// Undoes, when dropped, what was counted: however a connection's task ends.
-pub(super) struct Counted<F: Fn()>(F);
+pub(super) struct CountGuard<F: Fn()>(F);
 
-impl<F: Fn()> Drop for Counted<F> {
+impl<F: Fn()> Drop for CountGuard<F> {
     fn drop(&mut self) {
         (self.0)();
     }
@@ -31,15 +31,15 @@ impl<F: Fn()> Drop for Counted<F> {
 
 impl Counters {
     /// A connection, open for as long as this is held.
-    pub(super) fn open(&self) -> Counted<impl Fn()> {
+    pub(super) fn open(&self) -> CountGuard<impl Fn()> {
         self.total.fetch_add(1, Relaxed);
-        Counted(|| _ = self.ended.fetch_add(1, Relaxed))
+        CountGuard(|| _ = self.ended.fetch_add(1, Relaxed))
     }
 
     /// A connection that waits for a pod, for as long as this is held.
-    pub(super) fn hold(&self) -> Counted<impl Fn()> {
+    pub(super) fn hold(&self) -> CountGuard<impl Fn()> {
         self.held.fetch_add(1, Relaxed);
-        Counted(|| _ = self.held.fetch_sub(1, Relaxed))
+        CountGuard(|| _ = self.held.fetch_sub(1, Relaxed))
     }
 
     pub(super) fn failed(&self) {
@@ -60,11 +60,11 @@ impl Counters {
         self.outbound.fetch_add(bytes as u64, Relaxed);
     }
 
-    pub(super) fn connections(&self) -> Connections {
+    pub(super) fn connections(&self) -> ConnectionCounts {
         // In this order: what ends between the two reads must not make it negative.
         let ended = self.ended.load(Relaxed);
         let total = self.total.load(Relaxed);
-        Connections {
+        ConnectionCounts {
             open: total.saturating_sub(ended),
             total,
             failed: self.failed.load(Relaxed),
@@ -74,7 +74,7 @@ impl Counters {
         }
     }
 
-    pub(super) fn bytes(&self) -> Bytes {
-        Bytes { inbound: self.inbound.load(Relaxed), outbound: self.outbound.load(Relaxed) }
+    pub(super) fn bytes(&self) -> ByteCounts {
+        ByteCounts { inbound: self.inbound.load(Relaxed), outbound: self.outbound.load(Relaxed) }
     }
 }

@@ -1,4 +1,4 @@
-//! Local ends: bound all before anything starts, then each with an accept loop of its own.
+//! Local addresses: bound all before anything starts, then each with an accept loop of its own.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,20 +7,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     conflict,
-    connection::{self, Context},
-    local::Listener,
+    connection::{self, ConnectionContext},
+    local::LocalListener,
 };
 use crate::{
     descriptors::is_shortage,
     error::Fatal,
     model::{
-        event::{Bound, Happening},
-        ports::{Address, ListenIp, Local, listen_ips},
+        event::{EventKind, LocalAddress},
+        ports::{Address, ListenIp, LocalPort, listen_ips},
     },
     policy::backoff::Backoff,
 };
 
-/// Connections of one local end at a time; a client that wants more waits in the listen queue. A connection that its
+/// Connections of one local address at a time; a client that wants more waits in the listen queue. A connection that its
 /// client closed is there for a second more, until the runtime lets go (PROTOCOL §3.4), so this is also the new
 /// connections a second: four thousand, as it once was, held back a benchmark. Each costs some kilobytes.
 const MAX_CONNECTIONS: usize = 16 * 1024;
@@ -34,14 +34,14 @@ const ACCEPT_BACKOFF: Backoff =
 /// which few are taken: a second try is rare, and so many in vain are no accident.
 const ANY_PORT_TRIES: usize = 32;
 
-/// A bound local end.
-pub(super) struct Listening {
-    pub listener: Listener,
-    pub bound: Bound,
+/// A bound local address.
+pub(super) struct BoundListener {
+    pub listener: LocalListener,
+    pub bound: LocalAddress,
 }
 
 /// What was asked for and not to be had: the port, and the one that was bound instead.
-pub(super) struct Instead {
+pub(super) struct PortReplacement {
     pub wanted: u16,
     pub bound: u16,
 }
@@ -51,23 +51,23 @@ pub(super) struct Instead {
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
 /// An address that could not be bound, and why.
-type Failure = (SocketAddr, io::Error);
+type BindFailure = (SocketAddr, io::Error);
 
-/// Binds one local end on all its addresses. `same` is the number that [`Local::Same`] means.
+/// Binds one local address on all its addresses. `same` is the number that [`LocalPort::Same`] means.
 ///
 /// `localhost` is both loopback addresses, of which one may be missing; any other address must be bound. A port of 0 is
 /// one that is free on all of them. With `auto_port` a taken port is replaced by the next one that is.
 pub(super) async fn bind(
-    local: &Local,
+    local: &LocalPort,
     same: u16,
     addresses: &[Address],
     auto_port: bool,
-) -> Result<(Vec<Listening>, Option<Instead>), Fatal> {
+) -> Result<(Vec<BoundListener>, Option<PortReplacement>), Fatal> {
     let wanted = match local {
-        Local::Unix(path) => return unix(path).await.map(|listening| (vec![listening], None)),
-        Local::Same => same,
-        Local::Any => 0,
-        Local::Number(port) => *port,
+        LocalPort::Unix(path) => return unix(path).await.map(|listening| (vec![listening], None)),
+        LocalPort::Same => same,
+        LocalPort::Any => 0,
+        LocalPort::Number(port) => *port,
     };
     let ips = listen_ips(addresses);
     let bound = match wanted {
@@ -82,14 +82,14 @@ pub(super) async fn bind(
         && is_taken(&failure.1)
         && let Some((bound, listening)) = bind_next(wanted, &ips)
     {
-        return Ok((listening, Some(Instead { wanted, bound })));
+        return Ok((listening, Some(PortReplacement { wanted, bound })));
     }
     Err(explain(failure, ips).await)
 }
 
 /// The error for a port that could not be bound. To find its holder takes a look at every process, for milliseconds in
 /// which connections of other forwards go on.
-async fn explain((address, error): Failure, ips: Vec<ListenIp>) -> Fatal {
+async fn explain((address, error): BindFailure, ips: Vec<ListenIp>) -> Fatal {
     let kind = error.kind();
     let look = tokio::task::spawn_blocking(move || conflict::explain(address, &error, &ips));
     match timeout(LOOK_WITHIN, look).await {
@@ -102,19 +102,19 @@ fn is_taken(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
 }
 
-fn bind_all(port: u16, ips: &[ListenIp]) -> Result<Vec<Listening>, Failure> {
+fn bind_all(port: u16, ips: &[ListenIp]) -> Result<Vec<BoundListener>, BindFailure> {
     let mut all = Vec::new();
     bind_each(port, ips, &mut all).map(|()| all)
 }
 
 /// Binds a port of the system's choice: the one that it gives for the first address, unless it is taken on another.
-fn bind_any(ips: &[ListenIp]) -> Result<Vec<Listening>, Failure> {
+fn bind_any(ips: &[ListenIp]) -> Result<Vec<BoundListener>, BindFailure> {
     first_free(|all| bind_each(0, ips, all))
 }
 
 fn first_free(
-    mut bind: impl FnMut(&mut Vec<Listening>) -> Result<(), Failure>,
-) -> Result<Vec<Listening>, Failure> {
+    mut bind: impl FnMut(&mut Vec<BoundListener>) -> Result<(), BindFailure>,
+) -> Result<Vec<BoundListener>, BindFailure> {
     // What is of no use stays bound until another is found, so that it is not given again.
     let mut useless = Vec::new();
     loop {
@@ -128,20 +128,20 @@ fn first_free(
 }
 
 /// Binds the first port above `taken` that is free on every address.
-fn bind_next(taken: u16, ips: &[ListenIp]) -> Option<(u16, Vec<Listening>)> {
+fn bind_next(taken: u16, ips: &[ListenIp]) -> Option<(u16, Vec<BoundListener>)> {
     conflict::above(taken).find_map(|port| Some((port, bind_all(port, ips).ok()?)))
 }
 
 /// Binds every address. On a failure `all` has those that were bound before it.
-fn bind_each(mut port: u16, ips: &[ListenIp], all: &mut Vec<Listening>) -> Result<(), Failure> {
+fn bind_each(mut port: u16, ips: &[ListenIp], all: &mut Vec<BoundListener>) -> Result<(), BindFailure> {
     let mut failure = None;
-    for &ListenIp { ip, may_lack } in ips {
+    for &ListenIp { ip, optional: may_lack } in ips {
         let at = SocketAddr::new(ip, port);
-        match Listener::tcp(at) {
+        match LocalListener::tcp(at) {
             Ok(listener) => {
                 let address = listener.address().unwrap_or(at);
                 port = address.port();
-                all.push(Listening { listener, bound: Bound::Tcp(address) });
+                all.push(BoundListener { listener, bound: LocalAddress::Tcp(address) });
             }
             // A port that somebody else has on one of the two is a conflict all the same: clients of `localhost`
             // would reach either. Only an address that this machine lacks is no reason to fail.
@@ -156,24 +156,24 @@ fn bind_each(mut port: u16, ips: &[ListenIp], all: &mut Vec<Listening>) -> Resul
 }
 
 #[cfg(unix)]
-async fn unix(path: &std::path::Path) -> Result<Listening, Fatal> {
-    match Listener::unix(path).await {
-        Ok(listener) => Ok(Listening { listener, bound: Bound::Unix(path.to_owned()) }),
+async fn unix(path: &std::path::Path) -> Result<BoundListener, Fatal> {
+    match LocalListener::unix(path).await {
+        Ok(listener) => Ok(BoundListener { listener, bound: LocalAddress::Unix(path.to_owned()) }),
         Err(error) => Err(conflict::explain_unix(path, &error)),
     }
 }
 
 #[cfg(not(unix))]
 #[expect(clippy::unused_async, reason = "called as the other is")]
-async fn unix(path: &std::path::Path) -> Result<Listening, Fatal> {
+async fn unix(path: &std::path::Path) -> Result<BoundListener, Fatal> {
     Err(Fatal::new("fwd::listen::unix", format!("cannot listen on unix:{}", path.display()))
         .because("this system's runtime has no Unix sockets"))
 }
 
 /// Accepts until `stop`, and carries what it accepts on `tracker` until it ends or `kill`.
 pub(super) async fn accept(
-    listening: Listening,
-    context: Arc<Context>,
+    listening: BoundListener,
+    context: Arc<ConnectionContext>,
     tracker: TaskTracker,
     stop: CancellationToken,
     kill: CancellationToken,
@@ -228,13 +228,13 @@ pub(super) async fn accept(
 }
 
 /// Says once that clients have to wait, and asks connections that linger to give way.
-fn out_of_descriptors(context: &Context) {
+fn out_of_descriptors(context: &ConnectionContext) {
     if let Some(limit) = context.descriptors.ran_out() {
         let text = format!(
             "no file descriptor is free (this process may have {limit}): new connections wait until one is; \
              'ulimit -n' sets the limit"
         );
-        context.reporter.tell(Happening::Notice { text });
+        context.reporter.emit(EventKind::Notice { text });
     }
 }
 
@@ -274,10 +274,10 @@ mod tests {
         text.split(',').map(|one| Address::parse(one).unwrap()).collect()
     }
 
-    fn ports(listening: &[Listening]) -> Vec<(IpAddr, u16)> {
-        let of = |one: &Listening| match &one.bound {
-            Bound::Tcp(address) => (address.ip(), address.port()),
-            Bound::Unix(path) => panic!("{}", path.display()),
+    fn ports(listening: &[BoundListener]) -> Vec<(IpAddr, u16)> {
+        let of = |one: &BoundListener| match &one.bound {
+            LocalAddress::Tcp(address) => (address.ip(), address.port()),
+            LocalAddress::Unix(path) => panic!("{}", path.display()),
         };
         listening.iter().map(of).collect()
     }
@@ -299,7 +299,7 @@ mod tests {
             ("::1,::", &["::"]),
             ("127.0.0.1,127.0.0.1", &["127.0.0.1"]),
         ] {
-            let (listening, _) = bind(&Local::Any, 0, &addresses(wanted), false).await.unwrap();
+            let (listening, _) = bind(&LocalPort::Any, 0, &addresses(wanted), false).await.unwrap();
             let bound = ports(&listening);
             let ips: Vec<_> = bound.iter().map(|(ip, _)| ip.to_string()).collect();
             assert_eq!(ips, expected, "{wanted}");
@@ -310,7 +310,7 @@ mod tests {
     /// Of IPv6 alone, as kubectl has it: somebody else may have the port on IPv4.
     #[tokio::test]
     async fn every_ipv6_address_leaves_ipv4_alone() {
-        let Ok(listener) = Listener::tcp("[::]:0".parse().unwrap()) else { return };
+        let Ok(listener) = LocalListener::tcp("[::]:0".parse().unwrap()) else { return };
         let port = listener.address().unwrap().port();
         TcpListener::bind(("0.0.0.0", port)).unwrap();
     }
@@ -325,8 +325,8 @@ mod tests {
         let _next = TcpListener::bind((other, port.saturating_add(1)));
         for wanted in [format!("{one},{other}"), format!("{other},{one}")] {
             let wanted = addresses(&wanted);
-            assert!(bind(&Local::Number(port), 0, &wanted, false).await.is_err());
-            let (listening, instead) = bind(&Local::Number(port), 0, &wanted, true).await.unwrap();
+            assert!(bind(&LocalPort::Number(port), 0, &wanted, false).await.is_err());
+            let (listening, instead) = bind(&LocalPort::Number(port), 0, &wanted, true).await.unwrap();
             let bound = ports(&listening);
             assert!(bound.len() == 2 && bound[0].1 == bound[1].1 && bound[0].1 > port + 1, "{bound:?}");
             assert_eq!(instead.map(|instead| (instead.wanted, instead.bound)), Some((port, bound[0].1)));

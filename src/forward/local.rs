@@ -13,15 +13,15 @@ use tokio::{
 
 #[cfg(unix)]
 use super::{
-    socket::{self, SocketFile, Taken},
-    unread::Unread,
+    socket::{self, SocketConflict, SocketFile},
+    unread::UnreadByte,
 };
 
 /// Connections that may wait to be accepted. The system has a limit of its own below it.
 const BACKLOG: i32 = 4096;
 
-/// A bound local end.
-pub(super) enum Listener {
+/// A bound local address.
+pub(super) enum LocalListener {
     Tcp(TcpListener),
     /// And its file, which is removed before it is closed.
     #[cfg(unix)]
@@ -29,10 +29,10 @@ pub(super) enum Listener {
 }
 
 /// An accepted connection.
-pub(super) enum Local {
+pub(super) enum LocalStream {
     Tcp(TcpStream),
     #[cfg(unix)]
-    Unix(UnixStream, Unread),
+    Unix(UnixStream, UnreadByte),
 }
 
 /// Listens on a TCP address. On an IPv6 one to IPv6 alone, as Go does with an address that is written out: `::` leaves
@@ -51,7 +51,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-impl Listener {
+impl LocalListener {
     /// Binds a TCP address. Inside the runtime only.
     pub(super) fn tcp(address: SocketAddr) -> io::Result<Self> {
         let socket = listen(address)?;
@@ -61,7 +61,7 @@ impl Listener {
 
     /// Binds a Unix socket.
     #[cfg(unix)]
-    pub(super) async fn unix(path: &std::path::Path) -> Result<Self, Taken> {
+    pub(super) async fn unix(path: &std::path::Path) -> Result<Self, SocketConflict> {
         let (file, listener) = socket::bind(path).await?;
         Ok(Self::Unix(file, listener))
     }
@@ -76,16 +76,18 @@ impl Listener {
     }
 
     /// Accepts the next connection.
-    pub(super) async fn accept(&self) -> io::Result<Local> {
+    pub(super) async fn accept(&self) -> io::Result<LocalStream> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 // A client may be gone already, and macOS refuses the option then. Reading tells that it is.
                 let _ = stream.set_nodelay(true);
-                Ok(Local::Tcp(stream))
+                Ok(LocalStream::Tcp(stream))
             }
             #[cfg(unix)]
-            Self::Unix(_, listener) => Ok(Local::Unix(listener.accept().await?.0, Unread::default())),
+            Self::Unix(_, listener) => {
+                Ok(LocalStream::Unix(listener.accept().await?.0, UnreadByte::default()))
+            }
         }
     }
 }
@@ -94,14 +96,14 @@ impl Listener {
 macro_rules! on_stream {
     ($local:expr, $stream:ident => $call:expr) => {
         match $local {
-            Local::Tcp($stream) => $call,
+            LocalStream::Tcp($stream) => $call,
             #[cfg(unix)]
-            Local::Unix($stream, _) => $call,
+            LocalStream::Unix($stream, _) => $call,
         }
     };
 }
 
-impl Local {
+impl LocalStream {
     pub(super) async fn readable(&self) -> io::Result<()> {
         on_stream!(self, stream => stream.readable().await)
     }

@@ -1,27 +1,27 @@
-//! F3, forwarding: local ends, the connections they accept, and the supervisor of each target.
+//! F3, forwarding: local addresses, the connections they accept, and the supervisor of each target.
 //!
 //! A [`Registry`](registry::Registry) is the one way in: it starts forwards in groups, lists them and stops them.
 
 mod chooser;
 mod client;
+mod clusters;
 mod conflict;
 mod connection;
 mod counters;
 mod linger;
 mod listener;
 mod local;
+mod once_map;
 mod outbound;
 mod pump;
-mod reach;
+mod redial;
 pub mod registry;
-mod report;
+mod reporter;
 mod route;
-mod shelf;
-mod site;
 #[cfg(unix)]
 pub(crate) mod socket;
 mod start;
-mod started;
+mod start_progress;
 mod status;
 mod supervisor;
 #[cfg(unix)]
@@ -32,7 +32,7 @@ use std::time::Duration;
 use crate::{
     error::Fatal,
     model::{
-        ports::{Address, PortSpec, Remote},
+        ports::{Address, PortSpec, RemotePort},
         target::Target,
     },
 };
@@ -43,7 +43,7 @@ pub const GRACE: Duration = Duration::from_secs(2);
 
 /// A target and the ports of it that are forwarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct ForwardRequest {
     /// What to forward to.
     pub target: Target,
     /// Its ports, at least one.
@@ -52,7 +52,7 @@ pub struct Request {
 
 /// How to forward. The defaults are the command line's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
+pub struct ForwardOptions {
     /// How long a connection waits for a ready pod.
     pub hold: Duration,
     /// How long the start waits for one.
@@ -67,7 +67,7 @@ pub struct Options {
     pub addresses: Vec<Address>,
 }
 
-impl Default for Options {
+impl Default for ForwardOptions {
     fn default() -> Self {
         Self {
             // Longer than most pods take to come back, shorter than most clients wait.
@@ -84,22 +84,22 @@ impl Default for Options {
 
 /// What to start: a target and its ports, and how. Each port becomes a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ForwardSpec {
     /// What.
-    pub request: Request,
+    pub request: ForwardRequest,
     /// How.
-    pub options: Options,
+    pub options: ForwardOptions,
     /// The context of the kubeconfig; `None` is the one of the flags, or the current one.
     pub context: Option<String>,
     /// What the user calls it.
     pub label: Option<String>,
 }
 
-impl Wanted {
+impl ForwardSpec {
     /// These ports of a target, with the default options, in the current context, without a label.
     pub fn new(target: Target, ports: impl IntoIterator<Item = PortSpec>) -> Self {
-        let request = Request { target, ports: ports.into_iter().collect() };
-        Self { request, options: Options::default(), context: None, label: None }
+        let request = ForwardRequest { target, ports: ports.into_iter().collect() };
+        Self { request, options: ForwardOptions::default(), context: None, label: None }
     }
 }
 
@@ -110,7 +110,7 @@ fn pods_unread(target: &str, server: &str, waited: Duration, why: &str) -> Fatal
         .help("`kubectl get pods` takes the same way; --pod-running-timeout waits longer")
 }
 
-fn no_port(target: &str, remote: &Remote, why: String) -> Fatal {
+fn no_port(target: &str, remote: &RemotePort, why: String) -> Fatal {
     Fatal::new("fwd::port::unknown", format!("cannot forward to port {remote} of {target}"))
         .because(why)
         .help("`kubectl describe pod` shows the declared ports; others can be forwarded by number, if they are TCP")

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Buf as _, Bytes};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::tunnel::stream::{Chunk, Outgoing};
+use crate::tunnel::stream::{Chunk, SendStream};
 
 /// What is to be sent.
 pub(super) struct Outbound {
@@ -16,7 +16,7 @@ pub(super) struct Outbound {
 
 impl Outbound {
     /// Sends a part of them, where there is a buffer.
-    pub(super) fn resend(&mut self, outgoing: &Outgoing) {
+    pub(super) fn resend(&mut self, outgoing: &SendStream) {
         let Some(permit) = self.permit.take() else { return };
         let mut chunk = Chunk::new(permit);
         let part = self.resend.split_to(self.resend.len().min(bytes::BufMut::remaining_mut(&chunk.buffer())));

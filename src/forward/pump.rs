@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     descriptors::Descriptors,
-    spdy::session::End,
-    tunnel::stream::{Chunk, Inbound, Stream},
+    spdy::session::PairEnd,
+    tunnel::stream::{Chunk, Stream, StreamEvent},
 };
 
 /// How long the verdict on a connection may come after the application's last byte. It follows at once (§3.4); a
@@ -37,7 +37,7 @@ const VERDICT_WITHIN: Duration = Duration::from_secs(5);
 /// How the pumping of one attempt ended.
 pub(super) enum PumpEnd {
     /// The pod's side is over.
-    Over(End),
+    Over(PairEnd),
     /// The session went from under it, `idle` if nothing was on its way in either direction, as far as can be told.
     Lost { idle: bool },
     /// The client is gone.
@@ -66,7 +66,7 @@ enum Wakeup {
     /// The client may be read, may be written to, or is gone.
     Client(io::Result<Ready>),
     /// Something came from the pod.
-    Pod(Inbound),
+    Pod(StreamEvent),
     /// Time is up for this.
     Due(Deadline),
     /// Others need the descriptor of a connection that lingers.
@@ -125,7 +125,7 @@ impl<'a> Pump<'a> {
         let resend = Bytes::from(client.replay.clone().unwrap_or_default());
         let activity = Activity::new(Instant::now(), !resend.is_empty());
         if client.eof.is_some() {
-            stream.step_aside();
+            stream.half_closed();
         }
         Self {
             environment,
@@ -150,7 +150,7 @@ impl<'a> Pump<'a> {
         let minds_stop = !self.stopping && is_written && self.activity.idle_due().is_some();
         let interest = self.interest();
         let PumpEnvironment { descriptors, stop, .. } = self.environment;
-        let Stream { outgoing, incoming, .. } = &mut *self.stream;
+        let Stream { send: outgoing, recv: incoming, .. } = &mut *self.stream;
         // Where there is no deadline the branch is off, and its instant means nothing.
         let (at, due) = deadline.unwrap_or((self.activity.last, Deadline::Idle));
         tokio::select! {
@@ -169,13 +169,13 @@ impl<'a> Pump<'a> {
             Wakeup::Permit(permit) => {
                 self.outbound.permit = Some(permit);
                 if !self.outbound.resend.is_empty() {
-                    self.outbound.resend(&self.stream.outgoing);
+                    self.outbound.resend(&self.stream.send);
                 }
                 None
             }
             Wakeup::Client(ready) => self.on_client(ready).err().map(|_| PumpEnd::ClientGone),
             Wakeup::Pod(inbound) => self.on_inbound(inbound),
-            Wakeup::Due(Deadline::Verdict) => Some(PumpEnd::Over(End::Clean)),
+            Wakeup::Due(Deadline::Verdict) => Some(PumpEnd::Over(PairEnd::Clean)),
             Wakeup::Due(Deadline::Idle) => Some(PumpEnd::Idle),
             Wakeup::Due(Deadline::Fin) | Wakeup::DescriptorsShort => {
                 self.finish();
@@ -234,7 +234,7 @@ impl<'a> Pump<'a> {
     /// Passes FIN on, once.
     fn finish(&mut self) {
         if !std::mem::replace(&mut self.finished, true) {
-            self.stream.outgoing.finish();
+            self.stream.send.finish();
         }
     }
 
@@ -260,28 +260,28 @@ impl<'a> Pump<'a> {
             ClientRead::Nothing => {}
             ClientRead::Data(read) => {
                 self.environment.counters.outbound(read);
-                self.stream.outgoing.send(chunk);
+                self.stream.send.send(chunk);
                 self.activity.client_sent(Instant::now());
             }
             ClientRead::Eof => {
                 self.activity.moved(Instant::now());
-                self.stream.step_aside();
+                self.stream.half_closed();
             }
         }
         Ok(())
     }
 
-    fn on_inbound(&mut self, inbound: Inbound) -> Option<PumpEnd> {
+    fn on_inbound(&mut self, inbound: StreamEvent) -> Option<PumpEnd> {
         match inbound {
-            Inbound::Data(bytes) => self.on_data(bytes).err().map(|_| PumpEnd::ClientGone),
-            Inbound::DataEnd => {
+            StreamEvent::Data(bytes) => self.on_data(bytes).err().map(|_| PumpEnd::ClientGone),
+            StreamEvent::DataEnd => {
                 self.verdict_due = Some(Instant::now() + VERDICT_WITHIN);
                 // FIN for FIN: the runtime need not wait for ours.
                 self.finish();
                 None
             }
-            Inbound::Ended(end) => Some(PumpEnd::Over(end)),
-            Inbound::Lost => {
+            StreamEvent::Ended(end) => Some(PumpEnd::Over(end)),
+            StreamEvent::Lost => {
                 let idle = self.activity.is_idle(Instant::now(), self.client.eof.is_some());
                 Some(PumpEnd::Lost { idle })
             }
@@ -295,7 +295,7 @@ impl<'a> Pump<'a> {
         self.activity.pod_sent(Instant::now());
         self.pending.push_back(bytes);
         while self.pending.len() < GATHERED
-            && let Some(more) = self.stream.incoming.more()
+            && let Some(more) = self.stream.recv.try_recv_data()
         {
             self.pending.push_back(more);
         }

@@ -1,7 +1,7 @@
 //! The forwards of a process: they come one by one or in groups, are listed, and go one by one.
 //!
 //! A forward is one port of one target. Those that were asked for together as one target share a supervisor, which
-//! ends with the last of them; what forwards share beyond that is in `site`.
+//! ends with the last of them; what forwards share beyond that is in `clusters`.
 
 use std::{future::Future, process, sync::Arc, time::Duration};
 
@@ -18,21 +18,21 @@ use tokio_util::{
 };
 
 use super::{
-    GRACE, Options,
-    report::{Events, LocalEnd, Reporter},
-    site::{Site, Sites, Watched},
+    ForwardOptions, GRACE,
+    clusters::{ClusterHandle, Clusters, WatchedPods},
+    reporter::{EventSender, ForwardedPort, Reporter},
 };
 use crate::{
     cluster::{
-        awaited::Awaited,
-        config::flags::{Environment, Flags},
-        pods::target::Resolved,
+        config::flags::{ClusterEnvironment, Flags},
+        pods::target::ResolvedTarget,
+        wait_notifier::WaitNotifier,
     },
     error::Fatal,
     model::{
-        event::{Bound, Event, Happening, Stop},
-        forward::{ForwardId, PortForward, State},
-        target::{Subject, Target},
+        event::{Event, EventKind, LocalAddress, StopReason},
+        forward::{ForwardId, ForwardState, PortForward},
+        target::{Target, TargetRef},
     },
     spdy::session::CreditMode,
 };
@@ -48,7 +48,7 @@ const EVENTS: usize = 1024;
 pub const TOO_MANY: &str = "fwd::control::too_many";
 
 /// How long sessions have to close in order once their connections were ended.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The forwards of a program. It starts them, lists them, tells what happens to them and stops them.
 ///
@@ -56,14 +56,14 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// [`shutdown`](Self::shutdown) lets them finish.
 #[derive(Clone)]
 pub struct Registry {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<RegistryInner>,
 }
 
-pub(super) struct Shared {
-    pub sites: Sites,
-    pub events: Events,
+pub(super) struct RegistryInner {
+    pub clusters: Clusters,
+    pub events: EventSender,
     /// Tells of long waits before there are forwards to tell of.
-    pub awaited: Awaited,
+    pub notifier: WaitNotifier,
     /// Supervisors, watches, sessions.
     pub tracker: TaskTracker,
     /// Forwards that end: each for its grace at most.
@@ -71,15 +71,15 @@ pub(super) struct Shared {
     /// The process ends.
     pub stop: CancellationToken,
     /// By the order in which they were started.
-    forwards: Mutex<Vec<Forward>>,
+    forwards: Mutex<Vec<RunningForward>>,
     /// One for each that may be there.
-    seats: Arc<Semaphore>,
-    outcome: watch::Sender<Outcome>,
+    permits: Arc<Semaphore>,
+    outcome: watch::Sender<RegistryOutcome>,
 }
 
 /// What has become of it all.
 #[derive(Default)]
-struct Outcome {
+struct RegistryOutcome {
     /// Forwards there are.
     forwards: usize,
     /// The last one that was given up.
@@ -87,31 +87,31 @@ struct Outcome {
 }
 
 /// A forward at work, or about to be.
-pub(super) struct Forward {
-    pub end: Arc<LocalEnd>,
+pub(super) struct RunningForward {
+    pub port: Arc<ForwardedPort>,
     /// Where it listens, as `--address` takes it.
     pub address: String,
-    pub run: Arc<Run>,
+    pub run: Arc<TargetRun>,
     /// No new connections.
     pub stop: CancellationToken,
     /// No connections at all.
     pub kill: CancellationToken,
     /// One of [`MAX_FORWARDS`].
-    pub _seat: OwnedSemaphorePermit,
+    pub _permit: OwnedSemaphorePermit,
     /// The accept loops.
     pub accepting: TaskTracker,
     pub connections: TaskTracker,
 }
 
 /// A target at work. It ends when the last of its forwards is gone.
-pub(super) struct Run {
+pub(super) struct TargetRun {
     pub target: Target,
-    pub resolved: Arc<Resolved>,
+    pub resolved: Arc<ResolvedTarget>,
     pub reporter: Reporter,
-    pub site: Arc<Site>,
-    pub options: Options,
+    pub cluster: Arc<ClusterHandle>,
+    pub options: ForwardOptions,
     /// Followed for as long as this is there.
-    pub _watched: Arc<Watched>,
+    pub _watched: Arc<WatchedPods>,
     /// Ends the supervisor with it.
     pub _stop: DropGuard,
 }
@@ -119,25 +119,25 @@ pub(super) struct Run {
 impl Registry {
     /// A registry without forwards. Which clusters its forwards are of, `flags` and `environment` say as they do to kubectl.
     /// Kubeconfigs are read by [`start`](Self::start).
-    pub fn new(flags: Flags, environment: Environment) -> Self {
+    pub fn new(flags: Flags, environment: ClusterEnvironment) -> Self {
         Self::with_credit(flags, environment, CreditMode::On)
     }
 
     /// The same, where pods are reached with or without credit (PROTOCOL §2.8).
     #[doc(hidden)]
-    pub fn with_credit(flags: Flags, environment: Environment, credit: CreditMode) -> Self {
-        let events = Events::new(EVENTS);
+    pub fn with_credit(flags: Flags, environment: ClusterEnvironment, credit: CreditMode) -> Self {
+        let events = EventSender::new(EVENTS);
         let tracker = TaskTracker::new();
-        let awaited = tells_by(events.clone());
-        let shared = Shared {
-            sites: Sites::new(flags, environment, credit.is_on(), awaited.clone(), tracker.clone()),
+        let notifier = notice_sender(events.clone());
+        let shared = RegistryInner {
+            clusters: Clusters::new(flags, environment, credit.is_on(), notifier.clone(), tracker.clone()),
             events,
-            awaited,
+            notifier,
             tracker,
             endings: TaskTracker::new(),
             stop: CancellationToken::new(),
             forwards: Mutex::default(),
-            seats: Arc::new(Semaphore::new(MAX_FORWARDS)),
+            permits: Arc::new(Semaphore::new(MAX_FORWARDS)),
             outcome: watch::Sender::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -152,7 +152,7 @@ impl Registry {
 
     /// Every forward, in the order in which they were started.
     pub fn list(&self) -> Vec<PortForward> {
-        self.shared.forwards().iter().map(Forward::at_this_moment).collect()
+        self.shared.forwards().iter().map(RunningForward::snapshot).collect()
     }
 
     /// Stops forwards: they no longer accept when this returns, and the connections that they have may go on for `grace`
@@ -164,13 +164,13 @@ impl Registry {
     pub async fn stop(&self, ids: &[ForwardId], grace: Duration) -> Result<(), Fatal> {
         let gone = {
             let mut forwards = self.shared.forwards();
-            if let Some(unknown) = ids.iter().find(|id| !forwards.iter().any(|one| one.end.id == **id)) {
+            if let Some(unknown) = ids.iter().find(|id| !forwards.iter().any(|one| one.port.id == **id)) {
                 return Err(Fatal::new("fwd::control::unknown_id", format!("there is no forward {unknown}"))
                     .help("list those that there are"));
             }
-            take(&mut forwards, |one| ids.contains(&one.end.id))
+            take(&mut forwards, |one| ids.contains(&one.port.id))
         };
-        self.shared.end(gone, &Stop::Asked, grace).await;
+        self.shared.end(gone, &StopReason::Asked, grace).await;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Registry {
     pub async fn stop_all(&self, grace: Duration) -> usize {
         let gone = take(&mut self.shared.forwards(), |_| true);
         let count = gone.len();
-        self.shared.end(gone, &Stop::Asked, grace).await;
+        self.shared.end(gone, &StopReason::Asked, grace).await;
         count
     }
 
@@ -199,16 +199,16 @@ impl Registry {
         let shared = &self.shared;
         shared.stop.cancel();
         let gone = take(&mut shared.forwards(), |_| true);
-        shared.end(gone, &Stop::Exit, grace).await;
+        shared.end(gone, &StopReason::Exit, grace).await;
         shared.endings.close();
         shared.endings.wait().await;
         shared.tracker.close();
         // Sessions say good-bye once their last stream is gone. A dial that hangs is not waited for.
-        let _ = timeout(FAREWELL, shared.tracker.wait()).await;
+        let _ = timeout(CLOSE_TIMEOUT, shared.tracker.wait()).await;
     }
 }
 
-impl Drop for Shared {
+impl Drop for RegistryInner {
     /// Accept loops and connections know their forward, not the registry.
     fn drop(&mut self) {
         for forward in self.forwards().iter() {
@@ -218,18 +218,18 @@ impl Drop for Shared {
     }
 }
 
-impl Shared {
-    fn forwards(&self) -> MutexGuard<'_, Vec<Forward>> {
+impl RegistryInner {
+    fn forwards(&self) -> MutexGuard<'_, Vec<RunningForward>> {
         self.forwards.lock()
     }
 
     /// Seats for so many forwards, taken before anything is done for them: of those that start at once no more come
     /// about than may.
-    pub(super) fn seats(&self, count: usize) -> Result<OwnedSemaphorePermit, Fatal> {
-        let seats = u32::try_from(count).ok();
-        let seats = seats.and_then(|count| Arc::clone(&self.seats).try_acquire_many_owned(count).ok());
-        seats.ok_or_else(|| {
-            let there = MAX_FORWARDS - self.seats.available_permits();
+    pub(super) fn acquire_permits(&self, count: usize) -> Result<OwnedSemaphorePermit, Fatal> {
+        let permits = u32::try_from(count).ok();
+        let permits = permits.and_then(|count| Arc::clone(&self.permits).try_acquire_many_owned(count).ok());
+        permits.ok_or_else(|| {
+            let there = MAX_FORWARDS - self.permits.available_permits();
             let what = match there {
                 _ if count > MAX_FORWARDS => format!("{count} forwards are wanted of one process"),
                 MAX_FORWARDS => format!("this process has {MAX_FORWARDS} forwards already"),
@@ -246,19 +246,19 @@ impl Shared {
         let forwards = self.forwards();
         loop {
             let id = ForwardId::from_bits(fastrand::u64(..));
-            if !forwards.iter().any(|one| one.end.id == id) {
+            if !forwards.iter().any(|one| one.port.id == id) {
                 return id;
             }
         }
     }
 
     /// Takes a forward in.
-    pub(super) fn add(&self, forward: Forward) {
-        let reporter = forward.run.reporter.of(&forward.end);
-        forward.run.reporter.add(Arc::clone(&forward.end));
+    pub(super) fn add(&self, forward: RunningForward) {
+        let reporter = forward.run.reporter.for_port(&forward.port);
+        forward.run.reporter.add(Arc::clone(&forward.port));
         self.forwards().push(forward);
         self.count();
-        reporter.tell(Happening::Started);
+        reporter.emit(EventKind::Started);
     }
 
     fn count(&self) {
@@ -267,37 +267,42 @@ impl Shared {
     }
 
     /// Which of these are still there.
-    pub(super) fn still(&self, ids: &[ForwardId]) -> Vec<ForwardId> {
+    pub(super) fn still_running(&self, ids: &[ForwardId]) -> Vec<ForwardId> {
         let forwards = self.forwards();
-        ids.iter().copied().filter(|id| forwards.iter().any(|one| one.end.id == *id)).collect()
+        ids.iter().copied().filter(|id| forwards.iter().any(|one| one.port.id == *id)).collect()
     }
 
     /// Ends a group that did not come about: at once, for it has no connections that work.
-    pub(super) fn undo(&self, ids: &[ForwardId], by: &Stop) -> impl Future<Output = ()> + use<> {
-        let gone = take(&mut self.forwards(), |one| ids.contains(&one.end.id));
+    pub(super) fn undo(&self, ids: &[ForwardId], by: &StopReason) -> impl Future<Output = ()> + use<> {
+        let gone = take(&mut self.forwards(), |one| ids.contains(&one.port.id));
         self.end(gone, by, Duration::ZERO)
     }
 
     /// A target was given up.
     pub(super) async fn gave_up(&self, reporter: &Reporter, fatal: Fatal) {
-        let ids: Vec<_> = reporter.ends().iter().map(|end| end.id).collect();
-        let gone = take(&mut self.forwards(), |one| ids.contains(&one.end.id));
-        let by = Stop::GaveUp { why: fatal.to_string() };
+        let ids: Vec<_> = reporter.ports().iter().map(|end| end.id).collect();
+        let gone = take(&mut self.forwards(), |one| ids.contains(&one.port.id));
+        let by = StopReason::GaveUp { why: fatal.to_string() };
         self.outcome.send_modify(|outcome| outcome.gave_up = Some(fatal));
         self.end(gone, &by, GRACE).await;
     }
 
     /// Ends forwards that were taken out: returns once they no longer accept.
-    fn end(&self, gone: Vec<Forward>, by: &Stop, grace: Duration) -> impl Future<Output = ()> + use<> {
+    fn end(
+        &self,
+        gone: Vec<RunningForward>,
+        by: &StopReason,
+        grace: Duration,
+    ) -> impl Future<Output = ()> + use<> {
         let mut closing = Vec::new();
         for forward in gone {
-            forward.run.reporter.of(&forward.end).tell(Happening::Stopped { by: by.clone() });
-            forward.run.reporter.remove(forward.end.id);
+            forward.run.reporter.for_port(&forward.port).emit(EventKind::Stopped { by: by.clone() });
+            forward.run.reporter.remove(forward.port.id);
             forward.stop.cancel();
             forward.accepting.close();
             closing.push(forward.accepting.clone());
             // What is under way has its tunnel, and needs no supervisor.
-            let Forward { kill, connections, .. } = forward;
+            let RunningForward { kill, connections, .. } = forward;
             self.endings.spawn(async move {
                 connections.close();
                 if timeout(grace, connections.wait()).await.is_err() {
@@ -314,34 +319,35 @@ impl Shared {
 }
 
 /// Long waits, as notices that are about no forward.
-fn tells_by(events: Events) -> Awaited {
-    Awaited::new(move |text| {
+fn notice_sender(events: EventSender) -> WaitNotifier {
+    WaitNotifier::new(move |text| {
         let (forwards, target, ports) = ([].into(), String::new(), Vec::new());
-        let (label, what) = (None, Happening::Notice { text });
+        let (label, what) = (None, EventKind::Notice { text });
         // Nobody listening is no trouble.
-        let _ = events.send(Arc::new(Event { at: Timestamp::now(), forwards, target, ports, label, what }));
+        let _ =
+            events.send(Arc::new(Event { at: Timestamp::now(), forwards, target, ports, label, kind: what }));
     })
 }
 
-fn take(forwards: &mut Vec<Forward>, which: impl Fn(&Forward) -> bool) -> Vec<Forward> {
+fn take(forwards: &mut Vec<RunningForward>, which: impl Fn(&RunningForward) -> bool) -> Vec<RunningForward> {
     forwards.extract_if(.., |forward| which(forward)).collect()
 }
 
-impl Forward {
-    fn at_this_moment(&self) -> PortForward {
-        let Self { end, run, .. } = self;
+impl RunningForward {
+    fn snapshot(&self) -> PortForward {
+        let Self { port: end, run, .. } = self;
         let status = end.status();
         let (resource_type, name) = match &run.target.subject {
-            Subject::Object(kind, name) => (kind.singular(), name),
-            Subject::Selector(selector) => (SELECTOR, selector),
+            TargetRef::Object(kind, name) => (kind.singular(), name),
+            TargetRef::Selector(selector) => (SELECTOR, selector),
         };
         let port = end.bound.iter().find_map(|bound| match bound {
-            Bound::Tcp(address) => Some(address.port()),
-            Bound::Unix(_) => None,
+            LocalAddress::Tcp(address) => Some(address.port()),
+            LocalAddress::Unix(_) => None,
         });
         let local = end.bound.iter().find_map(|bound| match bound {
-            Bound::Unix(path) => Some(format!("unix:{}", path.display())),
-            Bound::Tcp(_) => None,
+            LocalAddress::Unix(path) => Some(format!("unix:{}", path.display())),
+            LocalAddress::Tcp(_) => None,
         });
         PortForward {
             id: end.id,
@@ -350,8 +356,8 @@ impl Forward {
             namespace: run.resolved.namespace.clone(),
             local_port: port,
             remote_port: end.remote.clone(),
-            active: status.state == State::Active,
-            context: run.site.cluster.context.clone(),
+            active: status.state == ForwardState::Active,
+            context: run.cluster.client.context.clone(),
             address: self.address.clone(),
             local,
             pod: status.pod.as_ref().map(|pod| pod.id.name.clone()),
@@ -365,7 +371,7 @@ impl Forward {
             last_error: status.last_error,
             label: run.reporter.label().map(str::to_owned),
             target: run.reporter.target().to_owned(),
-            kubeconfig: run.site.kubeconfig.clone(),
+            kubeconfig: run.cluster.kubeconfig.clone(),
             hold_ms: millis(run.options.hold),
             pod_running_timeout_ms: millis(run.options.pod_running_timeout),
             auto_port: run.options.auto_port,

@@ -1,4 +1,4 @@
-//! The way that new connections to a port take, as its supervisor publishes it and the connections read it.
+//! The backend that new connections to a port take, as its supervisor publishes it and the connections read it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{model::endpoint::Endpoint, tunnel::dial::Tunnel};
 
 /// A pod and the tunnel to it.
-pub(super) struct Way {
-    /// Grows with each way of a target: a connection that failed on one waits for another.
+pub(super) struct Backend {
+    /// Grows with each backend of a target: a connection that failed on one waits for another.
     pub generation: u64,
     /// The pod.
     pub pod: Endpoint,
@@ -21,23 +21,23 @@ pub(super) struct Way {
     /// When it was opened.
     pub since: Instant,
     /// Cancelled by a connection that found that it leads nowhere: the pod's sandbox is gone.
-    pub suspect: CancellationToken,
+    pub unusable: CancellationToken,
 }
 
 /// What the supervisor says.
 #[derive(Clone)]
 pub(super) enum Route {
-    /// No way at the moment: connections are held.
-    Closed,
-    /// This way.
-    Open(Arc<Way>),
-    /// No way, and waiting is of no use: connections are refused (DESIGN §2, `lost`).
+    /// No backend at the moment: connections are held.
+    Held,
+    /// This backend.
+    Open(Arc<Backend>),
+    /// No backend, and waiting is of no use: connections are refused (DESIGN §2, `lost`).
     Refused(Arc<str>),
 }
 
-/// Why a connection has no way.
+/// Why a connection has no backend.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoWay {
+pub(super) enum RouteError {
     /// It was held for as long as it may be.
     HeldTooLong,
     /// The target is lost.
@@ -46,7 +46,7 @@ pub(super) enum NoWay {
     Stopped,
 }
 
-/// Which ways a connection takes.
+/// Which backends a connection takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RouteFilter {
     /// Any.
@@ -66,44 +66,44 @@ impl RouteFilter {
 
 /// A connection's view of the route.
 #[derive(Clone)]
-pub(super) struct Router {
+pub(super) struct RouteReceiver {
     route: watch::Receiver<Route>,
 }
 
-impl Router {
+impl RouteReceiver {
     /// A view of what is published there.
-    pub(super) fn of(published: &watch::Sender<Route>) -> Self {
+    pub(super) fn new(published: &watch::Sender<Route>) -> Self {
         Self { route: published.subscribe() }
     }
 
-    /// Waits until there is a way that `filter` takes, until `deadline`.
-    pub(super) async fn acquire(
+    /// Waits until there is a backend that `filter` takes, until `deadline`.
+    pub(super) async fn wait_for_backend(
         &mut self,
         filter: RouteFilter,
         deadline: Instant,
-    ) -> Result<Arc<Way>, NoWay> {
+    ) -> Result<Arc<Backend>, RouteError> {
         let settled = self.route.wait_for(|route| match route {
-            Route::Closed => false,
-            Route::Open(way) => filter.matches(way.generation),
+            Route::Held => false,
+            Route::Open(backend) => filter.matches(backend.generation),
             Route::Refused(_) => true,
         });
         match timeout_at(deadline, settled).await {
-            Err(_) => Err(NoWay::HeldTooLong),
-            Ok(Err(_)) => Err(NoWay::Stopped),
+            Err(_) => Err(RouteError::HeldTooLong),
+            Ok(Err(_)) => Err(RouteError::Stopped),
             Ok(Ok(route)) => match &*route {
-                Route::Open(way) => Ok(Arc::clone(way)),
-                Route::Refused(why) => Err(NoWay::Refused(Arc::clone(why))),
-                Route::Closed => Err(NoWay::Stopped),
+                Route::Open(backend) => Ok(Arc::clone(backend)),
+                Route::Refused(why) => Err(RouteError::Refused(Arc::clone(why))),
+                Route::Held => Err(RouteError::Stopped),
             },
         }
     }
 
-    /// Waits until the way `generation` is no longer the one, at most `patience`; false where it still is.
-    pub(super) async fn left(&mut self, generation: u64, patience: Duration) -> bool {
+    /// Waits until the backend `generation` is no longer the one, at most `patience`; false where it still is.
+    pub(super) async fn wait_replaced(&mut self, generation: u64, timeout: Duration) -> bool {
         let left = self.route.wait_for(|route| match route {
-            Route::Open(way) => way.generation != generation,
-            Route::Closed | Route::Refused(_) => true,
+            Route::Open(backend) => backend.generation != generation,
+            Route::Held | Route::Refused(_) => true,
         });
-        tokio::time::timeout(patience, left).await.is_ok()
+        tokio::time::timeout(timeout, left).await.is_ok()
     }
 }

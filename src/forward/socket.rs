@@ -1,4 +1,4 @@
-//! A Unix socket as a local end.
+//! A Unix socket as a local address.
 //!
 //! What stands at its path is somebody's, unless it is a socket that nobody listens on: what a killed process left
 //! behind. Only that is replaced, while the directory is locked, so that of several processes that find the same one
@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::system::identity::Identity;
+use crate::system::identity::FileIdentity;
 
 /// How often a socket has to refuse before it counts as dead, and the pause between: it refuses, too, between a
 /// process's `bind` and its `listen`, and on macOS where more clients wait than it takes.
@@ -34,7 +34,7 @@ const LOCK_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why a path was not to be had.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(super) enum SocketConflict {
     /// A process accepts connections there.
     Live,
     /// One does, and more clients wait than it takes.
@@ -55,35 +55,35 @@ pub(super) enum Taken {
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    made: Option<Identity>,
+    made: Option<FileIdentity>,
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Somebody may have removed it and put something else there.
-        if self.made.is_some() && Identity::at(&self.path) == self.made {
+        if self.made.is_some() && FileIdentity::at(&self.path) == self.made {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 /// Binds a socket at `path`.
-pub(super) async fn bind(path: &Path) -> Result<(SocketFile, UnixListener), Taken> {
+pub(super) async fn bind(path: &Path) -> Result<(SocketFile, UnixListener), SocketConflict> {
     // Held also while nothing is there: to another process, a socket that is bound and does not listen yet looks dead.
     let lock = lock(directory(path)).await;
     let bound = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let _lock = lock.map_err(Taken::NoLock)?;
+            let _lock = lock.map_err(SocketConflict::NoLock)?;
             let dead = dead(path).await?;
-            if dead.is_some() && Identity::at(path) == dead {
-                fs::remove_file(path).map_err(Taken::Unbound)?;
+            if dead.is_some() && FileIdentity::at(path) == dead {
+                fs::remove_file(path).map_err(SocketConflict::Unbound)?;
             }
             UnixListener::bind(path)
         }
         bound => bound,
     };
-    let listener = bound.map_err(Taken::Unbound)?;
-    Ok((SocketFile { path: path.to_owned(), made: Identity::at(path) }, listener))
+    let listener = bound.map_err(SocketConflict::Unbound)?;
+    Ok((SocketFile { path: path.to_owned(), made: FileIdentity::at(path) }, listener))
 }
 
 fn directory(path: &Path) -> &Path {
@@ -110,33 +110,33 @@ async fn lock(directory: &Path) -> io::Result<File> {
 }
 
 /// The dead socket at `path`; none where it is gone meanwhile.
-async fn dead(path: &Path) -> Result<Option<Identity>, Taken> {
+async fn dead(path: &Path) -> Result<Option<FileIdentity>, SocketConflict> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Taken::Unknown(error)),
+        Err(error) => return Err(SocketConflict::Unknown(error)),
         Ok(found) => found,
     };
     if let Some(other) = no_socket(found.file_type()) {
-        return Err(Taken::NoSocket(other));
+        return Err(SocketConflict::NoSocket(other));
     }
     for _ in 0..REFUSALS {
         let Ok(connected) = timeout(CONNECT_WITHIN, UnixStream::connect(path)).await else {
-            return Err(Taken::Full);
+            return Err(SocketConflict::Full);
         };
         match connected {
-            Ok(_) => return Err(Taken::Live),
+            Ok(_) => return Err(SocketConflict::Live),
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => sleep(PAUSE).await,
                 io::ErrorKind::NotFound => return Ok(None),
-                io::ErrorKind::WouldBlock => return Err(Taken::Full),
+                io::ErrorKind::WouldBlock => return Err(SocketConflict::Full),
                 _ if error.raw_os_error() == Some(Errno::PROTOTYPE.raw_os_error()) => {
-                    return Err(Taken::OtherKind);
+                    return Err(SocketConflict::OtherKind);
                 }
-                _ => return Err(Taken::Unknown(error)),
+                _ => return Err(SocketConflict::Unknown(error)),
             },
         }
     }
-    Ok(Some(Identity::of(&found)))
+    Ok(Some(FileIdentity::of(&found)))
 }
 
 /// What a file is that is no socket.
@@ -221,10 +221,10 @@ mod tests {
             ("link", "NoSocket(\"a link\")"),
             ("pipe", "NoSocket(\"a named pipe\")"),
         ] {
-            let before = Identity::at(&path(name));
+            let before = FileIdentity::at(&path(name));
             let taken = bind(&path(name)).await.unwrap_err();
             assert_eq!(format!("{taken:?}"), expected);
-            assert_eq!(Identity::at(&path(name)), before, "{name}");
+            assert_eq!(FileIdentity::at(&path(name)), before, "{name}");
         }
         drop(live);
     }

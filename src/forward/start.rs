@@ -1,4 +1,4 @@
-//! Starting forwards, all of a group or none: every target is resolved, every local end bound, and only then anything
+//! Starting forwards, all of a group or none: every target is resolved, every local address bound, and only then anything
 //! runs. What goes wrong before all of it works undoes the rest.
 
 use std::{
@@ -15,29 +15,29 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Options, Wanted,
-    chooser::Chooser,
-    connection::Context,
-    listener::{self, Instead, Listening},
+    ForwardOptions, ForwardSpec,
+    chooser::PodChooser,
+    clusters::{ClusterHandle, WatchedPods},
+    connection::ConnectionContext,
+    listener::{self, BoundListener, PortReplacement},
     no_port, pods_unread,
-    registry::{Forward, Registry, Run, Shared},
-    report::{LocalEnd, Reporter},
-    route::Router,
-    site::{Site, Watched},
-    started::Started,
+    registry::{Registry, RegistryInner, RunningForward, TargetRun},
+    reporter::{ForwardedPort, Reporter},
+    route::RouteReceiver,
+    start_progress::StartProgress,
     supervisor::{self, Supervisor},
 };
 use crate::{
     cluster::pods::{
         examine::examine,
-        target::{self, Resolved},
+        target::{self, ResolvedTarget},
         watch::Snapshot,
     },
     error::Fatal,
     model::{
-        event::{Happening, Stop},
+        event::{EventKind, StopReason},
         forward::ForwardId,
-        ports::{Address, Local, PortSpec, Remote},
+        ports::{Address, LocalPort, PortSpec, RemotePort},
         target::Target,
     },
 };
@@ -46,33 +46,33 @@ use crate::{
 const AT_ONCE: usize = 8;
 
 /// A target on its way to being forwarded.
-struct Prepared {
-    wanted: Wanted,
-    site: Arc<Site>,
-    resolved: Arc<Resolved>,
-    chooser: Arc<Chooser>,
-    watched: Arc<Watched>,
+struct PreparedTarget {
+    wanted: ForwardSpec,
+    cluster: Arc<ClusterHandle>,
+    resolved: Arc<ResolvedTarget>,
+    chooser: Arc<PodChooser>,
+    watched: Arc<WatchedPods>,
     reporter: Reporter,
-    ends: Vec<Bound>,
+    ports: Vec<BoundPort>,
 }
 
 /// One port of it, bound.
-struct Bound {
-    remote: Remote,
-    listening: Vec<Listening>,
-    instead: Option<Instead>,
+struct BoundPort {
+    remote: RemotePort,
+    listening: Vec<BoundListener>,
+    replacement: Option<PortReplacement>,
     address: String,
 }
 
 /// How one target's start goes on.
-struct Starting {
-    works: watch::Receiver<bool>,
+struct PendingStart {
+    ready: watch::Receiver<bool>,
     failed: oneshot::Receiver<Fatal>,
 }
 
 /// The forwards of a group that does not work yet. They end with it.
-struct Group<'a> {
-    shared: &'a Shared,
+struct StartGroup<'a> {
+    shared: &'a RegistryInner,
     ids: Vec<ForwardId>,
 }
 
@@ -85,8 +85,8 @@ impl Registry {
     /// The first reason why one of them does not work: the kubeconfig, the API server, a target that is not there or has no
     /// pod that is ready in time, a local port that is taken. Nothing is left behind then, and neither is where the future is
     /// dropped before it is ready.
-    pub async fn start(&self, wanted: Vec<Wanted>) -> Result<Vec<ForwardId>, Fatal> {
-        let seats = self.shared.seats(wanted.iter().map(|one| one.request.ports.len()).sum())?;
+    pub async fn start(&self, wanted: Vec<ForwardSpec>) -> Result<Vec<ForwardId>, Fatal> {
+        let permits = self.shared.acquire_permits(wanted.iter().map(|one| one.request.ports.len()).sum())?;
         let over = || {
             Fatal::new("fwd::forward::exit", "nothing is started any more: this process is about to exit")
                 .help("start it in another process")
@@ -94,36 +94,36 @@ impl Registry {
         tokio::select! {
             biased;
             () = self.shared.stop.cancelled() => Err(over()),
-            started = Box::pin(self.start_group(wanted, seats)) => started,
+            started = Box::pin(self.start_group(wanted, permits)) => started,
         }
     }
 
     async fn start_group(
         &self,
-        wanted: Vec<Wanted>,
-        mut seats: OwnedSemaphorePermit,
+        wanted: Vec<ForwardSpec>,
+        mut permits: OwnedSemaphorePermit,
     ) -> Result<Vec<ForwardId>, Fatal> {
         let mut prepared = self.prepare(wanted).await?;
         stream::iter(prepared.iter_mut().map(Ok))
             .try_for_each_concurrent(AT_ONCE, |target| {
-                let cluster = Arc::clone(&target.site.cluster);
+                let cluster = Arc::clone(&target.cluster.client);
                 let asked = format!("the pods of {}", target.reporter.target());
-                let looking = target.first_look();
-                async move { self.shared.awaited.during(|| cluster.awaiting(&asked), looking).await }
+                let looking = target.check_pods();
+                async move { self.shared.notifier.watch(|| cluster.waiting_for(&asked), looking).await }
             })
             .await?;
         for target in &mut prepared {
             target.bind().await?;
         }
-        let mut group = Group { shared: &self.shared, ids: Vec::new() };
+        let mut group = StartGroup { shared: &self.shared, ids: Vec::new() };
         let starting: Vec<_> =
-            prepared.into_iter().map(|target| self.spawn(target, &mut seats, &mut group.ids)).collect();
-        if let Err(fatal) = try_join_all(starting.into_iter().map(Starting::settled)).await {
+            prepared.into_iter().map(|target| self.spawn(target, &mut permits, &mut group.ids)).collect();
+        if let Err(fatal) = try_join_all(starting.into_iter().map(PendingStart::finished)).await {
             let ids = std::mem::take(&mut group.ids);
-            self.shared.undo(&ids, &Stop::GaveUp { why: fatal.to_string() }).await;
+            self.shared.undo(&ids, &StopReason::GaveUp { why: fatal.to_string() }).await;
             return Err(fatal);
         }
-        match self.shared.still(&std::mem::take(&mut group.ids)) {
+        match self.shared.still_running(&std::mem::take(&mut group.ids)) {
             none if none.is_empty() => {
                 Err(Fatal::new("fwd::forward::stopped", "it was stopped before it worked")
                     .because("somebody asked for that: 'kubectl fwd stop', or another program"))
@@ -133,88 +133,96 @@ impl Registry {
     }
 
     /// Finds clusters and targets, each once.
-    async fn prepare(&self, wanted: Vec<Wanted>) -> Result<Vec<Prepared>, Fatal> {
-        let mut sites: HashMap<Option<String>, Arc<Site>> = HashMap::new();
-        let mut distinct: Vec<(Arc<Site>, Target)> = Vec::new();
+    async fn prepare(&self, wanted: Vec<ForwardSpec>) -> Result<Vec<PreparedTarget>, Fatal> {
+        let mut clusters: HashMap<Option<String>, Arc<ClusterHandle>> = HashMap::new();
+        let mut distinct: Vec<(Arc<ClusterHandle>, Target)> = Vec::new();
         let mut places = Vec::new();
         for one in &wanted {
-            let site = match sites.get(&one.context) {
-                Some(site) => Arc::clone(site),
-                None => self.shared.sites.site(one.context.as_deref()).await?,
+            let cluster = match clusters.get(&one.context) {
+                Some(cluster) => Arc::clone(cluster),
+                None => self.shared.clusters.cluster(one.context.as_deref()).await?,
             };
-            sites.insert(one.context.clone(), Arc::clone(&site));
+            clusters.insert(one.context.clone(), Arc::clone(&cluster));
             let target = &one.request.target;
-            let same = |(s, t): &(Arc<Site>, Target)| Arc::ptr_eq(s, &site) && t == target;
+            let same = |(s, t): &(Arc<ClusterHandle>, Target)| Arc::ptr_eq(s, &cluster) && t == target;
             places.push(distinct.iter().position(same).unwrap_or(distinct.len()));
             if places.last() == Some(&distinct.len()) {
-                distinct.push((site, target.clone()));
+                distinct.push((cluster, target.clone()));
             }
         }
-        let resolve = |(site, target): (Arc<Site>, Target)| async move {
+        let resolve = |(cluster, target): (Arc<ClusterHandle>, Target)| async move {
             let asked = target.to_string();
-            let finding = target::resolve(&site.cluster, &target);
-            let resolved = self.shared.awaited.during(|| site.cluster.awaiting(&asked), finding).await?;
-            Ok::<_, Fatal>((site, Arc::new(resolved)))
+            let finding = target::resolve(&cluster.client, &target);
+            let resolved = self.shared.notifier.watch(|| cluster.client.waiting_for(&asked), finding).await?;
+            Ok::<_, Fatal>((cluster, Arc::new(resolved)))
         };
         let found: Vec<_> = stream::iter(distinct).map(resolve).buffered(AT_ONCE).try_collect().await?;
         let mut prepared = Vec::new();
         for (wanted, place) in wanted.into_iter().zip(places) {
-            let (site, resolved) = found[place].clone();
+            let (cluster, resolved) = found[place].clone();
             resolved.check(&wanted.request.ports)?;
             let reporter = Reporter::new(
                 self.shared.events.clone(),
                 wanted.request.target.to_string(),
                 wanted.label.clone(),
             );
-            let watched = site.watch(&resolved);
+            let watched = cluster.watch(&resolved);
             let ports = wanted.request.ports.iter().map(|port| port.remote.clone()).collect();
-            let chooser = Chooser::new(Arc::clone(&resolved), wanted.options.allow_unready, ports);
+            let chooser = PodChooser::new(Arc::clone(&resolved), wanted.options.allow_unready, ports);
             let chooser = Arc::new(chooser);
-            prepared.push(Prepared { wanted, site, resolved, chooser, watched, reporter, ends: Vec::new() });
+            prepared.push(PreparedTarget {
+                wanted,
+                cluster,
+                resolved,
+                chooser,
+                watched,
+                reporter,
+                ports: Vec::new(),
+            });
         }
         Ok(prepared)
     }
 
-    /// Starts one target's supervisor and the accept loops of its local ends.
+    /// Starts one target's supervisor and the accept loops of its local addresses.
     fn spawn(
         &self,
-        target: Prepared,
-        seats: &mut OwnedSemaphorePermit,
+        target: PreparedTarget,
+        permits: &mut OwnedSemaphorePermit,
         ids: &mut Vec<ForwardId>,
-    ) -> Starting {
-        let Prepared { wanted, site, resolved, chooser, watched, reporter, ends } = target;
+    ) -> PendingStart {
+        let PreparedTarget { wanted, cluster, resolved, chooser, watched, reporter, ports: ends } = target;
         let stop = CancellationToken::new();
-        let run = Arc::new(Run {
+        let run = Arc::new(TargetRun {
             target: wanted.request.target,
             resolved: Arc::clone(&resolved),
             reporter: reporter.clone(),
-            site: Arc::clone(&site),
+            cluster: Arc::clone(&cluster),
             options: wanted.options.clone(),
             _watched: Arc::clone(&watched),
             _stop: stop.clone().drop_guard(),
         });
-        for Bound { remote, listening, instead, address } in ends {
+        for BoundPort { remote, listening, replacement: instead, address } in ends {
             let bound = listening.iter().map(|listening| listening.bound.clone()).collect();
-            let end = Arc::new(LocalEnd::new(self.shared.new_id(), remote, bound));
+            let end = Arc::new(ForwardedPort::new(self.shared.new_id(), remote, bound));
             // There is one for each port.
-            let Some(seat) = seats.split(1) else { break };
+            let Some(permit) = permits.split(1) else { break };
             ids.push(end.id);
-            let forward = Forward {
-                end: Arc::clone(&end),
+            let forward = RunningForward {
+                port: Arc::clone(&end),
                 address,
                 run: Arc::clone(&run),
                 stop: CancellationToken::new(),
                 kill: CancellationToken::new(),
-                _seat: seat,
+                _permit: permit,
                 accepting: TaskTracker::new(),
                 connections: TaskTracker::new(),
             };
-            let context = Context::new(
-                Router::of(&end.route),
+            let context = ConnectionContext::new(
+                RouteReceiver::new(&end.route),
                 Arc::clone(&resolved),
                 Arc::clone(&end),
                 wanted.options.hold,
-                reporter.of(&end),
+                reporter.for_port(&end),
                 forward.stop.clone(),
             );
             let context = Arc::new(context);
@@ -224,21 +232,21 @@ impl Registry {
                 forward.accepting.spawn(listener::accept(listening, context, connections, stop, kill));
             }
             self.shared.add(forward);
-            if let Some(Instead { wanted, bound }) = instead {
-                reporter.of(&end).tell(Happening::OtherPort { wanted, bound });
+            if let Some(PortReplacement { wanted, bound }) = instead {
+                reporter.for_port(&end).emit(EventKind::OtherPort { wanted, bound });
             }
         }
-        self.shared
-            .tracker
-            .spawn(stop.clone().run_until_cancelled_owned(pass_on(Arc::clone(&watched), reporter.clone())));
+        self.shared.tracker.spawn(
+            stop.clone().run_until_cancelled_owned(forward_notices(Arc::clone(&watched), reporter.clone())),
+        );
         let (works, opened) = watch::channel(false);
         let supervisor = Supervisor {
             pods: watched.pods.clone(),
-            wish: watched.wish.clone(),
-            site,
+            relist: watched.relist.clone(),
+            cluster,
             chooser,
-            reporter: reporter.of_first_subset(),
-            started: Arc::new(Started::new(Instant::now() + wanted.options.pod_running_timeout, works)),
+            reporter: reporter.for_first_subset(),
+            started: Arc::new(StartProgress::new(Instant::now() + wanted.options.pod_running_timeout, works)),
             options: wanted.options,
         };
         let (fail, failed) = oneshot::channel();
@@ -253,23 +261,23 @@ impl Registry {
                     .help("start it again, and please report it with what -v 4 says")
             });
             if !*worked.borrow() {
-                // Whoever starts it hears of it.
+                // The caller that starts it gets the error.
                 let _ = fail.send(fatal);
             } else if let Some(registry) = Weak::upgrade(&registry) {
                 registry.gave_up(&reporter, fatal).await;
             }
         });
-        Starting { works: opened, failed }
+        PendingStart { ready: opened, failed }
     }
 }
 
 /// Tells how the pods are followed, once there is something to tell.
-async fn pass_on(watched: Arc<Watched>, reporter: Reporter) {
+async fn forward_notices(watched: Arc<WatchedPods>, reporter: Reporter) {
     let mut notice = watched.notice.clone();
     loop {
         let text = notice.borrow_and_update().clone();
         if let Some(text) = text {
-            reporter.tell(Happening::Notice { text });
+            reporter.emit(EventKind::Notice { text });
         }
         if notice.changed().await.is_err() {
             return;
@@ -277,49 +285,50 @@ async fn pass_on(watched: Arc<Watched>, reporter: Reporter) {
     }
 }
 
-impl Starting {
+impl PendingStart {
     /// Waits until it works, or will not. One that was stopped meanwhile is no failure of the others.
-    async fn settled(mut self) -> Result<(), Fatal> {
-        if self.works.wait_for(|works| *works).await.is_ok() {
+    async fn finished(mut self) -> Result<(), Fatal> {
+        if self.ready.wait_for(|works| *works).await.is_ok() {
             return Ok(());
         }
         self.failed.await.map_or(Ok(()), Err)
     }
 }
 
-impl Drop for Group<'_> {
+impl Drop for StartGroup<'_> {
     fn drop(&mut self) {
-        // Whoever waited for it does so no more.
+        // The caller that waited for it is gone.
         if !self.ids.is_empty() {
-            drop(self.shared.undo(&self.ids, &Stop::Exit));
+            drop(self.shared.undo(&self.ids, &StopReason::Exit));
         }
     }
 }
 
-impl Prepared {
+impl PreparedTarget {
     /// Waits for the first word about the pods. Where it is not a good one for every port, finds out whether there is hope.
-    async fn first_look(&mut self) -> Result<(), Fatal> {
+    async fn check_pods(&mut self) -> Result<(), Fatal> {
         let mut pods = self.watched.pods.clone();
         let waited = self.wanted.options.pod_running_timeout;
         let word = pods.wait_for(|set| set.synced || set.problem.is_some());
         let Ok(told) = timeout(waited, word).await else {
-            let server = &self.site.cluster.server;
+            let server = &self.cluster.client.server;
             return Err(pods_unread(self.reporter.target(), server, waited, "it does not answer"));
         };
-        let ports: Vec<Remote> = self.wanted.request.ports.iter().map(|port| port.remote.clone()).collect();
+        let ports: Vec<RemotePort> =
+            self.wanted.request.ports.iter().map(|port| port.remote.clone()).collect();
         if told.is_ok_and(|set| self.chooser.without_pod(&set.pods, &ports).is_none()) {
             return Ok(());
         }
-        examine(&self.site.cluster, &self.resolved).await
+        examine(&self.cluster.client, &self.resolved).await
     }
 
-    /// Binds every local end of the target.
+    /// Binds every local address of the target.
     async fn bind(&mut self) -> Result<(), Fatal> {
-        let Options { addresses, auto_port, .. } = &self.wanted.options;
+        let ForwardOptions { addresses, auto_port, .. } = &self.wanted.options;
         for port in &self.wanted.request.ports {
             let same = match (&port.local, self.resolved.same_local(&port.remote)) {
-                (Local::Same, Some(number)) => number,
-                (Local::Same, None) => self.same_in_pod(&port.remote).await?,
+                (LocalPort::Same, Some(number)) => number,
+                (LocalPort::Same, None) => self.same_in_pod(&port.remote).await?,
                 _ => 0,
             };
             let addresses = match &port.address {
@@ -328,13 +337,18 @@ impl Prepared {
             };
             let (listening, instead) = listener::bind(&port.local, same, addresses, *auto_port).await?;
             let address = address(port, addresses);
-            self.ends.push(Bound { remote: port.remote.clone(), listening, instead, address });
+            self.ports.push(BoundPort {
+                remote: port.remote.clone(),
+                listening,
+                replacement: instead,
+                address,
+            });
         }
         Ok(())
     }
 
     /// The number of a pod's named port, where the local port is to be the same: known only from a pod.
-    async fn same_in_pod(&self, remote: &Remote) -> Result<u16, Fatal> {
+    async fn same_in_pod(&self, remote: &RemotePort) -> Result<u16, Fatal> {
         let unknown = |why: String| {
             Fatal::new("fwd::port::unknown", format!("the local port for '{remote}' is not known"))
                 .because(why)
@@ -367,7 +381,7 @@ impl Prepared {
 /// Where a port listens, as `--address` takes it; nowhere for a Unix socket.
 fn address(port: &PortSpec, addresses: &[Address]) -> String {
     match port.local {
-        Local::Unix(_) => String::new(),
+        LocalPort::Unix(_) => String::new(),
         _ => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
     }
 }
@@ -376,7 +390,7 @@ fn address(port: &PortSpec, addresses: &[Address]) -> String {
 mod tests {
     use super::*;
     use crate::{
-        cluster::config::flags::{Environment, Flags},
+        cluster::config::flags::{ClusterEnvironment, Flags},
         forward::registry::{MAX_FORWARDS, TOO_MANY},
         model::target::Kind,
     };
@@ -384,14 +398,14 @@ mod tests {
     /// Those that are about to start count, before anybody is asked about them, and until their start has failed.
     #[tokio::test]
     async fn no_more_than_may_be() {
-        let registry = Registry::new(Flags::default(), Environment::default());
+        let registry = Registry::new(Flags::default(), ClusterEnvironment::default());
         let wanted = |count: usize| {
             let ports = vec![PortSpec::parse(":80").unwrap(); count];
-            vec![Wanted::new(Target::object(Kind::Service, "api"), ports)]
+            vec![ForwardSpec::new(Target::object(Kind::Service, "api"), ports)]
         };
         let too_many = registry.start(wanted(MAX_FORWARDS + 1)).await.unwrap_err();
         assert_eq!(too_many.code(), TOO_MANY);
-        let most = registry.shared.seats(MAX_FORWARDS - 1).unwrap();
+        let most = registry.shared.acquire_permits(MAX_FORWARDS - 1).unwrap();
         let two = registry.start(wanted(2)).await.unwrap_err();
         assert_eq!(
             (two.code(), two.to_string().as_str()),

@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use crate::model::{endpoint::Endpoint, event::Happening, forward::State};
+use crate::model::{endpoint::Endpoint, event::EventKind, forward::ForwardState};
 
 /// Where a forward is.
 #[derive(Clone)]
-pub(super) struct Status {
-    pub state: State,
-    /// Since when, see [`Status::enter`].
+pub(super) struct ForwardStatus {
+    pub state: ForwardState,
+    /// Since when, see [`ForwardStatus::enter`].
     pub since: Timestamp,
     /// The pod that new connections go to, or went to last.
     pub pod: Option<Endpoint>,
@@ -16,13 +16,13 @@ pub(super) struct Status {
     /// What went wrong last, of its target or of one of its connections.
     pub last_error: Option<String>,
     /// The states of the present outage, and when each of them was entered first.
-    outage: Vec<(State, Timestamp)>,
+    outage: Vec<(ForwardState, Timestamp)>,
 }
 
-impl Status {
+impl ForwardStatus {
     pub(super) fn new(at: Timestamp) -> Self {
         Self {
-            state: State::Starting,
+            state: ForwardState::Starting,
             since: at,
             pod: None,
             restarts: 0,
@@ -32,39 +32,41 @@ impl Status {
     }
 
     /// Keeps what an event told.
-    pub(super) fn note(&mut self, what: &Happening, at: Timestamp) {
+    pub(super) fn record(&mut self, what: &EventKind, at: Timestamp) {
         match what {
-            Happening::Forwarding { .. } | Happening::Recovered { .. } => self.enter(State::Active, at),
-            Happening::Retargeted { .. } => {
-                self.enter(State::Active, at);
+            EventKind::Forwarding { .. } | EventKind::Recovered { .. } => {
+                self.enter(ForwardState::Active, at);
+            }
+            EventKind::Retargeted { .. } => {
+                self.enter(ForwardState::Active, at);
                 self.restarts += 1;
             }
-            Happening::Waiting { why, .. } => self.trouble(State::Waiting, why, at),
-            Happening::Reconnecting { why, .. } => self.trouble(State::Reconnecting, why, at),
-            Happening::Lost { why, .. } => self.trouble(State::Lost, why, at),
-            Happening::ConnectionFailed { why, .. } => self.last_error = Some(why.clone()),
-            Happening::Started
-            | Happening::Stopped { .. }
-            | Happening::Blocked { .. }
-            | Happening::OtherPort { .. }
-            | Happening::Notice { .. } => {}
+            EventKind::Waiting { why, .. } => self.trouble(ForwardState::Waiting, why, at),
+            EventKind::Reconnecting { why, .. } => self.trouble(ForwardState::Reconnecting, why, at),
+            EventKind::Lost { why, .. } => self.trouble(ForwardState::Lost, why, at),
+            EventKind::ConnectionFailed { why, .. } => self.last_error = Some(why.clone()),
+            EventKind::Started
+            | EventKind::Stopped { .. }
+            | EventKind::Blocked { .. }
+            | EventKind::OtherPort { .. }
+            | EventKind::Notice { .. } => {}
         }
     }
 
-    fn trouble(&mut self, state: State, why: &str, at: Timestamp) {
+    fn trouble(&mut self, state: ForwardState, why: &str, at: Timestamp) {
         self.enter(state, at);
         self.last_error = Some(why.to_owned());
     }
 
     /// Takes a state on. During an outage a forward goes from `reconnecting` to `lost` and back with each round of
     /// attempts; one that is entered again has been the case since it was entered first, for nothing worked in between.
-    fn enter(&mut self, state: State, at: Timestamp) {
+    fn enter(&mut self, state: ForwardState, at: Timestamp) {
         if self.state == state {
             return;
         }
         self.state = state;
         self.since = at;
-        if state == State::Active {
+        if state == ForwardState::Active {
             self.outage.clear();
         } else if let Some((_, since)) = self.outage.iter().find(|(before, _)| *before == state) {
             self.since = *since;
@@ -85,28 +87,33 @@ mod tests {
     fn a_state_keeps_its_start_for_as_long_as_nothing_works() {
         let pod = || PodId { namespace: "n".into(), name: "p".into(), uid: "u".into() };
         let why = || "w".to_owned();
-        let attempt = |attempt| Happening::Reconnecting {
+        let attempt = |attempt| EventKind::Reconnecting {
             pod: pod(),
             attempt,
             of: 3,
             delay: Duration::ZERO,
             why: why(),
         };
-        let lost = || Happening::Lost { why: why(), next: Duration::ZERO };
-        let mut status = Status::new(Timestamp::UNIX_EPOCH);
+        let lost = || EventKind::Lost { why: why(), next: Duration::ZERO };
+        let mut status = ForwardStatus::new(Timestamp::UNIX_EPOCH);
         for (second, what, state, since) in [
-            (1, attempt(1), State::Reconnecting, 1),
-            (2, attempt(2), State::Reconnecting, 1),
-            (3, lost(), State::Lost, 3),
-            (4, attempt(1), State::Reconnecting, 1),
-            (5, lost(), State::Lost, 3),
-            (6, Happening::Recovered { pod: pod() }, State::Active, 6),
-            (7, Happening::Notice { text: why() }, State::Active, 6),
-            (8, Happening::ConnectionFailed { pod: None, pod_port: None, why: why() }, State::Active, 6),
-            (9, attempt(0), State::Reconnecting, 9),
-            (10, Happening::Waiting { why: why(), hold: Duration::ZERO }, State::Waiting, 10),
+            (1, attempt(1), ForwardState::Reconnecting, 1),
+            (2, attempt(2), ForwardState::Reconnecting, 1),
+            (3, lost(), ForwardState::Lost, 3),
+            (4, attempt(1), ForwardState::Reconnecting, 1),
+            (5, lost(), ForwardState::Lost, 3),
+            (6, EventKind::Recovered { pod: pod() }, ForwardState::Active, 6),
+            (7, EventKind::Notice { text: why() }, ForwardState::Active, 6),
+            (
+                8,
+                EventKind::ConnectionFailed { pod: None, pod_port: None, why: why() },
+                ForwardState::Active,
+                6,
+            ),
+            (9, attempt(0), ForwardState::Reconnecting, 9),
+            (10, EventKind::Waiting { why: why(), hold: Duration::ZERO }, ForwardState::Waiting, 10),
         ] {
-            status.note(&what, Timestamp::from_second(second).unwrap());
+            status.record(&what, Timestamp::from_second(second).unwrap());
             assert_eq!((status.state, status.since.as_second()), (state, since), "at {second}");
         }
     }

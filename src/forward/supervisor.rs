@@ -26,63 +26,63 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Options,
-    chooser::Chooser,
+    ForwardOptions,
+    chooser::PodChooser,
+    clusters::ClusterHandle,
     no_port, pods_unread,
-    report::{LocalEnd, Reporter},
-    route::{Route, Way},
-    site::Site,
-    started::Started,
+    reporter::{ForwardedPort, Reporter},
+    route::{Backend, Route},
+    start_progress::StartProgress,
 };
 use crate::{
-    cluster::pods::watch::{Snapshot, Wish},
+    cluster::pods::watch::{Relist, Snapshot},
     error::Fatal,
     model::{
         endpoint::{Endpoint, Phase, PodId},
-        event::{Gone, Happening},
-        ports::Remote,
+        event::{EventKind, RetargetReason},
+        ports::RemotePort,
     },
     tunnel::{dial::Tunnel, error::DialError, limits::Limits},
 };
 
 /// A reason for waiting that lasts this long is told although another was told before. Shorter ones are the ordinary
 /// steps of a starting pod.
-const TELL_AGAIN: Duration = Duration::from_secs(3);
+const REPEAT_AFTER: Duration = Duration::from_secs(3);
 
 /// How long nothing is told of blocked connections once that was told: a client that reads now and then would have it told
 /// again each time.
 const BLOCKED_AGAIN: Duration = Duration::from_secs(60);
 
-/// A way that fails younger than this is not replaced at once, lest a sandbox that is gone and a watch that is late
+/// A backend that fails younger than this is not replaced at once: a sandbox that is gone and a watch that is late would
 /// make us dial without pause.
-const MIN_AGE: Duration = Duration::from_millis(500);
+const MIN_BACKEND_AGE: Duration = Duration::from_millis(500);
 
 /// What a supervisor needs.
 #[derive(Clone)]
 pub(super) struct Supervisor {
     pub pods: watch::Receiver<Snapshot>,
     /// Has the pods listed anew.
-    pub wish: Wish,
-    pub site: Arc<Site>,
-    pub chooser: Arc<Chooser>,
+    pub relist: Relist,
+    pub cluster: Arc<ClusterHandle>,
+    pub chooser: Arc<PodChooser>,
     /// Speaks of the ports that this supervises.
     pub reporter: Reporter,
-    pub options: Options,
-    pub started: Arc<Started>,
+    pub options: ForwardOptions,
+    pub started: Arc<StartProgress>,
 }
 
 /// How supervising some ports ended.
-pub(super) enum Ended {
+pub(super) enum SupervisorEnd {
     GaveUp(Fatal),
     /// The ports are another supervisor's now.
     Joined,
     /// Some ports have to look for another pod: both halves go on.
-    Split(Box<[(Supervisor, Memory); 2]>),
+    Split(Box<[(Supervisor, SupervisorState); 2]>),
 }
 
 /// How reaching a pod went.
-pub(super) enum Reached {
-    Way(Arc<Way>),
+pub(super) enum DialOutcome {
+    Connected(Arc<Backend>),
     /// Another pod is the one now, or none.
     Changed,
     Failed(DialError),
@@ -90,37 +90,37 @@ pub(super) enum Reached {
 
 /// What a supervisor remembers from turn to turn.
 #[derive(Default, Clone)]
-pub(super) struct Memory {
-    pub(super) way: Option<Arc<Way>>,
-    /// The pod of the last way that was open.
-    pub(super) last: Option<PodId>,
-    /// The pod to stay with although there is no way to it at the moment.
-    pub(super) stay: Option<PodId>,
+pub(super) struct SupervisorState {
+    pub(super) backend: Option<Arc<Backend>>,
+    /// The pod of the last backend that was open.
+    pub(super) last_pod: Option<PodId>,
+    /// The pod to stay with although there is no backend to it at the moment.
+    pub(super) preferred_pod: Option<PodId>,
     /// The pod of the present round of attempts, and how many of them failed.
-    pub(super) tried: Option<PodId>,
+    pub(super) dialled_pod: Option<PodId>,
     pub(super) attempts: u32,
     /// Failed rounds in a row.
     pub(super) rounds: u32,
-    /// The way has still to show that it works ([`Tunnel::proven`]).
-    pub(super) on_trial: bool,
+    /// The backend has still to show that it works ([`Tunnel::proven`]).
+    pub(super) unproven: bool,
     /// The one before did not: that there is another one is no news until that has.
-    pub(super) doubted: bool,
+    pub(super) replaces_unproven: bool,
     /// Trouble was told that an end of it must follow.
-    pub(super) troubled: bool,
+    pub(super) recovery_due: bool,
     /// The pod of which was told that it is used although it is not ready.
-    pub(super) unready: Option<PodId>,
+    pub(super) reported_unready: Option<PodId>,
 }
 
 /// Supervises all ports of a target, until there is nothing left to do but to give up.
 pub(super) async fn run(all: Supervisor) -> Fatal {
     // One for each subset of the ports, so never more than there are ports.
     let mut subsets = FuturesUnordered::new();
-    subsets.push(all.run(Memory::default()));
+    subsets.push(all.run(SupervisorState::default()));
     loop {
         match subsets.next().await {
-            Some(Ended::GaveUp(fatal)) => return fatal,
-            Some(Ended::Joined) => {}
-            Some(Ended::Split(halves)) => {
+            Some(SupervisorEnd::GaveUp(fatal)) => return fatal,
+            Some(SupervisorEnd::Joined) => {}
+            Some(SupervisorEnd::Split(halves)) => {
                 subsets.extend(halves.map(|(half, memory)| half.run(memory)));
             }
             // The last forward was stopped, and this ends with it.
@@ -130,25 +130,25 @@ pub(super) async fn run(all: Supervisor) -> Fatal {
 }
 
 impl Supervisor {
-    async fn run(self, memory: Memory) -> Ended {
+    async fn run(self, memory: SupervisorState) -> SupervisorEnd {
         let reporter = self.reporter.clone();
-        let limits = Arc::clone(&self.site.limits);
+        let limits = Arc::clone(&self.cluster.limits);
         tokio::select! {
             never = tell_blocked(&limits, &reporter) => match never {},
             ended = self.supervise(memory) => ended,
             // Its forwards were stopped one by one.
-            () = reporter.emptied() => Ended::Joined,
+            () = reporter.emptied() => SupervisorEnd::Joined,
         }
     }
 
-    async fn supervise(mut self, mut memory: Memory) -> Ended {
+    async fn supervise(mut self, mut memory: SupervisorState) -> SupervisorEnd {
         if let Some(ended) = self.start(&mut memory).await {
             return ended;
         }
         loop {
             let snapshot = self.pods.borrow_and_update().clone();
-            let current = memory.way.as_ref().map(|way| way.pod.id.clone());
-            let Some(pod) = self.choose(&snapshot, current.as_ref().or(memory.stay.as_ref())) else {
+            let current = memory.backend.as_ref().map(|backend| backend.pod.id.clone());
+            let Some(pod) = self.choose(&snapshot, current.as_ref().or(memory.preferred_pod.as_ref())) else {
                 self.close(&mut memory);
                 if let Some(ended) = self.start(&mut memory).await {
                     return ended;
@@ -156,12 +156,12 @@ impl Supervisor {
                 self.wait_for_pod(&mut memory).await;
                 continue;
             };
-            if self.ends_without(&pod) > 0 {
+            if self.ports_missing_in(&pod) > 0 {
                 return self.split(memory, &pod);
             }
             if current.as_ref() != Some(&pod.id) {
                 self.close(&mut memory);
-                let outcome = self.reach(&mut memory, &pod).await;
+                let outcome = self.dial_pod(&mut memory, &pod).await;
                 if let Some(ended) = self.after(&mut memory, &snapshot, pod, outcome).await {
                     return ended;
                 }
@@ -175,19 +175,19 @@ impl Supervisor {
     }
 
     /// Until a pod was reached, waits for first pods no longer than a start may take.
-    async fn start(&mut self, memory: &mut Memory) -> Option<Ended> {
-        if memory.last.is_some() {
+    async fn start(&mut self, memory: &mut SupervisorState) -> Option<SupervisorEnd> {
+        if memory.last_pod.is_some() {
             return None;
         }
         match timeout_at(self.started.deadline, self.first_pods(memory)).await {
-            Ok(started) => started.err().map(Ended::GaveUp),
-            Err(_) => Some(Ended::GaveUp(self.no_pod())),
+            Ok(started) => started.err().map(SupervisorEnd::GaveUp),
+            Err(_) => Some(SupervisorEnd::GaveUp(self.no_pod())),
         }
     }
 
     /// The ports that this supervises.
-    fn wanted(&self) -> Vec<Remote> {
-        self.reporter.ends().iter().map(|end| end.remote.clone()).collect()
+    fn wanted(&self) -> Vec<RemotePort> {
+        self.reporter.ports().iter().map(|end| end.remote.clone()).collect()
     }
 
     fn choose(&self, snapshot: &Snapshot, current: Option<&PodId>) -> Option<Endpoint> {
@@ -195,27 +195,33 @@ impl Supervisor {
     }
 
     /// How many ports of these a pod does not have.
-    fn ends_without(&self, pod: &Endpoint) -> usize {
+    fn ports_missing_in(&self, pod: &Endpoint) -> usize {
         self.wanted().iter().filter(|port| !self.chooser.has(pod, port)).count()
     }
 
     /// Has the ports that `pod` lacks go on by themselves. They remember the pod that they had.
-    fn split(self, memory: Memory, pod: &Endpoint) -> Ended {
+    fn split(self, memory: SupervisorState, pod: &Endpoint) -> SupervisorEnd {
         let off = self.reporter.split(|end| !self.chooser.has(pod, &end.remote));
         let other = Self { reporter: off, ..self.clone() };
-        let Memory { last, troubled, unready, .. } = memory.clone();
-        let theirs = Memory { last, troubled, unready, ..Memory::default() };
-        Ended::Split(Box::new([(self, memory), (other, theirs)]))
+        let SupervisorState { last_pod: last, recovery_due: troubled, reported_unready: unready, .. } =
+            memory.clone();
+        let theirs = SupervisorState {
+            last_pod: last,
+            recovery_due: troubled,
+            reported_unready: unready,
+            ..SupervisorState::default()
+        };
+        SupervisorEnd::Split(Box::new([(self, memory), (other, theirs)]))
     }
 
-    pub(super) fn close(&self, memory: &mut Memory) {
-        memory.way = None;
-        self.reporter.publish(&Route::Closed);
+    pub(super) fn close(&self, memory: &mut SupervisorState) {
+        memory.backend = None;
+        self.reporter.publish(&Route::Held);
     }
 
     /// Waits until every port has a pod that could serve it, and tells once why one has none yet. What no pod has or
     /// will have is an error: waiting would not mend it.
-    async fn first_pods(&mut self, memory: &mut Memory) -> Result<(), Fatal> {
+    async fn first_pods(&mut self, memory: &mut SupervisorState) -> Result<(), Fatal> {
         let _ = self.pods.wait_for(|snapshot| snapshot.synced || snapshot.problem.is_some()).await;
         let target = self.reporter.target().to_owned();
         let enough = |this: &Self, pods: &[Endpoint]| {
@@ -226,7 +232,7 @@ impl Supervisor {
             }
         };
         self.wait_until(memory, enough).await?;
-        memory.troubled = false;
+        memory.recovery_due = false;
         Ok(())
     }
 
@@ -239,7 +245,7 @@ impl Supervisor {
             (None, false) => Some("it does not answer"),
         };
         if let Some(why) = unread {
-            return pods_unread(self.reporter.target(), &self.site.cluster.server, waited, why);
+            return pods_unread(self.reporter.target(), &self.cluster.client.server, waited, why);
         }
         let help = if snapshot.synced && snapshot.pods.is_empty() {
             "are there replicas, and is it the right namespace? `kubectl get pods --show-labels` shows what is there"
@@ -255,7 +261,7 @@ impl Supervisor {
     }
 
     /// Waits until some port has a pod.
-    async fn wait_for_pod(&mut self, memory: &mut Memory) {
+    async fn wait_for_pod(&mut self, memory: &mut SupervisorState) {
         let enough = |this: &Self, pods: &[Endpoint]| {
             this.chooser.choose(pods, None, &this.wanted()).is_some().then_some(())
         };
@@ -265,7 +271,7 @@ impl Supervisor {
     /// Waits until the pods are `enough`. Tells why they are not: at once, and again when the reason has changed for good.
     async fn wait_until<T>(
         &mut self,
-        memory: &mut Memory,
+        memory: &mut SupervisorState,
         enough: impl Fn(&Self, &[Endpoint]) -> Option<T>,
     ) -> T {
         let mut told: Option<String> = None;
@@ -283,144 +289,152 @@ impl Supervisor {
                 changed_at = Instant::now();
             }
             if told.is_none() {
-                self.tell_waiting(memory, &mut told, &why);
+                self.emit_waiting(memory, &mut told, &why);
             }
             tokio::select! {
                 () = changed(&mut self.pods) => {}
-                () = sleep_until(changed_at + TELL_AGAIN), if told.as_ref() != Some(&why) => {
-                    self.tell_waiting(memory, &mut told, &why);
+                () = sleep_until(changed_at + REPEAT_AFTER), if told.as_ref() != Some(&why) => {
+                    self.emit_waiting(memory, &mut told, &why);
                 }
             }
         }
     }
 
-    fn tell_waiting(&self, memory: &mut Memory, told: &mut Option<String>, why: &str) {
+    fn emit_waiting(&self, memory: &mut SupervisorState, told: &mut Option<String>, why: &str) {
         *told = Some(why.to_owned());
-        memory.troubled = true;
-        self.reporter.tell(Happening::Waiting { why: why.to_owned(), hold: self.options.hold });
+        memory.recovery_due = true;
+        self.reporter.emit(EventKind::Waiting { why: why.to_owned(), hold: self.options.hold });
     }
 
     /// What follows from how reaching `pod` went.
     async fn after(
         &mut self,
-        memory: &mut Memory,
+        memory: &mut SupervisorState,
         before: &Snapshot,
         pod: Endpoint,
-        outcome: Reached,
-    ) -> Option<Ended> {
+        outcome: DialOutcome,
+    ) -> Option<SupervisorEnd> {
         match outcome {
-            Reached::Changed => None,
-            Reached::Way(way) => {
-                if memory.last.is_none() {
+            DialOutcome::Changed => None,
+            DialOutcome::Connected(backend) => {
+                if memory.last_pod.is_none() {
                     // At the start every port must be there.
                     match self.ports_in(&pod) {
-                        Err(fatal) => return Some(Ended::GaveUp(fatal)),
+                        Err(fatal) => return Some(SupervisorEnd::GaveUp(fatal)),
                         Ok(ends) => self.started.reached(&self.reporter, &pod.id, ends),
                     }
                 }
-                self.open(memory, before, way)
+                self.open(memory, before, backend)
             }
-            Reached::Failed(error) => self.round_failed(memory, &pod.id, &error).await,
+            DialOutcome::Failed(error) => self.round_failed(memory, &pod.id, &error).await,
         }
     }
 
-    /// A way that was opened now.
-    pub(super) fn way(&self, pod: &Endpoint, tunnel: Arc<Tunnel>) -> Arc<Way> {
-        Arc::new(Way {
+    /// A backend that was opened now.
+    pub(super) fn new_backend(&self, pod: &Endpoint, tunnel: Arc<Tunnel>) -> Arc<Backend> {
+        Arc::new(Backend {
             generation: self.reporter.next_generation(),
             pod: pod.clone(),
             tunnel,
             since: Instant::now(),
-            suspect: CancellationToken::new(),
+            unusable: CancellationToken::new(),
         })
     }
 
-    /// Publishes a way and tells what it means. Where other ports of the target have a way to the same pod, these ports
-    /// join them.
-    fn open(&self, memory: &mut Memory, before: &Snapshot, way: Arc<Way>) -> Option<Ended> {
-        let pod = way.pod.id.clone();
-        self.reporter.reached(&way.pod);
-        match memory.last.replace(pod.clone()) {
+    /// Publishes a backend and tells what it means. Where other ports of the target have a backend to the same pod,
+    /// these ports join them.
+    fn open(
+        &self,
+        memory: &mut SupervisorState,
+        before: &Snapshot,
+        backend: Arc<Backend>,
+    ) -> Option<SupervisorEnd> {
+        let pod = backend.pod.id.clone();
+        self.reporter.record_pod(&backend.pod);
+        match memory.last_pod.replace(pod.clone()) {
             Some(from) if from != pod => {
-                let why = self.what_became_of(before, &from);
-                self.reporter.tell(Happening::Retargeted { from, why, to: pod.clone() });
-                memory.troubled = false;
+                let why = self.retarget_reason(before, &from);
+                self.reporter.emit(EventKind::Retargeted { from, why, to: pod.clone() });
+                memory.recovery_due = false;
             }
             Some(_) => self.recovered(memory, &pod),
-            None => memory.troubled = false,
+            None => memory.recovery_due = false,
         }
         if self.reporter.join(&pod) {
-            return Some(Ended::Joined);
+            return Some(SupervisorEnd::Joined);
         }
-        self.tell_unready(memory, &way.pod);
-        (memory.stay, memory.on_trial) = (None, true);
-        memory.way = Some(Arc::clone(&way));
-        self.reporter.publish(&Route::Open(way));
+        self.emit_unready(memory, &backend.pod);
+        (memory.preferred_pod, memory.unproven) = (None, true);
+        memory.backend = Some(Arc::clone(&backend));
+        self.reporter.publish(&Route::Open(backend));
         None
     }
 
     /// Tells that trouble is over, if there was any and it is.
-    fn recovered(&self, memory: &mut Memory, pod: &PodId) {
-        if memory.troubled && !memory.doubted {
-            memory.troubled = false;
-            self.reporter.tell(Happening::Recovered { pod: pod.clone() });
+    fn recovered(&self, memory: &mut SupervisorState, pod: &PodId) {
+        if memory.recovery_due && !memory.replaces_unproven {
+            memory.recovery_due = false;
+            self.reporter.emit(EventKind::Recovered { pod: pod.clone() });
         }
     }
 
-    /// The way has shown that it works: what was tried before it is past.
-    fn proven(&self, memory: &mut Memory, pod: &PodId) {
-        (memory.on_trial, memory.doubted) = (false, false);
+    /// The backend has shown that it works: what was tried before it is past.
+    fn proven(&self, memory: &mut SupervisorState, pod: &PodId) {
+        (memory.unproven, memory.replaces_unproven) = (false, false);
         (memory.attempts, memory.rounds) = (0, 0);
         self.recovered(memory, pod);
     }
 
     /// Takes note of what has changed about the pod in use.
-    fn refresh(&self, memory: &mut Memory, pod: &Endpoint) {
-        self.tell_unready(memory, pod);
-        let Some(way) = memory.way.as_ref().filter(|way| way.pod.published != pod.published) else { return };
+    fn refresh(&self, memory: &mut SupervisorState, pod: &Endpoint) {
+        self.emit_unready(memory, pod);
+        let Some(backend) = memory.backend.as_ref().filter(|backend| backend.pod.published != pod.published)
+        else {
+            return;
+        };
         // Its ports have other numbers now.
-        let way = self.way(pod, Arc::clone(&way.tunnel));
-        self.reporter.reached(pod);
-        memory.way = Some(Arc::clone(&way));
-        self.reporter.publish(&Route::Open(way));
+        let backend = self.new_backend(pod, Arc::clone(&backend.tunnel));
+        self.reporter.record_pod(pod);
+        memory.backend = Some(Arc::clone(&backend));
+        self.reporter.publish(&Route::Open(backend));
     }
 
     /// Tells, once for each pod, that it is used although it is not ready.
-    fn tell_unready(&self, memory: &mut Memory, pod: &Endpoint) {
+    fn emit_unready(&self, memory: &mut SupervisorState, pod: &Endpoint) {
         let Some(text) = self.chooser.unready(pod) else { return };
-        if memory.unready.as_ref() != Some(&pod.id) {
-            memory.unready = Some(pod.id.clone());
-            self.reporter.tell(Happening::Notice { text });
+        if memory.reported_unready.as_ref() != Some(&pod.id) {
+            memory.reported_unready = Some(pod.id.clone());
+            self.reporter.emit(EventKind::Notice { text });
         }
     }
 
     /// What is forwarded, and the pod's port behind it.
-    pub(super) fn ports_in(&self, pod: &Endpoint) -> Result<Vec<(Arc<LocalEnd>, u16)>, Fatal> {
-        let in_pod = |end: Arc<LocalEnd>| match self.chooser.resolved.pod_port(&end.remote, pod) {
+    pub(super) fn ports_in(&self, pod: &Endpoint) -> Result<Vec<(Arc<ForwardedPort>, u16)>, Fatal> {
+        let in_pod = |end: Arc<ForwardedPort>| match self.chooser.resolved.pod_port(&end.remote, pod) {
             Ok(port) => Ok((end, port)),
             Err(why) => Err(no_port(self.reporter.target(), &end.remote, why)),
         };
-        self.reporter.ends().into_iter().map(in_pod).collect()
+        self.reporter.ports().into_iter().map(in_pod).collect()
     }
 
-    /// Waits until the way is of no more use, or has shown that it is, or the set changed.
-    async fn keep(&mut self, memory: &mut Memory) -> Option<Ended> {
-        let way = memory.way.clone()?;
+    /// Waits until the backend is of no more use, or has shown that it is, or the set changed.
+    async fn keep(&mut self, memory: &mut SupervisorState) -> Option<SupervisorEnd> {
+        let backend = memory.backend.clone()?;
         tokio::select! {
             () = changed(&mut self.pods) => None,
-            () = way.tunnel.proven(), if memory.on_trial => {
-                self.proven(memory, &way.pod.id);
+            () = backend.tunnel.proven(), if memory.unproven => {
+                self.proven(memory, &backend.pod.id);
                 None
             }
-            why = way.tunnel.closed() => self.lost(memory, &way, why).await,
-            () = way.suspect.cancelled() => {
-                self.site.forget(&way.pod.id, &way.tunnel);
-                if let Some(why) = way.tunnel.closed().now_or_never() {
-                    return self.lost(memory, &way, why).await;
+            why = backend.tunnel.closed() => self.lost(memory, &backend, why).await,
+            () = backend.unusable.cancelled() => {
+                self.cluster.forget(&backend.pod.id, &backend.tunnel);
+                if let Some(why) = backend.tunnel.closed().now_or_never() {
+                    return self.lost(memory, &backend, why).await;
                 }
                 self.close(memory);
                 tokio::select! {
-                    () = sleep_until(way.since + MIN_AGE) => {}
+                    () = sleep_until(backend.since + MIN_BACKEND_AGE) => {}
                     () = changed(&mut self.pods) => {}
                 }
                 None
@@ -428,14 +442,14 @@ impl Supervisor {
         }
     }
 
-    fn what_became_of(&self, snapshot: &Snapshot, pod: &PodId) -> Gone {
+    fn retarget_reason(&self, snapshot: &Snapshot, pod: &PodId) -> RetargetReason {
         match snapshot.pods.iter().find(|endpoint| endpoint.id == *pod) {
-            None => Gone::Deleted,
-            Some(pod) if pod.terminating => Gone::Terminating,
-            Some(pod) if matches!(pod.phase, Phase::Succeeded | Phase::Failed) => Gone::Ended,
-            Some(pod) if !pod.ready => Gone::NotReady,
-            Some(pod) if self.ends_without(pod) > 0 => Gone::NoPort,
-            Some(_) => Gone::Unreachable,
+            None => RetargetReason::Deleted,
+            Some(pod) if pod.terminating => RetargetReason::Terminating,
+            Some(pod) if matches!(pod.phase, Phase::Succeeded | Phase::Failed) => RetargetReason::Ended,
+            Some(pod) if !pod.ready => RetargetReason::NotReady,
+            Some(pod) if self.ports_missing_in(pod) > 0 => RetargetReason::NoPort,
+            Some(_) => RetargetReason::Unreachable,
         }
     }
 }
@@ -445,10 +459,10 @@ async fn tell_blocked(limits: &Limits, reporter: &Reporter) -> Infallible {
     let mut told: Option<Instant> = None;
     loop {
         let news = limits.blocked();
-        let connections = reporter.ends().iter().map(|end| end.counters.connections().blocked).sum();
+        let connections = reporter.ports().iter().map(|end| end.counters.connections().blocked).sum();
         if connections > 0 && told.is_none_or(|told| told.elapsed() >= BLOCKED_AGAIN) {
             told = Some(Instant::now());
-            reporter.tell(Happening::Blocked { connections });
+            reporter.emit(EventKind::Blocked { connections });
         }
         news.await;
     }

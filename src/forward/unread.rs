@@ -5,7 +5,7 @@
 //! ends in order. Of a client that has sent nothing there is nothing to leave unread, and elsewhere than on Linux it
 //! would be of no use.
 
-pub(super) use system::Unread;
+pub(super) use system::UnreadByte;
 
 #[cfg(target_os = "linux")]
 mod system {
@@ -27,14 +27,14 @@ mod system {
 
     /// The byte at the head of a connection's queue.
     #[derive(Default)]
-    pub(in crate::forward) struct Unread {
+    pub(in crate::forward) struct UnreadByte {
         /// A cut is to look like one.
         wanted: AtomicBool,
         /// The byte was passed on already.
         passed_on: AtomicBool,
     }
 
-    impl Unread {
+    impl UnreadByte {
         /// From now on the end of the connection is a cut one, or is in order.
         pub(in crate::forward) fn keep(&self, stream: &UnixStream, wanted: bool) {
             self.wanted.store(wanted, Relaxed);
@@ -108,7 +108,7 @@ mod system {
 
         use super::*;
 
-        async fn next(local: &UnixStream, unread: &Unread, room: usize) -> Vec<u8> {
+        async fn next(local: &UnixStream, unread: &UnreadByte, room: usize) -> Vec<u8> {
             loop {
                 local.readable().await.unwrap();
                 let mut buffer = Vec::new();
@@ -122,8 +122,8 @@ mod system {
             }
         }
 
-        fn wanted(local: &UnixStream) -> Unread {
-            let unread = Unread::default();
+        fn wanted(local: &UnixStream) -> UnreadByte {
+            let unread = UnreadByte::default();
             unread.keep(local, true);
             unread
         }
@@ -188,10 +188,10 @@ mod system {
     use tokio::net::UnixStream;
 
     #[derive(Default)]
-    pub(in crate::forward) struct Unread;
+    pub(in crate::forward) struct UnreadByte;
 
     #[expect(clippy::unused_self, reason = "the other system's has a state")]
-    impl Unread {
+    impl UnreadByte {
         pub(in crate::forward) fn keep(&self, _: &UnixStream, _: bool) {}
 
         pub(in crate::forward) fn read(

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Fatal,
-    model::ports::{Address, takes},
+    model::ports::{Address, ip_covers},
 };
 
 /// Reads lists of addresses: all of them together, each once, and localhost where there is none.
@@ -27,5 +27,5 @@ pub fn addresses(lists: &[String]) -> Result<Vec<Address>, Fatal> {
 
 fn covers(wide: Address, narrow: Address) -> bool {
     let wide = wide.ips();
-    narrow.ips().into_iter().all(|narrow| wide.iter().any(|wide| takes(*wide, narrow)))
+    narrow.ips().into_iter().all(|narrow| wide.iter().any(|wide| ip_covers(*wide, narrow)))
 }

@@ -1,4 +1,4 @@
-//! Which local ends are wanted already, and which two ports want the same one.
+//! Which local addresses are wanted already, and which two ports want the same one.
 
 use std::{
     collections::HashMap,
@@ -6,28 +6,28 @@ use std::{
     path::PathBuf,
 };
 
-use crate::model::ports::{Address, Local, PortSpec, Remote, takes};
+use crate::model::ports::{Address, LocalPort, PortSpec, RemotePort, ip_covers};
 
-/// Local ends, each with whoever wants it. Finding one that two want takes as long for the thousandth as for the first.
+/// Local addresses, each with its claimant. Finding one that two want takes as long for the thousandth as for the first.
 #[derive(Debug)]
-pub struct Taken<T> {
+pub struct PortClaims<T> {
     sockets: HashMap<PathBuf, T>,
     ports: HashMap<(u16, IpAddr), T>,
     /// Who has a port on some address of a family, which `0.0.0.0` or `::` would take as well.
     families: HashMap<(u16, bool), T>,
 }
 
-impl<T> Default for Taken<T> {
+impl<T> Default for PortClaims<T> {
     fn default() -> Self {
         Self { sockets: HashMap::new(), ports: HashMap::new(), families: HashMap::new() }
     }
 }
 
-impl<T: Clone> Taken<T> {
-    /// Takes the local end of a port, which is on `addresses` unless it says otherwise. Where another has it, or a part
+impl<T: Clone> PortClaims<T> {
+    /// Takes the local address of a port, which is on `addresses` unless it says otherwise. Where another has it, or a part
     /// of it, that one is returned, and it is not taken.
-    pub fn take(&mut self, port: &PortSpec, addresses: &[Address], by: &T) -> Option<T> {
-        if let Local::Unix(path) = &port.local {
+    pub fn claim(&mut self, port: &PortSpec, addresses: &[Address], by: &T) -> Option<T> {
+        if let LocalPort::Unix(path) = &port.local {
             let there = self.sockets.get(path).cloned();
             if there.is_none() {
                 self.sockets.insert(path.clone(), by.clone());
@@ -38,7 +38,7 @@ impl<T: Clone> Taken<T> {
         let own = port.address.map(|address| [address]);
         let addresses = own.as_ref().map_or(addresses, |own| own);
         let ips: Vec<IpAddr> = addresses.iter().copied().flat_map(Address::ips).collect();
-        let other = ips.iter().find_map(|ip| self.holder(number, *ip));
+        let other = ips.iter().find_map(|ip| self.claimant(number, *ip));
         if other.is_none() {
             for ip in ips {
                 self.ports.insert((number, ip), by.clone());
@@ -48,7 +48,7 @@ impl<T: Clone> Taken<T> {
         other
     }
 
-    fn holder(&self, port: u16, ip: IpAddr) -> Option<T> {
+    fn claimant(&self, port: u16, ip: IpAddr) -> Option<T> {
         let every: IpAddr =
             if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let same = self.ports.get(&(port, ip)).or_else(|| self.ports.get(&(port, every)));
@@ -57,9 +57,9 @@ impl<T: Clone> Taken<T> {
     }
 }
 
-/// Whether two ports want the same local end, each on its own addresses.
+/// Whether two ports want the same local address, each on its own addresses.
 pub fn same_local((one, here): (&PortSpec, &[Address]), (other, there): (&PortSpec, &[Address])) -> bool {
-    if let (Local::Unix(one), Local::Unix(other)) = (&one.local, &other.local) {
+    if let (LocalPort::Unix(one), LocalPort::Unix(other)) = (&one.local, &other.local) {
         return one == other;
     }
     let of = |port: &PortSpec, defaults: &[Address]| {
@@ -70,10 +70,10 @@ pub fn same_local((one, here): (&PortSpec, &[Address]), (other, there): (&PortSp
         && of(one, here).into_iter().any(|a| theirs.iter().any(|b| overlap(a, *b)))
 }
 
-/// The local end in words.
+/// The local address in words.
 pub fn local_end(port: &PortSpec) -> String {
     match &port.local {
-        Local::Unix(path) => format!("the socket {}", path.display()),
+        LocalPort::Unix(path) => format!("the socket {}", path.display()),
         _ => format!("local port {}", local_number(port).unwrap_or_default()),
     }
 }
@@ -81,14 +81,14 @@ pub fn local_end(port: &PortSpec) -> String {
 /// The local port, where it is known without asking the cluster.
 fn local_number(port: &PortSpec) -> Option<u16> {
     match (&port.local, &port.remote) {
-        (Local::Number(number), _) | (Local::Same, Remote::Number(number)) => Some(*number),
+        (LocalPort::Number(number), _) | (LocalPort::Same, RemotePort::Number(number)) => Some(*number),
         _ => None,
     }
 }
 
 fn overlap(one: Address, other: Address) -> bool {
     let others = other.ips();
-    one.ips().into_iter().any(|one| others.iter().any(|o| takes(one, *o) || takes(*o, one)))
+    one.ips().into_iter().any(|one| others.iter().any(|o| ip_covers(one, *o) || ip_covers(*o, one)))
 }
 
 #[cfg(test)]
@@ -126,9 +126,9 @@ mod tests {
             || ends.iter().flat_map(|end| defaults.iter().map(move |addresses| (end, addresses.as_slice())));
         for one in all() {
             for other in all() {
-                let mut taken = Taken::default();
-                assert_eq!(taken.take(one.0, one.1, &1), None);
-                let found = taken.take(other.0, other.1, &2);
+                let mut taken = PortClaims::default();
+                assert_eq!(taken.claim(one.0, one.1, &1), None);
+                let found = taken.claim(other.0, other.1, &2);
                 assert_eq!(found.is_some(), same_local(one, other), "{one:?} {other:?}");
             }
         }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::{
     error::Fatal,
-    model::target::{Kind, Subject, Target, TargetError},
+    model::target::{Kind, Target, TargetError, TargetRef},
     policy::nearest::nearest,
 };
 
@@ -22,7 +22,7 @@ pub fn target(text: &str) -> Result<Target, Fatal> {
             }
         }
     })?;
-    if let Subject::Object(_, name) = &target.subject {
+    if let TargetRef::Object(_, name) = &target.subject {
         object_name("name", name)?;
     }
     if let Some(namespace) = &target.namespace {
@@ -73,7 +73,7 @@ pub fn selector(text: &str) -> Result<Target, Fatal> {
             .because("it would match every pod of the namespace")
             .help("for example app=web"));
     }
-    Ok(Target { namespace: None, subject: Subject::Selector(text.to_owned()) })
+    Ok(Target { namespace: None, subject: TargetRef::Selector(text.to_owned()) })
 }
 
 #[cfg(test)]

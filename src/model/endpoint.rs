@@ -28,7 +28,7 @@ pub enum Phase {
 
 /// A port that a container declares.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct NamedPort {
+pub struct PodPort {
     /// Its name, where it has one.
     pub name: Option<String>,
     /// `containerPort`.
@@ -58,10 +58,10 @@ pub struct Endpoint {
     /// `metadata.creationTimestamp`, seconds since the Unix epoch; 0 where unknown.
     pub created: i64,
     /// The ports of all containers, then of all init containers, in their order (PROTOCOL §6).
-    pub ports: Vec<NamedPort>,
+    pub ports: Vec<PodPort>,
     /// The service's ports that the EndpointSlices give this pod, by the service port's name; `None` where its pods are
     /// found by labels or by name, or where the slices name no ports.
-    pub published: Option<Vec<NamedPort>>,
+    pub published: Option<Vec<PodPort>>,
     /// Why it is not ready, as far as the pod says: `ImagePullBackOff`, `ContainerCreating`, `Unschedulable`.
     pub reason: Option<String>,
 }
@@ -78,7 +78,7 @@ impl Endpoint {
     }
 
     /// Whether it is being deleted, or has ended: it will never be usable again.
-    pub fn is_over(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         self.terminating || matches!(self.phase, Phase::Succeeded | Phase::Failed)
     }
 }

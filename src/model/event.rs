@@ -6,11 +6,11 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{endpoint::PodId, forward::ForwardId, ports::Remote};
+use super::{endpoint::PodId, forward::ForwardId, ports::RemotePort};
 
-/// A local end that was bound.
+/// A local address that was bound.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Bound {
+pub enum LocalAddress {
     /// A TCP address.
     Tcp(SocketAddr),
     /// A Unix socket.
@@ -18,7 +18,7 @@ pub enum Bound {
 }
 
 /// As kubectl writes it. `SocketAddr` would add an IPv6 scope, which kubectl does not.
-impl fmt::Display for Bound {
+impl fmt::Display for LocalAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(SocketAddr::V4(address)) => address.fmt(f),
@@ -31,13 +31,13 @@ impl fmt::Display for Bound {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Happening {
-    /// A local end is bound, and is about to work. Once a forward.
+pub enum EventKind {
+    /// A local address is bound, and is about to work. Once a forward.
     Started,
-    /// A local end accepts connections that reach the pod: kubectl's `Forwarding from` line. Once an end.
+    /// A local address accepts connections that reach the pod: kubectl's `Forwarding from` line. Once an end.
     Forwarding {
-        /// The local end.
-        local: Bound,
+        /// The local address.
+        local: LocalAddress,
         /// The pod's port, translated (PROTOCOL §6).
         pod_port: u16,
         /// The pod reached first.
@@ -55,7 +55,7 @@ pub enum Happening {
         /// The pod until now, with what became of it.
         from: PodId,
         /// What became of it.
-        why: Gone,
+        why: RetargetReason,
         /// The pod from now on.
         to: PodId,
     },
@@ -100,8 +100,8 @@ pub enum Happening {
         /// Why: `connection refused`.
         why: String,
     },
-    /// Connections wait for another client, which does not read what shares their session with them; there is no memory left for
-    /// more of it. Told once a while.
+    /// Connections wait for another client, which does not read what shares their session with them; there is no memory
+    /// left for more of it. Told once a while.
     Blocked {
         /// How many.
         connections: u64,
@@ -109,7 +109,7 @@ pub enum Happening {
     /// It is over: no new connections. Nothing follows but failures of those still under way.
     Stopped {
         /// What ended it.
-        by: Stop,
+        by: StopReason,
     },
     /// Something a person should know that changes nothing: `watch is forbidden, polling every 2 s`.
     Notice {
@@ -121,7 +121,7 @@ pub enum Happening {
 /// What became of a pod that is no longer the one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Gone {
+pub enum RetargetReason {
     /// It is being deleted.
     Terminating,
     /// It is no more.
@@ -139,7 +139,7 @@ pub enum Gone {
 /// What ended a forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Stop {
+pub enum StopReason {
     /// Somebody asked for it: `kubectl fwd stop`, or another program.
     Asked,
     /// The process ends.
@@ -163,9 +163,9 @@ pub struct Event {
     /// The target as the user typed it: `svc/api`. Empty where it is about none.
     pub target: String,
     /// Which of its ports, where it is about some of them and not about all: those that go to another pod than the rest.
-    pub ports: Vec<Remote>,
+    pub ports: Vec<RemotePort>,
     /// What the user calls it (`--name`).
     pub label: Option<String>,
     /// What.
-    pub what: Happening,
+    pub kind: EventKind,
 }

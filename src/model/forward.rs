@@ -1,4 +1,4 @@
-//! One forward: one port of a target, from its local end to whichever pod serves it. Its identity, its state, and all
+//! One forward: one port of a target, from its local address to whichever pod serves it. Its identity, its state, and all
 //! that is known about it at one moment, in the shape that other programs read (DESIGN §4).
 
 use std::{fmt, str::FromStr};
@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ports::Remote;
+use super::ports::RemotePort;
 
 /// Characters of an id. Some 700 million ids: of a thousand forwards on one machine two share an id once in 1400 tries.
 const LENGTH: usize = 6;
@@ -22,7 +22,7 @@ pub struct ForwardId([u8; LENGTH]);
 /// Why a word is no id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a forward's id is {LENGTH} letters and digits, as 'kubectl fwd list' shows them")]
-pub struct NoForwardId;
+pub struct ForwardIdError;
 
 impl ForwardId {
     /// The id that these bits stand for. Give it random ones.
@@ -39,12 +39,12 @@ impl ForwardId {
 }
 
 impl FromStr for ForwardId {
-    type Err = NoForwardId;
+    type Err = ForwardIdError;
 
-    fn from_str(text: &str) -> Result<Self, NoForwardId> {
-        let id: [u8; LENGTH] = text.as_bytes().try_into().map_err(|_| NoForwardId)?;
+    fn from_str(text: &str) -> Result<Self, ForwardIdError> {
+        let id: [u8; LENGTH] = text.as_bytes().try_into().map_err(|_| ForwardIdError)?;
         let known = LETTERS.contains(&id[0]) && id.iter().all(|byte| LETTERS_AND_DIGITS.contains(byte));
-        known.then_some(Self(id)).ok_or(NoForwardId)
+        known.then_some(Self(id)).ok_or(ForwardIdError)
     }
 }
 
@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for ForwardId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum State {
+pub enum ForwardState {
     /// Bound, not yet working. Next: `Active`, `Waiting`, `Reconnecting` or `Stopped`.
     Starting,
     /// No pod is ready. Next: `Active` once one is, or `Stopped`.
@@ -91,7 +91,7 @@ pub enum State {
     Stopped,
 }
 
-impl State {
+impl ForwardState {
     /// The state's word: `starting`, `waiting`, `active`, `reconnecting`, `lost`, `stopped`.
     pub fn word(self) -> &'static str {
         match self {
@@ -122,27 +122,27 @@ pub struct PortForward {
     /// The local TCP port; null for a Unix socket.
     pub local_port: Option<u16>,
     /// The port of the target as it was asked for: a number, or a name.
-    pub remote_port: Remote,
+    pub remote_port: RemotePort,
     /// Whether connections reach a pod now: `state` is `active`.
     pub active: bool,
     /// The context of the kubeconfig; null where none is used.
     pub context: Option<String>,
     /// Where it listens, as `--address` takes it: `localhost`, `127.0.0.2,10.0.0.5`; empty for a Unix socket.
     pub address: String,
-    /// The local end where that is a Unix socket, `unix:PATH`, for which `localPort` has no number; null for TCP.
+    /// The local address where that is a Unix socket, `unix:PATH`, for which `localPort` has no number; null for TCP.
     pub local: Option<String>,
     /// The pod that new connections go to, or went to last; null before the first.
     pub pod: Option<String>,
     /// The port of that pod, translated.
     pub pod_port: Option<u16>,
     /// Where it is in its life.
-    pub state: State,
+    pub state: ForwardState,
     /// When it got there.
     pub since: Timestamp,
     /// Its connections.
-    pub connections: Connections,
+    pub connections: ConnectionCounts,
     /// What they carried.
-    pub bytes: Bytes,
+    pub bytes: ByteCounts,
     /// How often it went on to another pod.
     pub restarts: u64,
     /// The process that forwards.
@@ -169,7 +169,7 @@ pub struct PortForward {
 /// Connections of a forward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Connections {
+pub struct ConnectionCounts {
     /// Open now.
     pub open: u64,
     /// Accepted since the start.
@@ -188,7 +188,7 @@ pub struct Connections {
 /// Bytes of application data that a forward carried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Bytes {
+pub struct ByteCounts {
     /// From the pod to local clients.
     #[serde(rename = "in")]
     pub inbound: u64,
@@ -200,7 +200,7 @@ pub struct Bytes {
 #[cfg(test)]
 impl PortForward {
     /// One that works, from local port 8080; tests say what else matters to them.
-    pub(crate) fn example(resource_type: &str, name: &str, remote_port: Remote) -> Self {
+    pub(crate) fn example(resource_type: &str, name: &str, remote_port: RemotePort) -> Self {
         Self {
             id: ForwardId::from_bits(0),
             resource_type: resource_type.into(),
@@ -214,10 +214,10 @@ impl PortForward {
             local: None,
             pod: None,
             pod_port: None,
-            state: State::Active,
+            state: ForwardState::Active,
             since: Timestamp::UNIX_EPOCH,
-            connections: Connections::default(),
-            bytes: Bytes::default(),
+            connections: ConnectionCounts::default(),
+            bytes: ByteCounts::default(),
             restarts: 0,
             pid: 1,
             last_error: None,
@@ -247,7 +247,7 @@ mod tests {
         }
         assert_ne!(ForwardId::from_bits(1), ForwardId::from_bits(2));
         for word in ["", "8080", "808080", "abcde", "abcdefg", "ABCDEF", "abcde0", "abcdé", "2bcdef"] {
-            assert_eq!(word.parse::<ForwardId>(), Err(NoForwardId), "{word}");
+            assert_eq!(word.parse::<ForwardId>(), Err(ForwardIdError), "{word}");
         }
     }
 
@@ -261,14 +261,17 @@ mod tests {
             "restarts":8,"pid":9,"lastError":null,"label":"a","target":"svc/api","kubeconfig":null,"holdMs":30000,
             "podRunningTimeoutMs":60000,"autoPort":false,"allowUnready":false}"#;
         let forward: PortForward = serde_json::from_str(text).unwrap();
-        assert_eq!((forward.state, forward.bytes.inbound, forward.bytes.outbound), (State::Active, 6, 7));
+        assert_eq!(
+            (forward.state, forward.bytes.inbound, forward.bytes.outbound),
+            (ForwardState::Active, 6, 7)
+        );
         let expected: String = text.split_whitespace().collect();
         assert_eq!(serde_json::to_string(&forward).unwrap(), expected);
     }
 
     #[test]
     fn one_word_a_state() {
-        use State::{Active, Lost, Reconnecting, Starting, Stopped, Waiting};
+        use ForwardState::{Active, Lost, Reconnecting, Starting, Stopped, Waiting};
         for state in [Starting, Waiting, Active, Reconnecting, Lost, Stopped] {
             assert_eq!(serde_json::to_value(state).unwrap(), state.word());
         }

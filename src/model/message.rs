@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    event::{Bound, Event, Gone, Happening, Stop},
+    event::{Event, EventKind, LocalAddress, RetargetReason, StopReason},
     forward::ForwardId,
 };
 
 /// One event of one forward.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Message<'a> {
+pub struct EventMessage<'a> {
     /// When, RFC 3339.
     pub at: Timestamp,
     /// Which forward.
@@ -22,14 +22,14 @@ pub struct Message<'a> {
     pub label: Option<&'a str>,
     /// What happened: the field `event`, and what goes with it.
     #[serde(flatten)]
-    pub what: What<'a>,
+    pub what: EventPayload<'a>,
 }
 
 /// What happened. Durations are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case", rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "docs/CONTROL.md tells each; they are what `Happening` has")]
-pub enum What<'a> {
+pub enum EventPayload<'a> {
     Started,
     Active { local: String, local_port: Option<u16>, pod: &'a str, pod_port: u16 },
     Retargeted { from: &'a str, why: &'static str, pod: &'a str },
@@ -44,9 +44,9 @@ pub enum What<'a> {
 }
 
 /// An event as it is told to programs: once for each forward that it is about.
-pub fn of(event: &Event) -> Vec<Message<'_>> {
-    let what = what(&event.what);
-    let of = |id: &ForwardId| Message {
+pub fn of(event: &Event) -> Vec<EventMessage<'_>> {
+    let what = what(&event.kind);
+    let of = |id: &ForwardId| EventMessage {
         at: event.at,
         id: *id,
         target: &event.target,
@@ -56,52 +56,56 @@ pub fn of(event: &Event) -> Vec<Message<'_>> {
     event.forwards.iter().map(of).collect()
 }
 
-fn what(what: &Happening) -> What<'_> {
+fn what(what: &EventKind) -> EventPayload<'_> {
     let millis = |duration: std::time::Duration| duration.as_millis() as u64;
     match what {
-        Happening::Started => What::Started,
-        Happening::Forwarding { local, pod_port, pod } => {
+        EventKind::Started => EventPayload::Started,
+        EventKind::Forwarding { local, pod_port, pod } => {
             let local_port = match local {
-                Bound::Tcp(address) => Some(address.port()),
-                Bound::Unix(_) => None,
+                LocalAddress::Tcp(address) => Some(address.port()),
+                LocalAddress::Unix(_) => None,
             };
-            What::Active { local: local.to_string(), local_port, pod: &pod.name, pod_port: *pod_port }
+            EventPayload::Active { local: local.to_string(), local_port, pod: &pod.name, pod_port: *pod_port }
         }
-        Happening::OtherPort { wanted, bound } => {
-            What::Notice { text: format!("local port {wanted} is taken, using {bound}") }
+        EventKind::OtherPort { wanted, bound } => {
+            EventPayload::Notice { text: format!("local port {wanted} is taken, using {bound}") }
         }
-        Happening::Retargeted { from, why, to } => {
+        EventKind::Retargeted { from, why, to } => {
             let why = match why {
-                Gone::Terminating => "terminating",
-                Gone::Deleted => "deleted",
-                Gone::NotReady => "not ready",
-                Gone::NoPort => "no port",
-                Gone::Ended => "ended",
-                Gone::Unreachable => "unreachable",
+                RetargetReason::Terminating => "terminating",
+                RetargetReason::Deleted => "deleted",
+                RetargetReason::NotReady => "not ready",
+                RetargetReason::NoPort => "no port",
+                RetargetReason::Ended => "ended",
+                RetargetReason::Unreachable => "unreachable",
             };
-            What::Retargeted { from: &from.name, why, pod: &to.name }
+            EventPayload::Retargeted { from: &from.name, why, pod: &to.name }
         }
-        Happening::Waiting { why, hold } => What::Waiting { why, hold_ms: millis(*hold) },
-        Happening::Reconnecting { pod, attempt, of, delay, why } => {
-            What::Reconnecting { pod: &pod.name, attempt: *attempt, of: *of, delay_ms: millis(*delay), why }
-        }
-        Happening::Recovered { pod } => What::Recovered { pod: &pod.name },
-        Happening::Lost { why, next } => What::Lost { why, next_ms: millis(*next) },
-        Happening::ConnectionFailed { pod, pod_port, why } => What::ConnectionFailed {
+        EventKind::Waiting { why, hold } => EventPayload::Waiting { why, hold_ms: millis(*hold) },
+        EventKind::Reconnecting { pod, attempt, of, delay, why } => EventPayload::Reconnecting {
+            pod: &pod.name,
+            attempt: *attempt,
+            of: *of,
+            delay_ms: millis(*delay),
+            why,
+        },
+        EventKind::Recovered { pod } => EventPayload::Recovered { pod: &pod.name },
+        EventKind::Lost { why, next } => EventPayload::Lost { why, next_ms: millis(*next) },
+        EventKind::ConnectionFailed { pod, pod_port, why } => EventPayload::ConnectionFailed {
             pod: pod.as_ref().map(|pod| pod.name.as_str()),
             pod_port: *pod_port,
             why,
         },
-        Happening::Blocked { connections } => What::Blocked { connections: *connections },
-        Happening::Stopped { by } => {
+        EventKind::Blocked { connections } => EventPayload::Blocked { connections: *connections },
+        EventKind::Stopped { by } => {
             let (by, why) = match by {
-                Stop::Asked => ("request", None),
-                Stop::Exit => ("exit", None),
-                Stop::GaveUp { why } => ("error", Some(why.as_str())),
+                StopReason::Asked => ("request", None),
+                StopReason::Exit => ("exit", None),
+                StopReason::GaveUp { why } => ("error", Some(why.as_str())),
             };
-            What::Stopped { by, why }
+            EventPayload::Stopped { by, why }
         }
-        Happening::Notice { text } => What::Notice { text: text.clone() },
+        EventKind::Notice { text } => EventPayload::Notice { text: text.clone() },
     }
 }
 
@@ -114,7 +118,7 @@ mod tests {
     use super::*;
     use crate::model::endpoint::PodId;
 
-    fn told(what: Happening) -> Value {
+    fn told(what: EventKind) -> Value {
         let forwards = [ForwardId::from_bits(0), ForwardId::from_bits(1)].into();
         let event = Event {
             at: Timestamp::UNIX_EPOCH,
@@ -122,7 +126,7 @@ mod tests {
             target: "svc/api".into(),
             ports: vec![],
             label: None,
-            what,
+            kind: what,
         };
         let mut all = serde_json::to_value(of(&event)).unwrap();
         assert_eq!((&all[0]["id"], &all[1]["id"]), (&json!("aaaaaa"), &json!("baaaaa")));
@@ -139,53 +143,56 @@ mod tests {
     fn every_event() {
         let pod = |name: &str| PodId { namespace: "n".into(), name: name.into(), uid: "u".into() };
         let (why, second) = (|| "w".to_owned(), Duration::from_secs(1));
-        let local = |local: &str| Bound::Tcp(local.parse().unwrap());
+        let local = |local: &str| LocalAddress::Tcp(local.parse().unwrap());
         for (what, expected) in [
-            (Happening::Started, json!({ "event": "started" })),
+            (EventKind::Started, json!({ "event": "started" })),
             (
-                Happening::Forwarding { local: local("[::1]:80"), pod_port: 8, pod: pod("a") },
+                EventKind::Forwarding { local: local("[::1]:80"), pod_port: 8, pod: pod("a") },
                 json!({ "event": "active", "local": "[::1]:80", "localPort": 80, "pod": "a", "podPort": 8 }),
             ),
             (
-                Happening::Forwarding { local: Bound::Unix("/s".into()), pod_port: 8, pod: pod("a") },
+                EventKind::Forwarding { local: LocalAddress::Unix("/s".into()), pod_port: 8, pod: pod("a") },
                 json!({ "event": "active", "local": "unix:/s", "localPort": null, "pod": "a", "podPort": 8 }),
             ),
             (
-                Happening::OtherPort { wanted: 1, bound: 2 },
+                EventKind::OtherPort { wanted: 1, bound: 2 },
                 json!({ "event": "notice", "text": "local port 1 is taken, using 2" }),
             ),
             (
-                Happening::Retargeted { from: pod("a"), why: Gone::NotReady, to: pod("b") },
+                EventKind::Retargeted { from: pod("a"), why: RetargetReason::NotReady, to: pod("b") },
                 json!({ "event": "retargeted", "from": "a", "why": "not ready", "pod": "b" }),
             ),
             (
-                Happening::Waiting { why: why(), hold: second },
+                EventKind::Waiting { why: why(), hold: second },
                 json!({ "event": "waiting", "why": "w", "holdMs": 1000 }),
             ),
             (
-                Happening::Reconnecting { pod: pod("a"), attempt: 1, of: 3, delay: second, why: why() },
+                EventKind::Reconnecting { pod: pod("a"), attempt: 1, of: 3, delay: second, why: why() },
                 json!({ "event": "reconnecting", "pod": "a", "attempt": 1, "of": 3, "delayMs": 1000, "why": "w" }),
             ),
-            (Happening::Recovered { pod: pod("a") }, json!({ "event": "recovered", "pod": "a" })),
+            (EventKind::Recovered { pod: pod("a") }, json!({ "event": "recovered", "pod": "a" })),
             (
-                Happening::Lost { why: why(), next: second },
+                EventKind::Lost { why: why(), next: second },
                 json!({ "event": "lost", "why": "w", "nextMs": 1000 }),
             ),
             (
-                Happening::ConnectionFailed { pod: None, pod_port: Some(8), why: why() },
+                EventKind::ConnectionFailed { pod: None, pod_port: Some(8), why: why() },
                 json!({ "event": "connection_failed", "pod": null, "podPort": 8, "why": "w" }),
             ),
-            (Happening::Blocked { connections: 3 }, json!({ "event": "blocked", "connections": 3 })),
+            (EventKind::Blocked { connections: 3 }, json!({ "event": "blocked", "connections": 3 })),
             (
-                Happening::Stopped { by: Stop::GaveUp { why: why() } },
+                EventKind::Stopped { by: StopReason::GaveUp { why: why() } },
                 json!({ "event": "stopped", "by": "error", "why": "w" }),
             ),
             (
-                Happening::Stopped { by: Stop::Asked },
+                EventKind::Stopped { by: StopReason::Asked },
                 json!({ "event": "stopped", "by": "request", "why": null }),
             ),
-            (Happening::Stopped { by: Stop::Exit }, json!({ "event": "stopped", "by": "exit", "why": null })),
-            (Happening::Notice { text: why() }, json!({ "event": "notice", "text": "w" })),
+            (
+                EventKind::Stopped { by: StopReason::Exit },
+                json!({ "event": "stopped", "by": "exit", "why": null }),
+            ),
+            (EventKind::Notice { text: why() }, json!({ "event": "notice", "text": "w" })),
         ] {
             assert_eq!(told(what), expected);
         }

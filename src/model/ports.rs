@@ -11,9 +11,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// The local end: where connections are accepted.
+/// The local address: where connections are accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Local {
+pub enum LocalPort {
     /// The number of the remote port, as `80` means `80:80`: for a service its own port, not the target port.
     Same,
     /// Any free port: `:80` and `0:80`.
@@ -27,7 +27,7 @@ pub enum Local {
 /// The remote end, as typed: a port of the pod, or of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Remote {
+pub enum RemotePort {
     /// A number, 1 to 65535.
     Number(u16),
     /// A port's name, looked up anew in each pod.
@@ -41,9 +41,9 @@ pub struct PortSpec {
     /// `ADDRESS:` in front; `None` means the addresses of the command.
     pub address: Option<Address>,
     /// Where to listen.
-    pub local: Local,
+    pub local: LocalPort,
     /// Where to forward.
-    pub remote: Remote,
+    pub remote: RemotePort,
 }
 
 /// An address to listen on, as `--address` takes it.
@@ -61,7 +61,7 @@ pub struct ListenIp {
     /// Which.
     pub ip: IpAddr,
     /// A machine that lacks it is no reason to fail, as long as something else is listened on.
-    pub may_lack: bool,
+    pub optional: bool,
 }
 
 /// Why a word is not a port. The words are meant for a person.
@@ -128,7 +128,7 @@ impl Address {
 }
 
 /// Whether a listener on `wide` takes what one on `narrow` wants: the same, or every address of the family.
-pub fn takes(wide: IpAddr, narrow: IpAddr) -> bool {
+pub fn ip_covers(wide: IpAddr, narrow: IpAddr) -> bool {
     wide == narrow || (wide.is_unspecified() && wide.is_ipv4() == narrow.is_ipv4())
 }
 
@@ -140,12 +140,12 @@ pub fn listen_ips(addresses: &[Address]) -> Vec<ListenIp> {
         let may_lack = *address == Address::Localhost;
         for ip in address.ips() {
             match all.iter_mut().find(|one| one.ip == ip) {
-                Some(one) => one.may_lack &= may_lack,
-                None => all.push(ListenIp { ip, may_lack }),
+                Some(one) => one.optional &= may_lack,
+                None => all.push(ListenIp { ip, optional: may_lack }),
             }
         }
     }
-    let taken = |one: &ListenIp| all.iter().any(|other| other.ip != one.ip && takes(other.ip, one.ip));
+    let taken = |one: &ListenIp| all.iter().any(|other| other.ip != one.ip && ip_covers(other.ip, one.ip));
     all.iter().filter(|one| !taken(one)).copied().collect()
 }
 
@@ -158,7 +158,7 @@ impl fmt::Display for Address {
     }
 }
 
-impl fmt::Display for Remote {
+impl fmt::Display for RemotePort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(f),
@@ -175,12 +175,12 @@ impl fmt::Display for PortSpec {
             None => {}
         }
         match &self.local {
-            // An address has to be followed by a local end.
-            Local::Same if self.address.is_some() => write!(f, "{}:", self.remote)?,
-            Local::Same => {}
-            Local::Any => f.write_str(":")?,
-            Local::Number(number) => write!(f, "{number}:")?,
-            Local::Unix(path) => write!(f, "unix:{}:", path.display())?,
+            // An address has to be followed by a local address.
+            LocalPort::Same if self.address.is_some() => write!(f, "{}:", self.remote)?,
+            LocalPort::Same => {}
+            LocalPort::Any => f.write_str(":")?,
+            LocalPort::Number(number) => write!(f, "{number}:")?,
+            LocalPort::Unix(path) => write!(f, "unix:{}:", path.display())?,
         }
         self.remote.fmt(f)
     }
@@ -198,16 +198,16 @@ impl PortSpec {
             }
             return Ok(Self {
                 address: None,
-                local: Local::Unix(path.into()),
+                local: LocalPort::Unix(path.into()),
                 remote: remote_part(text, remote)?,
             });
         }
         let mut parts = text.rsplitn(3, ':');
         let remote = remote_part(text, parts.next().unwrap_or_default())?;
         let local = match parts.next() {
-            None => Local::Same,
-            Some("" | "0") => Local::Any,
-            Some(part) => Local::Number(
+            None => LocalPort::Same,
+            Some("" | "0") => LocalPort::Any,
+            Some(part) => LocalPort::Number(
                 number(text, part)?
                     .ok_or_else(|| PortError::BadLocal { text: text.to_owned(), part: part.to_owned() })?,
             ),
@@ -241,16 +241,16 @@ fn inside(part: &str, text: &str) -> String {
     if part == text { format!("'{part}'") } else { format!("'{part}' in '{text}'") }
 }
 
-fn remote_part(text: &str, part: &str) -> Result<Remote, PortError> {
+fn remote_part(text: &str, part: &str) -> Result<RemotePort, PortError> {
     if part.is_empty() {
         return Err(PortError::NoRemote(text.to_owned()));
     }
     if let Some(port) = number(text, part)? {
-        return Ok(Remote::Number(port));
+        return Ok(RemotePort::Number(port));
     }
     // Kubernetes' rule for port names (IANA_SVC_NAME) without its length, which old objects may exceed.
     if part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !part.starts_with('-') {
-        Ok(Remote::Name(part.to_owned()))
+        Ok(RemotePort::Name(part.to_owned()))
     } else {
         Err(PortError::BadRemote { text: text.to_owned(), part: part.to_owned() })
     }
@@ -260,21 +260,21 @@ fn remote_part(text: &str, part: &str) -> Result<Remote, PortError> {
 mod tests {
     use super::*;
 
-    fn spec(local: Local, remote: Remote) -> PortSpec {
+    fn spec(local: LocalPort, remote: RemotePort) -> PortSpec {
         PortSpec { address: None, local, remote }
     }
 
     #[test]
     fn grammar() {
-        let http = || Remote::Name("http".into());
+        let http = || RemotePort::Name("http".into());
         for (text, expected) in [
-            ("80", spec(Local::Same, Remote::Number(80))),
-            ("8080:80", spec(Local::Number(8080), Remote::Number(80))),
-            (":80", spec(Local::Any, Remote::Number(80))),
-            ("0:80", spec(Local::Any, Remote::Number(80))),
-            ("http", spec(Local::Same, http())),
-            ("9090:http", spec(Local::Number(9090), http())),
-            ("unix:/tmp/a:b.sock:80", spec(Local::Unix("/tmp/a:b.sock".into()), Remote::Number(80))),
+            ("80", spec(LocalPort::Same, RemotePort::Number(80))),
+            ("8080:80", spec(LocalPort::Number(8080), RemotePort::Number(80))),
+            (":80", spec(LocalPort::Any, RemotePort::Number(80))),
+            ("0:80", spec(LocalPort::Any, RemotePort::Number(80))),
+            ("http", spec(LocalPort::Same, http())),
+            ("9090:http", spec(LocalPort::Number(9090), http())),
+            ("unix:/tmp/a:b.sock:80", spec(LocalPort::Unix("/tmp/a:b.sock".into()), RemotePort::Number(80))),
         ] {
             assert_eq!(PortSpec::parse(text), Ok(expected), "{text}");
         }
@@ -304,7 +304,7 @@ mod tests {
             let addresses: Vec<_> = addresses.split(' ').map(|text| Address::parse(text).unwrap()).collect();
             let ips = listen_ips(&addresses);
             let ips: Vec<_> =
-                ips.iter().map(|one| format!("{}{}", one.ip, if one.may_lack { "?" } else { "" })).collect();
+                ips.iter().map(|one| format!("{}{}", one.ip, if one.optional { "?" } else { "" })).collect();
             assert_eq!(ips.join(" "), expected, "{addresses:?}");
         }
     }

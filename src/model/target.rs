@@ -26,8 +26,8 @@ pub enum Kind {
     ReplicationController,
 }
 
-/// One row a kind: its kind, Kubernetes' name for it, API group, plural, singular and short names.
-struct Row {
+/// One row per kind: the kind, Kubernetes' name for it, API group, plural, singular and short names.
+struct KindNames {
     kind: Kind,
     name: &'static str,
     group: &'static str,
@@ -36,9 +36,9 @@ struct Row {
     short: &'static str,
 }
 
-const ROWS: [Row; 8] = [
-    Row { kind: Kind::Pod, name: "Pod", group: "", plural: "pods", singular: "pod", short: "po" },
-    Row {
+const KINDS: [KindNames; 8] = [
+    KindNames { kind: Kind::Pod, name: "Pod", group: "", plural: "pods", singular: "pod", short: "po" },
+    KindNames {
         kind: Kind::Service,
         name: "Service",
         group: "",
@@ -46,7 +46,7 @@ const ROWS: [Row; 8] = [
         singular: "service",
         short: "svc",
     },
-    Row {
+    KindNames {
         kind: Kind::Deployment,
         name: "Deployment",
         group: "apps",
@@ -54,7 +54,7 @@ const ROWS: [Row; 8] = [
         singular: "deployment",
         short: "deploy",
     },
-    Row {
+    KindNames {
         kind: Kind::ReplicaSet,
         name: "ReplicaSet",
         group: "apps",
@@ -62,7 +62,7 @@ const ROWS: [Row; 8] = [
         singular: "replicaset",
         short: "rs",
     },
-    Row {
+    KindNames {
         kind: Kind::StatefulSet,
         name: "StatefulSet",
         group: "apps",
@@ -70,7 +70,7 @@ const ROWS: [Row; 8] = [
         singular: "statefulset",
         short: "sts",
     },
-    Row {
+    KindNames {
         kind: Kind::DaemonSet,
         name: "DaemonSet",
         group: "apps",
@@ -78,8 +78,8 @@ const ROWS: [Row; 8] = [
         singular: "daemonset",
         short: "ds",
     },
-    Row { kind: Kind::Job, name: "Job", group: "batch", plural: "jobs", singular: "job", short: "job" },
-    Row {
+    KindNames { kind: Kind::Job, name: "Job", group: "batch", plural: "jobs", singular: "job", short: "job" },
+    KindNames {
         kind: Kind::ReplicationController,
         name: "ReplicationController",
         group: "",
@@ -92,11 +92,11 @@ const ROWS: [Row; 8] = [
 impl Kind {
     /// Every kind, in the order in which help and suggestions name them.
     pub fn all() -> impl Iterator<Item = Self> {
-        ROWS.iter().map(|row| row.kind)
+        KINDS.iter().map(|row| row.kind)
     }
 
-    fn row(self) -> &'static Row {
-        ROWS.iter().find(|row| row.kind == self).unwrap_or(&ROWS[0])
+    fn names(self) -> &'static KindNames {
+        KINDS.iter().find(|row| row.kind == self).unwrap_or(&KINDS[0])
     }
 
     /// Reads a TYPE word as kubectl does: case-insensitive, any of its names, with an optional `[.VERSION].GROUP`.
@@ -105,7 +105,7 @@ impl Kind {
     pub fn parse(word: &str) -> Option<Self> {
         let word = word.to_ascii_lowercase();
         let (name, rest) = word.split_once('.').map_or((word.as_str(), None), |(n, r)| (n, Some(r)));
-        let row = ROWS.iter().find(|row| [row.plural, row.singular, row.short].contains(&name))?;
+        let row = KINDS.iter().find(|row| [row.plural, row.singular, row.short].contains(&name))?;
         match rest {
             None => Some(row.kind),
             // `deployment.apps`, `deployments.v1.apps`, and `pods.v1.` (the core group, spelled out).
@@ -118,36 +118,36 @@ impl Kind {
 
     /// Kubernetes' own name: `Deployment`.
     pub fn name(self) -> &'static str {
-        self.row().name
+        self.names().name
     }
 
     /// The API group, empty for the core one: `apps`.
     pub fn group(self) -> &'static str {
-        self.row().group
+        self.names().group
     }
 
     /// The resource as RBAC and URLs write it: `deployments`.
     pub fn plural(self) -> &'static str {
-        self.row().plural
+        self.names().plural
     }
 
     /// The word this tool prints before a slash: `deploy`, `svc`, `pod`.
     pub fn short(self) -> &'static str {
         match self {
             Self::Pod => "pod",
-            _ => self.row().short,
+            _ => self.names().short,
         }
     }
 
     /// The singular resource word: `deployment`.
     pub fn singular(self) -> &'static str {
-        self.row().singular
+        self.names().singular
     }
 }
 
 /// What of the cluster is meant: a named object or the pods of a selector.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Subject {
+pub enum TargetRef {
     /// `TYPE/NAME`.
     Object(Kind, String),
     /// `-l SELECTOR`.
@@ -160,7 +160,7 @@ pub struct Target {
     /// `NAMESPACE/` before the type; `None` means the namespace of the command.
     pub namespace: Option<String>,
     /// What is meant in that namespace.
-    pub subject: Subject,
+    pub subject: TargetRef,
 }
 
 /// Why a word is not a target. The words are meant for a person.
@@ -183,7 +183,7 @@ pub enum TargetError {
 impl Target {
     /// A target of an object in the command's namespace.
     pub fn object(kind: Kind, name: impl Into<String>) -> Self {
-        Self { namespace: None, subject: Subject::Object(kind, name.into()) }
+        Self { namespace: None, subject: TargetRef::Object(kind, name.into()) }
     }
 
     /// Reads `NAME`, `TYPE/NAME` or `NAMESPACE/TYPE/NAME`; what the names may be is not looked at.
@@ -215,7 +215,7 @@ impl fmt::Display for Target {
     }
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for TargetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object(kind, name) => write!(f, "{}/{name}", kind.short()),

@@ -6,7 +6,7 @@
 
 /// How an attempt to carry one connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub enum AttemptFailure {
     /// The upgrade never reached 101, or the session was gone before the pair was opened.
     NotOpened,
     /// The runtime gave this text on the error stream.
@@ -27,7 +27,7 @@ pub struct Evidence {
     /// A DATA frame of the pair was handed to the transport, in part or whole.
     pub data_written: bool,
     /// All that was read from the local client is still kept.
-    pub kept: bool,
+    pub replayable: bool,
 }
 
 /// What a runtime's text says about the dial behind it.
@@ -69,26 +69,28 @@ pub fn verdict(text: &str) -> Verdict {
 }
 
 /// Whether the connection may be opened again elsewhere.
-pub fn may_replay(failure: &Failure, evidence: Evidence) -> bool {
-    if evidence.answered || !evidence.kept {
+pub fn may_replay(failure: &AttemptFailure, evidence: Evidence) -> bool {
+    if evidence.answered || !evidence.replayable {
         return false;
     }
     match failure {
-        Failure::NotOpened | Failure::Rejected => true,
-        Failure::Text(text) => !evidence.data_written || verdict(text) != Verdict::Broken,
-        Failure::SessionLost | Failure::Cut => !evidence.data_written,
+        AttemptFailure::NotOpened | AttemptFailure::Rejected => true,
+        AttemptFailure::Text(text) => !evidence.data_written || verdict(text) != Verdict::Broken,
+        AttemptFailure::SessionLost | AttemptFailure::Cut => !evidence.data_written,
     }
 }
 
 /// Why a connection to `port` failed, in words for a person: a runtime's text without its prefixes, which name
 /// nothing a person knows.
-pub fn explain(failure: &Failure, port: u16) -> String {
+pub fn explain(failure: &AttemptFailure, port: u16) -> String {
     match failure {
-        Failure::NotOpened => "the pod could not be reached".to_owned(),
-        Failure::Rejected => "the runtime refused the stream".to_owned(),
-        Failure::SessionLost => "the connection to the pod was lost while a request was under way".to_owned(),
-        Failure::Cut => "the runtime cut the connection off".to_owned(),
-        Failure::Text(text) => match verdict(text) {
+        AttemptFailure::NotOpened => "the pod could not be reached".to_owned(),
+        AttemptFailure::Rejected => "the runtime refused the stream".to_owned(),
+        AttemptFailure::SessionLost => {
+            "the connection to the pod was lost while a request was under way".to_owned()
+        }
+        AttemptFailure::Cut => "the runtime cut the connection off".to_owned(),
+        AttemptFailure::Text(text) => match verdict(text) {
             Verdict::Refused => format!("connection refused: nothing listens on port {port} in the pod"),
             Verdict::SandboxGone => "the pod's sandbox is gone".to_owned(),
             _ if text.contains("connection reset by peer") => {
@@ -108,11 +110,11 @@ pub fn explain(failure: &Failure, port: u16) -> String {
 mod tests {
     use super::*;
 
-    const SENT: Evidence = Evidence { answered: false, data_written: true, kept: true };
+    const SENT: Evidence = Evidence { answered: false, data_written: true, replayable: true };
     const UNSENT: Evidence = Evidence { data_written: false, ..SENT };
 
-    fn text(text: &str) -> Failure {
-        Failure::Text(format!("error forwarding port 80 to pod 0a1b, uid : {text}"))
+    fn text(text: &str) -> AttemptFailure {
+        AttemptFailure::Text(format!("error forwarding port 80 to pod 0a1b, uid : {text}"))
     }
 
     /// §3.7, row by row: what may be replayed with bytes sent, and with none.
@@ -120,10 +122,10 @@ mod tests {
     fn every_row() {
         let netns = "failed to execute portforward in network namespace \"/var/run/netns/x\": ";
         let rows = [
-            (Failure::NotOpened, true, true),
-            (Failure::Rejected, true, true),
-            (Failure::SessionLost, false, true),
-            (Failure::Cut, false, true),
+            (AttemptFailure::NotOpened, true, true),
+            (AttemptFailure::Rejected, true, true),
+            (AttemptFailure::SessionLost, false, true),
+            (AttemptFailure::Cut, false, true),
             (
                 text(&format!(
                     "{netns}failed to connect to localhost:80 inside namespace \"0a\", IPv4: dial"
@@ -138,9 +140,11 @@ mod tests {
             (text("could not find sandbox 0a1b"), true, true),
             (text("PodSandbox with ID starting with 0a1b not found: ID does not exist"), true, true),
             (text("sandbox 0a1b is not running"), true, true),
-            (Failure::Text("(conn=0xc0, request=1) timed out waiting for streams".into()), true, true),
+            (AttemptFailure::Text("(conn=0xc0, request=1) timed out waiting for streams".into()), true, true),
             (
-                Failure::Text("error processing stream for request 1: error stream already assigned".into()),
+                AttemptFailure::Text(
+                    "error processing stream for request 1: error stream already assigned".into(),
+                ),
                 true,
                 true,
             ),
@@ -160,7 +164,10 @@ mod tests {
                     !may_replay(&failure, Evidence { answered: true, ..evidence }),
                     "answered: {failure:?}"
                 );
-                assert!(!may_replay(&failure, Evidence { kept: false, ..evidence }), "not kept: {failure:?}");
+                assert!(
+                    !may_replay(&failure, Evidence { replayable: false, ..evidence }),
+                    "not kept: {failure:?}"
+                );
             }
         }
     }
@@ -176,7 +183,7 @@ mod tests {
             explain(&text(&format!("{netns}failed to connect to localhost:80 inside namespace \"x\"")), 80),
             "connection refused: nothing listens on port 80 in the pod"
         );
-        assert_eq!(explain(&Failure::Text("something else".into()), 80), "something else");
+        assert_eq!(explain(&AttemptFailure::Text("something else".into()), 80), "something else");
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub fn why_none(
         }
         many => {
             // The one that is closest to ready says the most about what is being waited for.
-            let closest = many.iter().max_by_key(|pod| (promise(pod), Reverse(&pod.id)));
+            let closest = many.iter().max_by_key(|pod| (closeness(pod), Reverse(&pod.id)));
             let why = closest.map(condition).unwrap_or_default();
             format!("none of {} pods is ready: {why}", many.len())
         }
@@ -97,7 +97,7 @@ pub fn why_none(
 }
 
 /// How close to ready a pod is.
-fn promise(pod: &Endpoint) -> u8 {
+fn closeness(pod: &Endpoint) -> u8 {
     match (pod.terminating, pod.phase) {
         (true, _) => 0,
         (false, Phase::Succeeded | Phase::Failed) => 1,

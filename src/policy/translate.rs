@@ -10,8 +10,8 @@
 //! `8080:` does not silently match an unnamed service port: the grammar refuses it (`model::ports`).
 
 use crate::model::{
-    endpoint::{Endpoint, NamedPort},
-    ports::Remote,
+    endpoint::{Endpoint, PodPort},
+    ports::RemotePort,
 };
 
 /// What a service says about its ports.
@@ -51,10 +51,10 @@ pub enum TargetPort {
 
 impl ServicePorts {
     /// The service port that `remote` means.
-    pub fn find(&self, remote: &Remote) -> Result<&ServicePort, String> {
+    pub fn find(&self, remote: &RemotePort) -> Result<&ServicePort, String> {
         let means = |port: &&ServicePort| match remote {
-            Remote::Number(number) => port.number == *number,
-            Remote::Name(name) => port.name.as_ref() == Some(name),
+            RemotePort::Number(number) => port.number == *number,
+            RemotePort::Name(name) => port.name.as_ref() == Some(name),
         };
         let mut matching = self.ports.iter().filter(means);
         match matching.clone().find(|port| port.tcp) {
@@ -70,7 +70,7 @@ impl ServicePorts {
     }
 
     /// The pod's port behind the service port that `remote` means.
-    pub fn pod_port(&self, remote: &Remote, pod: &Endpoint) -> Result<u16, String> {
+    pub fn pod_port(&self, remote: &RemotePort, pod: &Endpoint) -> Result<u16, String> {
         let port = self.find(remote)?;
         let published = pod.published.as_ref().map(|published| self.published(port, remote, published, pod));
         match (published.transpose()?, &port.target) {
@@ -86,8 +86,8 @@ impl ServicePorts {
     fn published(
         &self,
         port: &ServicePort,
-        remote: &Remote,
-        published: &[NamedPort],
+        remote: &RemotePort,
+        published: &[PodPort],
         pod: &Endpoint,
     ) -> Result<u16, String> {
         let found = published.iter().find(|of| of.name == port.name && of.tcp == port.tcp);
@@ -104,11 +104,11 @@ impl ServicePorts {
 }
 
 /// The port of a pod or of a workload's pod.
-pub fn pod_port(remote: &Remote, pod: &Endpoint) -> Result<u16, String> {
+pub fn pod_port(remote: &RemotePort, pod: &Endpoint) -> Result<u16, String> {
     match remote {
-        Remote::Name(name) => named(name, pod),
+        RemotePort::Name(name) => named(name, pod),
         // A number needs no declaration, but one that is declared for UDP alone cannot work.
-        Remote::Number(number) => {
+        RemotePort::Number(number) => {
             let mut declared = pod.ports.iter().filter(|port| port.number == *number).peekable();
             if declared.peek().is_some() && declared.all(|port| !port.tcp) {
                 return Err(not_tcp(&format!("pod {}", pod.id.name), remote));
@@ -120,9 +120,9 @@ pub fn pod_port(remote: &Remote, pod: &Endpoint) -> Result<u16, String> {
 
 fn named(name: &str, pod: &Endpoint) -> Result<u16, String> {
     let mut matching = pod.ports.iter().filter(|port| port.name.as_deref() == Some(name));
-    let remote = || Remote::Name(name.to_owned());
+    let remote = || RemotePort::Name(name.to_owned());
     match matching.clone().find(|port| port.tcp) {
-        Some(NamedPort { number, .. }) => Ok(*number),
+        Some(PodPort { number, .. }) => Ok(*number),
         None if matching.next().is_some() => Err(not_tcp(&format!("pod {}", pod.id.name), &remote())),
         None => Err(format!(
             "pod {} has no port {}; {}",
@@ -133,14 +133,14 @@ fn named(name: &str, pod: &Endpoint) -> Result<u16, String> {
     }
 }
 
-fn not_tcp(whose: &str, remote: &Remote) -> String {
+fn not_tcp(whose: &str, remote: &RemotePort) -> String {
     format!("port {} of {whose} is not TCP, and only TCP can be forwarded", quoted(remote))
 }
 
-fn quoted(remote: &Remote) -> String {
+fn quoted(remote: &RemotePort) -> String {
     match remote {
-        Remote::Number(number) => number.to_string(),
-        Remote::Name(name) => format!("named '{name}'"),
+        RemotePort::Number(number) => number.to_string(),
+        RemotePort::Name(name) => format!("named '{name}'"),
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     fn pod(ports: &[(&str, u16, bool)]) -> Endpoint {
-        let ports = ports.iter().map(|&(name, number, tcp)| NamedPort {
+        let ports = ports.iter().map(|&(name, number, tcp)| PodPort {
             name: (!name.is_empty()).then(|| name.to_owned()),
             number,
             tcp,
@@ -171,24 +171,24 @@ mod tests {
         ServicePort { name: (!name.is_empty()).then(|| name.to_owned()), number, target, tcp }
     }
 
-    fn name(text: &str) -> Remote {
-        Remote::Name(text.into())
+    fn name(text: &str) -> RemotePort {
+        RemotePort::Name(text.into())
     }
 
     #[test]
     fn pods_and_workloads() {
         let pod = pod(&[("http", 8080, true), ("dns", 53, false), ("dns", 5353, true), ("udp", 99, false)]);
         for (remote, expected) in [
-            (Remote::Number(8080), Ok(8080)),
+            (RemotePort::Number(8080), Ok(8080)),
             // Undeclared ports are forwarded all the same.
-            (Remote::Number(1234), Ok(1234)),
+            (RemotePort::Number(1234), Ok(1234)),
             (name("http"), Ok(8080)),
             // kubectl would take 53 and then refuse it.
             (name("dns"), Ok(5353)),
         ] {
             assert_eq!(pod_port(&remote, &pod), expected, "{remote}");
         }
-        assert!(pod_port(&Remote::Number(99), &pod).is_err_and(|why| why.contains("not TCP")));
+        assert!(pod_port(&RemotePort::Number(99), &pod).is_err_and(|why| why.contains("not TCP")));
         assert!(pod_port(&name("udp"), &pod).is_err_and(|why| why.contains("not TCP")));
         let missing = pod_port(&name("web"), &pod);
         assert!(missing.is_err_and(|why| why.contains("no port named 'web'") && why.contains("http (8080)")));
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_port_declared_for_both_protocols_is_tcp() {
         let pod = pod(&[("", 53, false), ("", 53, true)]);
-        assert_eq!(pod_port(&Remote::Number(53), &pod), Ok(53));
+        assert_eq!(pod_port(&RemotePort::Number(53), &pod), Ok(53));
     }
 
     #[test]
@@ -218,21 +218,21 @@ mod tests {
         };
         let pod = pod(&[("http", 9090, true)]);
         for (remote, expected) in [
-            (Remote::Number(80), 8080),
+            (RemotePort::Number(80), 8080),
             (name("http"), 8080),
-            (Remote::Number(81), 9090),
-            (Remote::Number(82), 82),
-            (Remote::Number(83), 83),
+            (RemotePort::Number(81), 9090),
+            (RemotePort::Number(82), 82),
+            (RemotePort::Number(83), 83),
             // The first entry of this number is UDP; kubectl would take its target.
-            (Remote::Number(53), 2053),
+            (RemotePort::Number(53), 2053),
         ] {
             assert_eq!(service.pod_port(&remote, &pod), Ok(expected), "{remote}");
         }
         // The pod's own port is not a port of the service.
-        let unknown = service.pod_port(&Remote::Number(8080), &pod);
+        let unknown = service.pod_port(&RemotePort::Number(8080), &pod);
         assert!(unknown.is_err_and(|why| why.starts_with("service s has no port 8080; it has http (80)")));
         assert!(service.find(&name("udp")).is_err_and(|why| why.contains("not TCP")));
-        assert!(service.find(&Remote::Number(85)).is_err_and(|why| why.contains("not TCP")));
+        assert!(service.find(&RemotePort::Number(85)).is_err_and(|why| why.contains("not TCP")));
         assert!(service.pod_port(&name("gone"), &pod).is_err_and(|why| why.contains("pod p has no port")));
     }
 
@@ -244,8 +244,8 @@ mod tests {
             ports: vec![port("a", 80, TargetPort::Number(8080), true)],
         };
         assert_eq!(service.pod_port(&name("a"), &pod(&[])), Ok(80));
-        assert_eq!(service.pod_port(&Remote::Number(80), &pod(&[])), Ok(80));
-        assert!(service.pod_port(&Remote::Number(8080), &pod(&[])).is_err());
+        assert_eq!(service.pod_port(&RemotePort::Number(80), &pod(&[])), Ok(80));
+        assert!(service.pod_port(&RemotePort::Number(8080), &pod(&[])).is_err());
     }
 
     #[test]
@@ -261,26 +261,23 @@ mod tests {
         };
         let published = |ports: &[(&str, u16)]| Endpoint {
             published: Some(
-                ports
-                    .iter()
-                    .map(|&(name, number)| NamedPort { name: some(name), number, tcp: true })
-                    .collect(),
+                ports.iter().map(|&(name, number)| PodPort { name: some(name), number, tcp: true }).collect(),
             ),
             ..Endpoint::example("p")
         };
         let web = published(&[("web", 9090)]);
-        assert_eq!(service.pod_port(&Remote::Number(80), &web), Ok(9090));
+        assert_eq!(service.pod_port(&RemotePort::Number(80), &web), Ok(9090));
         assert_eq!(
-            service.pod_port(&Remote::Number(90), &web),
+            service.pod_port(&RemotePort::Number(90), &web),
             Err("the EndpointSlices of service s give pod p no port 90; it has web (9090)".into())
         );
-        assert_eq!(service.pod_port(&Remote::Number(100), &published(&[("", 7)])), Ok(7));
+        assert_eq!(service.pod_port(&RemotePort::Number(100), &published(&[("", 7)])), Ok(7));
         // Slices without any port leave it to the service.
-        assert_eq!(service.pod_port(&Remote::Number(80), &Endpoint::example("p")), Ok(8080));
+        assert_eq!(service.pod_port(&RemotePort::Number(80), &Endpoint::example("p")), Ok(8080));
         // Clients of a headless service use its own number, but still only where a slice gives the pod that port.
         let headless = ServicePorts { headless: true, ..service };
-        assert_eq!(headless.pod_port(&Remote::Number(80), &web), Ok(80));
-        assert!(headless.pod_port(&Remote::Number(90), &web).is_err());
+        assert_eq!(headless.pod_port(&RemotePort::Number(80), &web), Ok(80));
+        assert!(headless.pod_port(&RemotePort::Number(90), &web).is_err());
     }
 
     fn some(name: &str) -> Option<String> {

@@ -4,18 +4,18 @@
 //! removes those that somebody ended. What merely ceased, with a machine that was switched off or a process that was
 //! killed, stays: to bring that back is what the set is for.
 //!
-//! Two forwards cannot have the same local end at the same time. So one that starts takes the place of whatever the
+//! Two forwards cannot have the same local address at the same time. So one that starts takes the place of whatever the
 //! set has there, and nothing piles up.
 
-use super::set::{Entry, Set};
+use super::set::{ForwardSet, SetEntry};
 use crate::{
     input::local::same_local,
-    model::ports::{Address, Local, PortSpec},
+    model::ports::{Address, LocalPort, PortSpec},
 };
 
-impl Set {
+impl ForwardSet {
     /// Adds a running forward, an entry with one port. Says whether that changes anything.
-    pub fn add(&mut self, running: &Entry) -> bool {
+    pub fn add(&mut self, running: &SetEntry) -> bool {
         let Some(port) = running.ports.first() else { return false };
         if self.entries.iter().any(|entry| entry.ports.iter().any(|own| entry.means(own, running, port))) {
             return false;
@@ -24,7 +24,7 @@ impl Set {
             let there = entry.addresses().to_vec();
             entry.ports.retain(|own| !same_local((own, &there), (port, running.addresses())));
         }
-        let joins = |entry: &&mut Entry| {
+        let joins = |entry: &&mut SetEntry| {
             (&entry.target, &entry.label, &entry.scope) == (&running.target, &running.label, &running.scope)
         };
         match self.entries.iter_mut().find(joins) {
@@ -36,7 +36,7 @@ impl Set {
     }
 
     /// Removes a forward that ran. Says whether that changes anything.
-    pub fn remove(&mut self, stopped: &Entry) -> bool {
+    pub fn remove(&mut self, stopped: &SetEntry) -> bool {
         let Some(port) = stopped.ports.first() else { return false };
         let mut changed = false;
         for entry in &mut self.entries {
@@ -50,7 +50,7 @@ impl Set {
     }
 }
 
-impl Entry {
+impl SetEntry {
     fn addresses(&self) -> &[Address] {
         const DEFAULT: &[Address] = &[Address::Localhost];
         self.scope.addresses.as_deref().unwrap_or(DEFAULT)
@@ -63,7 +63,7 @@ impl Entry {
             open.is_none() || actual.is_none() || open == actual
         }
         let local = || match own.local {
-            Local::Any => true,
+            LocalPort::Any => true,
             _ => same_local((own, self.addresses()), (port, running.addresses())),
         };
         // What is cheap to compare first: it is asked of every port for every other.
@@ -84,19 +84,19 @@ mod tests {
     use super::*;
     use crate::sets::read;
 
-    fn set(text: &str) -> Set {
+    fn set(text: &str) -> ForwardSet {
         let reading = read(text);
         assert!(reading.problems.is_empty(), "{:?}", reading.problems);
         reading.set
     }
 
     /// The first forward of this, as one that runs.
-    fn running(entry: &str) -> Entry {
+    fn running(entry: &str) -> SetEntry {
         set(&format!("context: c\nnamespace: n\nforwards: [{entry}]")).entries.remove(0)
     }
 
-    fn shown(set: &Set) -> String {
-        let entry = |entry: &Entry| {
+    fn shown(set: &ForwardSet) -> String {
+        let entry = |entry: &SetEntry| {
             let ports: Vec<_> = entry.ports.iter().map(ToString::to_string).collect();
             format!("{} {}", entry.target, ports.join(" "))
         };
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn forwards_come_and_go() {
-        let mut set = Set { auto: true, ..Set::default() };
+        let mut set = ForwardSet { auto: true, ..ForwardSet::default() };
         let [api, metrics, db] = [
             "{target: svc/api, ports: 8080:80}",
             "{target: svc/api, ports: 9090:metrics}",

@@ -9,8 +9,8 @@ use std::{
 
 use super::limits::MAX_BYTES;
 use crate::{
-    error::{Excerpt, Fatal, Place, plain},
-    system::patience::Patience,
+    error::{Excerpt, Fatal, Problem, io_message},
+    system::wait_limit::WaitLimit,
 };
 
 /// How long a pipe, or whatever else is no regular file, may take to give all of a set: a program that makes one asks a
@@ -22,20 +22,20 @@ const MAX_PROBLEMS: usize = 100;
 
 /// A set's text, and what to call it in messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
+pub struct SetDocument {
     /// The path, or `stdin`.
     pub name: String,
     /// The text.
     pub text: String,
 }
 
-impl Document {
+impl SetDocument {
     /// Reads a file. One that is no regular file may never come to an end: `say` is called when it takes long.
-    pub fn open(path: &Path, patience: Patience, say: impl FnOnce()) -> Result<Self, Fatal> {
+    pub fn open(path: &Path, limit: WaitLimit, notify: impl FnOnce()) -> Result<Self, Fatal> {
         if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
             let (name, path) = (path.display().to_string(), path.to_owned());
             // Opening a named pipe waits already.
-            return Self::in_time(name, patience, say, move || bounded(File::open(path)?));
+            return Self::in_time(name, limit, notify, move || bounded(File::open(path)?));
         }
         Self::saved(path)
     }
@@ -57,25 +57,25 @@ impl Document {
     pub fn from_reader(
         name: String,
         reader: impl Read + Send + 'static,
-        patience: Patience,
-        say: impl FnOnce(),
+        limit: WaitLimit,
+        notify: impl FnOnce(),
     ) -> Result<Self, Fatal> {
-        Self::in_time(name, patience, say, move || bounded(reader))
+        Self::in_time(name, limit, notify, move || bounded(reader))
     }
 
     fn in_time(
         name: String,
-        patience: Patience,
-        say: impl FnOnce(),
+        limit: WaitLimit,
+        notify: impl FnOnce(),
         read: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static,
     ) -> Result<Self, Fatal> {
-        match patience.wait_for(read, say) {
+        match limit.wait_for(read, notify) {
             Ok(Some(read)) => {
                 let bytes = read.map_err(|error| unreadable(&name, &error))?;
                 Self::of(name, bytes)
             }
             Ok(None) => {
-                let seconds = patience.most.as_secs();
+                let seconds = limit.timeout.as_secs();
                 Err(Fatal::new("fwd::set::unreadable", format!("{name} cannot be read"))
                     .because(format!("it did not come to an end within {seconds} s"))
                     .help("what writes it has to close it; or write the set to a file first"))
@@ -99,7 +99,7 @@ impl Document {
     }
 
     /// The error that tells the problems of the text.
-    pub fn invalid(&self, mut problems: Vec<Place>, consequence: &str) -> Fatal {
+    pub fn invalid(&self, mut problems: Vec<Problem>, consequence: &str) -> Fatal {
         let what = match problems.len() {
             1 => format!("there is a problem in {}; {consequence}", self.name),
             count if count > MAX_PROBLEMS => {
@@ -111,7 +111,7 @@ impl Document {
             count => format!("there are {count} problems in {}; {consequence}", self.name),
         };
         problems.truncate(MAX_PROBLEMS);
-        let excerpt = Excerpt { name: self.name.clone(), text: self.text.clone(), places: problems };
+        let excerpt = Excerpt { name: self.name.clone(), text: self.text.clone(), problems };
         Fatal::new("fwd::set::invalid", what).found_in(excerpt)
     }
 }
@@ -125,13 +125,13 @@ fn bounded(reader: impl Read) -> io::Result<Vec<u8>> {
 
 fn unreadable(name: &str, error: &io::Error) -> Fatal {
     Fatal::new("fwd::set::unreadable", format!("{name} cannot be read"))
-        .because(plain(error))
+        .because(io_message(error))
         .help("is it the right file, and may you read it?")
 }
 
 pub(super) fn unwritable(path: &Path, error: &io::Error) -> Fatal {
     Fatal::new("fwd::set::unwritable", format!("{} cannot be written", path.display()))
-        .because(plain(error))
+        .because(io_message(error))
         .help("its directory has to exist, and you need the right to write there")
 }
 
@@ -141,7 +141,7 @@ mod tests {
 
     fn open(bytes: &[u8]) -> Result<String, String> {
         let bytes = io::Cursor::new(bytes.to_vec());
-        Document::from_reader("stdin".into(), bytes, Patience::of(WITHIN), || {})
+        SetDocument::from_reader("stdin".into(), bytes, WaitLimit::new(WITHIN), || {})
             .map(|document| document.name)
             .map_err(|fatal| fatal.code().to_owned())
     }
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(open(b"\xff"), Err("fwd::set::not_utf8".to_owned()));
         assert_eq!(open(&vec![b'#'; MAX_BYTES as usize + 1]), Err("fwd::set::too_large".to_owned()));
         assert_eq!(open(b"forwards:"), Ok("stdin".into()));
-        let missing = Document::saved(Path::new("/no/such/fwd.yaml")).unwrap_err();
+        let missing = SetDocument::saved(Path::new("/no/such/fwd.yaml")).unwrap_err();
         assert_eq!((missing.code(), missing.causes().count()), ("fwd::set::unreadable", 1));
     }
 
@@ -159,21 +159,23 @@ mod tests {
     #[test]
     fn what_never_ends() {
         let (reader, _writer) = io::pipe().unwrap();
-        let short = Patience { word: Duration::ZERO, most: Duration::from_millis(20) };
+        let short = WaitLimit { notice_after: Duration::ZERO, timeout: Duration::from_millis(20) };
         let mut told = false;
-        let late = Document::from_reader("stdin".into(), reader, short, || told = true).unwrap_err();
+        let late = SetDocument::from_reader("stdin".into(), reader, short, || told = true).unwrap_err();
         assert!(told && late.causes().any(|why| why.contains("did not come to an end")), "{late:?}");
         // Of what has no end at all as much is read as a set may have.
-        let endless = Document::from_reader("stdin".into(), io::repeat(b'#'), Patience::of(WITHIN), || {});
+        let endless =
+            SetDocument::from_reader("stdin".into(), io::repeat(b'#'), WaitLimit::new(WITHIN), || {});
         assert_eq!(endless.unwrap_err().code(), "fwd::set::too_large");
     }
 
     #[test]
     fn not_every_problem_is_told() {
-        let document = Document { name: "fwd.yaml".into(), text: String::new() };
-        let place = Place { offset: 0, length: 0, line: 1, column: 1, what: "wrong".to_owned(), help: None };
+        let document = SetDocument { name: "fwd.yaml".into(), text: String::new() };
+        let place =
+            Problem { offset: 0, length: 0, line: 1, column: 1, what: "wrong".to_owned(), help: None };
         let told = document.invalid(vec![place; 5000], "nothing is started");
         assert!(told.to_string().contains("5000 problems"), "{told}");
-        assert_eq!(told.excerpt().map(|excerpt| excerpt.places.len()), Some(MAX_PROBLEMS));
+        assert_eq!(told.excerpt().map(|excerpt| excerpt.problems.len()), Some(MAX_PROBLEMS));
     }
 }

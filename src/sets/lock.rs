@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::document::unwritable;
-use crate::{error::Fatal, system::patience::Patience};
+use crate::{error::Fatal, system::wait_limit::WaitLimit};
 
-/// Held by whoever reads a file in order to write it. It has no content, and none that is there is touched.
+/// Held by a process that reads a file in order to write it. It has no content, and none that is there is touched.
 const NAME: &str = ".lock";
 
 /// Others hold it for as long as a small file takes to be written. One that holds it for this long hangs.
@@ -22,11 +22,15 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Exclusive right to change the files, until it is dropped.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held for its drop")] File);
+pub struct SetLock(#[expect(dead_code, reason = "held for its drop")] File);
 
-impl Lock {
+impl SetLock {
     /// Takes the lock of a directory, which is made where it is not there. `say` is called when that takes long.
-    pub(super) fn take(directory: &Path, patience: Patience, say: impl FnOnce(&Path)) -> Result<Self, Fatal> {
+    pub(super) fn take(
+        directory: &Path,
+        limit: WaitLimit,
+        notify: impl FnOnce(&Path),
+    ) -> Result<Self, Fatal> {
         let path = directory.join(NAME);
         let unwritable = |error: io::Error| unwritable(&path, &error);
         system::make(directory).map_err(unwritable)?;
@@ -34,7 +38,7 @@ impl Lock {
             return Err(not_ours(&path));
         }
         let file = open(&path).map_err(unwritable)?;
-        let (begin, mut say) = (Instant::now(), Some(say));
+        let (begin, mut notify) = (Instant::now(), Some(notify));
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self(file)),
@@ -42,15 +46,15 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => {}
             }
             let waited = begin.elapsed();
-            if waited >= patience.most {
-                return Err(held(&path, patience.most));
+            if waited >= limit.timeout {
+                return Err(held(&path, limit.timeout));
             }
-            if waited >= patience.word
-                && let Some(say) = say.take()
+            if waited >= limit.notice_after
+                && let Some(notify) = notify.take()
             {
-                say(&path);
+                notify(&path);
             }
-            thread::sleep(PAUSE.min(patience.most.saturating_sub(waited)));
+            thread::sleep(PAUSE.min(limit.timeout.saturating_sub(waited)));
         }
     }
 }
@@ -132,20 +136,20 @@ mod tests {
         std::env::temp_dir().join(format!("kubectl-fwd-lock-{}-{:x}", std::process::id(), fastrand::u32(..)))
     }
 
-    fn take(directory: &Path, patience: Patience) -> Result<Lock, Fatal> {
-        Lock::take(directory, patience, |_| {})
+    fn take(directory: &Path, limit: WaitLimit) -> Result<SetLock, Fatal> {
+        SetLock::take(directory, limit, |_| {})
     }
 
     #[test]
     fn one_at_a_time_and_not_for_ever() {
         let directory = directory();
-        let (mut told, patience) = (Vec::new(), Patience::of(WITHIN));
-        let first = Lock::take(&directory, patience, |_| panic!("it is free")).unwrap();
-        let short = Patience { word: Duration::ZERO, most: Duration::from_millis(30) };
-        let refused = Lock::take(&directory, short, |path| told.push(path.to_owned())).unwrap_err();
+        let (mut told, limit) = (Vec::new(), WaitLimit::new(WITHIN));
+        let first = SetLock::take(&directory, limit, |_| panic!("it is free")).unwrap();
+        let short = WaitLimit { notice_after: Duration::ZERO, timeout: Duration::from_millis(30) };
+        let refused = SetLock::take(&directory, short, |path| told.push(path.to_owned())).unwrap_err();
         assert_eq!((refused.code(), told), ("fwd::set::locked", vec![directory.join(NAME)]));
         drop(first);
-        take(&directory, patience).unwrap();
+        take(&directory, limit).unwrap();
         fs::remove_dir_all(directory).unwrap();
     }
 
@@ -154,7 +158,7 @@ mod tests {
         let directory = directory();
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join(NAME), "somebody's").unwrap();
-        take(&directory, Patience::of(WITHIN)).unwrap();
+        take(&directory, WaitLimit::new(WITHIN)).unwrap();
         assert_eq!(fs::read_to_string(directory.join(NAME)).unwrap(), "somebody's");
         fs::remove_dir_all(directory).unwrap();
     }
@@ -170,7 +174,7 @@ mod tests {
                 fs::write(&elsewhere, "mine").unwrap();
             }
             std::os::unix::fs::symlink(&elsewhere, directory.join(NAME)).unwrap();
-            let refused = take(&directory, Patience::of(WITHIN)).unwrap_err();
+            let refused = take(&directory, WaitLimit::new(WITHIN)).unwrap_err();
             assert!(refused.causes().any(|why| why.contains("it is a link, or")), "{refused:?}");
             assert_eq!(fs::read_to_string(&elsewhere).ok().as_deref(), there.then_some("mine"));
             fs::remove_file(directory.join(NAME)).unwrap();

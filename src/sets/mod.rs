@@ -1,7 +1,7 @@
 //! F4, sets: forwards that are remembered, in files that people keep, read and change.
 //!
 //! A set is a YAML file, `NAME.yaml` among the user's own or `fwd.yaml` with a project. `set` says what it holds,
-//! `read` and `write` turn text into that and back, [`Sets`] knows the files. Nothing that gives access
+//! `read` and `write` turn text into that and back, [`SetStore`] knows the files. Nothing that gives access
 //! to a cluster is ever written: a set names contexts, and the kubeconfig has the credentials.
 
 mod auto;
@@ -25,18 +25,18 @@ use self::{
     limits::{MAX_BYTES, too_large, too_many},
 };
 pub use self::{
-    document::{Document, WITHIN},
+    document::{SetDocument, WITHIN},
     limits::MAX_FORWARDS,
-    lock::Lock,
-    read::{Reading, read},
-    set::{Entry, Scope, Set},
+    lock::SetLock,
+    read::{ReadSet, read},
+    set::{EntryOptions, ForwardSet, SetEntry},
     trust::digest,
     write::write,
 };
 use crate::{
     error::Fatal,
     policy::nearest,
-    system::{file::Replacement, patience::Patience},
+    system::{file::AtomicFile, wait_limit::WaitLimit},
 };
 
 /// The schema of the format, for editors.
@@ -58,11 +58,11 @@ pub enum Existing {
 
 /// The user's own sets.
 #[derive(Debug, Clone)]
-pub struct Sets {
+pub struct SetStore {
     directory: PathBuf,
 }
 
-impl Sets {
+impl SetStore {
     /// Those in the user's configuration directory.
     pub fn new(configuration: &Path) -> Self {
         Self { directory: configuration.join("kubectl-fwd").join("sets") }
@@ -75,10 +75,10 @@ impl Sets {
     }
 
     /// Reads the set of this name.
-    pub fn load(&self, name: &str) -> Result<Document, Fatal> {
+    pub fn load(&self, name: &str) -> Result<SetDocument, Fatal> {
         let path = self.path(name)?;
         if path.exists() {
-            return Document::saved(&path);
+            return SetDocument::saved(&path);
         }
         let names = self.names();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -108,16 +108,16 @@ impl Sets {
     }
 
     /// Waits until nobody else changes the sets, and calls `say` when that takes long.
-    pub fn lock(&self, say: impl FnOnce(&Path)) -> Result<Lock, Fatal> {
-        Lock::take(&self.directory, Patience::of(lock::WITHIN), say)
+    pub fn lock(&self, notify: impl FnOnce(&Path)) -> Result<SetLock, Fatal> {
+        SetLock::take(&self.directory, WaitLimit::new(lock::WITHIN), notify)
     }
 
     /// Applies a change to every set that keeps itself current: it is told the set's own directory, which the paths in it
     /// start from. Returns what could not be done.
-    pub fn keep_current(
+    pub fn update_auto_sets(
         &self,
-        say: impl FnOnce(&Path),
-        change: impl Fn(&mut Set, &Path) -> bool,
+        notify: impl FnOnce(&Path),
+        change: impl Fn(&mut ForwardSet, &Path) -> bool,
     ) -> Vec<Fatal> {
         let auto = |name: &String| self.load(name).is_ok_and(|document| read(&document.text).set.auto);
         // The usual case, without a trace on the disk: there is none.
@@ -125,13 +125,13 @@ impl Sets {
         if names.is_empty() {
             return Vec::new();
         }
-        let lock = match self.lock(say) {
+        let lock = match self.lock(notify) {
             Ok(lock) => lock,
             Err(fatal) => return vec![fatal],
         };
         let update = |name: &String| {
             let document = self.load(name)?;
-            let Reading { mut set, problems, .. } = read(&document.text);
+            let ReadSet { mut set, problems, .. } = read(&document.text);
             // What a person is in the middle of is not written over.
             if !problems.is_empty() {
                 return Err(document.invalid(problems, "it is not kept current"));
@@ -145,7 +145,13 @@ impl Sets {
     }
 
     /// Writes a set under its name; over one that is there only where that is wanted.
-    pub fn save(&self, _lock: &Lock, name: &str, set: &Set, existing: Existing) -> Result<PathBuf, Fatal> {
+    pub fn save(
+        &self,
+        _lock: &SetLock,
+        name: &str,
+        set: &ForwardSet,
+        existing: Existing,
+    ) -> Result<PathBuf, Fatal> {
         let path = self.path(name)?;
         if path.exists() && existing == Existing::Keep {
             return Err(Fatal::new("fwd::set::exists", format!("there is a set '{name}' already"))
@@ -153,14 +159,14 @@ impl Sets {
                 .help(format!("choose another name, or replace it: kubectl fwd save {name} --force")));
         }
         let text = text(set)?;
-        let written = Replacement::of(&path).and_then(|file| file.put(&text));
+        let written = AtomicFile::of(&path).and_then(|file| file.commit(&text));
         written.map_err(|error| unwritable(&path, &error))?;
         Ok(path)
     }
 }
 
 /// The text of a set, unless it could not be read again.
-pub fn text(set: &Set) -> Result<String, Fatal> {
+pub fn text(set: &ForwardSet) -> Result<String, Fatal> {
     if set.forwards() > MAX_FORWARDS {
         return Err(too_many(set.forwards()));
     }

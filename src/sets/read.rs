@@ -6,16 +6,16 @@
 
 use super::{
     limits::MAX_FORWARDS,
-    set::{Entry, Scope, Set},
-    yaml::{self, Node, Span, Value},
+    set::{EntryOptions, ForwardSet, SetEntry},
+    yaml::{self, Span, SpannedNode, SpannedValue},
 };
 use crate::{
-    error::{Fatal, Place},
+    error::{Fatal, Problem},
     input::{
         address::addresses,
         duration,
         label::label,
-        local::{Taken, local_end},
+        local::{PortClaims, local_end},
         target::{object_name, selector, target},
     },
     model::ports::{Address, PortSpec},
@@ -35,21 +35,21 @@ pub(super) const SCOPE_KEYS: [&str; 7] =
 
 /// What came of a text.
 #[derive(Debug, Clone, Default)]
-pub struct Reading {
+pub struct ReadSet {
     /// The entries without a problem.
-    pub set: Set,
+    pub set: ForwardSet,
     /// Every problem, in the order of the text.
-    pub problems: Vec<Place>,
+    pub problems: Vec<Problem>,
     /// One of them concerns the set as a whole.
-    pub spoilt: bool,
+    pub unusable: bool,
 }
 
 /// Reads a set.
-pub fn read(text: &str) -> Reading {
-    let mut reader = Reader::default();
+pub fn read(text: &str) -> ReadSet {
+    let mut reader = SetReader::default();
     // An editor's mark at the beginning of a file is no part of it.
     let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut set = Set::default();
+    let mut set = ForwardSet::default();
     match yaml::parse(bare) {
         Ok(root) => set = reader.set(root),
         Err(place) => reader.problems.push(place),
@@ -60,40 +60,40 @@ pub fn read(text: &str) -> Reading {
         place.offset += text.len() - bare.len();
     }
     problems.sort_by_key(|place| place.offset);
-    Reading { set, problems, spoilt }
+    ReadSet { set, problems, unusable: spoilt }
 }
 
 /// Collects what is wrong.
 #[derive(Default)]
-struct Reader {
-    problems: Vec<Place>,
+struct SetReader {
+    problems: Vec<Problem>,
     /// How many of them lie inside an entry.
     in_entries: usize,
 }
 
 /// A map taken apart: each key that was expected, once.
-struct Fields(Vec<(&'static str, Node)>);
+struct MapFields(Vec<(&'static str, SpannedNode)>);
 
-impl Fields {
-    fn take(&mut self, name: &str) -> Option<Node> {
+impl MapFields {
+    fn take(&mut self, name: &str) -> Option<SpannedNode> {
         let at = self.0.iter().position(|(key, _)| *key == name)?;
         Some(self.0.swap_remove(at).1)
     }
 }
 
-impl Reader {
+impl SetReader {
     fn problem(&mut self, span: Span, what: impl Into<String>, help: impl Into<String>) {
         self.problems.push(span.place(what).help(help));
     }
 
-    fn set(&mut self, root: Node) -> Set {
+    fn set(&mut self, root: SpannedNode) -> ForwardSet {
         let span = root.span;
-        if matches!(root.value, Value::Null) {
+        if matches!(root.value, SpannedValue::Null) {
             self.problem(span, "the set is empty", "it needs at least 'forwards', a list");
-            return Set::default();
+            return ForwardSet::default();
         }
         let Some(mut fields) = self.fields(root, "a set", &[&SET_KEYS, &SCOPE_KEYS]) else {
-            return Set::default();
+            return ForwardSet::default();
         };
         if let Some((version, at)) = fields.take("version").and_then(|node| self.text(node, "version"))
             && version != VERSION
@@ -109,9 +109,9 @@ impl Reader {
         let list = fields.take("forwards");
         let defaults = self.scope(&mut fields);
         let items = match list {
-            Some(Node { value: Value::List(items), .. }) => items,
+            Some(SpannedNode { value: SpannedValue::List(items), .. }) => items,
             // What `save --auto` leaves behind the last forward.
-            Some(Node { value: Value::Null, .. }) if auto => Vec::new(),
+            Some(SpannedNode { value: SpannedValue::Null, .. }) if auto => Vec::new(),
             Some(node) => {
                 self.problem(
                     node.span,
@@ -132,7 +132,7 @@ impl Reader {
         let (outside, listed) = (self.problems.len(), items.len());
         // What is too much is not looked at any further.
         let items = if listed > MAX_FORWARDS { Vec::new() } else { items };
-        let (mut entries, mut taken, mut forwards) = (Vec::new(), Taken::default(), 0);
+        let (mut entries, mut taken, mut forwards) = (Vec::new(), PortClaims::default(), 0);
         for item in items {
             let (span, before) = (item.span, self.problems.len());
             let entry = self.entry(item, &defaults).filter(|_| self.problems.len() == before);
@@ -146,10 +146,10 @@ impl Reader {
             let what = format!("there are {forwards} forwards, and a set has at most {MAX_FORWARDS}");
             self.problem(span, what, "make several sets of it");
         }
-        Set { auto, kubeconfig: kubeconfig.map(|(path, _)| path.into()), entries }
+        ForwardSet { auto, kubeconfig: kubeconfig.map(|(path, _)| path.into()), entries }
     }
 
-    fn entry(&mut self, item: Node, defaults: &Scope) -> Option<Entry> {
+    fn entry(&mut self, item: SpannedNode, defaults: &EntryOptions) -> Option<SetEntry> {
         let span = item.span;
         let mut fields = self.fields(item, "a forward", &[&ENTRY_KEYS, &SCOPE_KEYS])?;
         let target = match (fields.take("target"), fields.take("selector")) {
@@ -180,10 +180,10 @@ impl Reader {
             .and_then(|node| self.text(node, "name"))
             .and_then(|(text, at)| self.checked(at, label(&text)));
         let scope = self.scope(&mut fields).or(defaults);
-        Some(Entry { target: target?, ports: ports?, label, scope, line: span.line })
+        Some(SetEntry { target: target?, ports: ports?, label, scope, line: span.line })
     }
 
-    fn ports(&mut self, node: Node) -> Vec<PortSpec> {
+    fn ports(&mut self, node: SpannedNode) -> Vec<PortSpec> {
         let span = node.span;
         let items = Self::one_or_more(node);
         if items.is_empty() {
@@ -204,7 +204,7 @@ impl Reader {
         ports
     }
 
-    fn scope(&mut self, fields: &mut Fields) -> Scope {
+    fn scope(&mut self, fields: &mut MapFields) -> EntryOptions {
         let mut text = |name| fields.take(name).and_then(|node| self.text(node, name));
         let (context, namespace) = (text("context"), text("namespace"));
         let (hold, timeout) = (text("hold"), text("podRunningTimeout"));
@@ -234,7 +234,7 @@ impl Reader {
             );
             None
         };
-        Scope {
+        EntryOptions {
             hold: span_of_time("hold", hold, None),
             pod_running_timeout: span_of_time(
                 "podRunningTimeout",
@@ -249,12 +249,12 @@ impl Reader {
         }
     }
 
-    /// Refuses an entry that wants a local end which one before it, or itself, wants already.
-    fn is_free(&mut self, entry: &Entry, taken: &mut Taken<usize>, span: Span) -> bool {
+    /// Refuses an entry that wants a local address which one before it, or itself, wants already.
+    fn is_free(&mut self, entry: &SetEntry, taken: &mut PortClaims<usize>, span: Span) -> bool {
         let default = [Address::Localhost];
         let addresses = entry.scope.addresses.as_deref().unwrap_or(&default);
         for port in &entry.ports {
-            if let Some(line) = taken.take(port, addresses, &entry.line) {
+            if let Some(line) = taken.claim(port, addresses, &entry.line) {
                 let what = format!("{} is wanted twice, here and in line {line}", local_end(port));
                 self.problem(span, what, "give one of them another local port, as in 8081:80");
                 return false;
@@ -264,20 +264,20 @@ impl Reader {
     }
 
     /// The pairs of a map whose keys are known; tells of all others.
-    fn fields(&mut self, node: Node, what: &str, known: &[&[&'static str]]) -> Option<Fields> {
-        let Value::Map(pairs) = node.value else {
+    fn fields(&mut self, node: SpannedNode, what: &str, known: &[&[&'static str]]) -> Option<MapFields> {
+        let SpannedValue::Map(pairs) = node.value else {
             self.problem(node.span, format!("{what} has to be a map"), "that is, lines of 'key: value'");
             return None;
         };
         let known = || known.iter().copied().flatten().copied();
-        let mut fields: Vec<(&'static str, Node)> = Vec::new();
+        let mut fields: Vec<(&'static str, SpannedNode)> = Vec::new();
         for (key, value) in pairs {
             match known().find(|name| *name == key.name) {
                 Some(name) if fields.iter().any(|(other, _)| *other == name) => {
                     self.problem(key.span, format!("'{name}' stands here twice"), "leave one of them out");
                 }
                 // A key without a value says nothing.
-                Some(name) if matches!(value.value, Value::Null) && name != "forwards" => {}
+                Some(name) if matches!(value.value, SpannedValue::Null) && name != "forwards" => {}
                 Some(name) => fields.push((name, value)),
                 None => {
                     let help = match nearest(&key.name, known()) {
@@ -288,14 +288,14 @@ impl Reader {
                 }
             }
         }
-        Some(Fields(fields))
+        Some(MapFields(fields))
     }
 
-    fn text(&mut self, node: Node, what: &str) -> Option<(String, Span)> {
+    fn text(&mut self, node: SpannedNode, what: &str) -> Option<(String, Span)> {
         match node.value {
-            Value::Scalar(text) => Some((text, node.span)),
-            Value::Bool(value) => Some((value.to_string(), node.span)),
-            Value::Null | Value::List(_) | Value::Map(_) => {
+            SpannedValue::Scalar(text) => Some((text, node.span)),
+            SpannedValue::Bool(value) => Some((value.to_string(), node.span)),
+            SpannedValue::Null | SpannedValue::List(_) | SpannedValue::Map(_) => {
                 self.problem(
                     node.span,
                     format!("{what} has to be a text"),
@@ -306,8 +306,8 @@ impl Reader {
         }
     }
 
-    fn switch(&mut self, node: &Node, what: &str) -> Option<bool> {
-        let Value::Bool(value) = node.value else {
+    fn switch(&mut self, node: &SpannedNode, what: &str) -> Option<bool> {
+        let SpannedValue::Bool(value) = node.value else {
             self.problem(
                 node.span,
                 format!("{what} has to be true or false"),
@@ -318,9 +318,9 @@ impl Reader {
         Some(value)
     }
 
-    fn one_or_more(node: Node) -> Vec<Node> {
+    fn one_or_more(node: SpannedNode) -> Vec<SpannedNode> {
         match node.value {
-            Value::List(items) => items,
+            SpannedValue::List(items) => items,
             _ => vec![node],
         }
     }

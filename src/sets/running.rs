@@ -4,38 +4,38 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     limits::{MAX_FORWARDS, too_many},
-    set::{Entry, Scope, Set},
+    set::{EntryOptions, ForwardSet, SetEntry},
 };
 use crate::{
     error::Fatal,
-    forward::{Options, registry::SELECTOR},
+    forward::{ForwardOptions, registry::SELECTOR},
     model::{
         forward::PortForward,
-        ports::{Address, Local, PortSpec, Remote},
-        target::{Kind, Subject, Target},
+        ports::{Address, LocalPort, PortSpec, RemotePort},
+        target::{Kind, Target, TargetRef},
     },
 };
 
-impl Entry {
-    /// What starts this forward again, on the same local end. `None` for one that this version does not know.
+impl SetEntry {
+    /// What starts this forward again, on the same local address. `None` for one that this version does not know.
     pub fn of(forward: &PortForward) -> Option<Self> {
         let subject = match forward.resource_type.as_str() {
-            SELECTOR => Subject::Selector(forward.name.clone()),
-            kind => Subject::Object(Kind::parse(kind)?, forward.name.clone()),
+            SELECTOR => TargetRef::Selector(forward.name.clone()),
+            kind => TargetRef::Object(Kind::parse(kind)?, forward.name.clone()),
         };
         let local = match (&forward.local, forward.local_port) {
-            (Some(local), _) => Local::Unix(local.strip_prefix("unix:").unwrap_or(local).into()),
-            (None, Some(port)) if forward.remote_port == Remote::Number(port) => Local::Same,
-            (None, port) => Local::Number(port?),
+            (Some(local), _) => LocalPort::Unix(local.strip_prefix("unix:").unwrap_or(local).into()),
+            (None, Some(port)) if forward.remote_port == RemotePort::Number(port) => LocalPort::Same,
+            (None, port) => LocalPort::Number(port?),
         };
         let port = PortSpec { address: None, local, remote: forward.remote_port.clone() };
-        let defaults = Options::default();
+        let defaults = ForwardOptions::default();
         let addresses: Option<Vec<_>> =
             forward.address.split(',').map(|text| Address::parse(text).ok()).collect();
         let millis = |millis: u64, default: Duration| {
             Some(Duration::from_millis(millis)).filter(|duration| *duration != default)
         };
-        let scope = Scope {
+        let scope = EntryOptions {
             context: forward.context.clone(),
             namespace: Some(forward.namespace.clone()),
             addresses: addresses.filter(|addresses| *addresses != defaults.addresses),
@@ -49,7 +49,7 @@ impl Entry {
     }
 }
 
-impl Set {
+impl ForwardSet {
     /// The set of these forwards. It has one kubeconfig, and so must they.
     pub fn of(forwards: &[PortForward]) -> Result<Self, Fatal> {
         if forwards.len() > MAX_FORWARDS {
@@ -72,7 +72,7 @@ impl Set {
                 ));
         }
         let mut set = Self { kubeconfig: first, ..Self::default() };
-        for entry in forwards.iter().filter_map(Entry::of) {
+        for entry in forwards.iter().filter_map(SetEntry::of) {
             set.add(&entry);
         }
         Ok(set)
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
     use crate::sets::{read, write};
 
-    fn forward(kind: &str, name: &str, local: u16, remote: Remote) -> PortForward {
+    fn forward(kind: &str, name: &str, local: u16, remote: RemotePort) -> PortForward {
         PortForward {
             namespace: "shop".into(),
             local_port: Some(local),
@@ -95,29 +95,29 @@ mod tests {
 
     #[test]
     fn what_runs_is_started_again() {
-        let named = || Remote::Name("http".into());
+        let named = || RemotePort::Name("http".into());
         let forwards = [
-            forward("service", "api", 8080, Remote::Number(80)),
-            forward("statefulset", "db", 5432, Remote::Number(5432)),
+            forward("service", "api", 8080, RemotePort::Number(80)),
+            forward("statefulset", "db", 5432, RemotePort::Number(5432)),
             forward("service", "api", 9090, named()),
             PortForward { label: Some("w".into()), ..forward("selector", "app=web", 40_123, named()) },
             PortForward {
                 local: Some("unix:/tmp/a:b".into()),
                 local_port: None,
                 address: String::new(),
-                ..forward("pod", "x", 1, Remote::Number(80))
+                ..forward("pod", "x", 1, RemotePort::Number(80))
             },
             PortForward {
                 address: "127.0.0.2,10.0.0.5".into(),
                 hold_ms: 1500,
                 auto_port: true,
                 allow_unready: true,
-                ..forward("pod", "y", 8080, Remote::Number(80))
+                ..forward("pod", "y", 8080, RemotePort::Number(80))
             },
             // Of a version to come.
-            forward("cronjob", "z", 1, Remote::Number(1)),
+            forward("cronjob", "z", 1, RemotePort::Number(1)),
         ];
-        let set = Set::of(&forwards).unwrap();
+        let set = ForwardSet::of(&forwards).unwrap();
         let text = write(&set);
         let bare: Vec<_> = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
         let expected = r#"version: 1
@@ -145,24 +145,24 @@ forwards:
 
     #[test]
     fn one_kubeconfig() {
-        let here = forward("pod", "a", 1, Remote::Number(1));
+        let here = forward("pod", "a", 1, RemotePort::Number(1));
         let there =
-            PortForward { kubeconfig: Some("/k".into()), ..forward("pod", "b", 2, Remote::Number(2)) };
-        assert_eq!(Set::of(std::slice::from_ref(&there)).unwrap().kubeconfig, Some("/k".into()));
-        let error = Set::of(&[here, there]).unwrap_err();
+            PortForward { kubeconfig: Some("/k".into()), ..forward("pod", "b", 2, RemotePort::Number(2)) };
+        assert_eq!(ForwardSet::of(std::slice::from_ref(&there)).unwrap().kubeconfig, Some("/k".into()));
+        let error = ForwardSet::of(&[here, there]).unwrap_err();
         assert!(error.causes().next().is_some_and(|why| why.contains("/k") && why.contains("usual")));
-        assert_eq!(Set::of(&[]), Ok(Set::default()));
+        assert_eq!(ForwardSet::of(&[]), Ok(ForwardSet::default()));
     }
 
     #[test]
     fn no_more_than_is_read_again() {
-        let mut forwards = vec![forward("pod", "a", 1, Remote::Number(1)); MAX_FORWARDS];
+        let mut forwards = vec![forward("pod", "a", 1, RemotePort::Number(1)); MAX_FORWARDS];
         for (at, forward) in forwards.iter_mut().enumerate() {
             forward.local_port = Some(at as u16 + 1);
         }
-        let set = Set::of(&forwards).unwrap();
+        let set = ForwardSet::of(&forwards).unwrap();
         assert!(set.forwards() == MAX_FORWARDS && read(&write(&set)).problems.is_empty());
-        forwards.push(forward("pod", "b", 2000, Remote::Number(1)));
-        assert_eq!(Set::of(&forwards).unwrap_err().code(), "fwd::set::too_large");
+        forwards.push(forward("pod", "b", 2000, RemotePort::Number(1)));
+        assert_eq!(ForwardSet::of(&forwards).unwrap_err().code(), "fwd::set::too_large");
     }
 }

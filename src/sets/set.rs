@@ -13,18 +13,18 @@ use crate::model::{
 
 /// Forwards that are started together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Set {
+pub struct ForwardSet {
     /// Kept current while forwards come and go (`save --auto`).
     pub auto: bool,
     /// The kubeconfig that its contexts are looked up in; relative to the file.
     pub kubeconfig: Option<PathBuf>,
     /// The forwards, in their order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SetEntry>,
 }
 
 /// A target with some of its ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct SetEntry {
     /// What to forward to.
     pub target: Target,
     /// Its ports, at least one.
@@ -32,14 +32,14 @@ pub struct Entry {
     /// What the user calls it.
     pub label: Option<String>,
     /// Where and how, the defaults of its set included.
-    pub scope: Scope,
+    pub scope: EntryOptions,
     /// The line at which it begins; 0 for one that was never written.
     pub line: usize,
 }
 
 /// Where and how to forward. What is not said is as it is on the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Scope {
+pub struct EntryOptions {
     /// The context of the kubeconfig.
     pub context: Option<String>,
     /// The namespace, for a target that names none itself.
@@ -56,8 +56,8 @@ pub struct Scope {
     pub allow_unready: Option<bool>,
 }
 
-impl Set {
-    /// How many forwards it is: one a port.
+impl ForwardSet {
+    /// How many forwards it is: one per port.
     pub fn forwards(&self) -> usize {
         self.entries.iter().map(|entry| entry.ports.len()).sum()
     }
@@ -72,7 +72,7 @@ impl Set {
     }
 }
 
-impl Scope {
+impl EntryOptions {
     /// With what `self` does not say taken from `defaults`.
     #[must_use]
     pub fn or(self, defaults: &Self) -> Self {

@@ -18,18 +18,18 @@ fn schema() -> jsonschema::Validator {
     jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap()
 }
 
-fn entry(target: &str, ports: &[&str]) -> Entry {
-    Entry {
+fn entry(target: &str, ports: &[&str]) -> SetEntry {
+    SetEntry {
         target: Target::parse(target).unwrap(),
         ports: ports.iter().map(|port| PortSpec::parse(port).unwrap()).collect(),
         label: None,
-        scope: Scope::default(),
+        scope: EntryOptions::default(),
         line: 0,
     }
 }
 
 /// As it was before it was written.
-fn unplaced(mut set: Set) -> Set {
+fn unplaced(mut set: ForwardSet) -> ForwardSet {
     set.entries.iter_mut().for_each(|entry| entry.line = 0);
     set
 }
@@ -37,10 +37,10 @@ fn unplaced(mut set: Set) -> Set {
 #[test]
 fn the_example() {
     let text = include_str!("../../examples/fwd.yaml");
-    let Reading { set, problems, spoilt } = read(text);
+    let ReadSet { set, problems, unusable: spoilt } = read(text);
     assert!(problems.is_empty() && !spoilt, "{problems:?}");
     assert!(schema().is_valid(&json(text)));
-    let shown = |entry: &Entry| {
+    let shown = |entry: &SetEntry| {
         let ports: Vec<_> = entry.ports.iter().map(ToString::to_string).collect();
         let scope = &entry.scope;
         let [context, namespace] =
@@ -127,7 +127,7 @@ fn every_problem_with_its_place() {
         ("forwards: [{target: a, ports: [1], context: [x]}]", "+1:45 context has to be a text"),
         ("a: [", "!1:4 this is not YAML: "),
     ] {
-        let Reading { problems, .. } = read(text);
+        let ReadSet { problems, .. } = read(text);
         let found: Vec<_> = problems
             .iter()
             .map(|place| {
@@ -155,11 +155,11 @@ fn what_spoils_a_set_and_what_an_entry() {
         read("forwards:\n- {target: a, ports: 80}\n- {target: b, port: 81}\n- {target: c, ports: 82}\n");
     let targets: Vec<_> = reading.set.entries.iter().map(|entry| entry.target.to_string()).collect();
     assert_eq!(
-        (targets, reading.spoilt, reading.problems.len()),
+        (targets, reading.unusable, reading.problems.len()),
         (vec!["pod/a".into(), "pod/c".into()], false, 2)
     );
     let reading = read("contxt: prod\nforwards: [{target: a, ports: 80}]\n");
-    assert!(reading.spoilt && reading.problems.len() == 1);
+    assert!(reading.unusable && reading.problems.len() == 1);
 }
 
 /// What people write without thinking about it.
@@ -172,7 +172,7 @@ fn generous_where_nothing_is_lost() {
         "forwards: [&x {target: svc/api, ports: 80}]",
         "hold: 1m30s\nforwards: [{<<: {target: svc/api}, ports: 80}]",
     ] {
-        let Reading { set, problems, .. } = read(text);
+        let ReadSet { set, problems, .. } = read(text);
         assert!(problems.is_empty(), "{text}: {problems:?}");
         assert_eq!(set.entries.len(), 1);
         assert_eq!(
@@ -188,7 +188,7 @@ fn generous_where_nothing_is_lost() {
 /// What is written is read back as it was, and the schema takes it.
 #[test]
 fn written_and_read() {
-    let everything = Scope {
+    let everything = EntryOptions {
         context: Some("admin@prod: #1".into()),
         namespace: Some("123".into()),
         addresses: Some(vec![
@@ -201,37 +201,39 @@ fn written_and_read() {
         auto_port: Some(false),
         allow_unready: Some(true),
     };
-    let full = Entry {
+    let full = SetEntry {
         label: Some("db".into()),
         scope: everything.clone(),
         ..entry("data/sts/db", &["5432", ":http", "unix:/tmp/a \"b\":80", "[::1]:90:80"])
     };
-    let labels = Entry {
+    let labels = SetEntry {
         target: Target {
             namespace: None,
-            subject: crate::model::target::Subject::Selector("app in (a, b)".into()),
+            subject: crate::model::target::TargetRef::Selector("app in (a, b)".into()),
         },
-        scope: Scope {
+        scope: EntryOptions {
             context: Some("\u{1b}\u{85}ü\u{2028}".into()),
             hold: Some(Duration::ZERO),
-            ..Scope::default()
+            ..EntryOptions::default()
         },
         ..entry("x", &["8080:80"])
     };
-    let off =
-        Entry { scope: Scope { context: Some("off".into()), ..Scope::default() }, ..entry("svc/a", &["1"]) };
+    let off = SetEntry {
+        scope: EntryOptions { context: Some("off".into()), ..EntryOptions::default() },
+        ..entry("svc/a", &["1"])
+    };
     for entries in [
         vec![],
         vec![entry("svc/api", &["8080:80"])],
         vec![full.clone()],
-        vec![Entry { scope: everything, ..entry("svc/api", &["22:22"]) }, full],
+        vec![SetEntry { scope: everything, ..entry("svc/api", &["22:22"]) }, full],
         vec![labels, entry("svc/api", &["81"]), off],
     ] {
         for auto in [false, true] {
             let kubeconfig = auto.then(|| "/home/a b/config".into());
-            let set = Set { auto, kubeconfig, entries: entries.clone() };
+            let set = ForwardSet { auto, kubeconfig, entries: entries.clone() };
             let text = write(&set);
-            let Reading { set: found, problems, .. } = read(&text);
+            let ReadSet { set: found, problems, .. } = read(&text);
             assert!(problems.is_empty(), "{problems:?}\n{text}");
             assert_eq!(unplaced(found), set, "{text}");
             let errors: Vec<_> = schema().iter_errors(&json(&text)).map(|error| error.to_string()).collect();
@@ -244,16 +246,20 @@ fn written_and_read() {
 /// What is the same everywhere stands once, and a person can read it.
 #[test]
 fn what_it_looks_like() {
-    let scope = Scope { context: Some("prod".into()), namespace: Some("shop".into()), ..Scope::default() };
+    let scope = EntryOptions {
+        context: Some("prod".into()),
+        namespace: Some("shop".into()),
+        ..EntryOptions::default()
+    };
     let entries = vec![
-        Entry { scope: scope.clone(), ..entry("svc/api", &["8080:80", "9090:metrics"]) },
-        Entry {
-            scope: Scope { namespace: Some("data".into()), ..scope },
+        SetEntry { scope: scope.clone(), ..entry("svc/api", &["8080:80", "9090:metrics"]) },
+        SetEntry {
+            scope: EntryOptions { namespace: Some("data".into()), ..scope },
             label: Some("db".into()),
             ..entry("sts/db", &["5432"])
         },
     ];
-    let text = write(&Set { entries, ..Set::default() });
+    let text = write(&ForwardSet { entries, ..ForwardSet::default() });
     let bare: Vec<_> = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
     assert_eq!(
         bare,
@@ -294,7 +300,7 @@ fn the_schema_has_every_key() {
 
 #[test]
 fn names() {
-    let sets = Sets::new(Path::new("/c"));
+    let sets = SetStore::new(Path::new("/c"));
     for name in ["dev", "team-a", "a.b_c", "2024", &"x".repeat(MAX_NAME), "console"] {
         assert_eq!(sets.path(name).unwrap(), Path::new("/c/kubectl-fwd/sets").join(format!("{name}.yaml")));
     }
@@ -327,20 +333,20 @@ fn names() {
 fn saved_and_loaded() {
     let directory =
         std::env::temp_dir().join(format!("kubectl-fwd-sets-{}-{:x}", std::process::id(), fastrand::u32(..)));
-    let sets = Sets::new(&directory);
+    let sets = SetStore::new(&directory);
     let missing = sets.load("dev").unwrap_err();
     assert_eq!(missing.code(), "fwd::set::unknown");
     assert!(missing.advice().unwrap().contains("kubectl fwd save dev"));
-    let set = Set { auto: false, kubeconfig: None, entries: vec![entry("svc/api", &["8080:80"])] };
+    let set = ForwardSet { auto: false, kubeconfig: None, entries: vec![entry("svc/api", &["8080:80"])] };
     let lock = sets.lock(|_| {}).unwrap();
     sets.save(&lock, "dev", &set, Existing::Keep).unwrap();
     assert_eq!(
-        sets.save(&lock, "dev", &Set::default(), Existing::Keep).unwrap_err().code(),
+        sets.save(&lock, "dev", &ForwardSet::default(), Existing::Keep).unwrap_err().code(),
         "fwd::set::exists"
     );
     assert_eq!(unplaced(read(&sets.load("dev").unwrap().text).set), set);
-    sets.save(&lock, "dev", &Set::default(), Existing::Replace).unwrap();
-    assert_eq!(read(&sets.load("dev").unwrap().text).set, Set::default());
+    sets.save(&lock, "dev", &ForwardSet::default(), Existing::Replace).unwrap();
+    assert_eq!(read(&sets.load("dev").unwrap().text).set, ForwardSet::default());
     assert_eq!(sets.names(), ["dev"]);
     assert!(sets.load("dve").unwrap_err().advice().unwrap().contains("did you mean 'dev'?"));
     fs::remove_dir_all(directory).unwrap();
@@ -350,16 +356,16 @@ fn saved_and_loaded() {
 fn only_what_is_to_be_kept_current_is() {
     let directory =
         std::env::temp_dir().join(format!("kubectl-fwd-auto-{}-{:x}", std::process::id(), fastrand::u32(..)));
-    let sets = Sets::new(&directory);
+    let sets = SetStore::new(&directory);
     let new = entry("svc/new", &["1:1"]);
-    assert!(sets.keep_current(|_| {}, |set, _| set.add(&new)).is_empty());
+    assert!(sets.update_auto_sets(|_| {}, |set, _| set.add(&new)).is_empty());
     assert!(!directory.exists(), "nothing is made where there is nothing to keep");
     let lock = sets.lock(|_| {}).unwrap();
     for (name, auto) in [("plain", false), ("current", true), ("broken", true)] {
         sets.save(
             &lock,
             name,
-            &Set { auto, kubeconfig: None, entries: vec![entry("svc/api", &["80"])] },
+            &ForwardSet { auto, kubeconfig: None, entries: vec![entry("svc/api", &["80"])] },
             Existing::Keep,
         )
         .unwrap();
@@ -367,7 +373,7 @@ fn only_what_is_to_be_kept_current_is() {
     drop(lock);
     let broken = sets.path("broken").unwrap();
     fs::write(&broken, "auto: true\nforwards: [{target: svc/api}]").unwrap();
-    let failed = sets.keep_current(|_| {}, |set, _| set.add(&new));
+    let failed = sets.update_auto_sets(|_| {}, |set, _| set.add(&new));
     assert_eq!(failed.iter().map(Fatal::code).collect::<Vec<_>>(), ["fwd::set::invalid"]);
     let count = |name| read(&sets.load(name).unwrap().text).set.entries.len();
     assert_eq!((count("plain"), count("current")), (1, 2));
@@ -388,7 +394,7 @@ fn not_without_end() {
     };
     assert!(read(&set(MAX_FORWARDS, 1)).problems.is_empty());
     for (entries, ports) in [(MAX_FORWARDS + 1, 1), (2, MAX_FORWARDS / 2 + 1), (5000, 1)] {
-        let Reading { problems, spoilt, .. } = read(&set(entries, ports));
+        let ReadSet { problems, unusable: spoilt, .. } = read(&set(entries, ports));
         assert!(spoilt && problems.len() == 1, "{problems:?}");
         let count = entries * ports;
         assert!(problems[0].what.contains(&format!("{count} forwards")), "{problems:?}");

@@ -7,11 +7,11 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Sets,
-    document::{Document, unwritable},
-    lock::Lock,
+    SetStore,
+    document::{SetDocument, unwritable},
+    lock::SetLock,
 };
-use crate::{error::Fatal, system::file::Replacement};
+use crate::{error::Fatal, system::file::AtomicFile};
 
 /// Sets that are remembered. With one more the oldest is forgotten, and asked about again.
 const MAX: usize = 256;
@@ -20,7 +20,7 @@ const FILE: &str = "trusted.json";
 
 /// One that was agreed to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
+struct TrustedSet {
     set: String,
     digest: String,
 }
@@ -36,7 +36,7 @@ pub fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     base64::engine::general_purpose::STANDARD.encode(digest.finish())
 }
 
-impl Sets {
+impl SetStore {
     /// Whether a file lies among the user's own sets.
     pub fn owns(&self, file: &Path) -> bool {
         let real = |path: &Path| std::fs::canonicalize(path).ok();
@@ -49,20 +49,20 @@ impl Sets {
     }
 
     /// Remembers that it was. `say` is called when others take long to write.
-    pub fn trust(&self, set: &Path, digest: String, say: impl FnOnce(&Path)) -> Result<(), Fatal> {
-        let _lock: Lock = self.lock(say)?;
+    pub fn trust(&self, set: &Path, digest: String, notify: impl FnOnce(&Path)) -> Result<(), Fatal> {
+        let _lock: SetLock = self.lock(notify)?;
         let mut known = self.known();
         known.retain(|known| known.set != name(set));
-        known.push(Known { set: name(set), digest });
+        known.push(TrustedSet { set: name(set), digest });
         let newest = known.split_off(known.len().saturating_sub(MAX));
         let path = self.trusted();
         let text = serde_json::to_string_pretty(&newest).unwrap_or_default() + "\n";
-        Replacement::of(&path).and_then(|file| file.put(&text)).map_err(|error| unwritable(&path, &error))
+        AtomicFile::of(&path).and_then(|file| file.commit(&text)).map_err(|error| unwritable(&path, &error))
     }
 
     /// Oldest first. One that cannot be read remembers nothing.
-    fn known(&self) -> Vec<Known> {
-        let document = Document::saved(&self.trusted());
+    fn known(&self) -> Vec<TrustedSet> {
+        let document = SetDocument::saved(&self.trusted());
         document.ok().and_then(|document| serde_json::from_str(&document.text).ok()).unwrap_or_default()
     }
 
@@ -89,7 +89,7 @@ mod tests {
             std::process::id(),
             fastrand::u32(..)
         ));
-        let sets = Sets::new(&directory);
+        let sets = SetStore::new(&directory);
         let (path, one, two) = (Path::new("/p/fwd.yaml"), digest([&b"1"[..]]), digest([&b"2"[..]]));
         assert!(!sets.trusts(path, &one));
         sets.trust(path, one.clone(), |_| {}).unwrap();

@@ -4,10 +4,10 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::{
     read::VERSION,
-    set::{Entry, Scope, Set},
+    set::{EntryOptions, ForwardSet, SetEntry},
 };
 use crate::{
-    model::{ports::PortSpec, target::Subject},
+    model::{ports::PortSpec, target::TargetRef},
     ui::escape,
 };
 
@@ -43,7 +43,7 @@ const FORWARDS: &str = "\
 ";
 
 /// Writes a set.
-pub fn write(set: &Set) -> String {
+pub fn write(set: &ForwardSet) -> String {
     let common = common(&set.entries);
     let mut out = format!("{HEAD}version: {VERSION}\n");
     if set.auto {
@@ -61,11 +61,11 @@ pub fn write(set: &Set) -> String {
         return out;
     }
     out.push_str("forwards:\n");
-    for Entry { target, ports, label, scope: own, .. } in &set.entries {
+    for SetEntry { target, ports, label, scope: own, .. } in &set.entries {
         let mut fields = String::new();
         match &target.subject {
-            Subject::Selector(selector) => field(&mut fields, "selector", selector),
-            Subject::Object(..) => field(&mut fields, "target", &target.to_string()),
+            TargetRef::Selector(selector) => field(&mut fields, "selector", selector),
+            TargetRef::Object(..) => field(&mut fields, "target", &target.to_string()),
         }
         let ports: Vec<_> = ports.iter().map(PortSpec::to_string).map(port).collect();
         let _ = match ports.as_slice() {
@@ -84,12 +84,15 @@ pub fn write(set: &Set) -> String {
 }
 
 /// What all entries say alike.
-fn common(entries: &[Entry]) -> Scope {
-    fn same<T: Clone + PartialEq>(entries: &[Entry], of: impl Fn(&Scope) -> Option<&T>) -> Option<T> {
+fn common(entries: &[SetEntry]) -> EntryOptions {
+    fn same<T: Clone + PartialEq>(
+        entries: &[SetEntry],
+        of: impl Fn(&EntryOptions) -> Option<&T>,
+    ) -> Option<T> {
         let first = of(&entries.first()?.scope)?;
         entries.iter().all(|entry| of(&entry.scope) == Some(first)).then(|| first.clone())
     }
-    Scope {
+    EntryOptions {
         context: same(entries, |scope| scope.context.as_ref()),
         namespace: same(entries, |scope| scope.namespace.as_ref()),
         addresses: same(entries, |scope| scope.addresses.as_ref()),
@@ -101,8 +104,8 @@ fn common(entries: &[Entry]) -> Scope {
 }
 
 /// What of `own` `common` does not say for it.
-fn without(own: &Scope, common: &Scope) -> Scope {
-    Scope {
+fn without(own: &EntryOptions, common: &EntryOptions) -> EntryOptions {
+    EntryOptions {
         context: own.context.clone().filter(|_| common.context.is_none()),
         namespace: own.namespace.clone().filter(|_| common.namespace.is_none()),
         addresses: own.addresses.clone().filter(|_| common.addresses.is_none()),
@@ -113,7 +116,7 @@ fn without(own: &Scope, common: &Scope) -> Scope {
     }
 }
 
-fn scope(out: &mut String, scope: &Scope) {
+fn scope(out: &mut String, scope: &EntryOptions) {
     let addresses = scope.addresses.as_ref().map(|all| {
         let all: Vec<_> = all.iter().map(ToString::to_string).collect();
         all.join(",")

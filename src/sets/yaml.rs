@@ -8,12 +8,12 @@ use serde::{
 };
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 
-use crate::error::Place;
+use crate::error::Problem;
 
 /// Something in the file, and where.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub value: Value,
+pub(super) struct SpannedNode {
+    pub value: SpannedValue,
     pub span: Span,
 }
 
@@ -28,39 +28,39 @@ pub(super) struct Span {
 
 /// What stands there.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(super) enum SpannedValue {
     Null,
     Bool(bool),
     /// A number or a text, in the letters of the file where it is plain.
     Scalar(String),
-    List(Vec<Node>),
+    List(Vec<SpannedNode>),
     /// Every pair, also where a key comes twice.
-    Map(Vec<(Key, Node)>),
+    Map(Vec<(SpannedKey, SpannedNode)>),
 }
 
 /// A key of a map.
 #[derive(Debug, Clone)]
-pub(super) struct Key {
+pub(super) struct SpannedKey {
     pub name: String,
     pub span: Span,
 }
 
 impl Span {
     /// With what is wrong there.
-    pub(super) fn place(self, what: impl Into<String>) -> Place {
+    pub(super) fn place(self, what: impl Into<String>) -> Problem {
         let Self { offset, length, line, column } = self;
-        Place { offset, length, line, column, what: what.into(), help: None }
+        Problem { offset, length, line, column, what: what.into(), help: None }
     }
 }
 
 /// Reads one document. Aliases and merges are expanded, within the limits of the parser.
-pub(super) fn parse(text: &str) -> Result<Node, Place> {
+pub(super) fn parse(text: &str) -> Result<SpannedNode, Problem> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         // `no` is a name like any other.
         strict_booleans: true,
     };
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
+    match serde_saphyr::from_str_with_options::<Spanned<RawValue>>(text, options) {
         Ok(raw) => Ok(node(raw, text)),
         Err(error) => {
             let span = error.location().map_or_else(|| start(text), |location| span(location, text));
@@ -75,7 +75,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Place> {
 }
 
 /// As the parser gives it.
-enum Raw {
+enum RawValue {
     Null,
     Bool(bool),
     /// A number, which is read anew from the file: `010` is to stay what was written.
@@ -85,7 +85,7 @@ enum Raw {
     Map(Vec<(Spanned<String>, Spanned<Self>)>),
 }
 
-impl<'de> Deserialize<'de> for Raw {
+impl<'de> Deserialize<'de> for RawValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(RawVisitor)
     }
@@ -94,92 +94,92 @@ impl<'de> Deserialize<'de> for Raw {
 struct RawVisitor;
 
 impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
+    type Value = RawValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("text, a number, a list or a map")
     }
 
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
+    fn visit_unit<E>(self) -> Result<RawValue, E> {
+        Ok(RawValue::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
+    fn visit_none<E>(self) -> Result<RawValue, E> {
+        Ok(RawValue::Null)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
-        Raw::deserialize(deserializer)
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawValue, D::Error> {
+        RawValue::deserialize(deserializer)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<RawValue, E> {
+        Ok(RawValue::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Number(value.to_string()))
+    fn visit_i64<E>(self, value: i64) -> Result<RawValue, E> {
+        Ok(RawValue::Number(value.to_string()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Number(value.to_string()))
+    fn visit_u64<E>(self, value: u64) -> Result<RawValue, E> {
+        Ok(RawValue::Number(value.to_string()))
     }
 
-    fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
-        Ok(Raw::Number(value.to_string()))
+    fn visit_i128<E>(self, value: i128) -> Result<RawValue, E> {
+        Ok(RawValue::Number(value.to_string()))
     }
 
-    fn visit_u128<E>(self, value: u128) -> Result<Raw, E> {
-        Ok(Raw::Number(value.to_string()))
+    fn visit_u128<E>(self, value: u128) -> Result<RawValue, E> {
+        Ok(RawValue::Number(value.to_string()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Number(value.to_string()))
+    fn visit_f64<E>(self, value: f64) -> Result<RawValue, E> {
+        Ok(RawValue::Number(value.to_string()))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<RawValue, E> {
+        Ok(RawValue::Text(value.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Raw, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawValue, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = list.next_element()? {
             items.push(item);
         }
-        Ok(Raw::List(items))
+        Ok(RawValue::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawValue, A::Error> {
         let mut pairs = Vec::new();
         while let Some(pair) = map.next_entry()? {
             pairs.push(pair);
         }
-        Ok(Raw::Map(pairs))
+        Ok(RawValue::Map(pairs))
     }
 }
 
-fn node(raw: Spanned<Raw>, text: &str) -> Node {
+fn node(raw: Spanned<RawValue>, text: &str) -> SpannedNode {
     let value = match raw.value {
-        Raw::Null => Value::Null,
-        Raw::Bool(value) => Value::Bool(value),
-        Raw::Text(text) => Value::Scalar(text),
-        Raw::Number(number) => {
+        RawValue::Null => SpannedValue::Null,
+        RawValue::Bool(value) => SpannedValue::Bool(value),
+        RawValue::Text(text) => SpannedValue::Scalar(text),
+        RawValue::Number(number) => {
             // Behind an alias it stands elsewhere.
             let Span { offset, length, .. } = span(raw.defined, text);
             let written = text.get(offset..offset + length).filter(|written| !written.is_empty());
-            Value::Scalar(written.map_or(number, str::to_owned))
+            SpannedValue::Scalar(written.map_or(number, str::to_owned))
         }
-        Raw::List(items) => Value::List(items.into_iter().map(|item| node(item, text)).collect()),
-        Raw::Map(pairs) => Value::Map(
+        RawValue::List(items) => SpannedValue::List(items.into_iter().map(|item| node(item, text)).collect()),
+        RawValue::Map(pairs) => SpannedValue::Map(
             pairs
                 .into_iter()
                 .map(|(key, value)| {
-                    let key = Key { span: span(key.referenced, text), name: key.value };
+                    let key = SpannedKey { span: span(key.referenced, text), name: key.value };
                     (key, node(value, text))
                 })
                 .collect(),
         ),
     };
-    Node { value, span: span(raw.referenced, text) }
+    SpannedNode { value, span: span(raw.referenced, text) }
 }
 
 fn start(text: &str) -> Span {
@@ -206,8 +206,8 @@ fn offset_of(line: usize, column: usize, text: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn value<'a>(node: &'a Node, key: &str) -> &'a Node {
-        let Value::Map(pairs) = &node.value else { panic!("{node:?} is no map") };
+    fn value<'a>(node: &'a SpannedNode, key: &str) -> &'a SpannedNode {
+        let SpannedValue::Map(pairs) = &node.value else { panic!("{node:?} is no map") };
         &pairs.iter().find(|(found, _)| found.name == key).unwrap().1
     }
 
@@ -215,7 +215,7 @@ mod tests {
     fn everything_has_a_place() {
         let text = "a: 1\nü: {b: [8080:80, 010]}\n";
         let root = parse(text).unwrap();
-        let Value::List(items) = &value(value(&root, "ü"), "b").value else { panic!() };
+        let SpannedValue::List(items) = &value(value(&root, "ü"), "b").value else { panic!() };
         for (item, written) in items.iter().zip(["8080:80", "010"]) {
             let Span { offset, length, line, column } = item.span;
             assert_eq!(&text[offset..offset + length], written);
@@ -223,7 +223,7 @@ mod tests {
                 (line, text.lines().nth(1).unwrap().chars().nth(column - 1)),
                 (2, written.chars().next())
             );
-            assert!(matches!(&item.value, Value::Scalar(text) if text == written), "{item:?}");
+            assert!(matches!(&item.value, SpannedValue::Scalar(text) if text == written), "{item:?}");
         }
     }
 
@@ -233,18 +233,21 @@ mod tests {
         for written in ["22:22", "on", "no", "8080:80", ":80", "\"80\"", "80", "0x50", "1e3"] {
             let root = parse(&format!("a: {written}")).unwrap();
             let found = &value(&root, "a").value;
-            assert!(matches!(found, Value::Scalar(text) if *text == written.trim_matches('"')), "{found:?}");
+            assert!(
+                matches!(found, SpannedValue::Scalar(text) if *text == written.trim_matches('"')),
+                "{found:?}"
+            );
         }
     }
 
     #[test]
     fn aliases_and_doubled_keys() {
         let root = parse("a: &x 007\nb: *x\na: {<<: {c: d}}\n").unwrap();
-        assert!(matches!(&value(&root, "b").value, Value::Scalar(text) if text == "007"));
+        assert!(matches!(&value(&root, "b").value, SpannedValue::Scalar(text) if text == "007"));
         assert_eq!(value(&root, "b").span.line, 2);
-        let Value::Map(pairs) = &root.value else { panic!() };
+        let SpannedValue::Map(pairs) = &root.value else { panic!() };
         assert_eq!(pairs.len(), 3);
-        assert!(matches!(&value(&pairs[2].1, "c").value, Value::Scalar(text) if text == "d"));
+        assert!(matches!(&value(&pairs[2].1, "c").value, SpannedValue::Scalar(text) if text == "d"));
     }
 
     #[test]

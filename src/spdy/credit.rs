@@ -17,7 +17,7 @@
 //! # Beside a stalled queue
 //!
 //! Pings cannot pass a queue by. While one is stalled, each round of pings takes a place of its fifty that is not given
-//! back. So from [`DEAF`] unanswered pings on, no more are sent for proof. The others are proven by *probes*: a
+//! back. So from [`STALLED_PINGS`] unanswered pings on, no more are sent for proof. The others are proven by *probes*: a
 //! SYN_STREAM goes to its own queue and to no other, and one without headers is refused by that queue's worker in its
 //! turn (§3.1), without any part of an application. The runtime logs each refusal, so a probe is sent only once a queue's
 //! window is used up: one to 1.5 MiB of upload, and only while some application beside it does not read.
@@ -46,7 +46,7 @@ const WINDOW: usize = 24;
 const MARK_EVERY: usize = WINDOW / 4;
 
 /// Unanswered pings of a queue that tell that it is stalled: more than four windows that move have under way.
-const DEAF: usize = 4 * WINDOW / MARK_EVERY;
+const STALLED_PINGS: usize = 4 * WINDOW / MARK_EVERY;
 
 /// The queue of a stream's frames.
 pub(super) fn queue_of(stream: u32) -> usize {
@@ -55,14 +55,14 @@ pub(super) fn queue_of(stream: u32) -> usize {
 
 /// A frame whose answer proves what went before it on its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
+enum Marker {
     Ping(u32),
     Syn(u32),
 }
 
 /// A stretch of frames.
 #[derive(Debug, Default, Clone, Copy)]
-struct Count {
+struct FrameCount {
     frames: usize,
     /// Those of them that may wait for an application.
     data: usize,
@@ -70,17 +70,17 @@ struct Count {
 
 /// What the peer holds in one queue, as far as we know.
 #[derive(Debug, Default)]
-struct Queue {
-    held: Count,
+struct PeerQueue {
+    held: FrameCount,
     /// Behind the last mark.
-    tail: Count,
+    tail: FrameCount,
     /// Unanswered marks, each with the frames from the one before up to itself.
-    marks: VecDeque<(Mark, Count)>,
+    marks: VecDeque<(Marker, FrameCount)>,
     /// Pings among the marks.
     pings: usize,
 }
 
-impl Queue {
+impl PeerQueue {
     fn add(&mut self, data: usize) {
         self.held.frames += 1;
         self.held.data += data;
@@ -88,9 +88,9 @@ impl Queue {
         self.tail.data += data;
     }
 
-    fn mark(&mut self, mark: Mark) {
+    fn mark(&mut self, mark: Marker) {
         self.add(0);
-        self.pings += usize::from(matches!(mark, Mark::Ping(_)));
+        self.pings += usize::from(matches!(mark, Marker::Ping(_)));
         self.marks.push_back((mark, std::mem::take(&mut self.tail)));
     }
 
@@ -99,7 +99,7 @@ impl Queue {
         for (mark, count) in self.marks.drain(..=index) {
             self.held.frames -= count.frames;
             self.held.data -= count.data;
-            self.pings -= usize::from(matches!(mark, Mark::Ping(_)));
+            self.pings -= usize::from(matches!(mark, Marker::Ping(_)));
         }
     }
 
@@ -109,7 +109,7 @@ impl Queue {
     }
 
     /// A mark fits. The last place is for one that proves all before it.
-    fn takes_mark(&self) -> bool {
+    fn has_marker_room(&self) -> bool {
         self.has_room() || self.held.frames < CAPACITY && self.marks.is_empty()
     }
 
@@ -128,7 +128,7 @@ impl Queue {
 #[derive(Debug, Default)]
 pub(super) struct Credit {
     on: bool,
-    queues: [Queue; QUEUES],
+    queues: [PeerQueue; QUEUES],
     /// The queue of the next ping.
     next: usize,
 }
@@ -145,8 +145,8 @@ impl Credit {
     }
 
     /// Whether a SYN_STREAM may be sent.
-    pub(super) fn takes_syn(&self, queue: usize) -> bool {
-        !self.on || queue == 0 || self.queues[queue].takes_mark()
+    pub(super) fn can_send_syn(&self, queue: usize) -> bool {
+        !self.on || queue == 0 || self.queues[queue].has_marker_room()
     }
 
     /// Whether a DATA frame may be sent.
@@ -157,7 +157,7 @@ impl Credit {
     /// How much speaks against one more stream on `queue`, least first: the frames up to the last answer it owes, which a
     /// stalled queue never gives, then those behind.
     pub(super) fn load(&self, queue: usize) -> (usize, usize) {
-        let Queue { held, tail, .. } = &self.queues[queue];
+        let PeerQueue { held, tail, .. } = &self.queues[queue];
         (held.frames - tail.frames, tail.frames)
     }
 
@@ -179,14 +179,14 @@ impl Credit {
     pub(super) fn syn(&mut self, stream: u32) {
         let queue = queue_of(stream);
         if self.on && queue != 0 {
-            self.queues[queue].mark(Mark::Syn(stream));
+            self.queues[queue].mark(Marker::Syn(stream));
         }
     }
 
     /// A ping of ours is sent.
     pub(super) fn ping(&mut self, id: u32) {
         if self.on {
-            self.queues[self.next].mark(Mark::Ping(id));
+            self.queues[self.next].mark(Marker::Ping(id));
             self.next = (self.next + 1) % QUEUES;
         }
     }
@@ -200,18 +200,18 @@ impl Credit {
     }
 
     /// Whether the queue whose turn it is takes the echo of a ping of the peer's.
-    pub(super) fn takes_echo(&self) -> bool {
+    pub(super) fn can_send_echo(&self) -> bool {
         self.has_room(self.next)
     }
 
     /// Whether all queues take a ping, and none of them is deaf.
-    pub(super) fn takes_round(&self) -> bool {
-        !self.on || !self.is_deaf() && (0..QUEUES).all(|queue| self.takes_syn(queue))
+    pub(super) fn can_ping_all(&self) -> bool {
+        !self.on || !self.is_stalled() && (0..QUEUES).all(|queue| self.can_send_syn(queue))
     }
 
     /// How many pings are due now.
     pub(super) fn pings_due(&self) -> usize {
-        if !self.on || self.is_deaf() {
+        if !self.on || self.is_stalled() {
             return 0;
         }
         let due = |queue: &usize| {
@@ -223,7 +223,7 @@ impl Credit {
     /// A queue that is to be proven by a probe, since no ping gets there.
     pub(super) fn probe_due(&self) -> Option<usize> {
         let due = |queue: &usize| {
-            self.queues[*queue].is_unproven() && (self.is_deaf() || !self.is_reachable(*queue))
+            self.queues[*queue].is_unproven() && (self.is_stalled() || !self.is_reachable(*queue))
         };
         (1..QUEUES).find(due).filter(|_| self.on)
     }
@@ -234,10 +234,10 @@ impl Credit {
             return;
         }
         // A worker answers in order: this is the first unanswered ping of its queue, or the peer has no such workers.
-        let is_ping = |(mark, _): &(Mark, Count)| matches!(mark, Mark::Ping(_));
+        let is_ping = |(mark, _): &(Marker, FrameCount)| matches!(mark, Marker::Ping(_));
         for queue in &mut self.queues {
             let first = queue.marks.iter().position(is_ping);
-            if let Some(index) = first.filter(|&index| queue.marks[index].0 == Mark::Ping(id)) {
+            if let Some(index) = first.filter(|&index| queue.marks[index].0 == Marker::Ping(id)) {
                 return queue.prove(index);
             }
         }
@@ -247,8 +247,10 @@ impl Credit {
     /// A stream was taken, or refused: its SYN_STREAM is handled.
     pub(super) fn answered(&mut self, stream: u32) {
         let queue = &mut self.queues[queue_of(stream)];
-        let Some(index) = queue.marks.iter().position(|(mark, _)| *mark == Mark::Syn(stream)) else { return };
-        if queue.marks.range(..index).any(|(mark, _)| matches!(mark, Mark::Ping(_))) {
+        let Some(index) = queue.marks.iter().position(|(mark, _)| *mark == Marker::Syn(stream)) else {
+            return;
+        };
+        if queue.marks.range(..index).any(|(mark, _)| matches!(mark, Marker::Ping(_))) {
             return self.switch_off();
         }
         queue.prove(index);
@@ -260,8 +262,8 @@ impl Credit {
     }
 
     /// Some queue answers no pings.
-    fn is_deaf(&self) -> bool {
-        self.queues.iter().any(|queue| queue.pings > DEAF)
+    fn is_stalled(&self) -> bool {
+        self.queues.iter().any(|queue| queue.pings > STALLED_PINGS)
     }
 
     /// Pings to the one in `queue`.
@@ -271,7 +273,7 @@ impl Credit {
 
     /// Whether a ping can be put into `queue`, and before it one into each queue on the way.
     fn is_reachable(&self, queue: usize) -> bool {
-        (0..self.steps(queue)).all(|step| self.takes_syn((self.next + step) % QUEUES))
+        (0..self.steps(queue)).all(|step| self.can_send_syn((self.next + step) % QUEUES))
     }
 }
 

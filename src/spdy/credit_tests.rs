@@ -7,15 +7,15 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{CAPACITY, MARK_EVERY, QUEUES, WINDOW, queue_of};
 use crate::spdy::{
-    frame::{self, Decoder, Frame},
+    frame::{self, Frame, FrameDecoder},
     header::HeaderEncoder,
-    session::{PairId, Session, Turn},
+    session::{PairId, SendStatus, SpdySession},
 };
 
 /// The peer.
 #[derive(Default)]
-struct Peer {
-    decoder: Decoder,
+struct QueuePeer {
+    decoder: FrameDecoder,
     encoder: HeaderEncoder,
     /// What the reader has not sorted yet.
     input: VecDeque<Frame>,
@@ -37,7 +37,7 @@ fn is_empty(block: &[u8]) -> bool {
     block.ends_with(&[4, 0, 0xfb, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
 }
 
-impl Peer {
+impl QueuePeer {
     fn take(&mut self, bytes: &mut BytesMut) {
         let mut bytes = bytes.split().freeze();
         while let Some(frame) = self.decoder.decode(&mut bytes).unwrap() {
@@ -111,17 +111,17 @@ impl Peer {
 }
 
 /// Both ends.
-struct Link {
-    session: Session,
-    peer: Peer,
+struct SlowLink {
+    session: SpdySession,
+    peer: QueuePeer,
     out: BytesMut,
     /// Frames that each pair wants to send, and those it has sent.
     wants: BTreeMap<PairId, (u32, u32)>,
 }
 
-impl Link {
+impl SlowLink {
     fn new() -> Self {
-        let (session, peer) = (Session::new(true), Peer::default());
+        let (session, peer) = (SpdySession::new(true), QueuePeer::default());
         Self { session, peer, out: BytesMut::new(), wants: BTreeMap::new() }
     }
 
@@ -140,7 +140,7 @@ impl Link {
     fn send(&mut self, pair: PairId) {
         let (want, sent) = self.wants.get_mut(&pair).unwrap();
         while sent < want {
-            let Turn::Now(head) = self.session.send(pair, 4, false) else { break };
+            let SendStatus::Ready(head) = self.session.send(pair, 4, false) else { break };
             self.out.put_slice(&head);
             self.out.put_u32(*sent);
             *sent += 1;
@@ -212,14 +212,14 @@ impl Link {
 fn the_reader_never_blocks_and_every_frame_arrives() {
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut link = Link::new();
+        let mut link = SlowLink::new();
         for _ in 0..20 {
             for _ in 0..random.usize(..60) {
                 let pairs: Vec<_> = link.wants.keys().copied().collect();
                 let pair = random.choice(&pairs).copied();
                 match (random.u8(..12), pair) {
                     (0 | 1, _) => _ = link.open(),
-                    (2, Some(pair)) if link.session.queue(pair) != Session::UNOPENED => {
+                    (2, Some(pair)) if link.session.queue(pair) != SpdySession::UNOPENED => {
                         link.peer.stalled.insert(link.stream(pair));
                     }
                     (3, _) => {
@@ -253,7 +253,7 @@ fn the_reader_never_blocks_and_every_frame_arrives() {
 
 #[test]
 fn a_stalled_queue_holds_its_window_and_the_others_go_on() {
-    let mut link = Link::new();
+    let mut link = SlowLink::new();
     let stalled = link.stall();
     let queue = link.session.queue(stalled);
     let data = |frame: &&Frame| matches!(frame, Frame::Data { .. });
@@ -274,7 +274,7 @@ fn a_stalled_queue_holds_its_window_and_the_others_go_on() {
 #[test]
 fn applications_stall_one_after_another() {
     for frames in [0, 30, 400, 600, 5_000] {
-        let mut link = Link::new();
+        let mut link = SlowLink::new();
         let mut stalled = vec![link.stall()];
         while stalled.len() < QUEUES - 1 {
             let next = link.open();
@@ -298,7 +298,7 @@ fn applications_stall_one_after_another() {
 /// The runtime logs each probe. None is sent while everything moves, and few where something does not.
 #[test]
 fn probes_are_sparing() {
-    let mut link = Link::new();
+    let mut link = SlowLink::new();
     let pairs: Vec<_> = (0..4).map(|_| link.open()).collect();
     for _ in 0..500 {
         for pair in &pairs {
@@ -319,7 +319,7 @@ fn probes_are_sparing() {
 /// An echo of ours takes a place too.
 #[test]
 fn the_peers_pings_are_echoed_where_there_is_room() {
-    let mut link = Link::new();
+    let mut link = SlowLink::new();
     let _ = link.stall();
     for _ in 0..1000 {
         frame::put_ping(&mut link.peer.answers, 2);
@@ -337,7 +337,7 @@ fn the_peers_pings_are_echoed_where_there_is_room() {
 /// When no ping can be sent any more, the others are proven by probes; and when one can, all is as before.
 #[test]
 fn one_application_may_stall_for_good() {
-    let mut link = Link::new();
+    let mut link = SlowLink::new();
     let stalled = link.stall();
     let others = [link.open(), link.open(), link.open()];
     for _ in 0..500 {
@@ -367,7 +367,7 @@ fn one_application_may_stall_for_good() {
 /// A new pair goes where answers come from.
 #[test]
 fn new_pairs_keep_off_stalled_queues() {
-    let mut link = Link::new();
+    let mut link = SlowLink::new();
     let _ = link.stall();
     let others = [link.open(), link.open()];
     for round in 0..20 {
@@ -388,7 +388,7 @@ fn new_pairs_keep_off_stalled_queues() {
 /// Their SYN_STREAMs are marks: connections come and go without a ping.
 #[test]
 fn short_connections_need_no_pings() {
-    let mut link = Link::new();
+    let mut link = SlowLink::new();
     let stalled = link.stall();
     link.reset(stalled);
     let pings = link.peer.pings;
@@ -406,7 +406,7 @@ fn short_connections_need_no_pings() {
 
 #[test]
 fn with_all_queues_full_a_new_pair_waits() {
-    let mut link = Link::new();
+    let mut link = SlowLink::new();
     (0..4).for_each(|_| _ = link.stall());
     let queues: BTreeSet<_> = link.wants.keys().map(|pair| link.session.queue(*pair)).collect();
     assert_eq!(queues.len(), 4);
@@ -418,7 +418,7 @@ fn with_all_queues_full_a_new_pair_waits() {
         link.settle();
         assert!(link.fullest() <= CAPACITY);
     }
-    assert_eq!(link.session.queue(waiting[199]), Session::UNOPENED);
+    assert_eq!(link.session.queue(waiting[199]), SpdySession::UNOPENED);
     // One that goes before its turn is never heard of.
     link.reset(waiting[199]);
     link.resume();
@@ -429,7 +429,7 @@ fn with_all_queues_full_a_new_pair_waits() {
 
 #[test]
 fn liveness_is_answered_beside_a_stalled_application() {
-    let mut link = Link::new();
+    let mut link = SlowLink::new();
     let _ = link.stall();
     for _ in 0..1000 {
         link.session.keep_alive(&mut link.out);
@@ -443,7 +443,7 @@ fn liveness_is_answered_beside_a_stalled_application() {
 
 #[test]
 fn bulk_costs_few_pings() {
-    let mut link = Link::new();
+    let mut link = SlowLink::new();
     let pair = link.open();
     for _ in 0..1000 {
         link.want(pair, 1);
@@ -456,16 +456,17 @@ fn bulk_costs_few_pings() {
 /// No spdystream: everything may be sent, and pings stay what they are.
 #[test]
 fn an_echo_out_of_order_switches_credit_off() {
-    let ping = |session: &mut Session, id| {
+    let ping = |session: &mut SpdySession, id| {
         let mut echo = BytesMut::new();
         frame::put_ping(&mut echo, id);
         assert!(session.receive(&mut echo.freeze()).unwrap().is_some());
     };
-    let unlimited =
-        |session: &mut Session, pair| (0..1000).all(|_| matches!(session.send(pair, 4, false), Turn::Now(_)));
+    let unlimited = |session: &mut SpdySession, pair| {
+        (0..1000).all(|_| matches!(session.send(pair, 4, false), SendStatus::Ready(_)))
+    };
     let mut out = BytesMut::new();
     for (echoes, is_off) in [(&[3, 5, 1][..], false), (&[11, 1], true), (&[1, 1], true), (&[99], true)] {
-        let mut session = Session::new(true);
+        let mut session = SpdySession::new(true);
         let pair = session.open(80, &mut out).unwrap();
         session.keep_alive(&mut out);
         session.keep_alive(&mut out);
@@ -475,7 +476,7 @@ fn an_echo_out_of_order_switches_credit_off() {
         assert_eq!(unlimited(&mut session, pair), is_off, "{echoes:?}");
         session.flush(&mut out);
     }
-    let mut session = Session::new(false);
+    let mut session = SpdySession::new(false);
     let pair = session.open(80, &mut out).unwrap();
     assert!(unlimited(&mut session, pair));
     let mut nothing = Bytes::new();

@@ -1,4 +1,4 @@
-//! SPDY/3.1 frames (PROTOCOL §2): one decoder for bytes cut anywhere, and an encoder a frame.
+//! SPDY/3.1 frames (PROTOCOL §2): one decoder for bytes cut anywhere, and one encoder per kind of frame.
 //!
 //! ```text
 //! control: 1|version:15=3 | type:16 | flags:8 | length:24 | payload
@@ -127,7 +127,7 @@ pub enum Frame {
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum FrameDecoderState {
     /// Collecting the eight bytes of a head.
     #[default]
     Head,
@@ -139,15 +139,15 @@ enum State {
 
 /// Reads frames from bytes cut anywhere.
 #[derive(Debug, Default)]
-pub struct Decoder {
-    state: State,
+pub struct FrameDecoder {
+    state: FrameDecoderState,
     /// A frame to be returned once more before any bytes are read.
     again: Option<Frame>,
     /// A head or control payload that has not come whole yet: at most [`MAX_CONTROL`] bytes.
     partial: BytesMut,
 }
 
-impl Decoder {
+impl FrameDecoder {
     /// Takes bytes from the front of `input` and returns the next frame, or `None` once `input` is empty and more
     /// is needed. An error is final.
     pub fn decode(&mut self, input: &mut Bytes) -> Result<Option<Frame>, FrameError> {
@@ -156,24 +156,28 @@ impl Decoder {
         }
         loop {
             match self.state {
-                State::Head => {
+                FrameDecoderState::Head => {
                     let Some(head) = self.collect(input, HEAD) else { return Ok(None) };
                     if let Some(frame) = self.begin(head)? {
                         return Ok(Some(frame));
                     }
                 }
-                State::Data { stream, fin, left } => {
+                FrameDecoderState::Data { stream, fin, left } => {
                     if input.is_empty() {
                         return Ok(None);
                     }
                     let payload = input.split_to(left.min(input.len()));
                     let left = left - payload.len();
-                    self.state = if left == 0 { State::Head } else { State::Data { stream, fin, left } };
+                    self.state = if left == 0 {
+                        FrameDecoderState::Head
+                    } else {
+                        FrameDecoderState::Data { stream, fin, left }
+                    };
                     return Ok(Some(Frame::Data { stream, payload, fin: fin && left == 0 }));
                 }
-                State::Control { kind, flags, length } => {
+                FrameDecoderState::Control { kind, flags, length } => {
                     let Some(payload) = self.collect(input, length) else { return Ok(None) };
-                    self.state = State::Head;
+                    self.state = FrameDecoderState::Head;
                     return control(kind, flags, payload).map(Some);
                 }
             }
@@ -209,7 +213,7 @@ impl Decoder {
             if length == 0 {
                 return Ok(Some(Frame::Data { stream: word, payload: Bytes::new(), fin }));
             }
-            self.state = State::Data { stream: word, fin, left: length };
+            self.state = FrameDecoderState::Data { stream: word, fin, left: length };
             return Ok(None);
         }
         // The version is not checked: Go peers do not either (PROTOCOL §2.5).
@@ -227,12 +231,12 @@ impl Decoder {
         if length > MAX_CONTROL {
             return Err(FrameError::Oversized { kind, length });
         }
-        self.state = State::Control { kind, flags, length };
+        self.state = FrameDecoderState::Control { kind, flags, length };
         Ok(None)
     }
 }
 
-/// Reads a whole control payload, whose length [`Decoder::begin`] checked against its type.
+/// Reads a whole control payload, whose length [`FrameDecoder::begin`] checked against its type.
 fn control(kind: u16, flags: u8, mut payload: Bytes) -> Result<Frame, FrameError> {
     let fin = flags & FLAG_FIN != 0;
     let stream = |payload: &mut Bytes| match payload.get_u32() & MAX_STREAM_ID {

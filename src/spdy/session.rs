@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The data FIN comes *before* the verdict: a refused connection looks like an empty answer until the error stream
-//! ends (PROTOCOL §0.3). So [`Event::Ended`] waits for that, and only then is the pair forgotten.
+//! ends (PROTOCOL §0.3). So [`SpdyEvent::Ended`] waits for that, and only then is the pair forgotten.
 //!
 //! Ids: peers take any ascending ids (§2.3) and put each frame into one of five queues by `id % 5` (§2.7). Pair `k`
 //! has error stream `10k + 5`, on queue 0, and its data stream on one of the queues 1 to 4, so that a pair never shares
@@ -19,8 +19,8 @@
 //! that owes least.
 //!
 //! What a queue of the peer has no room for waits (see `credit`): SYN_STREAM and RST_STREAM here, DATA with
-//! the caller, whom [`Session::send`] tells. Time for what waits here, and for pings that prove what was sent, comes with
-//! [`Session::flush`], after anything was sent or received.
+//! the caller, whom [`SpdySession::send`] tells. Time for what waits here, and for pings that prove what was sent, comes with
+//! [`SpdySession::flush`], after anything was sent or received.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -28,7 +28,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     credit::{self, Credit, queue_of},
-    frame::{self, Decoder, Frame, FrameError},
+    frame::{self, Frame, FrameDecoder, FrameError},
     header::HeaderEncoder,
 };
 
@@ -74,7 +74,7 @@ impl PairId {
 
 /// How a pair ended, as far as the server said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum PairEnd {
     /// The application closed the connection.
     Clean,
     /// The runtime said what went wrong (§3.5).
@@ -87,13 +87,13 @@ pub enum End {
 
 /// What came in.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum SpdyEvent {
     /// Bytes of the application.
     Data(PairId, Bytes),
     /// The application writes no more; how it ended follows.
     DataEnd(PairId),
     /// The pair is over, and forgotten here.
-    Ended(PairId, End),
+    Ended(PairId, PairEnd),
     /// Our ping came back.
     Pong,
     /// The peer takes no more streams and closes.
@@ -102,22 +102,22 @@ pub enum Event {
 
 /// What may be done with a pair's DATA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum SendStatus {
     /// It is to be sent now, behind this head.
-    Now([u8; frame::HEAD]),
+    Ready([u8; frame::HEAD]),
     /// The peer has no room for it yet.
-    Wait,
+    Blocked,
     /// The pair takes no more: it ended, or was finished by us.
-    Never,
+    Closed,
 }
 
 #[derive(Debug)]
-struct Pair {
+struct StreamPair {
     port: u16,
     /// Chosen when the pair is opened at the peer.
     data_stream: Option<u32>,
     /// Which of the streams the peer took.
-    replied: Replied,
+    replied: RepliedStreams,
     /// We wrote FIN: nothing may follow.
     finished: bool,
     /// The peer did: what follows is not told, nor its end once more.
@@ -125,7 +125,7 @@ struct Pair {
     error_text: Vec<u8>,
 }
 
-impl Pair {
+impl StreamPair {
     /// Notes the end of what the peer writes; true once.
     fn ends(&mut self, fin: bool) -> bool {
         fin && !std::mem::replace(&mut self.ended, true)
@@ -133,18 +133,18 @@ impl Pair {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Replied {
+struct RepliedStreams {
     data: bool,
     error: bool,
 }
 
 /// A client's side of one session.
 #[derive(Debug, Default)]
-pub struct Session {
-    decoder: Decoder,
+pub struct SpdySession {
+    decoder: FrameDecoder,
     encoder: HeaderEncoder,
     credit: Credit,
-    pairs: HashMap<PairId, Pair>,
+    pairs: HashMap<PairId, StreamPair>,
     opened: u32,
     pings: u32,
     /// See [`Self::frames`].
@@ -173,7 +173,7 @@ impl CreditMode {
     }
 }
 
-impl Session {
+impl SpdySession {
     /// The queues of [`Self::queue`].
     pub const QUEUES: usize = credit::QUEUES;
 
@@ -194,9 +194,15 @@ impl Session {
         }
         let pair = PairId(self.opened);
         self.opened += 1;
-        let replied = Replied::default();
-        let state =
-            Pair { port, data_stream: None, replied, finished: false, ended: false, error_text: Vec::new() };
+        let replied = RepliedStreams::default();
+        let state = StreamPair {
+            port,
+            data_stream: None,
+            replied,
+            finished: false,
+            ended: false,
+            error_text: Vec::new(),
+        };
         self.pairs.insert(pair, state);
         self.opening.push_back(pair);
         self.flush_openings(out);
@@ -204,17 +210,17 @@ impl Session {
     }
 
     /// Asks to send `length` bytes of the pair, with `fin` as its last.
-    pub fn send(&mut self, pair: PairId, length: usize, fin: bool) -> Turn {
+    pub fn send(&mut self, pair: PairId, length: usize, fin: bool) -> SendStatus {
         let Some(state) = self.pairs.get_mut(&pair).filter(|state| !state.finished) else {
-            return Turn::Never;
+            return SendStatus::Closed;
         };
         match state.data_stream {
             Some(stream) if self.credit.has_window(queue_of(stream)) => {
                 self.credit.data(queue_of(stream));
                 state.finished = fin;
-                Turn::Now(frame::data_head(stream, length, fin))
+                SendStatus::Ready(frame::data_head(stream, length, fin))
             }
-            _ => Turn::Wait,
+            _ => SendStatus::Blocked,
         }
     }
 
@@ -239,7 +245,7 @@ impl Session {
     /// Appends a question that is answered while the peer lives: a ping into each queue, so that a blocked one does not
     /// swallow them all (§8). Where they would only fill up a queue that answers none, one to the reader.
     pub fn keep_alive(&mut self, out: &mut BytesMut) {
-        if self.opened > 0 && !self.credit.takes_round() {
+        if self.opened > 0 && !self.credit.can_ping_all() {
             frame::put_syn_stream(out, &mut self.encoder, USED_ID, true, &[]);
         } else {
             for _ in 0..credit::QUEUES {
@@ -269,7 +275,7 @@ impl Session {
     /// Appends the echoes of the peer's pings that it has room for. They are not among what is flushed, so that a peer which
     /// does not read can be left to wait for them: no more than `MAX_ECHOES` are kept.
     pub fn echo(&mut self, out: &mut BytesMut) {
-        while self.credit.takes_echo()
+        while self.credit.can_send_echo()
             && let Some(id) = self.echoes.pop_front()
         {
             frame::put_ping(out, id);
@@ -342,7 +348,7 @@ impl Session {
 
     /// Takes bytes from the front of `input` and returns the next event, or `None` once `input` is empty. An error is
     /// final, for the whole session.
-    pub fn receive(&mut self, input: &mut Bytes) -> Result<Option<Event>, FrameError> {
+    pub fn receive(&mut self, input: &mut Bytes) -> Result<Option<SpdyEvent>, FrameError> {
         while let Some(frame) = self.decoder.decode(input)? {
             self.frames += 1;
             if let Some(event) = self.on_frame(frame) {
@@ -352,7 +358,7 @@ impl Session {
         Ok(None)
     }
 
-    fn on_frame(&mut self, frame: Frame) -> Option<Event> {
+    fn on_frame(&mut self, frame: Frame) -> Option<SpdyEvent> {
         match frame {
             Frame::Data { stream, payload, fin } => self.on_data(stream, payload, fin),
             Frame::Reset { stream, .. } => self.on_reset(stream),
@@ -364,11 +370,11 @@ impl Session {
                     return if fin { self.end(id, false) } else { None };
                 }
                 pair.replied.data = true;
-                pair.ends(fin).then_some(Event::DataEnd(id))
+                pair.ends(fin).then_some(SpdyEvent::DataEnd(id))
             }
             Frame::Ping { id } if id % 2 == 1 => {
                 self.credit.echoed(id);
-                Some(Event::Pong)
+                Some(SpdyEvent::Pong)
             }
             Frame::Ping { id } => {
                 if self.echoes.len() < MAX_ECHOES {
@@ -376,20 +382,20 @@ impl Session {
                 }
                 None
             }
-            Frame::GoAway { .. } => Some(Event::GoAway),
+            Frame::GoAway { .. } => Some(SpdyEvent::GoAway),
             // No server of port-forwarding opens streams; the others carry nothing.
             Frame::SynStream { .. } | Frame::Ignored { .. } => None,
         }
     }
 
     /// The open pair that `stream` belongs to. Frames of closed pairs go on for up to a second (§0.6): no pair, no work.
-    fn pair_of(&mut self, stream: u32) -> Option<(PairId, &mut Pair)> {
+    fn pair_of(&mut self, stream: u32) -> Option<(PairId, &mut StreamPair)> {
         let id = PairId::of(stream)?;
         let pair = self.pairs.get_mut(&id)?;
         (stream == id.error_stream() || pair.data_stream == Some(stream)).then_some((id, pair))
     }
 
-    fn on_data(&mut self, stream: u32, payload: Bytes, fin: bool) -> Option<Event> {
+    fn on_data(&mut self, stream: u32, payload: Bytes, fin: bool) -> Option<SpdyEvent> {
         let (id, pair) = self.pair_of(stream)?;
         if stream == id.error_stream() {
             let room = MAX_ERROR_TEXT.saturating_sub(pair.error_text.len());
@@ -403,16 +409,16 @@ impl Session {
             return None;
         }
         if payload.is_empty() {
-            return pair.ends(fin).then_some(Event::DataEnd(id));
+            return pair.ends(fin).then_some(SpdyEvent::DataEnd(id));
         }
         if fin {
             // The payload is told now and its end on the next call, through a frame of its own.
             self.decoder.push_back(Frame::Data { stream, payload: Bytes::new(), fin });
         }
-        Some(Event::Data(id, payload))
+        Some(SpdyEvent::Data(id, payload))
     }
 
-    fn on_reset(&mut self, stream: u32) -> Option<Event> {
+    fn on_reset(&mut self, stream: u32) -> Option<SpdyEvent> {
         self.credit.answered(stream);
         let (id, pair) = self.pair_of(stream)?;
         if stream == id.error_stream() {
@@ -423,23 +429,23 @@ impl Session {
         (!pair.replied.data).then(|| {
             self.resets.push(id.error_stream());
             self.pairs.remove(&id);
-            Event::Ended(id, End::Rejected)
+            SpdyEvent::Ended(id, PairEnd::Rejected)
         })
     }
 
     /// The error stream ended, by `reset` or in order, and with it the pair.
-    fn end(&mut self, id: PairId, reset: bool) -> Option<Event> {
+    fn end(&mut self, id: PairId, reset: bool) -> Option<SpdyEvent> {
         let pair = self.pairs.remove(&id)?;
         let end = if !pair.error_text.is_empty() {
-            End::Failed(String::from_utf8_lossy(&pair.error_text).into_owned())
+            PairEnd::Failed(String::from_utf8_lossy(&pair.error_text).into_owned())
         } else if !reset {
-            End::Clean
+            PairEnd::Clean
         } else if pair.replied.error {
-            End::Reset
+            PairEnd::Reset
         } else {
-            End::Rejected
+            PairEnd::Rejected
         };
-        Some(Event::Ended(id, end))
+        Some(SpdyEvent::Ended(id, end))
     }
 }
 
@@ -453,7 +459,7 @@ fn data_ids(pair: PairId) -> [u32; DATA_OFFSETS.len()] {
 fn choose(credit: &Credit, pair: PairId) -> Option<u32> {
     data_ids(pair)
         .into_iter()
-        .filter(|&stream| credit.takes_syn(queue_of(stream)))
+        .filter(|&stream| credit.can_send_syn(queue_of(stream)))
         .min_by_key(|&stream| credit.load(queue_of(stream)))
 }
 

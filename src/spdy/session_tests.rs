@@ -1,21 +1,21 @@
 use super::*;
 
 /// A session with one pair, and the ids of its error and data stream.
-fn opened() -> (Session, PairId, u32, u32) {
-    let mut session = Session::new(true);
+fn opened() -> (SpdySession, PairId, u32, u32) {
+    let mut session = SpdySession::new(true);
     let pair = session.open(80, &mut BytesMut::new()).unwrap();
     let data = session.data_stream(pair).unwrap();
     (session, pair, pair.error_stream(), data)
 }
 
-fn events(session: &mut Session, bytes: BytesMut) -> Vec<Event> {
+fn events(session: &mut SpdySession, bytes: BytesMut) -> Vec<SpdyEvent> {
     let mut bytes = bytes.freeze();
     std::iter::from_fn(|| session.receive(&mut bytes).unwrap()).collect()
 }
 
 /// What the server says of the pair, step by step: `E` and `D` take its streams, `e` and `d` reset them, `t` is a text,
 /// `f` and `F` are the FINs of error and data.
-fn end(story: &str) -> Option<End> {
+fn end(story: &str) -> Option<PairEnd> {
     let (mut session, pair, error, data) = opened();
     let mut encoder = HeaderEncoder::default();
     let mut out = BytesMut::new();
@@ -35,7 +35,7 @@ fn end(story: &str) -> Option<End> {
         }
     }
     let ends = events(&mut session, out).into_iter().filter_map(|event| match event {
-        Event::Ended(ended, end) => {
+        SpdyEvent::Ended(ended, end) => {
             assert_eq!(ended, pair);
             Some(end)
         }
@@ -48,26 +48,26 @@ fn end(story: &str) -> Option<End> {
 
 #[test]
 fn how_pairs_end() {
-    let failed = Some(End::Failed("why".to_owned()));
+    let failed = Some(PairEnd::Failed("why".to_owned()));
     for (story, expected) in [
         ("", None),
         ("ED", None),
         ("EDF", None),
-        ("EDFf", Some(End::Clean)),
-        ("EDf", Some(End::Clean)),
+        ("EDFf", Some(PairEnd::Clean)),
+        ("EDf", Some(PairEnd::Clean)),
         // A refused port, a sandbox that is gone, an application's reset.
         ("EDFte", failed.clone()),
         ("EDtde", failed.clone()),
         ("EDtf", failed.clone()),
         // Refused before there was a pair: by either stream.
-        ("e", Some(End::Rejected)),
-        ("d", Some(End::Rejected)),
-        ("Ed", Some(End::Rejected)),
+        ("e", Some(PairEnd::Rejected)),
+        ("d", Some(PairEnd::Rejected)),
+        ("Ed", Some(PairEnd::Rejected)),
         ("Dte", failed),
         // Cut off, as by a session that was idle for too long (PROTOCOL §2.9): no end of an answer looks so.
-        ("EDe", Some(End::Reset)),
-        ("EDde", Some(End::Reset)),
-        ("EDFe", Some(End::Reset)),
+        ("EDe", Some(PairEnd::Reset)),
+        ("EDde", Some(PairEnd::Reset)),
+        ("EDFe", Some(PairEnd::Reset)),
     ] {
         assert_eq!(end(story), expected, "{story}");
     }
@@ -101,6 +101,6 @@ fn a_second_end_is_not_told() {
         out.extend_from_slice(b"x");
         out.extend_from_slice(&frame::data_head(data, 0, true));
     }
-    let expected = [Event::Data(pair, Bytes::from_static(b"x")), Event::DataEnd(pair)];
+    let expected = [SpdyEvent::Data(pair, Bytes::from_static(b"x")), SpdyEvent::DataEnd(pair)];
     assert_eq!(events(&mut session, out), expected);
 }

@@ -10,13 +10,13 @@ use std::{
 
 /// A file about to take its place. Dropped before that, it leaves no trace.
 #[derive(Debug)]
-pub struct Replacement {
+pub struct AtomicFile {
     file: File,
     aside: PathBuf,
     path: PathBuf,
 }
 
-impl Replacement {
+impl AtomicFile {
     /// Makes a new file beside `path`: that fails where `path` could not be written either.
     pub fn of(path: &Path) -> io::Result<Self> {
         // Who keeps it elsewhere and links to it wants it written there.
@@ -35,18 +35,19 @@ impl Replacement {
     }
 
     /// Puts `text` in place.
-    pub fn put(mut self, text: &str) -> io::Result<()> {
+    pub fn commit(mut self, text: &str) -> io::Result<()> {
         self.write(text)?;
         fs::rename(&self.aside, &self.path)
     }
 
     /// Puts `text` in place, to be removed when what is returned is dropped.
-    pub fn put_for_now(mut self, text: &str) -> io::Result<Held> {
+    pub fn commit_guarded(mut self, text: &str) -> io::Result<FileGuard> {
         self.write(text)?;
         let file = self.file.try_clone()?;
         held::mark(&file);
         fs::rename(&self.aside, &self.path)?;
-        held::Mark::of(file, &self.path).map(|mark| Held { path: self.path.clone(), mark: Some(mark) })
+        held::HeldFile::of(file, &self.path)
+            .map(|mark| FileGuard { path: self.path.clone(), mark: Some(mark) })
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
@@ -57,12 +58,12 @@ impl Replacement {
 
 /// A file that is there for as long as this is. Another that stands in its place by then stays.
 #[derive(Debug)]
-pub struct Held {
+pub struct FileGuard {
     path: PathBuf,
-    mark: Option<held::Mark>,
+    mark: Option<held::HeldFile>,
 }
 
-impl Drop for Held {
+impl Drop for FileGuard {
     fn drop(&mut self) {
         if let Some(mark) = self.mark.take() {
             mark.remove(&self.path);
@@ -84,10 +85,10 @@ mod held {
         path::Path,
     };
 
-    use crate::system::identity::Identity;
+    use crate::system::identity::FileIdentity;
 
     #[derive(Debug)]
-    pub(super) struct Mark(File);
+    pub(super) struct HeldFile(File);
 
     /// Before anybody can see it. Where the file system knows no locks the next process takes it for a dead one's.
     pub(super) fn mark(file: &File) {
@@ -98,15 +99,15 @@ mod held {
         Ok(matches!(File::open(path)?.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    impl Mark {
+    impl HeldFile {
         #[expect(clippy::unnecessary_wraps, reason = "on the other system it opens a file")]
         pub(super) fn of(file: File, _: &Path) -> io::Result<Self> {
             Ok(Self(file))
         }
 
         pub(super) fn remove(self, path: &Path) {
-            let ours = self.0.metadata().ok().as_ref().map(Identity::of);
-            if ours.is_some() && Identity::at(path) == ours {
+            let ours = self.0.metadata().ok().as_ref().map(FileIdentity::of);
+            if ours.is_some() && FileIdentity::at(path) == ours {
                 let _ = fs::remove_file(path);
             }
         }
@@ -131,7 +132,7 @@ mod held {
     const ERROR_SHARING_VIOLATION: i32 = 32;
 
     #[derive(Debug)]
-    pub(super) struct Mark(File);
+    pub(super) struct HeldFile(File);
 
     pub(super) fn mark(_: &File) {}
 
@@ -144,7 +145,7 @@ mod held {
         }
     }
 
-    impl Mark {
+    impl HeldFile {
         /// The handle by which it was written must be gone: it may be renamed by it.
         pub(super) fn of(written: File, path: &Path) -> io::Result<Self> {
             drop(written);
@@ -159,7 +160,7 @@ mod held {
     }
 }
 
-impl Drop for Replacement {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         // It is gone already where it took its place.
         let _ = fs::remove_file(&self.aside);
@@ -181,15 +182,15 @@ mod tests {
     fn all_or_nothing() {
         let directory = directory();
         let path = directory.join("a.yaml");
-        Replacement::of(&path).unwrap().put("one").unwrap();
-        let second = Replacement::of(&path).unwrap();
+        AtomicFile::of(&path).unwrap().commit("one").unwrap();
+        let second = AtomicFile::of(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         drop(second);
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
-        Replacement::of(&path).unwrap().put("two").unwrap();
+        AtomicFile::of(&path).unwrap().commit("two").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
-        assert!(Replacement::of(&directory).is_err());
-        assert!(Replacement::of(&directory.join("none").join("a")).is_err());
+        assert!(AtomicFile::of(&directory).is_err());
+        assert!(AtomicFile::of(&directory.join("none").join("a")).is_err());
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         fs::remove_dir_all(directory).unwrap();
     }
@@ -201,7 +202,7 @@ mod tests {
         let (link, real) = (directory.join("link"), directory.join("real"));
         fs::write(&real, "one").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        Replacement::of(&link).unwrap().put("two").unwrap();
+        AtomicFile::of(&link).unwrap().commit("two").unwrap();
         assert_eq!(fs::read_to_string(&real).unwrap(), "two");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         fs::remove_dir_all(directory).unwrap();

@@ -8,12 +8,12 @@ use std::{
 
 /// Which file it is: no other has the same while this one is held open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct FileIdentity {
     device: u64,
     inode: u64,
 }
 
-impl Identity {
+impl FileIdentity {
     pub(crate) fn of(found: &Metadata) -> Self {
         Self { device: found.dev(), inode: found.ino() }
     }

@@ -10,17 +10,17 @@ use std::{
 };
 
 use super::{
-    outbox::Outbox,
-    stream::{Chunk, Shared},
+    stream::{Chunk, StreamShared},
+    write_queue::WriteQueue,
 };
 use crate::spdy::{
     frame,
-    session::{PairId, Session, Turn},
+    session::{PairId, SendStatus, SpdySession},
 };
 
 /// One stream's part.
-struct Waiting {
-    shared: Arc<Shared>,
+struct PendingStream {
+    shared: Arc<StreamShared>,
     chunks: VecDeque<Chunk>,
     /// Nothing comes behind the chunks.
     finish: bool,
@@ -28,7 +28,7 @@ struct Waiting {
     turns: Option<usize>,
 }
 
-impl Waiting {
+impl PendingStream {
     fn is_empty(&self) -> bool {
         self.chunks.is_empty() && !self.finish
     }
@@ -37,14 +37,14 @@ impl Waiting {
 /// The waiting DATA of a session's streams.
 #[derive(Default)]
 pub(super) struct Backlog {
-    streams: HashMap<PairId, Waiting>,
+    streams: HashMap<PairId, PendingStream>,
     /// Who is next, for each of the peer's queues.
-    turns: [VecDeque<PairId>; Session::QUEUES],
+    turns: [VecDeque<PairId>; SpdySession::QUEUES],
 }
 
 impl Backlog {
-    pub(super) fn add(&mut self, pair: PairId, shared: Arc<Shared>) {
-        let waiting = Waiting { shared, chunks: VecDeque::new(), finish: false, turns: None };
+    pub(super) fn add(&mut self, pair: PairId, shared: Arc<StreamShared>) {
+        let waiting = PendingStream { shared, chunks: VecDeque::new(), finish: false, turns: None };
         self.streams.insert(pair, waiting);
     }
 
@@ -56,16 +56,28 @@ impl Backlog {
     }
 
     /// Sends `chunk`, now or later. A stream that is gone sends no more.
-    pub(super) fn send(&mut self, pair: PairId, chunk: Chunk, spdy: &mut Session, outbox: &mut Outbox) {
-        self.put(pair, spdy, outbox, |waiting| waiting.chunks.push_back(chunk));
+    pub(super) fn send(
+        &mut self,
+        pair: PairId,
+        chunk: Chunk,
+        spdy: &mut SpdySession,
+        write_queue: &mut WriteQueue,
+    ) {
+        self.put(pair, spdy, write_queue, |waiting| waiting.chunks.push_back(chunk));
     }
 
     /// Sends the stream's FIN behind all else.
-    pub(super) fn finish(&mut self, pair: PairId, spdy: &mut Session, outbox: &mut Outbox) {
-        self.put(pair, spdy, outbox, |waiting| waiting.finish = true);
+    pub(super) fn finish(&mut self, pair: PairId, spdy: &mut SpdySession, write_queue: &mut WriteQueue) {
+        self.put(pair, spdy, write_queue, |waiting| waiting.finish = true);
     }
 
-    fn put(&mut self, pair: PairId, spdy: &mut Session, outbox: &mut Outbox, put: impl FnOnce(&mut Waiting)) {
+    fn put(
+        &mut self,
+        pair: PairId,
+        spdy: &mut SpdySession,
+        write_queue: &mut WriteQueue,
+        put: impl FnOnce(&mut PendingStream),
+    ) {
         let Some(waiting) = self.streams.get_mut(&pair) else { return };
         put(waiting);
         let queue = *waiting.turns.get_or_insert_with(|| {
@@ -73,46 +85,46 @@ impl Backlog {
             self.turns[queue].push_back(pair);
             queue
         });
-        self.drain(queue, spdy, outbox);
+        self.drain(queue, spdy, write_queue);
     }
 
     /// Sends what may be sent, and what the session itself had waiting.
-    pub(super) fn pump(&mut self, spdy: &mut Session, outbox: &mut Outbox) {
-        outbox.control(|out| spdy.flush(out));
+    pub(super) fn pump(&mut self, spdy: &mut SpdySession, write_queue: &mut WriteQueue) {
+        write_queue.control(|out| spdy.flush(out));
         // Pairs are opened in the order in which they came.
-        while let Some(&pair) = self.turns[Session::UNOPENED].front()
-            && spdy.queue(pair) != Session::UNOPENED
+        while let Some(&pair) = self.turns[SpdySession::UNOPENED].front()
+            && spdy.queue(pair) != SpdySession::UNOPENED
         {
-            self.turns[Session::UNOPENED].pop_front();
+            self.turns[SpdySession::UNOPENED].pop_front();
             if let Some(waiting) = self.streams.get_mut(&pair) {
                 waiting.turns = Some(spdy.queue(pair));
                 self.turns[spdy.queue(pair)].push_back(pair);
             }
         }
-        for queue in 0..Session::QUEUES {
-            self.drain(queue, spdy, outbox);
+        for queue in 0..SpdySession::QUEUES {
+            self.drain(queue, spdy, write_queue);
         }
     }
 
     /// Sends a queue's frames, one of each stream in turn, until it is full or nothing is left.
-    fn drain(&mut self, queue: usize, spdy: &mut Session, outbox: &mut Outbox) {
+    fn drain(&mut self, queue: usize, spdy: &mut SpdySession, write_queue: &mut WriteQueue) {
         while let Some(pair) = self.turns[queue].pop_front() {
             let Some(waiting) = self.streams.get_mut(&pair) else { continue };
             let length = waiting.chunks.front().map_or(0, |chunk| chunk.payload().len());
             let last = waiting.chunks.is_empty();
             match spdy.send(pair, length, last) {
-                Turn::Wait => return self.turns[queue].push_front(pair),
-                Turn::Never => {
+                SendStatus::Blocked => return self.turns[queue].push_front(pair),
+                SendStatus::Closed => {
                     waiting.chunks.clear();
                     waiting.finish = false;
                 }
-                Turn::Now(head) => {
+                SendStatus::Ready(head) => {
                     if let Some(mut chunk) = waiting.chunks.pop_front() {
                         chunk.bytes[..frame::HEAD].copy_from_slice(&head);
-                        outbox.data(chunk, Arc::clone(&waiting.shared));
+                        write_queue.data(chunk, Arc::clone(&waiting.shared));
                     } else {
                         waiting.finish = false;
-                        outbox.control(|out| out.extend_from_slice(&head));
+                        write_queue.control(|out| out.extend_from_slice(&head));
                     }
                 }
             }
@@ -122,7 +134,7 @@ impl Backlog {
                 self.turns[queue].push_back(pair);
             }
             // A ping that is due goes right behind the frame that made it so.
-            outbox.control(|out| spdy.flush(out));
+            write_queue.control(|out| spdy.flush(out));
         }
     }
 }
@@ -136,48 +148,50 @@ mod tests {
 
     use super::*;
     use crate::{
-        spdy::frame::{Decoder, Frame},
+        spdy::frame::{Frame, FrameDecoder},
         tunnel::{
-            outbox::Framing,
-            stream::{Command, Stream},
+            stream::{Stream, StreamCommand},
+            write_queue::Framing,
         },
     };
 
     /// A session whose peer answers nothing.
-    struct End {
+    struct TestStream {
         backlog: Backlog,
-        spdy: Session,
-        outbox: Outbox,
+        spdy: SpdySession,
+        write_queue: WriteQueue,
         wire: Vec<u8>,
-        decoder: Decoder,
+        decoder: FrameDecoder,
     }
 
-    impl End {
+    impl TestStream {
         fn new() -> Self {
-            let (backlog, spdy) = (Backlog::default(), Session::new(true));
-            let outbox = Outbox::new(Framing::Plain);
-            Self { backlog, spdy, outbox, wire: Vec::new(), decoder: Decoder::default() }
+            let (backlog, spdy) = (Backlog::default(), SpdySession::new(true));
+            let write_queue = WriteQueue::new(Framing::Plain);
+            Self { backlog, spdy, write_queue, wire: Vec::new(), decoder: FrameDecoder::default() }
         }
 
-        fn open(&mut self) -> (PairId, Arc<Shared>, Stream) {
+        fn open(&mut self) -> (PairId, Arc<StreamShared>, Stream) {
             let (commands, mut receiver) = mpsc::unbounded_channel();
             let stream = Stream::open(commands, &Arc::default(), 80, Arc::default());
-            let Ok(Command::Open { stream: shared, .. }) = receiver.try_recv() else { panic!("not opened") };
+            let Ok(StreamCommand::Open { stream: shared, .. }) = receiver.try_recv() else {
+                panic!("not opened")
+            };
             let spdy = &mut self.spdy;
-            let pair = self.outbox.control(|out| spdy.open(80, out)).unwrap();
+            let pair = self.write_queue.control(|out| spdy.open(80, out)).unwrap();
             self.backlog.add(pair, Arc::clone(&shared));
             (pair, shared, stream)
         }
 
         async fn send(&mut self, pair: PairId, stream: &Stream, byte: u8) {
-            let mut chunk = Chunk::new(stream.outgoing.permit().await);
+            let mut chunk = Chunk::new(stream.send.permit().await);
             chunk.buffer().put_u8(byte);
-            self.backlog.send(pair, chunk, &mut self.spdy, &mut self.outbox);
+            self.backlog.send(pair, chunk, &mut self.spdy, &mut self.write_queue);
         }
 
         /// What was sent: a byte for DATA, `.` for FIN, `!` for RST; pings come back in order.
         async fn sent(&mut self) -> (String, Vec<u32>) {
-            self.outbox.write_all(&mut self.wire).await.unwrap();
+            self.write_queue.write_all(&mut self.wire).await.unwrap();
             let mut bytes = Bytes::from(std::mem::take(&mut self.wire));
             let (mut sent, mut pings) = (String::new(), Vec::new());
             while let Some(frame) = self.decoder.decode(&mut bytes).unwrap() {
@@ -200,13 +214,13 @@ mod tests {
             }
             let mut bytes = bytes.freeze();
             while self.spdy.receive(&mut bytes).unwrap().is_some() {}
-            self.backlog.pump(&mut self.spdy, &mut self.outbox);
+            self.backlog.pump(&mut self.spdy, &mut self.write_queue);
         }
     }
 
     #[tokio::test]
     async fn what_waits_takes_turns_and_a_finish_is_last() {
-        let mut end = End::new();
+        let mut end = TestStream::new();
         let (bulk, _, bulk_stream) = end.open();
         let others: Vec<_> = (0..3).map(|_| end.open()).collect();
         let (a, a_shared, a_stream) = end.open();
@@ -230,7 +244,7 @@ mod tests {
             end.send(pair, stream, byte).await;
             end.send(pair, stream, byte).await;
         }
-        end.backlog.finish(a, &mut end.spdy, &mut end.outbox);
+        end.backlog.finish(a, &mut end.spdy, &mut end.write_queue);
         assert_eq!(end.sent().await.0, "");
         assert!(!a_shared.data_written.load(Ordering::Relaxed));
         // A stream of another queue does not wait.
@@ -244,7 +258,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_stream_left_behind_is_dropped() {
-        let mut end = End::new();
+        let mut end = TestStream::new();
         let (pair, shared, stream) = end.open();
         let mut pings = Vec::new();
         loop {
@@ -257,11 +271,11 @@ mod tests {
         }
         drop(shared);
         end.backlog.remove(pair);
-        let (spdy, outbox) = (&mut end.spdy, &mut end.outbox);
-        outbox.control(|out| spdy.reset(pair, out));
+        let (spdy, write_queue) = (&mut end.spdy, &mut end.write_queue);
+        write_queue.control(|out| spdy.reset(pair, out));
         end.answer(&pings);
         assert_eq!(end.sent().await.0, "!");
         // Its permits are free: nothing of it is kept.
-        let _both = (stream.outgoing.permit().await, stream.outgoing.permit().await);
+        let _both = (stream.send.permit().await, stream.send.permit().await);
     }
 }

@@ -12,26 +12,26 @@ use parking_lot::Mutex;
 
 /// Outbound buffers that are kept: what one session at full speed has under way (see `outbox`), and some for the others.
 /// At most 1 MiB in all, however many connections there are.
-const SPARES: usize = 16;
+const MAX_SPARE: usize = 16;
 
 /// Inbound buffers that are looked at again before they are let go, and so what a session keeps beyond what its streams
 /// hold: 512 KiB, which is what it reads between two turns of the connections' tasks (see `session`).
-const RETIRED: usize = 8;
+const MAX_RETIRED: usize = 8;
 
 static SPARE: Mutex<Vec<BytesMut>> = Mutex::new(Vec::new());
 
 /// An empty buffer with room for so many bytes.
-pub(super) fn take(room: usize) -> BytesMut {
+pub(super) fn acquire(room: usize) -> BytesMut {
     let mut buffer = spare(Vec::pop).unwrap_or_default();
     buffer.reserve(room);
     buffer
 }
 
 /// Gives a buffer back.
-pub(super) fn give(mut buffer: BytesMut) {
+pub(super) fn release(mut buffer: BytesMut) {
     buffer.clear();
     spare(|spare| {
-        if spare.len() < SPARES {
+        if spare.len() < MAX_SPARE {
             spare.push(buffer);
         }
     });
@@ -44,21 +44,21 @@ fn spare<T>(with: impl FnOnce(&mut Vec<BytesMut>) -> T) -> T {
 
 /// What a session reads into. Slices of it travel on to the streams; a buffer none of which is left is read into again.
 #[derive(Default)]
-pub(super) struct Inbox {
+pub(super) struct ReadBuffers {
     /// Its spare capacity is read into.
     current: Option<BytesMut>,
     /// Those before it, the oldest first.
     retired: VecDeque<BytesMut>,
 }
 
-impl Inbox {
+impl ReadBuffers {
     /// A buffer with room for at least `least` bytes, and for `most` where a new one is begun.
-    pub(super) fn room(&mut self, least: usize, most: usize) -> &mut BytesMut {
+    pub(super) fn reserve(&mut self, least: usize, most: usize) -> &mut BytesMut {
         let full = self.current.take_if(|current| current.capacity() < least);
         self.retired.extend(full);
         if self.current.is_none() && self.retired.front_mut().is_some_and(|oldest| oldest.try_reclaim(most)) {
             self.current = self.retired.pop_front();
-        } else if self.retired.len() > RETIRED {
+        } else if self.retired.len() > MAX_RETIRED {
             self.retired.pop_front();
         }
         self.current.get_or_insert_with(|| BytesMut::with_capacity(most))
@@ -79,15 +79,15 @@ mod tests {
     const LEAST: usize = 1024;
     const MOST: usize = 4096;
 
-    fn read(inbox: &mut Inbox, length: usize) -> Bytes {
-        let buffer = inbox.room(LEAST, MOST);
+    fn read(inbox: &mut ReadBuffers, length: usize) -> Bytes {
+        let buffer = inbox.reserve(LEAST, MOST);
         buffer.put_bytes(7, length);
         buffer.split().freeze()
     }
 
     #[test]
     fn a_buffer_is_read_into_again_once_nothing_of_it_is_left() {
-        let mut inbox = Inbox::default();
+        let mut inbox = ReadBuffers::default();
         let first = read(&mut inbox, MOST);
         let at = first.as_ptr();
         let second = read(&mut inbox, MOST);
@@ -104,15 +104,15 @@ mod tests {
 
     #[test]
     fn what_is_held_for_long_stands_in_nobodys_way() {
-        let mut inbox = Inbox::default();
+        let mut inbox = ReadBuffers::default();
         let held = read(&mut inbox, MOST);
         let mut seen: Vec<*const u8> = Vec::new();
-        for _ in 0..4 * RETIRED {
+        for _ in 0..4 * MAX_RETIRED {
             seen.push(read(&mut inbox, MOST).as_ptr());
-            assert!(inbox.retired.len() <= RETIRED + 1);
+            assert!(inbox.retired.len() <= MAX_RETIRED + 1);
         }
         assert_eq!(held, vec![7; MOST]);
-        let last = seen.split_off(3 * RETIRED);
+        let last = seen.split_off(3 * MAX_RETIRED);
         assert!(last.iter().all(|at| seen.contains(at)), "buffers are allocated without end");
     }
 }

@@ -12,18 +12,18 @@ use super::{
     error::DialError,
     legacy,
     limits::Limits,
-    outbox::Framing,
-    pool::Pool,
-    protocol::{Protocol, Refusal},
+    pool::SessionPool,
+    protocol::{Protocol, UpgradeRefusal},
     session::Session,
     stream::{Gauge, Stream},
     upgrade::{Upgraded, upgrade},
+    write_queue::Framing,
 };
 use crate::{cluster::client::Cluster, error::Transient, model::endpoint::PodId};
 
 /// Makes tunnels to the pods of one cluster.
 #[derive(Clone)]
-pub struct Dialer {
+pub struct PodDialer {
     cluster: Arc<Cluster>,
     tracker: TaskTracker,
     credit: bool,
@@ -36,19 +36,19 @@ pub struct Dialer {
 #[derive(Clone)]
 pub enum Tunnel {
     /// Connections share sessions.
-    Pool(Pool),
+    Sessions(SessionPool),
     /// Each connection is an upgrade of its own.
     Legacy {
         /// Makes them.
-        dialer: Dialer,
+        dialer: PodDialer,
         /// To this pod.
         pod: PodId,
     },
 }
 
-const PROTOCOLS: [Protocol; 3] = [Protocol::Tunnel, Protocol::Spdy, Protocol::Legacy];
+const PROTOCOLS: [Protocol; 3] = [Protocol::WebSocketTunnel, Protocol::Spdy, Protocol::LegacyWebSocket];
 
-impl Dialer {
+impl PodDialer {
     /// A dialer whose sessions run on `tracker`, with or without `credit` (PROTOCOL §2.8), within `limits`.
     pub fn new(cluster: Arc<Cluster>, tracker: TaskTracker, credit: bool, limits: Arc<Limits>) -> Self {
         Self { cluster, tracker, credit, limits, remembered: Arc::new(AtomicU8::new(0)) }
@@ -63,7 +63,12 @@ impl Dialer {
                     let (dialer, pod) = (dialer.clone(), pod.clone());
                     async move { dialer.session(&pod).await }.boxed()
                 };
-                Tunnel::Pool(Pool::new(Box::new(another), &self.limits, self.tracker.clone(), &session))
+                Tunnel::Sessions(SessionPool::new(
+                    Box::new(another),
+                    &self.limits,
+                    self.tracker.clone(),
+                    &session,
+                ))
             }
             None => Tunnel::Legacy { dialer: self.clone(), pod: pod.clone() },
         })
@@ -79,16 +84,16 @@ impl Dialer {
     /// Tries the protocols in order. `None` tells that only the legacy one passes, which has no sessions.
     async fn session_or_legacy(&self, pod: &PodId, probe: u16) -> Result<Option<Session>, DialError> {
         let first = usize::from(self.remembered.load(Ordering::Relaxed));
-        let mut failures = Failures::default();
+        let mut failures = DialFailures::default();
         for (index, protocol) in PROTOCOLS.iter().enumerate().skip(first) {
             match upgrade(&self.cluster.data, pod, *protocol, probe).await {
                 Ok(upgraded) => {
                     self.remembered.store(index as u8, Ordering::Relaxed);
                     tracing::debug!(pod = %pod.name, protocol = protocol.name(), "connected");
                     let framing = match protocol {
-                        Protocol::Tunnel => Framing::WebSocket,
+                        Protocol::WebSocketTunnel => Framing::WebSocket,
                         Protocol::Spdy => Framing::Plain,
-                        Protocol::Legacy => return Ok(None),
+                        Protocol::LegacyWebSocket => return Ok(None),
                     };
                     let Upgraded { io, early } = upgraded;
                     let session =
@@ -113,14 +118,14 @@ impl Dialer {
 
 /// What the protocols tried so far have failed with.
 #[derive(Default)]
-struct Failures {
+struct DialFailures {
     /// The most telling of them.
     told: Option<DialError>,
     /// One of them will be no other with the legacy protocol.
     is_final: bool,
 }
 
-impl Failures {
+impl DialFailures {
     /// Adds one; whether the next protocol is worth a try.
     ///
     /// Any answer to the WebSocket may be a proxy's that knows none, whatever it says, so plain SPDY is asked before it is
@@ -129,7 +134,7 @@ impl Failures {
         let answered_before = self.told.is_some();
         self.is_final |= error.refusal.as_ref().is_some_and(|refusal| !refusal.may_fall_back());
         let goes_on = match (&error.refusal, protocol) {
-            (Some(_), Protocol::Tunnel) => true,
+            (Some(_), Protocol::WebSocketTunnel) => true,
             (None, _) => answered_before && !self.is_final,
             (Some(_), _) => !self.is_final,
         };
@@ -143,7 +148,7 @@ impl Failures {
 
 /// Whether a later failure is told rather than an earlier one. Of two that weigh the same it is unless they are the same:
 /// plain SPDY needs fewer rights, and every version speaks it.
-fn is_more_telling(now: Option<&Refusal>, before: Option<&Refusal>) -> bool {
+fn is_more_telling(now: Option<&UpgradeRefusal>, before: Option<&UpgradeRefusal>) -> bool {
     let (Some(now), Some(before)) = (now, before) else { return now.is_some() };
     now.weight() > before.weight() || now.weight() == before.weight() && now.status != before.status
 }
@@ -152,13 +157,13 @@ impl Tunnel {
     /// Opens a connection to `port` of the pod. While it waits for another's client `blocked` counts it.
     pub async fn open(&self, port: u16, blocked: &Gauge) -> Result<Stream, DialError> {
         match self {
-            Self::Pool(pool) => pool.open(port, blocked).await.ok_or_else(|| DialError {
+            Self::Sessions(pool) => pool.open(port, blocked).await.ok_or_else(|| DialError {
                 why: Transient { why: "the connection to the pod is lost".to_owned() },
                 refusal: None,
             }),
             Self::Legacy { dialer, pod } => {
                 // Boxed, for it is large and rare: each connection's future would have room for it.
-                match Box::pin(upgrade(&dialer.cluster.data, pod, Protocol::Legacy, port)).await {
+                match Box::pin(upgrade(&dialer.cluster.data, pod, Protocol::LegacyWebSocket, port)).await {
                     Ok(upgraded) => {
                         let blocked = Gauge::clone(blocked);
                         Ok(legacy::stream(upgraded, port, blocked, &dialer.limits, &dialer.tracker))
@@ -173,7 +178,7 @@ impl Tunnel {
     /// for each connection, which tells its trouble itself.
     pub async fn proven(&self) {
         match self {
-            Self::Pool(pool) => pool.proven().await,
+            Self::Sessions(pool) => pool.proven().await,
             Self::Legacy { .. } => {}
         }
     }
@@ -181,7 +186,7 @@ impl Tunnel {
     /// Whether it has.
     pub fn is_proven(&self) -> bool {
         match self {
-            Self::Pool(pool) => pool.is_proven(),
+            Self::Sessions(pool) => pool.is_proven(),
             Self::Legacy { .. } => true,
         }
     }
@@ -189,7 +194,7 @@ impl Tunnel {
     /// Waits until it is of no more use, and tells why. A legacy tunnel has nothing that could end.
     pub async fn closed(&self) -> String {
         match self {
-            Self::Pool(pool) => pool.closed().await,
+            Self::Sessions(pool) => pool.closed().await,
             Self::Legacy { .. } => std::future::pending().await,
         }
     }
@@ -202,10 +207,10 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, message: Option<&str>, text: &str) -> Refusal {
+    fn answer(status: u16, message: Option<&str>, text: &str) -> UpgradeRefusal {
         let status = StatusCode::from_u16(status).unwrap();
         let said = message.map(|message| Box::new(Status::failure(message, "")));
-        Refusal { status, said, text: text.to_owned(), retry_after: None }
+        UpgradeRefusal { status, kubernetes_status: said, text: text.to_owned(), retry_after: None }
     }
 
     /// What the protocols fail with in order, which of them are asked, and what is told.
@@ -241,8 +246,8 @@ mod tests {
             // Nobody answers.
             ([&None, &gone, &None], 1, 0),
         ] {
-            let mut failures = Failures::default();
-            let error = |(at, refusal): (usize, &Option<Refusal>)| {
+            let mut failures = DialFailures::default();
+            let error = |(at, refusal): (usize, &Option<UpgradeRefusal>)| {
                 let why = Transient { why: at.to_string() };
                 DialError { why, refusal: refusal.clone() }
             };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{protocol::Refusal, upgrade::UpgradeError};
+use super::{protocol::UpgradeRefusal, upgrade::UpgradeError};
 use crate::{cluster::error::reason::reason, error::Transient};
 
 /// Why a pod was not reached.
@@ -11,7 +11,7 @@ pub struct DialError {
     /// For a person.
     pub why: Transient,
     /// What the server answered, where it answered: rights and missing pods are told from trouble by it.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<UpgradeRefusal>,
 }
 
 impl DialError {
@@ -26,7 +26,7 @@ impl From<UpgradeError> for DialError {
     fn from(error: UpgradeError) -> Self {
         match error {
             UpgradeError::Refused(refusal) => {
-                Self { why: Transient { why: refusal.why() }, refusal: Some(refusal) }
+                Self { why: Transient { why: refusal.reason() }, refusal: Some(refusal) }
             }
             UpgradeError::Unreachable(error) => {
                 Self { why: Transient { why: reason(error.as_ref()) }, refusal: None }

@@ -12,8 +12,8 @@ use super::*;
 use crate::{
     spdy::frame,
     tunnel::{
-        outbox::BATCH,
         stream::{Chunk, OUTBOUND_FRAMES},
+        write_queue::BATCH,
     },
 };
 
@@ -71,12 +71,12 @@ impl AsyncWrite for Busy {
 async fn keep_busy(mut stream: Stream, byte: u8) {
     loop {
         tokio::select! {
-            permit = stream.outgoing.permit() => {
+            permit = stream.send.permit() => {
                 let mut chunk = Chunk::new(permit);
                 chunk.buffer().put_bytes(byte, frame::MAX_DATA);
-                stream.outgoing.send(chunk);
+                stream.send.send(chunk);
             }
-            inbound = stream.incoming.recv() => assert!(matches!(inbound, Inbound::Data(_))),
+            inbound = stream.recv.recv() => assert!(matches!(inbound, StreamEvent::Data(_))),
         }
     }
 }
@@ -132,7 +132,7 @@ async fn bulk_streams_keep_another_waiting_for_their_own_buffers_at_most() {
         tokio::spawn(keep_busy(session.open(80, &Arc::default()), byte));
     }
     tokio::spawn(keep_busy(other, 0));
-    let (mut decoder, mut seen, mut since) = (frame::Decoder::default(), 0, 0);
+    let (mut decoder, mut seen, mut since) = (frame::FrameDecoder::default(), 0, 0);
     let mut unread = BytesMut::new();
     while seen < FRAMES {
         unread.extend(wire.recv().await.unwrap());

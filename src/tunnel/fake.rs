@@ -18,25 +18,27 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{dial::Tunnel, error::DialError, limits::Limits, outbox::Framing, pool::Pool, session::Session};
+use super::{
+    dial::Tunnel, error::DialError, limits::Limits, pool::SessionPool, session::Session, write_queue::Framing,
+};
 use crate::{
     error::Transient,
     spdy::{
-        frame::{self, Decoder, Frame, MAX_DATA},
+        frame::{self, Frame, FrameDecoder, MAX_DATA},
         header::HeaderEncoder,
     },
 };
 
 /// The other end of a session.
 #[derive(Clone)]
-pub(crate) struct Peer {
+pub(crate) struct FakePeer {
     /// Streams that carry data, in the order in which they came.
     opened: Arc<Mutex<Vec<u32>>>,
     /// What came on all of them.
     pub(crate) heard: Arc<Mutex<Vec<u8>>>,
     /// How many streams were finished.
     pub(crate) finished: Arc<AtomicUsize>,
-    says: mpsc::UnboundedSender<Said>,
+    says: mpsc::UnboundedSender<PeerAction>,
     /// Cancelled, it hangs up.
     pub(crate) hangs_up: CancellationToken,
     /// The session was closed.
@@ -44,7 +46,7 @@ pub(crate) struct Peer {
 }
 
 /// What a peer has to write.
-enum Said {
+enum PeerAction {
     /// These bytes, next.
     Frames(Bytes),
     /// So many zeros on a stream, in turns with those of others.
@@ -53,7 +55,7 @@ enum Said {
     Stop(u32),
 }
 
-impl Peer {
+impl FakePeer {
     fn new(io: DuplexStream, deaf: bool) -> Self {
         let (says, said) = mpsc::unbounded_channel();
         let peer = Self {
@@ -76,11 +78,11 @@ impl Peer {
         peer
     }
 
-    /// Takes every stream, echoes every ping, and answers a line `get N` with so many zeros. It hears what comes although nobody
-    /// takes what it says.
-    async fn answer(self, io: DuplexStream, mut said: mpsc::UnboundedReceiver<Said>) {
+    /// Takes every stream, echoes every ping, and answers a line `get N` with so many zeros. It hears what comes
+    /// although nobody takes what it says.
+    async fn answer(self, io: DuplexStream, mut said: mpsc::UnboundedReceiver<PeerAction>) {
         let (mut reader, mut writer) = tokio::io::split(io);
-        let (mut decoder, mut encoder) = (Decoder::default(), HeaderEncoder::default());
+        let (mut decoder, mut encoder) = (FrameDecoder::default(), HeaderEncoder::default());
         let (says, mut requests) = (self.says.clone(), HashMap::<u32, Vec<u8>>::new());
         let hear = async {
             loop {
@@ -102,17 +104,17 @@ impl Peer {
                             request.extend_from_slice(&payload);
                             if let Some(length) = asked(request) {
                                 request.clear();
-                                says.send(Said::Zeros(stream, length)).unwrap();
+                                says.send(PeerAction::Zeros(stream, length)).unwrap();
                             }
                             self.heard.lock().extend_from_slice(&payload);
                             self.finished.fetch_add(usize::from(fin), Ordering::Relaxed);
                         }
                         Frame::Ping { id } => frame::put_ping(&mut out, id),
-                        Frame::Reset { stream, .. } => says.send(Said::Stop(stream)).unwrap(),
+                        Frame::Reset { stream, .. } => says.send(PeerAction::Stop(stream)).unwrap(),
                         _ => {}
                     }
                 }
-                says.send(Said::Frames(out.freeze())).unwrap();
+                says.send(PeerAction::Frames(out.freeze())).unwrap();
             }
         };
         let say = async {
@@ -129,13 +131,13 @@ impl Peer {
                         if length > part {
                             turns.push_back((stream, length - part));
                         }
-                        Said::Frames(bytes.freeze())
+                        PeerAction::Frames(bytes.freeze())
                     }
                 };
                 match next {
-                    Said::Zeros(stream, length) => turns.push_back((stream, length)),
-                    Said::Stop(stream) => turns.retain(|turn| turn.0 != stream),
-                    Said::Frames(bytes) => {
+                    PeerAction::Zeros(stream, length) => turns.push_back((stream, length)),
+                    PeerAction::Stop(stream) => turns.retain(|turn| turn.0 != stream),
+                    PeerAction::Frames(bytes) => {
                         if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
                             return;
                         }
@@ -165,7 +167,7 @@ impl Peer {
 
     /// So many bytes on a stream.
     pub(crate) fn zeros(&self, stream: u32, length: usize) {
-        self.says.send(Said::Zeros(stream, length)).unwrap();
+        self.says.send(PeerAction::Zeros(stream, length)).unwrap();
     }
 
     /// So many bytes on the stream that came last, each in a frame of its own.
@@ -188,7 +190,7 @@ impl Peer {
         if fin {
             bytes.extend_from_slice(&frame::data_head(stream, 0, true));
         }
-        self.says.send(Said::Frames(bytes.freeze())).unwrap();
+        self.says.send(PeerAction::Frames(bytes.freeze())).unwrap();
     }
 }
 
@@ -199,8 +201,8 @@ fn asked(request: &[u8]) -> Option<usize> {
 
 /// A pod and the sessions it was reached by.
 #[derive(Clone, Default)]
-pub(crate) struct Pod {
-    peers: Arc<Mutex<Vec<Peer>>>,
+pub(crate) struct FakePod {
+    peers: Arc<Mutex<Vec<FakePeer>>>,
     pub(crate) refuses: Arc<AtomicBool>,
     pub(crate) refused: Arc<AtomicUsize>,
     /// The next dial panics.
@@ -218,15 +220,15 @@ pub(crate) struct Pod {
     pub(crate) tracker: TaskTracker,
 }
 
-impl Pod {
+impl FakePod {
     pub(crate) fn session(&self) -> Session {
         let (near, far) = tokio::io::duplex(64 * 1024);
-        self.peers.lock().push(Peer::new(far, self.deaf.load(Ordering::Relaxed)));
+        self.peers.lock().push(FakePeer::new(far, self.deaf.load(Ordering::Relaxed)));
         Session::spawn(near, Bytes::new(), Framing::Plain, true, &self.limits, &self.tracker)
     }
 
     /// A pool to it, once its spare session is there.
-    pub(crate) async fn pool(&self) -> Pool {
+    pub(crate) async fn pool(&self) -> SessionPool {
         let pod = self.clone();
         let dial = move || {
             let pod = pod.clone();
@@ -250,13 +252,13 @@ impl Pod {
             }
             .boxed()
         };
-        let pool = Pool::new(Box::new(dial), &self.limits, self.tracker.clone(), &self.session());
+        let pool = SessionPool::new(Box::new(dial), &self.limits, self.tracker.clone(), &self.session());
         settled().await;
         pool
     }
 
     pub(crate) async fn tunnel(&self) -> Tunnel {
-        Tunnel::Pool(self.pool().await)
+        Tunnel::Sessions(self.pool().await)
     }
 
     pub(crate) fn dialled(&self) -> usize {
@@ -268,13 +270,13 @@ impl Pod {
         self.peers.lock().iter().filter(|peer| !peer.is_gone.is_cancelled()).count()
     }
 
-    pub(crate) fn peer(&self, index: usize) -> Peer {
+    pub(crate) fn peer(&self, index: usize) -> FakePeer {
         self.peers.lock()[index].clone()
     }
 
     /// How many connections each session got.
     pub(crate) fn connections(&self) -> Vec<usize> {
-        self.peers.lock().iter().map(Peer::connections).collect()
+        self.peers.lock().iter().map(FakePeer::connections).collect()
     }
 }
 

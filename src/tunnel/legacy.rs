@@ -1,4 +1,4 @@
-//! The last resort: `v4.channel.k8s.io`, one upgrade a forwarded connection (PROTOCOL §5).
+//! The last resort: `v4.channel.k8s.io`, one upgrade per forwarded connection (PROTOCOL §5).
 //!
 //! Each binary message begins with a channel: 0 is data, 1 is error text, and the first message on each is the port,
 //! which says nothing new. There is no half-close and no multiplexing; the server ends all by closing, and so do we where
@@ -18,12 +18,12 @@ use tokio_util::task::TaskTracker;
 use super::{
     buffers,
     limits::Limits,
-    status::Status,
-    stream::{COPY_BELOW, Command, Gauge, Inbound, READ, Shared, Stream},
+    status::SessionStatus,
+    stream::{COPY_BELOW, Gauge, READ, Stream, StreamCommand, StreamEvent, StreamShared},
     upgrade::Upgraded,
-    websocket::{self, Piece},
+    websocket::{self, WebSocketEvent},
 };
-use crate::spdy::{frame::HEAD, session::End};
+use crate::spdy::{frame::HEAD, session::PairEnd};
 
 /// What of an error text is kept.
 const MAX_ERROR_TEXT: usize = 4 * 1024;
@@ -49,19 +49,19 @@ pub(super) fn stream(
 ) -> Stream {
     // Bounded by the one stream's permits.
     let (commands, receiver) = mpsc::unbounded_channel();
-    let status = Arc::new(Status::new(Arc::clone(limits)));
+    let status = Arc::new(SessionStatus::new(Arc::clone(limits)));
     tracker.spawn(run(upgraded, receiver, Arc::clone(&status.drained)));
     Stream::open(commands, &status, port, blocked)
 }
 
-async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>, drained: Arc<Notify>) {
-    let Some(Command::Open { stream, inbound, .. }) = commands.recv().await else { return };
+async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<StreamCommand>, drained: Arc<Notify>) {
+    let Some(StreamCommand::Open { stream, inbound, .. }) = commands.recv().await else { return };
     let (mut reader, mut writer) = split(upgraded.io);
     let (told, told_to) = (inbound.clone(), inbound.clone());
     let write = async {
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Data(stream, mut chunk) => {
+                StreamCommand::Data(stream, mut chunk) => {
                     // The frame's head is one byte here: the channel, in the last of the eight kept free for it.
                     chunk.bytes.advance(HEAD - 1);
                     chunk.bytes[0] = CHANNEL_DATA;
@@ -74,27 +74,27 @@ async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>,
                     writer.write_all(&chunk.bytes).await?;
                     writer.flush().await?;
                 }
-                // There is no half-close: whoever is still sending is cut off, as it would be elsewhere.
-                Command::Finish(_) => {
+                // There is no half-close: an application that is still sending is cut off, as it would be elsewhere.
+                StreamCommand::Finish(_) => {
                     let _ = timeout(FINISHED, commands.recv()).await;
-                    let _ = told.send(Inbound::DataEnd);
-                    let _ = told.send(Inbound::Ended(End::Clean));
+                    let _ = told.send(StreamEvent::DataEnd);
+                    let _ = told.send(StreamEvent::Ended(PairEnd::Clean));
                     break;
                 }
-                Command::Reset(_) => break,
-                Command::StepAside(_) | Command::Open { .. } => {}
+                StreamCommand::Reset(_) => break,
+                StreamCommand::HalfClose(_) | StreamCommand::Open { .. } => {}
             }
         }
         writer.write_all(&websocket::close(fastrand::u32(..).to_ne_bytes())).await?;
         writer.shutdown().await
     };
     let read = async {
-        let mut inbox = Inbox::new(inbound, stream);
+        let mut inbox = MessageReader::new(inbound, stream);
         let mut bytes = upgraded.early;
-        let mut buffers = buffers::Inbox::default();
+        let mut buffers = buffers::ReadBuffers::default();
         while inbox.take(bytes) {
             inbox.wait_for_room(&drained).await;
-            let buffer = buffers.room(COPY_BELOW, READ);
+            let buffer = buffers.reserve(COPY_BELOW, READ);
             match reader.read_buf(buffer).await {
                 Ok(n) if n > 0 => bytes = buffer.split().freeze(),
                 _ => return,
@@ -115,10 +115,10 @@ async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<Command>,
 }
 
 /// The inbound half: messages into what the stream is told.
-struct Inbox {
-    inbound: mpsc::UnboundedSender<Inbound>,
-    shared: Arc<Shared>,
-    decoder: websocket::Decoder,
+struct MessageReader {
+    inbound: mpsc::UnboundedSender<StreamEvent>,
+    shared: Arc<StreamShared>,
+    decoder: websocket::WebSocketDecoder,
     /// The channel of the message being read.
     channel: Option<u8>,
     /// Bytes of the port still to be skipped, on the data and on the error channel.
@@ -126,9 +126,9 @@ struct Inbox {
     error_text: Vec<u8>,
 }
 
-impl Inbox {
-    fn new(inbound: mpsc::UnboundedSender<Inbound>, shared: Arc<Shared>) -> Self {
-        let (decoder, skip) = (websocket::Decoder::default(), [PORT_LENGTH; 2]);
+impl MessageReader {
+    fn new(inbound: mpsc::UnboundedSender<StreamEvent>, shared: Arc<StreamShared>) -> Self {
+        let (decoder, skip) = (websocket::WebSocketDecoder::default(), [PORT_LENGTH; 2]);
         Self { inbound, shared, decoder, channel: None, skip, error_text: Vec::new() }
     }
 
@@ -137,17 +137,17 @@ impl Inbox {
         loop {
             match self.decoder.decode(&mut bytes) {
                 Ok(None) => return true,
-                Ok(Some(Piece::Payload { bytes, starts, .. })) => self.payload(bytes, starts),
+                Ok(Some(WebSocketEvent::Payload { bytes, starts, .. })) => self.payload(bytes, starts),
                 // No pings are known to come (PROTOCOL §5).
-                Ok(Some(Piece::Ping(_))) => {}
-                Ok(Some(Piece::Close(_))) => {
+                Ok(Some(WebSocketEvent::Ping(_))) => {}
+                Ok(Some(WebSocketEvent::Close(_))) => {
                     let end = if self.error_text.is_empty() {
-                        End::Clean
+                        PairEnd::Clean
                     } else {
-                        End::Failed(String::from_utf8_lossy(&self.error_text).into_owned())
+                        PairEnd::Failed(String::from_utf8_lossy(&self.error_text).into_owned())
                     };
-                    let _ = self.inbound.send(Inbound::DataEnd);
-                    let _ = self.inbound.send(Inbound::Ended(end));
+                    let _ = self.inbound.send(StreamEvent::DataEnd);
+                    let _ = self.inbound.send(StreamEvent::Ended(end));
                     return false;
                 }
                 Err(error) => {
@@ -175,8 +175,8 @@ impl Inbox {
             return;
         }
         if channel == CHANNEL_DATA {
-            let (bytes, _) = self.shared.hold(bytes);
-            let _ = self.inbound.send(Inbound::Data(bytes));
+            let (bytes, _) = self.shared.add_buffered(bytes);
+            let _ = self.inbound.send(StreamEvent::Data(bytes));
         } else {
             let room = MAX_ERROR_TEXT.saturating_sub(self.error_text.len());
             self.error_text.extend_from_slice(&bytes[..room.min(bytes.len())]);
@@ -212,10 +212,10 @@ mod tests {
             &Arc::default(),
             &tracker,
         );
-        while let Ok(permit) = timeout(Duration::from_millis(200), stream.outgoing.permit()).await {
+        while let Ok(permit) = timeout(Duration::from_millis(200), stream.send.permit()).await {
             let mut chunk = Chunk::new(permit);
             chunk.buffer().put_bytes(7, MAX_DATA);
-            stream.outgoing.send(chunk);
+            stream.send.send(chunk);
         }
         drop(stream);
         tracker.close();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore, futures::Notified};
 
-use super::unread::Unread;
+use super::unread::UnreadBudget;
 
 /// Sessions beside the first one to each pod. So many transfers may go on at a time, each of them undisturbed by the others.
 /// At the server each is what one `kubectl exec` is.
@@ -25,7 +25,7 @@ pub struct Limits {
     /// A permit for each dial.
     pub(super) dials: Arc<Semaphore>,
     /// What waits for clients that do not read.
-    pub(super) unread: Unread,
+    pub(super) unread: UnreadBudget,
     /// Something that a connection may wait for has come: a session is free or has ended, or a dial has.
     pub(super) freed: Notify,
 }
@@ -35,7 +35,7 @@ impl Default for Limits {
         Self {
             sessions: Arc::new(Semaphore::new(MAX_SESSIONS)),
             dials: Arc::new(Semaphore::new(MAX_DIALS)),
-            unread: Unread::default(),
+            unread: UnreadBudget::default(),
             freed: Notify::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! F2, the tunnel to one pod.
 //!
 //! [`upgrade`] makes a connection, [`session`] drives it, [`status`] tells how it fares, [`stream`] is one forwarded
-//! connection inside it; `backlog` holds what the peer has no room for, [`outbox`] what the transport has not taken yet,
+//! connection inside it; `backlog` holds what the peer has no room for, [`write_queue`] what the transport has not taken yet,
 //! `buffers` what may be filled again. [`pool`] keeps the sessions to a pod. `legacy` does without sessions, one upgrade a
 //! connection, where nothing better passes; [`dial`] picks among the protocols and remembers the choice.
 
@@ -9,20 +9,20 @@ mod backlog;
 mod buffers;
 pub mod dial;
 pub mod end;
-mod entry;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod legacy;
 pub mod limits;
-pub mod outbox;
 pub mod pool;
 pub mod protocol;
 pub mod session;
 mod stalled;
 pub mod status;
 pub mod stream;
+mod stream_entry;
 mod unread;
 pub mod upgrade;
 mod wake;
 pub mod websocket;
+pub mod write_queue;

@@ -66,39 +66,39 @@ const DIAL_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a pool whose sessions are all gone waits for one that is being dialled. A dial that goes well takes a few
 /// round trips; with one that hangs, it is quicker to begin anew.
-const LAST_DIAL: Duration = Duration::from_secs(2);
+const LAST_DIAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often idle sessions are looked at, and how many looks in a row one may be idle: an extra session is closed after
 /// a minute.
-const LOOK: Duration = Duration::from_secs(15);
-const IDLE_LOOKS: u32 = 4;
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(15);
+const MAX_IDLE_CHECKS: u32 = 4;
 
 /// Makes one more session to the pod.
-pub(super) type Dial = Box<dyn Fn() -> BoxFuture<'static, Result<Session, DialError>> + Send + Sync>;
+pub(super) type DialFn = Box<dyn Fn() -> BoxFuture<'static, Result<Session, DialError>> + Send + Sync>;
 
 /// The sessions to one pod. Clones share them.
 #[derive(Clone)]
-pub struct Pool {
-    inner: Arc<Inner>,
+pub struct SessionPool {
+    inner: Arc<PoolInner>,
 }
 
-struct Inner {
-    dial: Dial,
+struct PoolInner {
+    dial: DialFn,
     limits: Arc<Limits>,
     tracker: TaskTracker,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     /// A session has ended, or a dial has.
     ended: Notify,
-    /// See [`Pool::proven`].
+    /// See [`SessionPool::proven`].
     proven: CancellationToken,
     /// Ends the pool's own tasks with it.
     gone: DropGuard,
 }
 
 #[derive(Default)]
-struct State {
-    slots: Vec<Slot>,
-    /// When the dials that are under way were begun. [`Dialling`] takes its own back.
+struct PoolState {
+    slots: Vec<PooledSession>,
+    /// When the dials that are under way were begun. [`PendingDial`] takes its own back.
     dials: Vec<Instant>,
     /// Connections that wait, and those of them that wait for a dial. [`Waiting`] takes its own back.
     waiting: usize,
@@ -113,14 +113,14 @@ struct State {
     why: String,
 }
 
-struct Slot {
+struct PooledSession {
     session: Session,
     /// Looks in a row that found it idle.
     idle: u32,
 }
 
 /// What becomes of a new connection.
-enum Choice {
+enum OpenDecision {
     Opened(Stream),
     /// It waits, no longer than this, and perhaps for a dial.
     Wait {
@@ -131,15 +131,16 @@ enum Choice {
     Over,
 }
 
-impl State {
+impl PoolState {
     /// Forgets sessions that ended.
     fn sweep(&mut self) {
         // One that ends as soon as it is there would be dialled again without pause.
-        let in_vain = |Slot { session, .. }: &Slot| session.is_closed() && !session.is_proven();
+        let in_vain =
+            |PooledSession { session, .. }: &PooledSession| session.is_closed() && !session.is_proven();
         if self.slots.iter().any(in_vain) {
             self.pause();
         }
-        self.slots.retain(|Slot { session, .. }| !session.is_closed());
+        self.slots.retain(|PooledSession { session, .. }| !session.is_closed());
     }
 
     fn pause(&mut self) {
@@ -177,36 +178,36 @@ impl State {
     }
 }
 
-impl Pool {
+impl SessionPool {
     /// A pool that begins with `first`. Its care runs on `tracker`, for as long as anybody holds the pool.
-    pub(super) fn new(dial: Dial, limits: &Arc<Limits>, tracker: TaskTracker, first: &Session) -> Self {
-        let state = Mutex::new(State::default());
+    pub(super) fn new(dial: DialFn, limits: &Arc<Limits>, tracker: TaskTracker, first: &Session) -> Self {
+        let state = Mutex::new(PoolState::default());
         let gone = CancellationToken::new().drop_guard();
         let (limits, ended, proven) = (Arc::clone(limits), Notify::new(), CancellationToken::new());
-        let inner = Arc::new(Inner { dial, limits, tracker, state, ended, proven, gone });
+        let inner = Arc::new(PoolInner { dial, limits, tracker, state, ended, proven, gone });
         inner.add(first, None);
         let (weak, gone) = (Arc::downgrade(&inner), inner.gone());
-        inner.tracker.spawn(async move { gone.run_until_cancelled(care(weak)).await });
+        inner.tracker.spawn(async move { gone.run_until_cancelled(maintain(weak)).await });
         inner.dial_missing();
         Self { inner }
     }
 
-    /// Opens a connection to `port` of the pod. While it waits for another's client `blocked` counts it. `None` where the pool
-    /// is over. Cancel-safe.
+    /// Opens a connection to `port` of the pod. While it waits for another's client `blocked` counts it. `None` where
+    /// the pool is over. Cancel-safe.
     pub async fn open(&self, port: u16, blocked: &Gauge) -> Option<Stream> {
         let begun = Instant::now();
         let mut waiting = None;
         loop {
             let freed = self.inner.limits.freed.notified();
             match self.inner.choose(port, blocked, begun.elapsed(), waiting.is_some()) {
-                Choice::Opened(stream) => {
+                OpenDecision::Opened(stream) => {
                     drop(waiting);
                     // The next one is to find a session as well.
                     self.inner.dial_missing();
                     return Some(stream);
                 }
-                Choice::Over => return None,
-                Choice::Wait { dial, at_most } => {
+                OpenDecision::Over => return None,
+                OpenDecision::Wait { dial, at_most } => {
                     waiting.get_or_insert_with(|| Waiting::new(&self.inner)).wants(dial);
                     self.inner.dial_missing();
                     // However it ends, all is looked at again.
@@ -241,7 +242,7 @@ impl Pool {
             };
             if !is_last {
                 ended.await;
-            } else if timeout(LAST_DIAL, ended).await.is_err() {
+            } else if timeout(LAST_DIAL_TIMEOUT, ended).await.is_err() {
                 self.inner.lock().over = true;
                 self.inner.changed();
             }
@@ -249,8 +250,8 @@ impl Pool {
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl PoolInner {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock()
     }
 
@@ -261,10 +262,10 @@ impl Inner {
     }
 
     /// Picks a session for a new connection.
-    fn choose(&self, port: u16, blocked: &Gauge, waited: Duration, waits: bool) -> Choice {
+    fn choose(&self, port: u16, blocked: &Gauge, waited: Duration, waits: bool) -> OpenDecision {
         let mut state = self.lock();
         if state.over {
-            return Choice::Over;
+            return OpenDecision::Over;
         }
         state.sweep();
         if waited >= DIAL_PATIENCE && state.dials() == 0 && !state.dials.is_empty() {
@@ -275,13 +276,13 @@ impl Inner {
         let before = if waits { 0 } else { state.waiting };
         let placement = place(&state.occupancies(), PlacementContext { dialing, dials, waited, before });
         match placement {
-            Placement::Nowhere => Choice::Over,
-            Placement::Wait { dial, at_most } => Choice::Wait { dial, at_most },
+            Placement::Nowhere => OpenDecision::Over,
+            Placement::Wait { dial, at_most } => OpenDecision::Wait { dial, at_most },
             Placement::Take(index) => {
                 // Opened under the lock: nobody else takes it for idle.
                 let stream = state.slots[index].session.open(port, blocked);
                 state.peak = state.peak.max(state.streams());
-                Choice::Opened(stream)
+                OpenDecision::Opened(stream)
             }
         }
     }
@@ -299,7 +300,10 @@ impl Inner {
                 let Ok(session) = Arc::clone(&limits.sessions).try_acquire_owned() else { return };
                 let begun = Instant::now();
                 state.dials.push(begun);
-                (Dialling { pool: Arc::downgrade(self), begun, in_vain: true, session: Some(session) }, dial)
+                (
+                    PendingDial { pool: Arc::downgrade(self), begun, failed: true, session: Some(session) },
+                    dial,
+                )
             };
             let (dialling, permit) = dialling;
             let gone = self.gone();
@@ -308,7 +312,7 @@ impl Inner {
                 let in_time = timeout(DIAL_PATIENCE, &mut dialled).await;
                 // One that hangs is in nobody's way.
                 drop(permit);
-                dialling.ends(match in_time {
+                dialling.finish(match in_time {
                     Ok(dialled) => dialled,
                     Err(_) => dialled.await,
                 });
@@ -323,7 +327,7 @@ impl Inner {
 
     /// Takes a session in, and notices when it has shown that it works and when it ends. `place` is held until then.
     fn add(self: &Arc<Self>, session: &Session, place: Option<OwnedSemaphorePermit>) {
-        self.lock().slots.push(Slot { session: session.clone(), idle: 0 });
+        self.lock().slots.push(PooledSession { session: session.clone(), idle: 0 });
         let inner = Arc::downgrade(self);
         let watch = session.end();
         self.tracker.spawn(async move {
@@ -355,7 +359,7 @@ impl Inner {
     }
 
     /// Closes sessions that were idle for long, but one, and forgets bursts that are long past.
-    fn look(&self) {
+    fn close_idle(&self) {
         let mut state = self.lock();
         state.sweep();
         let streams = state.streams();
@@ -363,7 +367,7 @@ impl Inner {
         let mut spare = false;
         state.slots.retain_mut(|slot| {
             slot.idle = if slot.session.occupancy().streams == 0 { slot.idle + 1 } else { 0 };
-            let keep = slot.idle < IDLE_LOOKS || !spare;
+            let keep = slot.idle < MAX_IDLE_CHECKS || !spare;
             spare |= slot.idle > 0;
             keep
         });
@@ -372,13 +376,13 @@ impl Inner {
 
 /// A connection that waits for a session.
 struct Waiting<'a> {
-    pool: &'a Inner,
+    pool: &'a PoolInner,
     /// For a dial.
     wants: bool,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(pool: &'a Inner) -> Self {
+    fn new(pool: &'a PoolInner) -> Self {
         pool.lock().waiting += 1;
         Self { pool, wants: false }
     }
@@ -401,22 +405,22 @@ impl Drop for Waiting<'_> {
 }
 
 /// A dial in the background. However it ends, by a panic too, those who wait look again and another may be begun.
-struct Dialling {
-    pool: Weak<Inner>,
+struct PendingDial {
+    pool: Weak<PoolInner>,
     begun: Instant,
     /// No session came of it.
-    in_vain: bool,
+    failed: bool,
     /// The session's place among those of the process.
     session: Option<OwnedSemaphorePermit>,
 }
 
-impl Dialling {
-    fn ends(mut self, dialled: Result<Session, DialError>) {
+impl PendingDial {
+    fn finish(mut self, dialled: Result<Session, DialError>) {
         let Some(inner) = self.pool.upgrade() else { return };
         match dialled {
             Ok(session) => {
                 inner.add(&session, self.session.take());
-                self.in_vain = false;
+                self.failed = false;
             }
             // Those who wait share what there is.
             Err(error) => {
@@ -427,7 +431,7 @@ impl Dialling {
     }
 }
 
-impl Drop for Dialling {
+impl Drop for PendingDial {
     fn drop(&mut self) {
         let Some(inner) = self.pool.upgrade() else { return };
         {
@@ -435,7 +439,7 @@ impl Drop for Dialling {
             if let Some(own) = state.dials.iter().position(|begun| *begun == self.begun) {
                 state.dials.swap_remove(own);
             }
-            if self.in_vain {
+            if self.failed {
                 state.pause();
             }
         }
@@ -444,12 +448,12 @@ impl Drop for Dialling {
 }
 
 /// Looks after a pool for as long as it is there.
-async fn care(pool: Weak<Inner>) {
-    let mut look = interval(LOOK);
+async fn maintain(pool: Weak<PoolInner>) {
+    let mut look = interval(IDLE_CHECK_INTERVAL);
     loop {
         look.tick().await;
         match pool.upgrade() {
-            Some(pool) => pool.look(),
+            Some(pool) => pool.close_idle(),
             None => return,
         }
     }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     policy::placement::REST,
     tunnel::{
-        fake::{Pod, settled},
+        fake::{FakePod, settled},
         limits::{MAX_DIALS, MAX_SESSIONS},
         unread::UNREAD_LIMIT,
     },
@@ -41,7 +41,7 @@ impl Client {
     }
 
     /// Tells how long a client that reads waited, unless its session was lost.
-    async fn runs(self, pool: Pool, over: CancellationToken) -> Option<Duration> {
+    async fn runs(self, pool: SessionPool, over: CancellationToken) -> Option<Duration> {
         let begun = Instant::now();
         let (Self::Reads(length) | Self::Stalls(length) | Self::Wakes(length, _) | Self::Goes(length, _)) =
             self;
@@ -67,7 +67,7 @@ impl Client {
 async fn who_reads_waits_for_nobody() {
     for seed in 0..60 {
         fastrand::seed(seed);
-        let pod = Pod::default();
+        let pod = FakePod::default();
         let pool = pod.pool().await;
         let dial = Duration::from_millis([0, 20, 100, 1000][fastrand::usize(..4)]);
         pod.dial_time.store(dial.as_millis() as u64, Ordering::Relaxed);

@@ -12,9 +12,9 @@ use crate::{
         placement::{REST, STALLED},
     },
     tunnel::{
-        fake::{Pod, settled},
+        fake::{FakePod, settled},
         limits::{MAX_DIALS, MAX_SESSIONS},
-        stream::{Chunk, Inbound},
+        stream::{Chunk, StreamEvent},
         unread::UNREAD_LIMIT,
     },
 };
@@ -24,11 +24,11 @@ pub(super) const MIB: usize = 1024 * 1024;
 /// Far more than any stream may have waiting.
 const FLOOD: usize = 8 * MIB;
 
-pub(super) async fn opened(pool: &Pool) -> Stream {
+pub(super) async fn opened(pool: &SessionPool) -> Stream {
     pool.open(80, &Arc::default()).await.unwrap()
 }
 
-async fn open(pool: &Pool) -> Stream {
+async fn open(pool: &SessionPool) -> Stream {
     let stream = opened(pool).await;
     settled().await;
     stream
@@ -36,18 +36,18 @@ async fn open(pool: &Pool) -> Stream {
 
 /// Asks the pod for so many bytes.
 pub(super) async fn ask(stream: &Stream, length: usize) {
-    let mut chunk = Chunk::new(stream.outgoing.permit().await);
+    let mut chunk = Chunk::new(stream.send.permit().await);
     chunk.buffer().put_slice(format!("get {length}\n").as_bytes());
-    stream.outgoing.send(chunk);
+    stream.send.send(chunk);
 }
 
 /// Takes so many bytes; false where the session is lost before.
 pub(super) async fn take(stream: &mut Stream, length: usize) -> bool {
     let mut taken = 0;
     while taken < length {
-        match stream.incoming.recv().await {
-            Inbound::Data(bytes) => taken += bytes.len(),
-            Inbound::Lost => return false,
+        match stream.recv.recv().await {
+            StreamEvent::Data(bytes) => taken += bytes.len(),
+            StreamEvent::Lost => return false,
             other => panic!("{other:?} after {taken} bytes of {length}"),
         }
     }
@@ -62,7 +62,7 @@ async fn rested() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_connection_finds_an_idle_session() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     assert_eq!(pod.dialled(), SPARES, "they are there ahead of need");
     let _streams = [open(&pool).await, open(&pool).await, open(&pool).await];
@@ -72,7 +72,7 @@ async fn a_new_connection_finds_an_idle_session() {
 /// Each has its own up to a number of them, and those that are at rest have company then.
 #[tokio::test(start_paused = true)]
 async fn connections_share_once_there_are_many() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let mut streams = Vec::new();
     for _ in 0..OWN_SESSIONS {
@@ -96,7 +96,7 @@ async fn connections_share_once_there_are_many() {
 /// A burst waits for one dial, for they are made together, as many as the process may make.
 #[tokio::test(start_paused = true)]
 async fn a_burst_has_its_sessions_after_one_dial() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     pod.dial_time.store(100, Ordering::Relaxed);
     let begun = Instant::now();
@@ -116,7 +116,7 @@ async fn a_burst_has_its_sessions_after_one_dial() {
 /// Those that came before have what comes free before those that come later.
 #[tokio::test(start_paused = true)]
 async fn who_waits_is_served_in_turn() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let first = [open(&pool).await, open(&pool).await, open(&pool).await, open(&pool).await];
     pod.dial_time.store(500, Ordering::Relaxed);
@@ -133,12 +133,12 @@ async fn who_waits_is_served_in_turn() {
 /// The runtime holds on to connections whose clients are gone. They take no session from anybody.
 #[tokio::test(start_paused = true)]
 async fn connections_that_are_only_let_go_of_are_no_load() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let mut lingering = Vec::new();
     for _ in 0..100 {
         let mut stream = open(&pool).await;
-        stream.step_aside();
+        stream.half_closed();
         lingering.push(stream);
     }
     assert!(pod.dialled() <= SPARES + 1);
@@ -147,7 +147,7 @@ async fn connections_that_are_only_let_go_of_are_no_load() {
     let at = pod.connections().iter().position(|count| *count == 101).unwrap();
     pod.peer(at).floods(2 * MIB);
     assert!(take(&mut stream, 2 * MIB).await);
-    stream.step_aside();
+    stream.half_closed();
     settled().await;
     drop(open(&pool).await);
     assert!(pod.dialled() <= SPARES + 1);
@@ -156,7 +156,7 @@ async fn connections_that_are_only_let_go_of_are_no_load() {
 /// With no other session to be had, a transfer is kept to itself for as long as it lasts.
 #[tokio::test(start_paused = true)]
 async fn beside_a_transfer_nobody_is_put_while_there_is_another() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     pod.refuses.store(true, Ordering::Relaxed);
     let mut bulk = open(&pool).await;
@@ -176,7 +176,7 @@ async fn beside_a_transfer_nobody_is_put_while_there_is_another() {
 /// Clients that do not read: each has the session it stopped, and nobody comes to it.
 #[tokio::test(start_paused = true)]
 async fn nobody_comes_to_a_client_that_does_not_read() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let mut stalled = Vec::new();
     // The first session of a pod is not among those that are counted.
@@ -197,7 +197,7 @@ async fn nobody_comes_to_a_client_that_does_not_read() {
     assert!(timeout(Duration::from_secs(60), &mut waiting).await.is_err());
     assert_eq!(pod.connections(), [1; MAX_SESSIONS + 1]);
     stalled.remove(7);
-    assert!(waiting.await.incoming.recv().now_or_never().is_none());
+    assert!(waiting.await.recv.recv().now_or_never().is_none());
     settled().await;
     assert_eq!(pod.peer(MAX_SESSIONS + 1).connections(), 1);
     assert!(pod.peer(7).is_gone.is_cancelled());
@@ -206,7 +206,7 @@ async fn nobody_comes_to_a_client_that_does_not_read() {
 /// A piece costs more than its bytes, and counts for what it costs.
 #[tokio::test(start_paused = true)]
 async fn small_pieces_stop_a_session_too() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let _stalled = open(&pool).await;
     pod.peer(0).trickles(100_000);
@@ -218,7 +218,7 @@ async fn small_pieces_stop_a_session_too() {
 /// It reads after all, and has everything; then its session is one like the others.
 #[tokio::test(start_paused = true)]
 async fn a_stalled_client_goes_on() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let mut stalled = open(&pool).await;
     pod.peer(0).floods(FLOOD);
@@ -231,11 +231,11 @@ async fn a_stalled_client_goes_on() {
     pod.peer(0).is_gone.cancelled().await;
 }
 
-/// A transfer that shares its session with a client that does not read goes on, although its bytes come seldom beside those of
-/// the other.
+/// A transfer that shares its session with a client that does not read goes on, although its bytes come seldom beside
+/// those of the other.
 #[tokio::test(start_paused = true)]
 async fn a_slow_transfer_beside_a_client_that_does_not_read_goes_on() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     pod.refuses.store(true, Ordering::Relaxed);
     let mut streams = Vec::new();
@@ -262,7 +262,7 @@ async fn a_slow_transfer_beside_a_client_that_does_not_read_goes_on() {
 /// With company it is reset, and nobody comes to its session while more of it does; with the last of the company it ends.
 #[tokio::test(start_paused = true)]
 async fn after_a_bulk_download_that_is_given_up_a_session_is_left() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     pod.refuses.store(true, Ordering::Relaxed);
     let mut streams = Vec::new();
@@ -285,7 +285,7 @@ async fn after_a_bulk_download_that_is_given_up_a_session_is_left() {
 /// Alone on its session, a download that is given up takes it along: the runtime would go on sending.
 #[tokio::test(start_paused = true)]
 async fn a_bulk_download_that_is_given_up_ends_its_session() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let bulk = open(&pool).await;
     pod.peer(0).floods(2 * MIB);
@@ -304,7 +304,7 @@ async fn a_bulk_download_that_is_given_up_ends_its_session() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_further_session_those_there_are_shared() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     pod.refuses.store(true, Ordering::Relaxed);
     let mut streams = Vec::new();
@@ -334,7 +334,7 @@ async fn without_a_further_session_those_there_are_shared() {
 /// A dial that hangs costs a connection some of its patience, and those after it none.
 #[tokio::test(start_paused = true)]
 async fn beside_a_dial_that_hangs_those_there_are_shared() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     pod.hangs.store(true, Ordering::Relaxed);
     let _taken = [opened(&pool).await, opened(&pool).await];
@@ -348,15 +348,15 @@ async fn beside_a_dial_that_hangs_those_there_are_shared() {
 
 #[tokio::test(start_paused = true)]
 async fn idle_extras_close_after_a_while() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let streams: Vec<_> = [open(&pool).await, open(&pool).await, open(&pool).await].into();
     let busy = open(&pool).await;
     assert_eq!(pod.dialled(), 4 + SPARES);
     drop(streams);
-    tokio::time::sleep(LOOK * (IDLE_LOOKS - 1)).await;
+    tokio::time::sleep(IDLE_CHECK_INTERVAL * (MAX_IDLE_CHECKS - 1)).await;
     assert_eq!(pod.open(), 4 + SPARES);
-    tokio::time::sleep(LOOK * 2).await;
+    tokio::time::sleep(IDLE_CHECK_INTERVAL * 2).await;
     assert_eq!(pod.open(), 2, "the one in use, and one ahead of need");
     assert!(!pod.peer(3).is_gone.is_cancelled());
     drop((busy, pool));
@@ -369,7 +369,7 @@ async fn idle_extras_close_after_a_while() {
 /// comes before it. Then they wait, and are counted.
 #[tokio::test(start_paused = true)]
 async fn who_shares_with_a_client_that_does_not_read_goes_on_for_a_while() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     pod.refuses.store(true, Ordering::Relaxed);
     let blocked = Arc::default();
@@ -408,7 +408,7 @@ async fn who_shares_with_a_client_that_does_not_read_goes_on_for_a_while() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_over_with_its_last_session() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     pod.peer(0).hangs_up.cancel();
     settled().await;
@@ -420,7 +420,7 @@ async fn it_is_over_with_its_last_session() {
     assert_eq!(pool.closed().await, SessionEnd::Eof.to_string());
     assert!(pool.open(80, &Arc::default()).await.is_none());
     // Where clients that do not read have the last ones, and no other is to be had, it is of no use to a newcomer.
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let stalled = [open(&pool).await, open(&pool).await];
     tokio::time::sleep(PROVEN_AFTER * 2).await;
@@ -441,7 +441,7 @@ async fn it_is_over_with_its_last_session() {
 /// A session that is being dialled for ever is no session: with the last real one the pool is over.
 #[tokio::test(start_paused = true)]
 async fn a_dial_that_hangs_does_not_keep_it() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     pod.hangs.store(true, Ordering::Relaxed);
     let _taken = [open(&pool).await, open(&pool).await];
@@ -457,7 +457,7 @@ async fn a_dial_that_hangs_does_not_keep_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dial_that_panics_is_one_that_failed() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let _first = open(&pool).await;
     let before = pod.dialled();
@@ -478,7 +478,7 @@ async fn a_dial_that_panics_is_one_that_failed() {
 /// One that ends as soon as it is there is not dialled again for each new connection.
 #[tokio::test(start_paused = true)]
 async fn further_sessions_that_end_at_once_are_not_dialled_without_pause() {
-    let pod = Pod::default();
+    let pod = FakePod::default();
     let pool = pod.pool().await;
     let _first = open(&pool).await;
     pod.peer(0).says(b"x", false);

@@ -15,38 +15,38 @@ const MAX_SHOWN: usize = 600;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// SPDY frames inside a WebSocket: passes proxies, needs an API server of 1.31 or newer, and the verb `get`.
-    Tunnel,
+    WebSocketTunnel,
     /// SPDY as it is: every version, the verb `create`; many proxies do not pass it.
     Spdy,
-    /// `v4.channel.k8s.io`: one upgrade a connection, no half-close. Where nothing else passes.
-    Legacy,
+    /// `v4.channel.k8s.io`: one upgrade per connection, no half-close. Where nothing else passes.
+    LegacyWebSocket,
 }
 
 impl Protocol {
     /// The word for messages.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Tunnel => "the WebSocket tunnel",
+            Self::WebSocketTunnel => "the WebSocket tunnel",
             Self::Spdy => "SPDY",
-            Self::Legacy => "the legacy WebSocket",
+            Self::LegacyWebSocket => "the legacy WebSocket",
         }
     }
 }
 
 /// A server's answer that is not the wanted upgrade.
 #[derive(Debug, Clone)]
-pub struct Refusal {
+pub struct UpgradeRefusal {
     /// The HTTP status; 101 where the upgrade was to something else.
     pub status: StatusCode,
     /// The body, where it is a Kubernetes Status: then the API server itself speaks.
-    pub said: Option<Box<Status>>,
+    pub kubernetes_status: Option<Box<Status>>,
     /// Otherwise the body's beginning.
     pub text: String,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u64>,
 }
 
-impl Refusal {
+impl UpgradeRefusal {
     /// Whether another protocol than plain SPDY may do better, which is asked in any case.
     ///
     /// Not for what would be refused again: bad credentials (401), a pod that is gone (404 with a Status), rights that
@@ -56,9 +56,9 @@ impl Refusal {
         match self.status.as_u16() {
             101 | 405 | 426 => true,
             400 => !self.words().contains("does not have a host assigned"),
-            403 => self.said.is_none() || self.words().contains("cannot get resource"),
+            403 => self.kubernetes_status.is_none() || self.words().contains("cannot get resource"),
             // kubelet's own texts about the pod are no matter of the protocol.
-            404 | 500..=599 => self.said.is_none() && !self.names_missing_pod(),
+            404 | 500..=599 => self.kubernetes_status.is_none() && !self.names_missing_pod(),
             _ => false,
         }
     }
@@ -70,7 +70,7 @@ impl Refusal {
         if self.is_about_the_pod() {
             return 3;
         }
-        match &self.said {
+        match &self.kubernetes_status {
             Some(_) => 2,
             None if page(self.text.trim()) || self.status.is_informational() => 0,
             None => 1,
@@ -88,7 +88,7 @@ impl Refusal {
 
     /// The server's own words.
     fn words(&self) -> &str {
-        self.said.as_ref().map_or_else(|| self.text.trim(), |status| status.message.as_str())
+        self.kubernetes_status.as_ref().map_or_else(|| self.text.trim(), |status| status.message.as_str())
     }
 
     /// kubelet: the pod is not known there, yet or any more.
@@ -99,7 +99,7 @@ impl Refusal {
     }
 
     /// What the server said, for a person.
-    pub fn why(&self) -> String {
+    pub fn reason(&self) -> String {
         let mut why = self.worded();
         if let Some((end, _)) = why.char_indices().nth(MAX_SHOWN) {
             why.truncate(end);
@@ -125,10 +125,10 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    fn refusal(status: u16, message: Option<&str>, text: &str) -> Refusal {
+    fn refusal(status: u16, message: Option<&str>, text: &str) -> UpgradeRefusal {
         let status = StatusCode::from_u16(status).unwrap();
         let said = message.map(|message| Box::new(Status::failure(message, "")));
-        Refusal { status, said, text: text.to_owned(), retry_after: None }
+        UpgradeRefusal { status, kubernetes_status: said, text: text.to_owned(), retry_after: None }
     }
 
     #[test]

@@ -32,17 +32,17 @@ use super::{
     backlog::Backlog,
     buffers,
     end::SessionEnd,
-    entry::Entry,
     limits::Limits,
-    outbox::{Framing, Outbox},
     stalled::Stalled,
-    status::{SessionWatch, Status},
-    stream::{COPY_BELOW, Command, Gauge, Inbound, READ, Stream},
+    status::{SessionStatus, SessionWatch},
+    stream::{COPY_BELOW, Gauge, READ, Stream, StreamCommand, StreamEvent},
+    stream_entry::StreamEntry,
     websocket,
+    write_queue::{Framing, WriteQueue},
 };
 use crate::{
     policy::{liveness, placement::Occupancy},
-    spdy::session::{self, End, Event, PairId},
+    spdy::session::{self, PairEnd, PairId, SpdyEvent},
 };
 
 /// Turns of the loop before other tasks of the runtime get theirs. With all there is to do, each reads [`READ`] and writes
@@ -76,8 +76,8 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// The handle to a session. Cheap to clone; the session ends with its last handle and stream.
 #[derive(Debug, Clone)]
 pub struct Session {
-    commands: mpsc::UnboundedSender<Command>,
-    status: Arc<Status>,
+    commands: mpsc::UnboundedSender<StreamCommand>,
+    status: Arc<SessionStatus>,
 }
 
 impl Session {
@@ -96,7 +96,7 @@ impl Session {
     {
         // Bounded by its streams: each has an opening, buffers for which it holds permits, and an end.
         let (commands, receiver) = mpsc::unbounded_channel();
-        let status = Arc::new(Status::new(Arc::clone(limits)));
+        let status = Arc::new(SessionStatus::new(Arc::clone(limits)));
         let mut driver = Driver::new(io, framing, credit, receiver, Arc::clone(&status));
         tracker.spawn(async move {
             // Cancels on every way out, a panic included.
@@ -104,7 +104,7 @@ impl Session {
             let end = driver.run(early).await;
             tracing::debug!(%end, "session ended");
             if end == SessionEnd::Unneeded {
-                driver.say_goodbye().await;
+                driver.close_gracefully().await;
             }
             let _ = driver.status.why.set(end);
             // Nothing may be written any more once the streams learn that they are lost: what they did not see leave
@@ -115,8 +115,8 @@ impl Session {
         Self { commands, status }
     }
 
-    /// Opens a pair to `port` of the pod. Fails nowhere but in what the stream then tells. While it waits for another's client
-    /// `blocked` counts it.
+    /// Opens a pair to `port` of the pod. Fails nowhere but in what the stream then tells. While it waits for another's
+    /// client `blocked` counts it.
     pub fn open(&self, port: u16, blocked: &Gauge) -> Stream {
         Stream::open(self.commands.clone(), &self.status, port, Arc::clone(blocked))
     }
@@ -144,13 +144,13 @@ impl Session {
 
 struct Driver<IO> {
     io: IO,
-    spdy: session::Session,
+    spdy: session::SpdySession,
     /// `None` for plain SPDY.
-    websocket: Option<websocket::Decoder>,
-    outbox: Outbox,
+    websocket: Option<websocket::WebSocketDecoder>,
+    write_queue: WriteQueue,
     backlog: Backlog,
-    commands: mpsc::UnboundedReceiver<Command>,
-    streams: HashMap<PairId, Entry>,
+    commands: mpsc::UnboundedReceiver<StreamCommand>,
+    streams: HashMap<PairId, StreamEntry>,
     /// Streams whose clients are behind.
     stalled: Stalled,
     /// How many of `streams` are transfers and bulk ones, and on how many an answer is due.
@@ -169,12 +169,12 @@ struct Driver<IO> {
     frames: usize,
     /// See [`SessionWatch::proven`].
     proven: bool,
-    read: buffers::Inbox,
+    read: buffers::ReadBuffers,
     ping: Interval,
-    heard: Instant,
+    last_received: Instant,
     /// Since when the process runs, as far as the session's clock tells.
     awake: Instant,
-    status: Arc<Status>,
+    status: Arc<SessionStatus>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
@@ -182,16 +182,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         io: IO,
         framing: Framing,
         credit: bool,
-        commands: mpsc::UnboundedReceiver<Command>,
-        status: Arc<Status>,
+        commands: mpsc::UnboundedReceiver<StreamCommand>,
+        status: Arc<SessionStatus>,
     ) -> Self {
         let mut ping = interval_at(Instant::now() + liveness::PING_EVERY, liveness::PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             io,
-            spdy: session::Session::new(credit),
-            websocket: (framing == Framing::WebSocket).then(websocket::Decoder::default),
-            outbox: Outbox::new(framing),
+            spdy: session::SpdySession::new(credit),
+            websocket: (framing == Framing::WebSocket).then(websocket::WebSocketDecoder::default),
+            write_queue: WriteQueue::new(framing),
             backlog: Backlog::default(),
             commands,
             streams: HashMap::new(),
@@ -205,9 +205,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             late: 0,
             frames: 0,
             proven: false,
-            read: buffers::Inbox::default(),
+            read: buffers::ReadBuffers::default(),
             ping,
-            heard: Instant::now(),
+            last_received: Instant::now(),
             awake: Instant::now(),
             status,
         }
@@ -227,7 +227,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 Ok(progress) => progress,
                 Err(why) => return Poll::Ready(why),
             };
-            let wrote = self.outbox.poll_write(cx, &mut self.io);
+            let wrote = self.write_queue.poll_write(cx, &mut self.io);
             self.blocked = wrote.is_pending();
             match wrote {
                 Poll::Ready(Ok(wrote)) => progress |= wrote,
@@ -245,7 +245,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             if std::mem::take(&mut self.moved) {
                 self.status.moved();
             }
-            let is_bulk = self.bulk > 0 || self.abandoned.is_some() || self.outbox.queued() >= QUEUE_LIMIT;
+            let is_bulk =
+                self.bulk > 0 || self.abandoned.is_some() || self.write_queue.queued() >= QUEUE_LIMIT;
             self.status.note(is_bulk, self.awaiting + self.transfers, !self.stalled.is_empty());
             if !progress {
                 return Poll::Pending;
@@ -273,49 +274,49 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         Ok(progress)
     }
 
-    fn on_command(&mut self, command: Command) -> Result<(), SessionEnd> {
+    fn on_command(&mut self, command: StreamCommand) -> Result<(), SessionEnd> {
         match command {
-            Command::Open { port, stream, inbound } => {
+            StreamCommand::Open { port, stream, inbound } => {
                 let spdy = &mut self.spdy;
-                self.late = if self.outbox.queued() < QUEUE_LIMIT { 0 } else { self.late + 1 };
+                self.late = if self.write_queue.queued() < QUEUE_LIMIT { 0 } else { self.late + 1 };
                 let may_open = self.late <= LATE_OPENINGS;
-                let pair = may_open.then(|| self.outbox.control(|out| spdy.open(port, out))).flatten();
+                let pair = may_open.then(|| self.write_queue.control(|out| spdy.open(port, out))).flatten();
                 if let Some(pair) = pair {
                     let _ = stream.pair.set(pair);
                     self.backlog.add(pair, Arc::clone(&stream));
-                    self.streams.insert(pair, Entry::new(inbound, stream));
+                    self.streams.insert(pair, StreamEntry::new(inbound, stream));
                 } else {
-                    let _ = inbound.send(Inbound::Lost);
+                    let _ = inbound.send(StreamEvent::Lost);
                 }
             }
-            Command::Data(stream, chunk) => {
+            StreamCommand::Data(stream, chunk) => {
                 if let Some(pair) = stream.pair.get() {
                     if let Some(entry) = self.streams.get_mut(pair) {
-                        let (transfer, bulk) = entry.moves(chunk.payload().len());
+                        let (transfer, bulk) = entry.count_moved(chunk.payload().len());
                         self.transfers += usize::from(transfer);
                         self.bulk += usize::from(bulk);
                         self.awaiting += usize::from(!std::mem::replace(&mut entry.awaits, true));
                         self.moved = true;
                     }
-                    self.backlog.send(*pair, chunk, &mut self.spdy, &mut self.outbox);
+                    self.backlog.send(*pair, chunk, &mut self.spdy, &mut self.write_queue);
                 }
             }
-            Command::Finish(stream) => {
+            StreamCommand::Finish(stream) => {
                 if let Some(pair) = stream.pair.get() {
-                    self.backlog.finish(*pair, &mut self.spdy, &mut self.outbox);
+                    self.backlog.finish(*pair, &mut self.spdy, &mut self.write_queue);
                 }
             }
-            Command::StepAside(stream) => {
+            StreamCommand::HalfClose(stream) => {
                 if let Some(entry) = stream.pair.get().and_then(|pair| self.streams.get_mut(pair)) {
                     self.transfers -= usize::from(entry.is_transfer());
                     self.bulk -= usize::from(entry.is_bulk());
                     entry.rests();
                 }
             }
-            Command::Reset(stream) => {
+            StreamCommand::Reset(stream) => {
                 let was_full = self.stalled.remove(&stream);
                 if let Some(pair) = stream.pair.get()
-                    && let Some(entry) = self.forget(*pair)
+                    && let Some(entry) = self.remove_stream(*pair)
                 {
                     // A peer that takes nothing would not hear of a reset either.
                     if entry.is_bulk() || was_full || self.blocked {
@@ -325,7 +326,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                         return Err(SessionEnd::Abandoned);
                     }
                     let spdy = &mut self.spdy;
-                    self.outbox.control(|out| spdy.reset(*pair, out));
+                    self.write_queue.control(|out| spdy.reset(*pair, out));
                 }
             }
         }
@@ -337,7 +338,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.abandoned.is_some() && self.streams.is_empty()
     }
 
-    fn forget(&mut self, pair: PairId) -> Option<Entry> {
+    fn remove_stream(&mut self, pair: PairId) -> Option<StreamEntry> {
         let entry = self.streams.remove(&pair)?;
         self.backlog.remove(pair);
         self.transfers -= usize::from(entry.is_transfer());
@@ -349,18 +350,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
         if self.stalled.stop(cx, &mut self.streams, &self.status) {
             // Not reading is not silence.
-            self.heard = Instant::now();
+            self.last_received = Instant::now();
             return Ok(false);
         }
-        let buffer = self.read.room(COPY_BELOW, READ);
+        let buffer = self.read.reserve(COPY_BELOW, READ);
         let polled = poll_read_buf(Pin::new(&mut self.io), cx, buffer);
         match polled {
             Poll::Ready(Ok(0)) => Err(SessionEnd::Eof),
             Poll::Ready(Ok(_)) => {
-                self.heard = Instant::now();
+                self.last_received = Instant::now();
                 let bytes = buffer.split().freeze();
-                if self.heard.duration_since(self.status.since) >= liveness::PROVEN_AFTER {
-                    self.prove();
+                if self.last_received.duration_since(self.status.since) >= liveness::PROVEN_AFTER {
+                    self.mark_proven();
                 }
                 self.receive(bytes)?;
                 Ok(true)
@@ -379,11 +380,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.frames += 1;
             match decoder.decode(&mut bytes)? {
                 None => break,
-                Some(websocket::Piece::Payload { bytes, .. }) => self.receive_spdy(bytes)?,
-                Some(websocket::Piece::Ping(payload)) => {
-                    self.outbox.pong(payload);
+                Some(websocket::WebSocketEvent::Payload { bytes, .. }) => self.receive_spdy(bytes)?,
+                Some(websocket::WebSocketEvent::Ping(payload)) => {
+                    self.write_queue.pong(payload);
                 }
-                Some(websocket::Piece::Close(status)) => return Err(SessionEnd::WebSocketClose(status)),
+                Some(websocket::WebSocketEvent::Close(status)) => {
+                    return Err(SessionEnd::WebSocketClose(status));
+                }
             }
         }
         Ok(())
@@ -392,52 +395,52 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn receive_spdy(&mut self, mut bytes: Bytes) -> Result<(), SessionEnd> {
         while let Some(event) = self.spdy.receive(&mut bytes)? {
             match event {
-                Event::Data(pair, payload) => self.deliver(pair, payload),
-                Event::DataEnd(pair) => {
+                SpdyEvent::Data(pair, payload) => self.deliver(pair, payload),
+                SpdyEvent::DataEnd(pair) => {
                     if let Some(entry) = self.streams.get_mut(&pair) {
                         entry.ended = true;
-                        let _ = entry.inbound.send(Inbound::DataEnd);
+                        let _ = entry.inbound.send(StreamEvent::DataEnd);
                     }
                 }
-                Event::Ended(pair, end) => {
-                    if matches!(end, End::Clean | End::Failed(_)) {
-                        self.prove();
+                SpdyEvent::Ended(pair, end) => {
+                    if matches!(end, PairEnd::Clean | PairEnd::Failed(_)) {
+                        self.mark_proven();
                     }
-                    if let Some(entry) = self.forget(pair) {
-                        let _ = entry.inbound.send(Inbound::Ended(end));
+                    if let Some(entry) = self.remove_stream(pair) {
+                        let _ = entry.inbound.send(StreamEvent::Ended(end));
                     }
                     if self.is_abandoned() {
                         return Err(SessionEnd::Abandoned);
                     }
                 }
-                Event::Pong => {}
-                Event::GoAway => return Err(SessionEnd::GoAway),
+                SpdyEvent::Pong => {}
+                SpdyEvent::GoAway => return Err(SessionEnd::GoAway),
             }
         }
-        self.backlog.pump(&mut self.spdy, &mut self.outbox);
-        if self.outbox.queued() < QUEUE_LIMIT {
+        self.backlog.pump(&mut self.spdy, &mut self.write_queue);
+        if self.write_queue.queued() < QUEUE_LIMIT {
             let spdy = &mut self.spdy;
-            self.outbox.control(|out| spdy.echo(out));
+            self.write_queue.control(|out| spdy.echo(out));
         }
         Ok(())
     }
 
     fn deliver(&mut self, pair: PairId, payload: Bytes) {
         let Some(entry) = self.streams.get_mut(&pair) else { return };
-        let (transfer, bulk) = entry.moves(payload.len());
+        let (transfer, bulk) = entry.count_moved(payload.len());
         self.transfers += usize::from(transfer);
         self.bulk += usize::from(bulk);
-        self.awaiting -= usize::from(entry.comes(self.heard));
+        self.awaiting -= usize::from(entry.comes(self.last_received));
         self.moved = true;
         let length = payload.len();
-        let (payload, fills) = entry.shared.hold(payload);
+        let (payload, fills) = entry.shared.add_buffered(payload);
         self.stalled.delivered(&entry.shared, length, fills);
-        let _ = entry.inbound.send(Inbound::Data(payload));
-        self.prove();
+        let _ = entry.inbound.send(StreamEvent::Data(payload));
+        self.mark_proven();
     }
 
     /// Notes that the session works.
-    fn prove(&mut self) {
+    fn mark_proven(&mut self) {
         if !std::mem::replace(&mut self.proven, true) {
             self.status.proven.cancel();
         }
@@ -449,36 +452,36 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             tracing::debug!(late = ?due.elapsed(), "the process did not run for a while");
             self.awake = Instant::now();
         }
-        let silence = self.heard.elapsed();
-        if liveness::is_dead(silence, self.awake.elapsed(), self.outbox.is_busy()) {
+        let silence = self.last_received.elapsed();
+        if liveness::is_dead(silence, self.awake.elapsed(), self.write_queue.is_busy()) {
             return Err(SessionEnd::Silence(silence.as_secs()));
         }
         self.abandoned.take_if(|given_up| given_up.elapsed() >= ABANDONED);
-        self.streams.values_mut().for_each(Entry::settles);
+        self.streams.values_mut().for_each(StreamEntry::decay);
         self.transfers = self.streams.values().filter(|entry| entry.is_transfer()).count();
         self.bulk = self.streams.values().filter(|entry| entry.is_bulk()).count();
         if self.bulk == 0 {
             // Of a burst that may be long past.
             self.read.release();
         }
-        if self.outbox.queued() < QUEUE_LIMIT {
+        if self.write_queue.queued() < QUEUE_LIMIT {
             let spdy = &mut self.spdy;
-            self.outbox.control(|out| spdy.keep_alive(out));
+            self.write_queue.control(|out| spdy.keep_alive(out));
         }
         Ok(true)
     }
 
     /// Closes in order: what is queued first, it may be a stream's last FIN.
-    async fn say_goodbye(&mut self) {
-        let farewell = async {
-            self.outbox.write_all(&mut self.io).await?;
+    async fn close_gracefully(&mut self) {
+        let closing = async {
+            self.write_queue.write_all(&mut self.io).await?;
             if self.websocket.is_some() {
-                self.outbox.raw(websocket::close(fastrand::u32(..).to_ne_bytes()));
-                self.outbox.write_all(&mut self.io).await?;
+                self.write_queue.raw(websocket::close(fastrand::u32(..).to_ne_bytes()));
+                self.write_queue.write_all(&mut self.io).await?;
             }
             poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await
         };
-        let _ = tokio::time::timeout(CLOSE_WITHIN, farewell).await;
+        let _ = tokio::time::timeout(CLOSE_WITHIN, closing).await;
     }
 }
 

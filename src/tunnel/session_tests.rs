@@ -15,9 +15,9 @@ use crate::{
 };
 
 async fn send(stream: &Stream, bytes: &[u8]) {
-    let mut chunk = Chunk::new(stream.outgoing.permit().await);
+    let mut chunk = Chunk::new(stream.send.permit().await);
     chunk.buffer().put_slice(bytes);
-    stream.outgoing.send(chunk);
+    stream.send.send(chunk);
 }
 
 /// Room for one SYN_STREAM and a part of the next: what the transport took of a connection is known to the byte
@@ -35,8 +35,8 @@ async fn bytes_that_the_transport_did_not_take_were_not_written() {
         far.read_buf(&mut taken).await.unwrap();
         assert!(taken.remaining() <= room);
         drop(far);
-        assert_eq!(stream.incoming.recv().await, Inbound::Lost);
-        assert_eq!(stream.outgoing.data_written(), written, "{room}");
+        assert_eq!(stream.recv.recv().await, StreamEvent::Lost);
+        assert_eq!(stream.send.data_written(), written, "{room}");
     }
 }
 
@@ -76,10 +76,10 @@ async fn a_panic_of_the_driver_is_told_to_its_streams() {
     let session = Session::spawn(Panics(0), Bytes::new(), Framing::Plain, true, &Arc::default(), &tracker);
     let mut stream = session.open(80, &Arc::default());
     assert_eq!(session.end().wait().await, SessionEnd::Panicked);
-    assert_eq!(stream.incoming.recv().await, Inbound::Lost);
+    assert_eq!(stream.recv.recv().await, StreamEvent::Lost);
     assert!(session.is_closed());
     // Who comes later learns the same.
-    assert_eq!(session.open(80, &Arc::default()).incoming.recv().await, Inbound::Lost);
+    assert_eq!(session.open(80, &Arc::default()).recv.recv().await, StreamEvent::Lost);
 }
 
 /// What a transport takes at a time, in the tests below.
@@ -155,8 +155,8 @@ async fn streams_may_go_from_a_session_whose_peer_takes_nothing() {
     assert_eq!(session.occupancy().load, Load::Bulk);
     // A burst is still taken in, and what comes without end is not.
     let mut late: Vec<_> = (0..=LATE_OPENINGS).map(|_| session.open(80, &Arc::default())).collect();
-    assert_eq!(late.pop().unwrap().incoming.recv().await, Inbound::Lost);
-    assert!(late[0].incoming.recv().now_or_never().is_none());
+    assert_eq!(late.pop().unwrap().recv.recv().await, StreamEvent::Lost);
+    assert!(late[0].recv.recv().now_or_never().is_none());
     drop(late);
     // So much later that none of them counts as a bulk one any more.
     tokio::time::sleep(Duration::from_secs(60)).await;

@@ -1,23 +1,23 @@
 //! Streams whose clients are behind, and whether a session reads on all the same.
 //!
-//! While one of them has more waiting than it may, nothing is read: the peer has no other way to learn of it. But others on
-//! the session may have something to come, behind what comes for the client that is behind. For them it is read on, as long as
-//! the process has memory for that ([`super::limits`]).
+//! While one of them has more waiting than it may, nothing is read: the peer has no other way to learn of it. But
+//! others on the session may have something to come, behind what comes for the client that is behind. For them it is
+//! read on, as long as the process has memory for that ([`super::limits`]).
 
 use std::{collections::HashMap, sync::Arc, task::Context};
 
 use tokio::time::Instant;
 
-use super::{entry::Entry, status::Status, stream::Shared, wake::Wake};
+use super::{status::SessionStatus, stream::StreamShared, stream_entry::StreamEntry, wake::Wake};
 use crate::spdy::session::PairId;
 
-/// Bytes read for clients that are behind since another's last came, after which no more are expected: on a session that several
-/// streams fill, their frames of 32 KiB take turns.
+/// Bytes read for clients that are behind since another's last came, after which no more are expected: on a session
+/// that several streams fill, their frames of 32 KiB take turns.
 const TURN_PASSED: usize = 1024 * 1024;
 
 /// Those of one session.
 pub(super) struct Stalled {
-    full: Vec<Arc<Shared>>,
+    full: Vec<Arc<StreamShared>>,
     /// Bytes that came for them since another stream had some.
     since_others: usize,
     /// Some of the others are counted as blocked.
@@ -29,7 +29,7 @@ pub(super) struct Stalled {
 }
 
 impl Stalled {
-    pub(super) fn new(status: &Status) -> Self {
+    pub(super) fn new(status: &SessionStatus) -> Self {
         let drained = Wake::new(&status.drained);
         Self { full: Vec::new(), since_others: 0, blocking: false, drained, freed: None }
     }
@@ -39,7 +39,7 @@ impl Stalled {
     }
 
     /// Notes bytes that came for a stream; whether they `fill` it.
-    pub(super) fn delivered(&mut self, stream: &Arc<Shared>, bytes: usize, fill: bool) {
+    pub(super) fn delivered(&mut self, stream: &Arc<StreamShared>, bytes: usize, fill: bool) {
         if fill {
             self.full.push(Arc::clone(stream));
         }
@@ -47,7 +47,7 @@ impl Stalled {
     }
 
     /// Forgets a stream; whether it was one of them.
-    pub(super) fn remove(&mut self, stream: &Arc<Shared>) -> bool {
+    pub(super) fn remove(&mut self, stream: &Arc<StreamShared>) -> bool {
         let before = self.full.len();
         self.full.retain(|full| !Arc::ptr_eq(full, stream));
         self.full.len() < before
@@ -57,15 +57,15 @@ impl Stalled {
     pub(super) fn stop(
         &mut self,
         cx: &mut Context<'_>,
-        streams: &mut HashMap<PairId, Entry>,
-        status: &Status,
+        streams: &mut HashMap<PairId, StreamEntry>,
+        status: &SessionStatus,
     ) -> bool {
         if !self.is_full(cx) {
             self.block(false, streams, status);
             return false;
         }
         let now = Instant::now();
-        let waits = |entry: &Entry| entry.is_owed(now) && !entry.shared.is_full();
+        let waits = |entry: &StreamEntry| entry.is_owed(now) && !entry.shared.is_full();
         let is_turn = self.since_others < TURN_PASSED && status.streams() > self.full.len();
         let is_wanted = is_turn || streams.values().any(waits);
         let is_blocked = is_wanted && self.is_spent(cx, status);
@@ -84,7 +84,7 @@ impl Stalled {
     }
 
     /// Whether there is no memory for more of what clients do not read.
-    fn is_spent(&mut self, cx: &mut Context<'_>, status: &Status) -> bool {
+    fn is_spent(&mut self, cx: &mut Context<'_>, status: &SessionStatus) -> bool {
         let unread = &status.limits.unread;
         if !unread.is_spent() {
             self.freed = None;
@@ -95,7 +95,7 @@ impl Stalled {
     }
 
     /// Counts the streams that have something to come as blocked, or as blocked no more.
-    fn block(&mut self, blocked: bool, streams: &mut HashMap<PairId, Entry>, status: &Status) {
+    fn block(&mut self, blocked: bool, streams: &mut HashMap<PairId, StreamEntry>, status: &SessionStatus) {
         if !blocked && !self.blocking {
             return;
         }

@@ -16,7 +16,7 @@ use crate::policy::placement::{Load, REST, STALLED};
 
 /// What the handles see of the driver.
 #[derive(Debug)]
-pub(super) struct Status {
+pub(super) struct SessionStatus {
     pub(super) closed: CancellationToken,
     pub(super) why: OnceLock<SessionEnd>,
     /// See [`SessionWatch::proven`].
@@ -37,13 +37,13 @@ pub(super) struct Status {
     full: AtomicU64,
 }
 
-impl Default for Status {
+impl Default for SessionStatus {
     fn default() -> Self {
         Self::new(Arc::default())
     }
 }
 
-impl Status {
+impl SessionStatus {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
         Self {
             closed: CancellationToken::new(),
@@ -116,7 +116,7 @@ impl Status {
 
 /// One stream of a session's load.
 #[derive(Debug)]
-pub(super) struct Counted(Arc<Status>);
+pub(super) struct Counted(Arc<SessionStatus>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -127,7 +127,7 @@ impl Drop for Counted {
 
 /// Waits for a session's end.
 #[derive(Debug)]
-pub struct SessionWatch(pub(super) Arc<Status>);
+pub struct SessionWatch(pub(super) Arc<SessionStatus>);
 
 impl SessionWatch {
     /// Waits for the end and tells why.

@@ -17,19 +17,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
     buffers,
-    status::{Counted, Status},
+    status::{Counted, SessionStatus},
 };
 use crate::spdy::{
     frame::{HEAD, MAX_DATA},
-    session::{End, PairId},
+    session::{PairEnd, PairId},
 };
 
 /// Buffers a stream has under way: one being written, one queued behind it. More would only be memory.
 pub(super) const OUTBOUND_FRAMES: usize = 2;
 
-/// Bytes from the pod that wait for a slow local client, which has its session to itself in most cases: then the session
-/// stops reading until the client has taken some. It is twice what a driver reads between two turns of the connections' tasks,
-/// so that a client which keeps up stops nothing; the kernel's buffers on the way hold some MiB besides.
+/// Bytes from the pod that wait for a slow local client, which has its session to itself in most cases: then the
+/// session stops reading until the client has taken some. It is twice what a driver reads between two turns of the
+/// connections' tasks, so that a client which keeps up stops nothing; the kernel's buffers on the way hold some MiB
+/// besides.
 pub(super) const INBOUND_LIMIT: usize = 512 * 1024;
 
 /// What a session reads at once. Two frames of Go's 32 KiB, so that a full pipe costs few turns.
@@ -60,7 +61,7 @@ pub struct Chunk {
 impl Chunk {
     /// An empty buffer.
     pub fn new(permit: OwnedSemaphorePermit) -> Self {
-        let mut bytes = buffers::take(HEAD + MAX_DATA);
+        let mut bytes = buffers::acquire(HEAD + MAX_DATA);
         bytes.extend_from_slice(&[0; HEAD]);
         Self { bytes, _permit: permit }
     }
@@ -79,40 +80,40 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        buffers::give(std::mem::take(&mut self.bytes));
+        buffers::release(std::mem::take(&mut self.bytes));
     }
 }
 
 /// What arrives for a stream.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Inbound {
+pub enum StreamEvent {
     /// The application's bytes.
     Data(Bytes),
     /// The application writes no more; how it ended follows.
     DataEnd,
     /// It is over.
-    Ended(End),
+    Ended(PairEnd),
     /// The session is gone, and with it the connection.
     Lost,
 }
 
 /// What a stream's task asks of the driver.
-pub(super) enum Command {
+pub(super) enum StreamCommand {
     /// Open a pair, and send what arrives to `inbound`.
-    Open { port: u16, stream: Arc<Shared>, inbound: mpsc::UnboundedSender<Inbound> },
+    Open { port: u16, stream: Arc<StreamShared>, inbound: mpsc::UnboundedSender<StreamEvent> },
     /// Send these bytes.
-    Data(Arc<Shared>, Chunk),
+    Data(Arc<StreamShared>, Chunk),
     /// Nothing more will be sent.
-    Finish(Arc<Shared>),
+    Finish(Arc<StreamShared>),
     /// The client sends no more, and takes part in nobody's load.
-    StepAside(Arc<Shared>),
+    HalfClose(Arc<StreamShared>),
     /// End it now; nobody listens any more.
-    Reset(Arc<Shared>),
+    Reset(Arc<StreamShared>),
 }
 
 /// What the task and the driver both know of a stream.
 #[derive(Debug)]
-pub struct Shared {
+pub struct StreamShared {
     /// Which pair it is, once the driver opened it.
     pub(super) pair: OnceLock<PairId>,
     /// The transport took at least a part of a DATA frame (PROTOCOL §3.7).
@@ -126,7 +127,7 @@ pub struct Shared {
     /// Counts it while it waits for another's client.
     pub(super) blocked: Gauge,
     /// Of its session.
-    session: Arc<Status>,
+    session: Arc<SessionStatus>,
 }
 
 /// Bytes of `buffered` that count against the limit of the process: those that would not wait if the session had stopped
@@ -135,9 +136,9 @@ fn excess(buffered: usize) -> usize {
     buffered.saturating_sub(INBOUND_LIMIT + READ)
 }
 
-impl Shared {
+impl StreamShared {
     /// Takes in a piece that is about to be handed to the task; true when it makes the backlog too large.
-    pub(super) fn hold(&self, piece: Bytes) -> (Bytes, bool) {
+    pub(super) fn add_buffered(&self, piece: Bytes) -> (Bytes, bool) {
         let cost = piece.len() + PIECE;
         let is_behind = self.pieces.fetch_add(1, Ordering::AcqRel) >= SHARED_PIECES;
         let before = self.buffered.fetch_add(cost, Ordering::AcqRel);
@@ -148,7 +149,7 @@ impl Shared {
     }
 
     /// A piece was taken; true when there is room again.
-    fn take(&self, piece: &Bytes) -> bool {
+    fn remove_buffered(&self, piece: &Bytes) -> bool {
         let cost = piece.len() + PIECE;
         self.pieces.fetch_sub(1, Ordering::AcqRel);
         let before = self.buffered.fetch_sub(cost, Ordering::AcqRel);
@@ -162,7 +163,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for StreamShared {
     fn drop(&mut self) {
         // What its client never took.
         self.session.limits.unread.subtract(excess(*self.buffered.get_mut()));
@@ -176,27 +177,27 @@ pub type Gauge = Arc<AtomicUsize>;
 #[derive(Debug)]
 pub struct Stream {
     /// Towards the pod.
-    pub outgoing: Outgoing,
+    pub send: SendStream,
     /// From the pod.
-    pub incoming: Incoming,
+    pub recv: RecvStream,
     /// Held for its drop, while it is one of its session's load.
     counted: Option<Counted>,
 }
 
 /// The half of a stream that sends.
 #[derive(Debug)]
-pub struct Outgoing {
-    commands: mpsc::UnboundedSender<Command>,
-    shared: Arc<Shared>,
+pub struct SendStream {
+    commands: mpsc::UnboundedSender<StreamCommand>,
+    shared: Arc<StreamShared>,
 }
 
 /// The half of a stream that receives.
 #[derive(Debug)]
-pub struct Incoming {
-    events: mpsc::UnboundedReceiver<Inbound>,
-    shared: Arc<Shared>,
-    /// What was seen behind the last bytes, by [`Self::more`].
-    next: Option<Inbound>,
+pub struct RecvStream {
+    events: mpsc::UnboundedReceiver<StreamEvent>,
+    shared: Arc<StreamShared>,
+    /// What was seen behind the last bytes, by [`Self::try_recv_data`].
+    next: Option<StreamEvent>,
     over: bool,
 }
 
@@ -204,14 +205,14 @@ impl Stream {
     /// Asks the driver behind `commands` for a pair to `port`. It may be gone: then the stream is lost at once. While the
     /// stream waits for another's client, `blocked` counts it.
     pub(super) fn open(
-        commands: mpsc::UnboundedSender<Command>,
-        session: &Arc<Status>,
+        commands: mpsc::UnboundedSender<StreamCommand>,
+        session: &Arc<SessionStatus>,
         port: u16,
         blocked: Gauge,
     ) -> Self {
         // Bounded by the driver, which reads no more once too much waits here.
         let (inbound, events) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(StreamShared {
             pair: OnceLock::new(),
             data_written: AtomicBool::new(false),
             buffered: AtomicUsize::new(0),
@@ -222,19 +223,19 @@ impl Stream {
         });
         let counted = Some(session.count());
         // Where the driver is gone the sender is dropped with the command, and `recv` tells `Lost`.
-        let _ = commands.send(Command::Open { port, stream: Arc::clone(&shared), inbound });
+        let _ = commands.send(StreamCommand::Open { port, stream: Arc::clone(&shared), inbound });
         Self {
-            outgoing: Outgoing { commands, shared: Arc::clone(&shared) },
-            incoming: Incoming { events, shared, next: None, over: false },
+            send: SendStream { commands, shared: Arc::clone(&shared) },
+            recv: RecvStream { events, shared, next: None, over: false },
             counted,
         }
     }
 
     /// The client has said all it has to say. Most that do are gone, and their stream only waits for the runtime to let
     /// go (PROTOCOL §3.4): from now on it counts as no load of its session, unless it moves much again.
-    pub fn step_aside(&mut self) {
+    pub fn half_closed(&mut self) {
         if self.counted.take().is_some() {
-            let _ = self.outgoing.commands.send(Command::StepAside(Arc::clone(&self.outgoing.shared)));
+            let _ = self.send.commands.send(StreamCommand::HalfClose(Arc::clone(&self.send.shared)));
         }
     }
 }
@@ -243,11 +244,11 @@ impl Stream {
 impl Stream {
     /// Whether both are on one session.
     pub(super) fn is_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.incoming.shared.session, &other.incoming.shared.session)
+        Arc::ptr_eq(&self.recv.shared.session, &other.recv.shared.session)
     }
 }
 
-impl Outgoing {
+impl SendStream {
     /// Waits until a buffer may be had. Cancel-safe.
     pub async fn permit(&self) -> OwnedSemaphorePermit {
         match Arc::clone(&self.shared.permits).acquire_owned().await {
@@ -259,13 +260,13 @@ impl Outgoing {
 
     /// Sends a buffer's payload.
     pub fn send(&self, chunk: Chunk) {
-        let _ = self.commands.send(Command::Data(Arc::clone(&self.shared), chunk));
+        let _ = self.commands.send(StreamCommand::Data(Arc::clone(&self.shared), chunk));
     }
 
     /// Tells the pod that nothing more comes. The runtime then closes the application's connection within a second
     /// (PROTOCOL §0.5).
     pub fn finish(&self) {
-        let _ = self.commands.send(Command::Finish(Arc::clone(&self.shared)));
+        let _ = self.commands.send(StreamCommand::Finish(Arc::clone(&self.shared)));
     }
 
     /// Whether the transport took any of the bytes sent (PROTOCOL §3.7).
@@ -274,29 +275,29 @@ impl Outgoing {
     }
 }
 
-impl Incoming {
+impl RecvStream {
     /// The next thing that arrives. Cancel-safe. After `Ended` or `Lost` there is nothing more.
-    pub async fn recv(&mut self) -> Inbound {
+    pub async fn recv(&mut self) -> StreamEvent {
         let next = match self.next.take() {
             Some(next) => next,
-            None => self.events.recv().await.unwrap_or(Inbound::Lost),
+            None => self.events.recv().await.unwrap_or(StreamEvent::Lost),
         };
         match &next {
-            Inbound::Data(bytes) => self.took(bytes),
-            Inbound::DataEnd => {}
-            Inbound::Ended(_) | Inbound::Lost => self.over = true,
+            StreamEvent::Data(bytes) => self.consumed(bytes),
+            StreamEvent::DataEnd => {}
+            StreamEvent::Ended(_) | StreamEvent::Lost => self.over = true,
         }
         next
     }
 
     /// Bytes that are there already, to be written together with those before.
-    pub fn more(&mut self) -> Option<Bytes> {
+    pub fn try_recv_data(&mut self) -> Option<Bytes> {
         if self.next.is_none() {
             self.next = self.events.try_recv().ok();
         }
         match self.next.take()? {
-            Inbound::Data(bytes) => {
-                self.took(&bytes);
+            StreamEvent::Data(bytes) => {
+                self.consumed(&bytes);
                 Some(bytes)
             }
             other => {
@@ -306,8 +307,8 @@ impl Incoming {
         }
     }
 
-    fn took(&self, bytes: &Bytes) {
-        if self.shared.take(bytes) {
+    fn consumed(&self, bytes: &Bytes) {
+        if self.shared.remove_buffered(bytes) {
             self.shared.session.drained.notify_one();
         }
     }
@@ -315,9 +316,9 @@ impl Incoming {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if !self.incoming.over {
+        if !self.recv.over {
             // Should this stream's backlog be what stops the driver, the reset frees it.
-            let _ = self.outgoing.commands.send(Command::Reset(Arc::clone(&self.outgoing.shared)));
+            let _ = self.send.commands.send(StreamCommand::Reset(Arc::clone(&self.send.shared)));
         }
     }
 }
@@ -330,14 +331,14 @@ mod tests {
     async fn a_stream_that_is_behind_keeps_no_read_buffers_for_small_pieces() {
         let (commands, mut receiver) = mpsc::unbounded_channel();
         let mut stream = Stream::open(commands, &Arc::default(), 80, Gauge::default());
-        let Ok(Command::Open { stream: shared, inbound, .. }) = receiver.try_recv() else {
+        let Ok(StreamCommand::Open { stream: shared, inbound, .. }) = receiver.try_recv() else {
             panic!("not opened")
         };
         let read = Bytes::from(vec![7; 64 * 1024]);
         let kept = |piece: &Bytes| {
-            let (kept, _) = shared.hold(piece.clone());
+            let (kept, _) = shared.add_buffered(piece.clone());
             let is_slice = kept.as_ptr() == piece.as_ptr();
-            inbound.send(Inbound::Data(kept)).unwrap();
+            inbound.send(StreamEvent::Data(kept)).unwrap();
             is_slice
         };
         for _ in 0..SHARED_PIECES {
@@ -346,7 +347,7 @@ mod tests {
         assert!(!kept(&read.slice(..COPY_BELOW - 1)));
         assert!(kept(&read.slice(..COPY_BELOW)));
         // Once it has caught up, it shares again.
-        while stream.incoming.more().is_some() {}
+        while stream.recv.try_recv_data().is_some() {}
         assert!(kept(&read.slice(..1)));
     }
 
@@ -354,19 +355,19 @@ mod tests {
     async fn more_is_bytes_alone() {
         let (commands, mut receiver) = mpsc::unbounded_channel();
         let mut stream = Stream::open(commands, &Arc::default(), 80, Gauge::default());
-        let Ok(Command::Open { stream: shared, inbound, .. }) = receiver.try_recv() else {
+        let Ok(StreamCommand::Open { stream: shared, inbound, .. }) = receiver.try_recv() else {
             panic!("not opened")
         };
-        assert_eq!(stream.incoming.more(), None);
+        assert_eq!(stream.recv.try_recv_data(), None);
         for text in ["a", "b"] {
-            inbound.send(Inbound::Data(shared.hold(Bytes::from(text)).0)).unwrap();
+            inbound.send(StreamEvent::Data(shared.add_buffered(Bytes::from(text)).0)).unwrap();
         }
-        inbound.send(Inbound::DataEnd).unwrap();
-        assert_eq!(stream.incoming.recv().await, Inbound::Data(Bytes::from("a")));
-        assert_eq!(stream.incoming.more(), Some(Bytes::from("b")));
-        assert_eq!(stream.incoming.more(), None);
-        assert_eq!(stream.incoming.recv().await, Inbound::DataEnd);
+        inbound.send(StreamEvent::DataEnd).unwrap();
+        assert_eq!(stream.recv.recv().await, StreamEvent::Data(Bytes::from("a")));
+        assert_eq!(stream.recv.try_recv_data(), Some(Bytes::from("b")));
+        assert_eq!(stream.recv.try_recv_data(), None);
+        assert_eq!(stream.recv.recv().await, StreamEvent::DataEnd);
         drop((shared, inbound));
-        assert_eq!(stream.incoming.recv().await, Inbound::Lost);
+        assert_eq!(stream.recv.recv().await, StreamEvent::Lost);
     }
 }

@@ -13,7 +13,7 @@ pub(super) const UNREAD_LIMIT: usize = 32 * 1024 * 1024;
 
 /// What of it is taken. Of no meaning to memory order: a session that looks too early looks again.
 #[derive(Debug, Default)]
-pub(super) struct Unread {
+pub(super) struct UnreadBudget {
     bytes: AtomicUsize,
     /// There is some again.
     pub(super) freed: Arc<Notify>,
@@ -21,7 +21,7 @@ pub(super) struct Unread {
     pub(super) blocked: Notify,
 }
 
-impl Unread {
+impl UnreadBudget {
     pub(super) fn is_spent(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) >= UNREAD_LIMIT
     }

@@ -12,7 +12,7 @@ use kube::{client::Body, core::Status};
 use tokio::time::timeout;
 
 use super::{
-    protocol::{Protocol, Refusal},
+    protocol::{Protocol, UpgradeRefusal},
     websocket,
 };
 use crate::{cluster::http::io::Io, model::endpoint::PodId};
@@ -37,7 +37,7 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub enum UpgradeError {
     /// The server answered something else.
-    Refused(Refusal),
+    Refused(UpgradeRefusal),
     /// The server was not reached, or the connection broke before an answer.
     Unreachable(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -66,7 +66,8 @@ pub async fn upgrade(
     }
     if !is_wanted(response.headers(), protocol, &key) {
         let status = StatusCode::SWITCHING_PROTOCOLS;
-        let nothing = Refusal { status, said: None, text: String::new(), retry_after: None };
+        let nothing =
+            UpgradeRefusal { status, kubernetes_status: None, text: String::new(), retry_after: None };
         return Err(UpgradeError::Refused(nothing));
     }
     let upgraded =
@@ -89,8 +90,10 @@ fn request(pod: &PodId, protocol: Protocol, port: u16, key: &str) -> Result<Requ
             .header(header::SEC_WEBSOCKET_PROTOCOL, subprotocol)
     };
     let request = match protocol {
-        Protocol::Tunnel => websocket(request, TUNNEL_SUBPROTOCOLS).uri(path),
-        Protocol::Legacy => websocket(request, LEGACY_SUBPROTOCOL).uri(format!("{path}?ports={port}")),
+        Protocol::WebSocketTunnel => websocket(request, TUNNEL_SUBPROTOCOLS).uri(path),
+        Protocol::LegacyWebSocket => {
+            websocket(request, LEGACY_SUBPROTOCOL).uri(format!("{path}?ports={port}"))
+        }
         Protocol::Spdy => request
             .method(Method::POST)
             .uri(path)
@@ -120,13 +123,13 @@ fn is_wanted(headers: &HeaderMap, protocol: Protocol, key: &str) -> bool {
                 == Some(websocket::accept_for(key).as_str())
     };
     match protocol {
-        Protocol::Tunnel => websocket(TUNNEL_SUBPROTOCOLS),
-        Protocol::Legacy => websocket(LEGACY_SUBPROTOCOL),
+        Protocol::WebSocketTunnel => websocket(TUNNEL_SUBPROTOCOLS),
+        Protocol::LegacyWebSocket => websocket(LEGACY_SUBPROTOCOL),
         Protocol::Spdy => has("upgrade", "SPDY/3.1") && has("x-stream-protocol-version", STREAM_PROTOCOL),
     }
 }
 
-async fn refusal(response: Response<Body>) -> Refusal {
+async fn refusal(response: Response<Body>) -> UpgradeRefusal {
     let status = response.status();
     let retry_after = response
         .headers()
@@ -136,7 +139,7 @@ async fn refusal(response: Response<Body>) -> Refusal {
     let said =
         serde_json::from_slice::<Status>(&body).ok().filter(|said| !said.message.is_empty()).map(Box::new);
     let text = String::from_utf8_lossy(&body).lines().next().unwrap_or_default().to_owned();
-    Refusal { status, said, text, retry_after }
+    UpgradeRefusal { status, kubernetes_status: said, text, retry_after }
 }
 
 /// What comes of a body, up to its limits.
@@ -171,10 +174,10 @@ mod tests {
             ("sec-websocket-protocol", "SPDY/3.1+portforward.k8s.io"),
             ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
         ];
-        assert!(is_wanted(&headers(&good), Protocol::Tunnel, key));
-        assert!(!is_wanted(&headers(&good), Protocol::Legacy, key));
+        assert!(is_wanted(&headers(&good), Protocol::WebSocketTunnel, key));
+        assert!(!is_wanted(&headers(&good), Protocol::LegacyWebSocket, key));
         assert!(!is_wanted(&headers(&good), Protocol::Spdy, key));
-        assert!(!is_wanted(&headers(&good), Protocol::Tunnel, "b3RoZXI="));
+        assert!(!is_wanted(&headers(&good), Protocol::WebSocketTunnel, "b3RoZXI="));
         let spdy = [
             ("connection", "Upgrade"),
             ("upgrade", "SPDY/3.1"),

@@ -42,7 +42,7 @@ pub enum WebSocketError {
 
 /// What came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub enum WebSocketEvent {
     /// Payload of data messages, cut anywhere. `starts` is set on the first piece of each message, `ends` on its last.
     Payload {
         /// The bytes; may be empty with `ends`.
@@ -59,7 +59,7 @@ pub enum Piece {
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum WebSocketDecoderState {
     #[default]
     Head,
     Payload {
@@ -75,23 +75,23 @@ enum State {
 
 /// Reads frames from bytes cut anywhere.
 #[derive(Debug, Default)]
-pub struct Decoder {
-    state: State,
+pub struct WebSocketDecoder {
+    state: WebSocketDecoderState,
     /// A head or a control payload that has not come whole: at most [`MAX_CONTROL`] bytes.
     partial: BytesMut,
 }
 
-impl Decoder {
+impl WebSocketDecoder {
     /// Takes bytes from the front of `input` and returns the next piece, or `None` once `input` is empty.
-    pub fn decode(&mut self, input: &mut Bytes) -> Result<Option<Piece>, WebSocketError> {
+    pub fn decode(&mut self, input: &mut Bytes) -> Result<Option<WebSocketEvent>, WebSocketError> {
         loop {
             match self.state {
-                State::Head => {
+                WebSocketDecoderState::Head => {
                     if !self.head(input)? {
                         return Ok(None);
                     }
                 }
-                State::Payload { left, fin, starts } => {
+                WebSocketDecoderState::Payload { left, fin, starts } => {
                     if input.is_empty() && left > 0 {
                         return Ok(None);
                     }
@@ -99,22 +99,25 @@ impl Decoder {
                     let bytes = input.split_to(take);
                     let left = left - take as u64;
                     let ends = fin && left == 0;
-                    self.state =
-                        if left == 0 { State::Head } else { State::Payload { left, fin, starts: false } };
+                    self.state = if left == 0 {
+                        WebSocketDecoderState::Head
+                    } else {
+                        WebSocketDecoderState::Payload { left, fin, starts: false }
+                    };
                     if !bytes.is_empty() || ends {
-                        return Ok(Some(Piece::Payload { bytes, starts, ends }));
+                        return Ok(Some(WebSocketEvent::Payload { bytes, starts, ends }));
                     }
                 }
-                State::Control { op, length } => {
+                WebSocketDecoderState::Control { op, length } => {
                     if !self.collect(input, length) {
                         return Ok(None);
                     }
                     let mut payload = self.partial.split().freeze();
-                    self.state = State::Head;
+                    self.state = WebSocketDecoderState::Head;
                     match op {
-                        OP_PING => return Ok(Some(Piece::Ping(payload))),
+                        OP_PING => return Ok(Some(WebSocketEvent::Ping(payload))),
                         OP_CLOSE => {
-                            return Ok(Some(Piece::Close(payload.try_get_u16().unwrap_or(1005))));
+                            return Ok(Some(WebSocketEvent::Close(payload.try_get_u16().unwrap_or(1005))));
                         }
                         _ => {}
                     }
@@ -161,9 +164,9 @@ impl Decoder {
             if !fin || length > MAX_CONTROL as u64 {
                 return Err(WebSocketError::BadControl);
             }
-            State::Control { op, length: length as usize }
+            WebSocketDecoderState::Control { op, length: length as usize }
         } else {
-            State::Payload { left: length, fin, starts: op != OP_CONTINUATION }
+            WebSocketDecoderState::Payload { left: length, fin, starts: op != OP_CONTINUATION }
         };
         Ok(true)
     }
@@ -272,13 +275,13 @@ mod tests {
     fn fragments_pings_and_closes_cut_anywhere() {
         let bytes: &[u8] = b"\x02\x03abc\x89\x02hi\x00\x00\x80\x01d\x8a\x00\x82\x00\x88\x02\x03\xe8";
         for cut in 0..=bytes.len() {
-            let mut decoder = Decoder::default();
+            let mut decoder = WebSocketDecoder::default();
             let (mut data, mut ends, mut others) = (Vec::new(), 0, Vec::new());
             for part in [&bytes[..cut], &bytes[cut..]] {
                 let mut input = Bytes::copy_from_slice(part);
                 while let Some(piece) = decoder.decode(&mut input).unwrap() {
                     match piece {
-                        Piece::Payload { bytes, ends: end, .. } => {
+                        WebSocketEvent::Payload { bytes, ends: end, .. } => {
                             data.extend_from_slice(&bytes);
                             ends += usize::from(end);
                         }
@@ -287,7 +290,10 @@ mod tests {
                 }
             }
             assert_eq!((data.as_slice(), ends), (b"abcd".as_slice(), 2), "cut at {cut}");
-            assert_eq!(others, [Piece::Ping(Bytes::from_static(b"hi")), Piece::Close(1000)]);
+            assert_eq!(
+                others,
+                [WebSocketEvent::Ping(Bytes::from_static(b"hi")), WebSocketEvent::Close(1000)]
+            );
         }
     }
 
@@ -300,7 +306,7 @@ mod tests {
             (b"\x09\x00", WebSocketError::BadControl),
             (b"\x89\x7e\x00\x80", WebSocketError::BadControl),
         ] {
-            assert_eq!(Decoder::default().decode(&mut Bytes::from_static(bytes)), Err(error));
+            assert_eq!(WebSocketDecoder::default().decode(&mut Bytes::from_static(bytes)), Err(error));
         }
     }
 }

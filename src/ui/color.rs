@@ -7,7 +7,7 @@ use owo_colors::{OwoColorize as _, Style};
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum When {
+pub enum ColorChoice {
     /// As the environment and the terminal say.
     #[default]
     Auto,
@@ -20,7 +20,7 @@ pub enum When {
 /// What the environment and the terminals say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each true or not")]
-pub struct Signals {
+pub struct ColorEnvironment {
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
     /// `CLICOLOR_FORCE` or `FORCE_COLOR` is set, and neither empty nor 0.
@@ -52,20 +52,20 @@ pub struct Colors {
     pub stderr: Styling,
 }
 
-impl Signals {
+impl ColorEnvironment {
     /// The flag first, then `NO_COLOR`, then those that force, then the terminal.
-    pub fn decide(&self, when: When) -> Colors {
+    pub fn decide(&self, when: ColorChoice) -> Colors {
         let stream = |is_terminal: bool| match when {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => !self.no_color && (self.force_color || (is_terminal && !self.dumb)),
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => !self.no_color && (self.force_color || (is_terminal && !self.dumb)),
         };
         let styling = |is_terminal| if stream(is_terminal) { Styling::Ansi } else { Styling::Plain };
         Colors { stdout: styling(self.stdout_is_terminal), stderr: styling(self.stderr_is_terminal) }
     }
 
     /// Whether an error may be drawn: a dumb terminal is but a slow pipe.
-    pub fn draws(&self) -> bool {
+    pub fn can_draw(&self) -> bool {
         self.stderr_is_terminal && !self.dumb
     }
 }
@@ -79,7 +79,7 @@ pub fn paint(styling: Styling, text: &str, style: Style) -> String {
 }
 
 /// The text without what [`paint`] adds, for a file.
-pub fn bare(text: &str) -> String {
+pub fn strip_ansi(text: &str) -> String {
     let mut parts = text.split("\u{1b}[");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -98,24 +98,32 @@ mod tests {
         let painted = paint(Styling::Ansi, "x", Style::new().red().bold())
             + " y "
             + &paint(Styling::Ansi, "z", Style::new().yellow());
-        assert_eq!((bare(&painted).as_str(), bare("x y").as_str()), ("x y z", "x y"));
+        assert_eq!((strip_ansi(&painted).as_str(), strip_ansi("x y").as_str()), ("x y z", "x y"));
     }
 
     #[test]
     fn one_decision() {
-        let terminal = Signals { stdout_is_terminal: true, stderr_is_terminal: true, ..Signals::default() };
-        let piped = Signals { stdout_is_terminal: false, ..terminal };
+        let terminal = ColorEnvironment {
+            stdout_is_terminal: true,
+            stderr_is_terminal: true,
+            ..ColorEnvironment::default()
+        };
+        let piped = ColorEnvironment { stdout_is_terminal: false, ..terminal };
         let all = Colors { stdout: Styling::Ansi, stderr: Styling::Ansi };
         for (signals, when, expected) in [
-            (terminal, When::Auto, all),
-            (piped, When::Auto, Colors { stdout: Styling::Plain, stderr: Styling::Ansi }),
-            (Signals::default(), When::Auto, Colors::default()),
-            (Signals { dumb: true, ..terminal }, When::Auto, Colors::default()),
-            (Signals { no_color: true, ..terminal }, When::Auto, Colors::default()),
-            (Signals { force_color: true, ..Signals::default() }, When::Auto, all),
-            (Signals { no_color: true, force_color: true, ..terminal }, When::Auto, Colors::default()),
-            (Signals { no_color: true, ..Signals::default() }, When::Always, all),
-            (Signals { force_color: true, ..terminal }, When::Never, Colors::default()),
+            (terminal, ColorChoice::Auto, all),
+            (piped, ColorChoice::Auto, Colors { stdout: Styling::Plain, stderr: Styling::Ansi }),
+            (ColorEnvironment::default(), ColorChoice::Auto, Colors::default()),
+            (ColorEnvironment { dumb: true, ..terminal }, ColorChoice::Auto, Colors::default()),
+            (ColorEnvironment { no_color: true, ..terminal }, ColorChoice::Auto, Colors::default()),
+            (ColorEnvironment { force_color: true, ..ColorEnvironment::default() }, ColorChoice::Auto, all),
+            (
+                ColorEnvironment { no_color: true, force_color: true, ..terminal },
+                ColorChoice::Auto,
+                Colors::default(),
+            ),
+            (ColorEnvironment { no_color: true, ..ColorEnvironment::default() }, ColorChoice::Always, all),
+            (ColorEnvironment { force_color: true, ..terminal }, ColorChoice::Never, Colors::default()),
         ] {
             assert_eq!(signals.decide(when), expected, "{signals:?} {when:?}");
         }
@@ -123,9 +131,12 @@ mod tests {
 
     #[test]
     fn drawings_are_for_terminals_that_can() {
-        let terminal = Signals { stderr_is_terminal: true, ..Signals::default() };
-        assert!(terminal.draws() && Signals { no_color: true, ..terminal }.draws());
-        assert!(!Signals { dumb: true, ..terminal }.draws() && !Signals::default().draws());
+        let terminal = ColorEnvironment { stderr_is_terminal: true, ..ColorEnvironment::default() };
+        assert!(terminal.can_draw() && ColorEnvironment { no_color: true, ..terminal }.can_draw());
+        assert!(
+            !ColorEnvironment { dumb: true, ..terminal }.can_draw()
+                && !ColorEnvironment::default().can_draw()
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Makes text from the cluster harmless to a terminal.
 //!
-//! Names, reasons and messages are written by whoever may write to the cluster. Control characters could move the
+//! Names, reasons and messages are written by anyone who may write to the cluster. Control characters could move the
 //! cursor, retitle the window or forge lines; bidirectional overrides and invisible characters could make one name
 //! look like another.
 

@@ -7,10 +7,9 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::{
-    Settings,
-    door::{Door, Stream},
-    escape,
-    wording::{self, Gravity},
+    OutputSettings, escape,
+    output_writer::{OutputStream, OutputWriter},
+    wording::{self, Severity},
 };
 use crate::{
     error::Fatal,
@@ -20,7 +19,7 @@ use crate::{
 /// What is no event of a forward.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Beside<'a> {
+enum ProcessEvent<'a> {
     /// Events came faster than they could be written.
     Missed { at: Timestamp, count: u64 },
     /// All of it works, in the background.
@@ -32,13 +31,13 @@ enum Beside<'a> {
         message: String,
         causes: Vec<&'a str>,
         help: Option<&'a str>,
-        places: Vec<Place<'a>>,
+        places: Vec<JsonProblem<'a>>,
     },
 }
 
 /// A place in a file, where the error is about one.
 #[derive(Debug, Serialize)]
-struct Place<'a> {
+struct JsonProblem<'a> {
     file: &'a str,
     line: usize,
     column: usize,
@@ -49,47 +48,47 @@ struct Place<'a> {
 /// Shows every event until there are no more senders, or until `stop`; then hands the door back.
 pub async fn run(
     events: &mut broadcast::Receiver<Arc<Event>>,
-    mut door: Door,
-    settings: Settings,
+    mut writer: OutputWriter,
+    settings: OutputSettings,
     stop: impl Future<Output = ()>,
-) -> Door {
+) -> OutputWriter {
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
             // What has happened is shown before the end is.
             biased;
             event = events.recv() => match event {
-                Ok(event) => show(&mut door, &event, settings),
+                Ok(event) => show(&mut writer, &event, settings),
                 Err(broadcast::error::RecvError::Lagged(count)) => {
-                    say(&mut door, &Beside::Missed { at: Timestamp::now(), count });
+                    write(&mut writer, &ProcessEvent::Missed { at: Timestamp::now(), count });
                 }
                 Err(broadcast::error::RecvError::Closed) => break,
             },
             () = &mut stop => break,
         }
     }
-    door
+    writer
 }
 
-fn show(door: &mut Door, event: &Event, settings: Settings) {
+fn show(writer: &mut OutputWriter, event: &Event, settings: OutputSettings) {
     let line = wording::line(event);
     // As the other view: what is no error is not told.
-    if settings.quiet && line.as_ref().is_none_or(|line| line.gravity < Gravity::Error) {
+    if settings.quiet && line.as_ref().is_none_or(|line| line.severity < Severity::Error) {
         return;
     }
     // What is about no forward is no event of one. It is for a person.
     if let (true, Some(line)) = (event.forwards.is_empty(), line) {
-        door.say(Stream::Err, line.text);
+        writer.write_line(OutputStream::Err, line.text);
     }
     for message in message::of(event) {
-        say(door, &message);
+        write(writer, &message);
     }
 }
 
-fn say(door: &mut Door, message: &impl Serialize) {
+fn write(writer: &mut OutputWriter, message: &impl Serialize) {
     // Text, numbers and names: there is nothing in a message that JSON could not hold.
     if let Ok(text) = serde_json::to_string(message) {
-        door.say(Stream::Out, escape::json(&text).into_owned());
+        writer.write_line(OutputStream::Out, escape::json(&text).into_owned());
     }
 }
 
@@ -100,14 +99,14 @@ fn text(message: &impl Serialize) -> String {
 
 /// That it goes on in the background, as an event.
 pub fn detached(pid: Option<u32>, ids: &[ForwardId], log: &Path) -> String {
-    let detached = Beside::Detached { at: Timestamp::now(), pid, ids, log };
+    let detached = ProcessEvent::Detached { at: Timestamp::now(), pid, ids, log };
     text(&detached)
 }
 
 /// The error that ends the command, as an event.
 pub fn error(fatal: &Fatal) -> String {
     let places = fatal.excerpt().into_iter().flat_map(|excerpt| {
-        excerpt.places.iter().map(|place| Place {
+        excerpt.problems.iter().map(|place| JsonProblem {
             file: &excerpt.name,
             line: place.line,
             column: place.column,
@@ -115,7 +114,7 @@ pub fn error(fatal: &Fatal) -> String {
             help: place.help.as_deref(),
         })
     });
-    let error = Beside::Error {
+    let error = ProcessEvent::Error {
         at: Timestamp::now(),
         code: fatal.code(),
         message: fatal.to_string(),

@@ -7,9 +7,9 @@ use crate::{
     error::{self, Excerpt},
     model::{
         endpoint::PodId,
-        event::{Bound, Gone, Happening, Stop},
+        event::{EventKind, LocalAddress, RetargetReason, StopReason},
     },
-    ui::door::tests::Seen,
+    ui::output_writer::tests::CapturedOutput,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -19,25 +19,29 @@ fn pod() -> PodId {
 }
 
 /// One of each kind.
-fn all() -> Vec<Happening> {
+fn all() -> Vec<EventKind> {
     let why = || "w".to_owned();
     vec![
-        Happening::Started,
-        Happening::Forwarding { local: Bound::Tcp("127.0.0.1:80".parse().unwrap()), pod_port: 8, pod: pod() },
-        Happening::OtherPort { wanted: 1, bound: 2 },
-        Happening::Retargeted { from: pod(), why: Gone::Deleted, to: pod() },
-        Happening::Waiting { why: why(), hold: SOON },
-        Happening::Reconnecting { pod: pod(), attempt: 1, of: 3, delay: SOON, why: why() },
-        Happening::Recovered { pod: pod() },
-        Happening::Lost { why: why(), next: SOON },
-        Happening::ConnectionFailed { pod: Some(pod()), pod_port: Some(8), why: why() },
-        Happening::Blocked { connections: 3 },
-        Happening::Stopped { by: Stop::Asked },
-        Happening::Notice { text: why() },
+        EventKind::Started,
+        EventKind::Forwarding {
+            local: LocalAddress::Tcp("127.0.0.1:80".parse().unwrap()),
+            pod_port: 8,
+            pod: pod(),
+        },
+        EventKind::OtherPort { wanted: 1, bound: 2 },
+        EventKind::Retargeted { from: pod(), why: RetargetReason::Deleted, to: pod() },
+        EventKind::Waiting { why: why(), hold: SOON },
+        EventKind::Reconnecting { pod: pod(), attempt: 1, of: 3, delay: SOON, why: why() },
+        EventKind::Recovered { pod: pod() },
+        EventKind::Lost { why: why(), next: SOON },
+        EventKind::ConnectionFailed { pod: Some(pod()), pod_port: Some(8), why: why() },
+        EventKind::Blocked { connections: 3 },
+        EventKind::Stopped { by: StopReason::Asked },
+        EventKind::Notice { text: why() },
     ]
 }
 
-async fn shown(happenings: Vec<Happening>, settings: Settings) -> Vec<Value> {
+async fn shown(happenings: Vec<EventKind>, settings: OutputSettings) -> Vec<Value> {
     let (sender, mut events) = broadcast::channel(64);
     for what in happenings {
         let forwards = [ForwardId::from_bits(0), ForwardId::from_bits(1)].into();
@@ -47,25 +51,25 @@ async fn shown(happenings: Vec<Happening>, settings: Settings) -> Vec<Value> {
             target: "svc/api".into(),
             ports: vec![],
             label: None,
-            what,
+            kind: what,
         };
         sender.send(Arc::new(event)).unwrap();
     }
     drop(sender);
-    let out = Seen::default();
-    let door = Door::to(out.clone(), Seen::closed()).unwrap();
-    assert!(run(&mut events, door, settings, pending()).await.close(SOON));
+    let out = CapturedOutput::default();
+    let writer = OutputWriter::to(out.clone(), CapturedOutput::closed()).unwrap();
+    assert!(run(&mut events, writer, settings, pending()).await.close(SOON));
     assert!(!out.text().contains(['\u{1b}', '\u{9b}']), "a terminal may show it");
     out.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[tokio::test]
 async fn a_line_an_event_of_a_forward() {
-    let lines = shown(all(), Settings::default()).await;
+    let lines = shown(all(), OutputSettings::default()).await;
     assert_eq!(lines.len(), all().len() * 2);
     assert_eq!((&lines[0]["id"], &lines[1]["id"]), (&json!("aaaaaa"), &json!("baaaaa")));
     assert_eq!(lines[2]["pod"], "api-1\u{1b}\u{9b}", "programs get names as they are");
-    let quiet: Vec<_> = shown(all(), Settings { quiet: true, ..Settings::default() }).await;
+    let quiet: Vec<_> = shown(all(), OutputSettings { quiet: true, ..OutputSettings::default() }).await;
     let quiet: BTreeSet<_> = quiet.iter().map(|line| line["event"].as_str().unwrap()).collect();
     assert_eq!(quiet, BTreeSet::from(["connection_failed", "lost"]));
 }
@@ -80,21 +84,21 @@ async fn a_slow_view_says_what_it_missed() {
             target: "svc/api".into(),
             ports: vec![],
             label: None,
-            what: Happening::Started,
+            kind: EventKind::Started,
         };
         sender.send(Arc::new(event)).unwrap();
     }
     drop(sender);
-    let out = Seen::default();
-    let door = Door::to(out.clone(), Seen::closed()).unwrap();
-    assert!(run(&mut events, door, Settings::default(), pending()).await.close(SOON));
+    let out = CapturedOutput::default();
+    let writer = OutputWriter::to(out.clone(), CapturedOutput::closed()).unwrap();
+    assert!(run(&mut events, writer, OutputSettings::default(), pending()).await.close(SOON));
     let first: Value = serde_json::from_str(out.text().lines().next().unwrap()).unwrap();
     assert_eq!((&first["event"], &first["count"]), (&json!("missed"), &json!(2)));
 }
 
 fn fatal() -> Fatal {
-    let place = error::Place { offset: 0, length: 1, line: 1, column: 2, what: "bad".into(), help: None };
-    let excerpt = Excerpt { name: "fwd.yaml".into(), text: "x".into(), places: vec![place] };
+    let place = error::Problem { offset: 0, length: 1, line: 1, column: 2, what: "bad".into(), help: None };
+    let excerpt = Excerpt { name: "fwd.yaml".into(), text: "x".into(), problems: vec![place] };
     Fatal::new("fwd::x::y", "it failed").because("a").because("b").help("do").found_in(excerpt)
 }
 
@@ -125,9 +129,9 @@ async fn the_document_is_true() {
         told.insert(event.to_owned());
     }
     let mut true_ones = BTreeSet::new();
-    let mut lines = shown(all(), Settings::default()).await;
+    let mut lines = shown(all(), OutputSettings::default()).await;
     lines.push(serde_json::from_str(&error(&fatal())).unwrap());
-    lines.push(serde_json::to_value(Beside::Missed { at: Timestamp::UNIX_EPOCH, count: 1 }).unwrap());
+    lines.push(serde_json::to_value(ProcessEvent::Missed { at: Timestamp::UNIX_EPOCH, count: 1 }).unwrap());
     lines.push(serde_json::from_str(&detached(Some(1), &[], Path::new("/l"))).unwrap());
     for line in lines {
         let event = line["event"].as_str().unwrap();

@@ -8,13 +8,13 @@ use owo_colors::Style;
 use super::{
     color::{Styling, paint},
     escape,
-    wording::Gravity,
+    wording::Severity,
 };
-use crate::model::forward::{PortForward, State};
+use crate::model::forward::{ForwardState, PortForward};
 
 /// How a list is shown: `-o`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum ListFormat {
     /// Columns for people.
     #[default]
     Table,
@@ -30,16 +30,16 @@ pub enum Format {
 const GAP: usize = 3;
 
 /// The forwards as text; empty for a table of none.
-pub fn render(forwards: &[PortForward], format: Format, now: Timestamp, styling: Styling) -> String {
+pub fn render(forwards: &[PortForward], format: ListFormat, now: Timestamp, styling: Styling) -> String {
     match format {
-        Format::Table | Format::Wide if forwards.is_empty() => String::new(),
-        Format::Table => table(forwards, &HEAD, now, styling),
-        Format::Wide => table(forwards, &[&HEAD[..], &WIDE[..]].concat(), now, styling),
+        ListFormat::Table | ListFormat::Wide if forwards.is_empty() => String::new(),
+        ListFormat::Table => table(forwards, &HEAD, now, styling),
+        ListFormat::Wide => table(forwards, &[&HEAD[..], &WIDE[..]].concat(), now, styling),
         // Of plain strings and numbers: it cannot fail.
-        Format::Json => serde_json::to_string_pretty(forwards)
+        ListFormat::Json => serde_json::to_string_pretty(forwards)
             .map(|text| escape::json(&text).into_owned() + "\n")
             .unwrap_or_default(),
-        Format::Name => forwards.iter().fold(String::new(), |mut out, one| {
+        ListFormat::Name => forwards.iter().fold(String::new(), |mut out, one| {
             let _ = writeln!(out, "{}", one.id);
             out
         }),
@@ -75,12 +75,12 @@ fn table(forwards: &[PortForward], head: &[&str], now: Timestamp, styling: Styli
     out
 }
 
-fn style(state: State) -> Style {
+fn style(state: ForwardState) -> Style {
     match state {
-        State::Active => Gravity::Good,
-        State::Starting | State::Stopped => Gravity::Plain,
-        State::Waiting | State::Reconnecting => Gravity::Warning,
-        State::Lost => Gravity::Error,
+        ForwardState::Active => Severity::Good,
+        ForwardState::Starting | ForwardState::Stopped => Severity::Plain,
+        ForwardState::Waiting | ForwardState::Reconnecting => Severity::Warning,
+        ForwardState::Lost => Severity::Error,
     }
     .style()
 }
@@ -114,7 +114,7 @@ pub fn target(one: &PortForward) -> String {
     escape::line(&format!("{}:{}", one.target, one.remote_port)).into_owned()
 }
 
-/// The local end in a few characters, as a client would be told it.
+/// The local address in a few characters, as a client would be told it.
 fn local(one: &PortForward) -> String {
     match (&one.local, one.local_port) {
         (Some(local), _) => local.clone(),
@@ -158,8 +158,8 @@ const UNITS: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 mod tests {
     use super::*;
     use crate::model::{
-        forward::{Bytes, Connections},
-        ports::Remote,
+        forward::{ByteCounts, ConnectionCounts},
+        ports::RemotePort,
     };
 
     fn forward(target: &str) -> PortForward {
@@ -167,12 +167,12 @@ mod tests {
             context: Some("prod".into()),
             pod: Some("api-1".into()),
             pod_port: Some(80),
-            connections: Connections { open: 1, total: 20, ..Connections::default() },
-            bytes: Bytes { inbound: 1536, outbound: 999 },
+            connections: ConnectionCounts { open: 1, total: 20, ..ConnectionCounts::default() },
+            bytes: ByteCounts { inbound: 1536, outbound: 999 },
             restarts: 2,
             pid: 7,
             target: target.into(),
-            ..PortForward::example("service", "api", Remote::Name("http".into()))
+            ..PortForward::example("service", "api", RemotePort::Name("http".into()))
         }
     }
 
@@ -186,37 +186,37 @@ mod tests {
             local: Some("unix:/s".into()),
             local_port: None,
             pod: None,
-            state: State::Lost,
+            state: ForwardState::Lost,
             last_error: Some("no \u{1b}[2J".into()),
             label: Some("x".into()),
             ..forward("-l a=\u{1b}")
         };
         let all = [forward("svc/api"), other];
         assert_eq!(
-            render(&all, Format::Table, at(5), Styling::Plain),
+            render(&all, ListFormat::Table, at(5), Styling::Plain),
             "ID       TARGET             LOCAL            POD     STATE    SINCE   CONNECTIONS   BYTES\n\
              aaaaaa   svc/api:http       localhost:8080   api-1   active   5s      1/20          1.5Ki/999\n\
              aaaaaa   -l a=\\u{1b}:http   unix:/s          -       lost     5s      1/20          1.5Ki/999\n"
         );
-        let wide = render(&all, Format::Wide, at(5), Styling::Plain);
+        let wide = render(&all, ListFormat::Wide, at(5), Styling::Plain);
         assert!(
             wide.starts_with("ID ")
                 && wide.contains("NAME   CONTEXT   NAMESPACE   PID   RESTARTS   LAST ERROR\n")
         );
         assert!(wide.ends_with("x      prod      default     7     2          no \\u{1b}[2J\n"), "{wide}");
-        let colored = render(&all, Format::Table, at(5), Styling::Ansi);
+        let colored = render(&all, ListFormat::Table, at(5), Styling::Ansi);
         assert_eq!(colored.matches('\u{1b}').count(), 4, "{colored:?}");
     }
 
     #[test]
     fn for_programs() {
         let all = [PortForward { last_error: Some("\u{9b}2J \u{202e}".into()), ..forward("svc/api") }];
-        assert_eq!(render(&all, Format::Name, at(0), Styling::Ansi), "aaaaaa\n");
-        let json = render(&all, Format::Json, at(0), Styling::Ansi);
+        assert_eq!(render(&all, ListFormat::Name, at(0), Styling::Ansi), "aaaaaa\n");
+        let json = render(&all, ListFormat::Json, at(0), Styling::Ansi);
         assert!(json.contains("\\u009b2J \\u202e") && json.is_ascii(), "{json}");
         assert_eq!(serde_json::from_str::<Vec<PortForward>>(&json).unwrap(), all);
-        assert_eq!(render(&[], Format::Json, at(0), Styling::Ansi), "[]\n");
-        assert_eq!(render(&[], Format::Table, at(0), Styling::Ansi), "");
+        assert_eq!(render(&[], ListFormat::Json, at(0), Styling::Ansi), "[]\n");
+        assert_eq!(render(&[], ListFormat::Table, at(0), Styling::Ansi), "");
     }
 
     #[test]

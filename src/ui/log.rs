@@ -27,8 +27,8 @@ use tracing_subscriber::{
 
 use super::{
     color::{Styling, paint},
-    door::{Door, Stream},
     escape,
+    output_writer::{OutputStream, OutputWriter},
 };
 
 const OURS: &str = "kubectl_fwd";
@@ -52,18 +52,18 @@ pub fn install(verbosity: u8, styling: Styling, to: BoxMakeWriter) {
     let plain = format::format().with_ansi(false).with_target(verbosity >= 4);
     // Left to itself it writes to stdout, and in colour even to a pipe.
     let layer = tracing_subscriber::fmt::layer().with_writer(to).with_ansi(false);
-    let layer = layer.event_format(OneLine { plain, styling });
+    let layer = layer.event_format(LineFormatter { plain, styling });
     let _ = tracing_subscriber::registry().with(layer).with(filter(verbosity)).try_init();
 }
 
 /// An event as one line that a terminal shows as it is: pods' names, servers' words and what else is logged may come from
 /// anywhere. So every line is escaped as a whole, and coloured only then.
-struct OneLine {
+struct LineFormatter {
     plain: format::Format,
     styling: Styling,
 }
 
-impl<S, N> FormatEvent<S, N> for OneLine
+impl<S, N> FormatEvent<S, N> for LineFormatter
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -103,28 +103,28 @@ fn style(level: Level) -> Style {
 /// Writes log lines to stderr without ever waiting for it: a terminal that is paused, or a pipe that nobody reads, would
 /// hold up every forward otherwise.
 #[derive(Clone)]
-pub struct Stderr(Arc<Mutex<Door>>);
+pub struct StderrLog(Arc<Mutex<OutputWriter>>);
 
-impl Stderr {
+impl StderrLog {
     /// The process's own.
     pub fn open() -> io::Result<Self> {
-        Ok(Self::of(Door::open()?))
+        Ok(Self::of(OutputWriter::open()?))
     }
 
-    fn of(door: Door) -> Self {
-        Self(Arc::new(Mutex::new(door)))
+    fn of(writer: OutputWriter) -> Self {
+        Self(Arc::new(Mutex::new(writer)))
     }
 
     /// Waits until what was logged so far is written, at most this long.
-    pub fn settle(&self, at_most: Duration) {
-        self.0.lock().settle(at_most);
+    pub fn wait_written(&self, at_most: Duration) {
+        self.0.lock().wait_written(at_most);
     }
 }
 
-impl Write for Stderr {
+impl Write for StderrLog {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line).trim_end_matches('\n').to_owned();
-        self.0.lock().say(Stream::Err, text);
+        self.0.lock().write_line(OutputStream::Err, text);
         Ok(line.len())
     }
 
@@ -136,25 +136,25 @@ impl Write for Stderr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::door::tests::Seen;
+    use crate::ui::output_writer::tests::CapturedOutput;
 
     /// What is written of one event that has all kinds of harm in it.
     fn logged(styling: Styling) -> String {
-        let seen = Seen::default();
-        let stderr = Stderr::of(Door::to(Seen::default(), seen.clone()).unwrap());
+        let seen = CapturedOutput::default();
+        let stderr = StderrLog::of(OutputWriter::to(CapturedOutput::default(), seen.clone()).unwrap());
         let to = stderr.clone();
         let plain = format::format().with_ansi(false);
         let layer = tracing_subscriber::fmt::layer().with_ansi(false);
         let layer = layer
             .with_writer(BoxMakeWriter::new(move || to.clone()))
-            .event_format(OneLine { plain, styling });
+            .event_format(LineFormatter { plain, styling });
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             let span = tracing::info_span!("span", pod = "p\u{9b}2J");
             let _entered = span.enter();
             let why = "a\u{1b}[2J\u{9b}31m\u{202e}\u{7f}\r\nforged";
             tracing::warn!(why, error = %why, debug = ?why, "it {why}");
         });
-        stderr.settle(Duration::from_secs(10));
+        stderr.wait_written(Duration::from_secs(10));
         seen.text()
     }
 

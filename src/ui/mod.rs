@@ -1,13 +1,13 @@
 //! F4: what a person sees. Everything here only reads events; nothing it does, or fails to do, touches a forward.
 
 pub mod color;
-pub mod door;
 pub mod escape;
 pub mod json;
-pub mod lines;
 pub mod list;
 pub mod log;
+pub mod output_writer;
 pub mod report;
+pub mod text;
 pub mod throttle;
 pub mod wording;
 
@@ -15,19 +15,19 @@ use self::color::Colors;
 
 /// How it is told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Output {
+pub enum OutputFormat {
     /// In words.
     #[default]
     Text,
-    /// One JSON object an event.
+    /// One JSON object per event.
     Json,
 }
 
 /// What the user wants to see.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct OutputSettings {
     /// How it is told.
-    pub output: Output,
+    pub output: OutputFormat,
     /// Errors only.
     pub quiet: bool,
     /// Where colour goes.

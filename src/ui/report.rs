@@ -18,11 +18,11 @@ use super::{
     color::{Styling, paint},
     escape,
 };
-use crate::error::{Excerpt, Fatal, Place};
+use crate::error::{Excerpt, Fatal, Problem};
 
 /// What the error looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct ReportStyle {
     /// Drawn, for a terminal.
     pub fancy: bool,
     /// Coloured.
@@ -30,8 +30,8 @@ pub struct Look {
 }
 
 /// The error as text, with a line break at its end.
-pub fn render(fatal: &Fatal, look: Look) -> String {
-    if look.fancy { drawn(fatal, look.color) } else { plain(fatal, look.color) }
+pub fn render(fatal: &Fatal, look: ReportStyle) -> String {
+    if look.fancy { fancy(fatal, look.color) } else { plain(fatal, look.color) }
 }
 
 /// The same, for what does not end the command.
@@ -56,7 +56,7 @@ fn lines(head: &str, fatal: &Fatal) -> String {
         part("  because:", &why.to_string());
         cause = why.source();
     }
-    if let Some(Excerpt { name, places, .. }) = fatal.excerpt() {
+    if let Some(Excerpt { name, problems: places, .. }) = fatal.excerpt() {
         for place in places {
             part("  because:", &format!("{name}:{}:{}: {}", place.line, place.column, with_help(place)));
         }
@@ -67,11 +67,11 @@ fn lines(head: &str, fatal: &Fatal) -> String {
     out
 }
 
-fn with_help(Place { what, help, .. }: &Place) -> String {
+fn with_help(Problem { what, help, .. }: &Problem) -> String {
     help.as_ref().map_or_else(|| what.clone(), |help| format!("{what}; {help}"))
 }
 
-fn drawn(fatal: &Fatal, color: Styling) -> String {
+fn fancy(fatal: &Fatal, color: Styling) -> String {
     // The width is the terminal's, which miette asks for itself. Not its global hook: one error is drawn, here.
     // Names, flags and URLs stay whole, so that they can be copied: lines end at spaces only.
     let handler = MietteHandlerOpts::new()
@@ -82,20 +82,20 @@ fn drawn(fatal: &Fatal, color: Styling) -> String {
         .word_splitter(WordSplitter::NoHyphenation)
         .break_words(false)
         .build();
-    let shown = Shown::new(fatal);
-    let drawing = format!("{:?}", Drawing { handler: &handler, shown: &shown });
+    let shown = EscapedReport::new(fatal);
+    let drawing = format!("{:?}", FancyReport { handler: &handler, shown: &shown });
     format!("{}\n", drawing.trim_end())
 }
 
 /// The error as miette draws it, with what came from elsewhere escaped.
 #[derive(Debug)]
-struct Shown {
+struct EscapedReport {
     fatal: Fatal,
     source: Option<NamedSource<String>>,
     labels: Vec<LabeledSpan>,
 }
 
-impl Shown {
+impl EscapedReport {
     fn new(fatal: &Fatal) -> Self {
         let mut out = Fatal::new(fatal.code().to_owned(), escape::lines(&fatal.to_string()));
         for cause in fatal.causes() {
@@ -105,7 +105,7 @@ impl Shown {
             out = out.help(escape::lines(help));
         }
         let (mut source, mut labels) = (None, Vec::new());
-        if let Some(Excerpt { name, text, places }) = fatal.excerpt() {
+        if let Some(Excerpt { name, text, problems: places }) = fatal.excerpt() {
             source = Some(NamedSource::new(escape::line(name), escape::in_place(text)));
             labels.extend(places.iter().map(|place| {
                 let words = escape::line(&with_help(place)).into_owned();
@@ -116,19 +116,19 @@ impl Shown {
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for EscapedReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fatal.fmt(f)
     }
 }
 
-impl std::error::Error for Shown {
+impl std::error::Error for EscapedReport {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.fatal.source()
     }
 }
 
-impl Diagnostic for Shown {
+impl Diagnostic for EscapedReport {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Diagnostic::code(&self.fatal)
     }
@@ -147,12 +147,12 @@ impl Diagnostic for Shown {
 }
 
 /// miette draws through `Debug`.
-struct Drawing<'a> {
+struct FancyReport<'a> {
     handler: &'a MietteHandler,
-    shown: &'a Shown,
+    shown: &'a EscapedReport,
 }
 
-impl fmt::Debug for Drawing<'_> {
+impl fmt::Debug for FancyReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.handler.debug(self.shown, f)
     }
@@ -171,13 +171,13 @@ mod tests {
 
     #[test]
     fn plain_lines() {
-        let look = Look { fancy: false, color: Styling::Plain };
+        let look = ReportStyle { fancy: false, color: Styling::Plain };
         assert_eq!(
             render(&fatal(), look),
             "error: port 8080 is taken\n  because: nginx (pid 7) listens on it\n  because: pod \\u{1b}[2J\n  \
              help: use 8081\n    or :80\n"
         );
-        let colored = render(&fatal(), Look { color: Styling::Ansi, ..look });
+        let colored = render(&fatal(), ReportStyle { color: Styling::Ansi, ..look });
         assert!(colored.starts_with("\u{1b}[") && colored.matches('\u{1b}').count() == 2);
     }
 
@@ -185,25 +185,25 @@ mod tests {
     fn words_stay_whole() {
         let name = "a-very-long-name/with-hyphens.and-more:";
         let fatal = Fatal::new("fwd::test", [name; 20].join(" ")).help([name; 20].join(" "));
-        let text = render(&fatal, Look { fancy: true, color: Styling::Plain });
+        let text = render(&fatal, ReportStyle { fancy: true, color: Styling::Plain });
         assert_eq!(text.matches(name).count(), 40, "{text}");
     }
 
     #[test]
     fn drawn_for_a_terminal() {
-        let text = render(&fatal(), Look { fancy: true, color: Styling::Plain });
+        let text = render(&fatal(), ReportStyle { fancy: true, color: Styling::Plain });
         for part in ["fwd::port::in_use", "port 8080 is taken", "nginx (pid 7)", "use 8081"] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains('\u{1b}'));
-        assert!(render(&fatal(), Look { fancy: true, color: Styling::Ansi }).contains('\u{1b}'));
+        assert!(render(&fatal(), ReportStyle { fancy: true, color: Styling::Ansi }).contains('\u{1b}'));
     }
 
     /// A file with two things wrong, one of them behind what would move the cursor.
     #[test]
     fn places_in_a_text() {
         let text = "a: \u{1b}[2J\nports: [0]\n";
-        let place = |offset, line, column, what: &str| Place {
+        let place = |offset, line, column, what: &str| Problem {
             offset,
             length: 1,
             line,
@@ -215,15 +215,15 @@ mod tests {
             place(0, 1, 1, "unknown key 'a'").help("did you mean 'as'?"),
             place(17, 2, 9, "0 is no port"),
         ];
-        let excerpt = Excerpt { name: "fwd.yaml".into(), text: text.into(), places };
+        let excerpt = Excerpt { name: "fwd.yaml".into(), text: text.into(), problems: places };
         let fatal =
             Fatal::new("fwd::set::invalid", "fwd.yaml has 2 problems").found_in(excerpt).help("mend it");
         assert_eq!(
-            render(&fatal, Look { fancy: false, color: Styling::Plain }),
+            render(&fatal, ReportStyle { fancy: false, color: Styling::Plain }),
             "error: fwd.yaml has 2 problems\n  because: fwd.yaml:1:1: unknown key 'a'; did you mean 'as'?\n  because: \
              fwd.yaml:2:9: 0 is no port\n  help: mend it\n"
         );
-        let drawn = render(&fatal, Look { fancy: true, color: Styling::Plain });
+        let drawn = render(&fatal, ReportStyle { fancy: true, color: Styling::Plain });
         for part in
             ["[fwd.yaml:1:1]", "a: ?[2J", "ports: [0]", "0 is no port", "did you mean 'as'?", "mend it"]
         {

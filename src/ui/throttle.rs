@@ -8,11 +8,11 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 /// One line a second is slow enough to read and fast enough to follow.
-pub const PACE: Duration = Duration::from_secs(1);
+pub const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What to say when a second is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Overdue {
+pub struct HeldBackLine {
     /// The target.
     pub target: String,
     /// The text, with the count.
@@ -20,7 +20,7 @@ pub struct Overdue {
 }
 
 #[derive(Debug)]
-struct Held {
+struct ThrottledTarget {
     /// When its last line went out.
     said: Instant,
     /// That line.
@@ -36,51 +36,56 @@ struct Held {
 /// The failures of all targets.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    targets: HashMap<String, Held>,
+    targets: HashMap<String, ThrottledTarget>,
 }
 
 impl Throttle {
     /// Whether this failure may be said now; if not it is counted.
     pub fn admit(&mut self, target: &str, text: &str, now: Instant) -> bool {
         if let Some(held) = self.targets.get_mut(target)
-            && (now < held.said + PACE || held.left_out > 0)
+            && (now < held.said + INTERVAL || held.left_out > 0)
         {
             held.same = (held.left_out == 0 || held.same) && text == held.last_said;
             held.left_out += 1;
             text.clone_into(&mut held.newest);
             return false;
         }
-        let fresh =
-            Held { said: now, last_said: text.to_owned(), left_out: 0, newest: String::new(), same: true };
+        let fresh = ThrottledTarget {
+            said: now,
+            last_said: text.to_owned(),
+            left_out: 0,
+            newest: String::new(),
+            same: true,
+        };
         self.targets.insert(target.to_owned(), fresh);
         true
     }
 
     /// When something counted is due to be said; `None` while there is nothing, so that an idle process sleeps.
     pub fn due(&self) -> Option<Instant> {
-        self.targets.values().filter(|held| held.left_out > 0).map(|held| held.said + PACE).min()
+        self.targets.values().filter(|held| held.left_out > 0).map(|held| held.said + INTERVAL).min()
     }
 
     /// What is due by now.
-    pub fn overdue(&mut self, now: Instant) -> Vec<Overdue> {
+    pub fn overdue(&mut self, now: Instant) -> Vec<HeldBackLine> {
         let mut out: Vec<_> = self
             .targets
             .iter_mut()
-            .filter(|(_, held)| now >= held.said + PACE)
+            .filter(|(_, held)| now >= held.said + INTERVAL)
             .filter_map(|(target, held)| held.flush(target, now))
             .collect();
-        self.targets.retain(|_, held| now < held.said + PACE);
+        self.targets.retain(|_, held| now < held.said + INTERVAL);
         out.sort_by(|a, b| a.target.cmp(&b.target));
         out
     }
 
     /// What was counted of one target, due or not: it goes before anything else about that target.
-    pub fn flush(&mut self, target: &str, now: Instant) -> Option<Overdue> {
+    pub fn flush(&mut self, target: &str, now: Instant) -> Option<HeldBackLine> {
         self.targets.get_mut(target).and_then(|held| held.flush(target, now))
     }
 
     /// What was counted of all, at the end.
-    pub fn flush_all(&mut self, now: Instant) -> Vec<Overdue> {
+    pub fn flush_all(&mut self, now: Instant) -> Vec<HeldBackLine> {
         let mut out: Vec<_> =
             self.targets.iter_mut().filter_map(|(target, held)| held.flush(target, now)).collect();
         out.sort_by(|a, b| a.target.cmp(&b.target));
@@ -88,8 +93,8 @@ impl Throttle {
     }
 }
 
-impl Held {
-    fn flush(&mut self, target: &str, now: Instant) -> Option<Overdue> {
+impl ThrottledTarget {
+    fn flush(&mut self, target: &str, now: Instant) -> Option<HeldBackLine> {
         let text = match (self.left_out, self.same) {
             (0, _) => return None,
             (count, true) => format!("{} ({count} more like it)", self.last_said),
@@ -98,7 +103,7 @@ impl Held {
         };
         self.last_said = std::mem::take(&mut self.newest);
         (self.left_out, self.same, self.said) = (0, true, now);
-        Some(Overdue { target: target.to_owned(), text })
+        Some(HeldBackLine { target: target.to_owned(), text })
     }
 }
 
@@ -106,7 +111,7 @@ impl Held {
 mod tests {
     use super::*;
 
-    fn texts(overdue: &[Overdue]) -> Vec<&str> {
+    fn texts(overdue: &[HeldBackLine]) -> Vec<&str> {
         overdue.iter().map(|one| one.text.as_str()).collect()
     }
 

@@ -1,4 +1,4 @@
-//! Local ends that cannot be had.
+//! Local addresses that cannot be had.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process;

@@ -1,4 +1,4 @@
-//! The main job: every kind of target, port and local end, and kubectl's own line for each.
+//! The main job: every kind of target, port and local address, and kubectl's own line for each.
 
 use std::net::TcpListener;
 

@@ -11,27 +11,27 @@ use bytes::{Bytes, BytesMut};
 use kubectl_fwd::{
     cli::{
         self, Invocation,
-        grammar::{self, Token},
-        resolve::{Surroundings, resolve},
+        grammar::{self, ArgToken},
+        resolve::{Environment, resolve},
     },
     cluster::{
-        client::Found,
-        config::flags::{Environment, Flags},
+        client::ClusterConfig,
+        config::flags::{ClusterEnvironment, Flags},
     },
     input::duration,
     model::{
-        ports::{Address, PortSpec, Remote},
+        ports::{Address, PortSpec, RemotePort},
         target::Target,
     },
-    sets::{self, Document, Reading, Set},
+    sets::{self, ForwardSet, ReadSet, SetDocument},
     spdy::{
-        frame::{self, Decoder, Frame, FrameError},
-        session::{End, Event, PairId, Session, Turn},
+        frame::{self, Frame, FrameDecoder, FrameError},
+        session::{PairEnd, PairId, SendStatus, SpdyEvent, SpdySession},
     },
-    tunnel::websocket::{self, Piece, WebSocketError},
+    tunnel::websocket::{self, WebSocketError, WebSocketEvent},
     ui::{
         color::Styling,
-        report::{Look, render},
+        report::{ReportStyle, render},
     },
 };
 
@@ -86,7 +86,7 @@ fn payload(frame: &Frame) -> &[u8] {
 
 /// All frames, the pieces of DATA that follow one another on a stream as one.
 fn decoded(parts: Vec<Bytes>) -> (Vec<Frame>, Option<FrameError>) {
-    let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
+    let (mut decoder, mut frames) = (FrameDecoder::default(), Vec::new());
     for mut part in parts {
         loop {
             match decoder.decode(&mut part) {
@@ -134,21 +134,21 @@ struct Unwrapped {
 }
 
 fn unwrapped(parts: Vec<Bytes>) -> Unwrapped {
-    let (mut decoder, mut all) = (websocket::Decoder::default(), Unwrapped::default());
+    let (mut decoder, mut all) = (websocket::WebSocketDecoder::default(), Unwrapped::default());
     for mut part in parts {
         loop {
             match decoder.decode(&mut part) {
-                Ok(Some(Piece::Payload { bytes, ends, .. })) => {
+                Ok(Some(WebSocketEvent::Payload { bytes, ends, .. })) => {
                     all.payload.extend_from_slice(&bytes);
                     if ends {
                         all.messages.push(all.payload.len());
                     }
                 }
-                Ok(Some(Piece::Ping(payload))) => {
+                Ok(Some(WebSocketEvent::Ping(payload))) => {
                     assert!(payload.len() <= 125);
                     all.pings.push(payload);
                 }
-                Ok(Some(Piece::Close(status))) => all.closed.push(status),
+                Ok(Some(WebSocketEvent::Close(status))) => all.closed.push(status),
                 Ok(None) => break,
                 Err(error) => {
                     all.error = Some(error);
@@ -207,14 +207,14 @@ pub fn spdy_session(data: &[u8]) {
 
 /// A session and what its peer has seen of it.
 struct Peer {
-    session: Session,
+    session: SpdySession,
     /// Pairs that were opened and did not end.
     live: BTreeSet<PairId>,
     all: Vec<PairId>,
     finished: BTreeSet<PairId>,
     /// Pairs whose peers write no more.
     ended: BTreeSet<PairId>,
-    decoder: Decoder,
+    decoder: FrameDecoder,
     /// The streams we opened, in their order.
     streams: Vec<u32>,
     data_of: BTreeMap<u32, PairId>,
@@ -223,12 +223,12 @@ struct Peer {
 impl Peer {
     fn new(credit: bool) -> Self {
         Self {
-            session: Session::new(credit),
+            session: SpdySession::new(credit),
             live: BTreeSet::new(),
             all: Vec::new(),
             finished: BTreeSet::new(),
             ended: BTreeSet::new(),
-            decoder: Decoder::default(),
+            decoder: FrameDecoder::default(),
             streams: Vec::new(),
             data_of: BTreeMap::new(),
         }
@@ -251,7 +251,7 @@ impl Peer {
         let Some(pair) = self.pick(choice) else { return true };
         let usable = self.live.contains(&pair) && !self.finished.contains(&pair);
         match self.session.send(pair, usize::from(length), fin) {
-            Turn::Now(head) => {
+            SendStatus::Ready(head) => {
                 assert!(usable);
                 if fin {
                     self.finished.insert(pair);
@@ -262,11 +262,11 @@ impl Peer {
                 out.resize(out.len() + usize::from(length), 0);
                 self.read(out)
             }
-            Turn::Wait => {
+            SendStatus::Blocked => {
                 assert!(usable);
                 true
             }
-            Turn::Never => {
+            SendStatus::Closed => {
                 assert!(!usable);
                 true
             }
@@ -310,19 +310,21 @@ impl Peer {
         loop {
             match self.session.receive(&mut input) {
                 Ok(None) => break,
-                Ok(Some(Event::Data(pair, payload))) => {
+                Ok(Some(SpdyEvent::Data(pair, payload))) => {
                     assert!(self.live.contains(&pair) && !payload.is_empty());
                     assert!(!self.ended.contains(&pair), "bytes behind the end");
                 }
-                Ok(Some(Event::DataEnd(pair))) => {
+                Ok(Some(SpdyEvent::DataEnd(pair))) => {
                     assert!(self.live.contains(&pair));
                     assert!(self.ended.insert(pair), "it ended twice");
                 }
-                Ok(Some(Event::Ended(pair, end))) => {
+                Ok(Some(SpdyEvent::Ended(pair, end))) => {
                     assert!(self.live.remove(&pair), "it ended twice");
-                    assert!(!matches!(end, End::Failed(text) if text.is_empty() || text.len() > 16 * 1024));
+                    assert!(
+                        !matches!(end, PairEnd::Failed(text) if text.is_empty() || text.len() > 16 * 1024)
+                    );
                 }
-                Ok(Some(Event::Pong | Event::GoAway)) => {}
+                Ok(Some(SpdyEvent::Pong | SpdyEvent::GoAway)) => {}
                 Err(_) => return false,
             }
         }
@@ -372,11 +374,11 @@ pub fn command_line(data: &[u8]) {
         .chain(data.split(|byte| *byte == b'\n').map(word));
     let words: Vec<OsString> = words.collect();
     let outcome = cli::parse(&words).and_then(|invocation| match invocation {
-        Invocation::Forward(typed) => resolve(*typed, Surroundings::default()).map(drop),
+        Invocation::Forward(typed) => resolve(*typed, Environment::default()).map(drop),
         _ => Ok(()),
     });
     if let Err(fatal) = outcome {
-        let said = render(&fatal, Look { fancy: false, color: Styling::Plain });
+        let said = render(&fatal, ReportStyle { fancy: false, color: Styling::Plain });
         assert!(said.starts_with("error: "), "{said:?}");
         // libFuzzer learns the secret from the comparison, and types it as a word that is none.
         assert!(!said.contains(SECRET) || String::from_utf8_lossy(data).contains(SECRET), "{said:?}");
@@ -387,12 +389,12 @@ pub fn command_line(data: &[u8]) {
 /// Any text is a set or has problems with a place each, and a set is the same when it is written and read once more.
 pub fn sets_file(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let Reading { set, problems, spoilt } = sets::read(&text);
+    let ReadSet { set, problems, unusable: spoilt } = sets::read(&text);
     for place in &problems {
         let (from, to) = (place.offset, place.offset + place.length);
         assert!(text.get(from..to).is_some(), "{from}..{to} is no place in the text");
     }
-    let document = Document { name: "fwd.yaml".to_owned(), text: text.clone().into_owned() };
+    let document = SetDocument { name: "fwd.yaml".to_owned(), text: text.clone().into_owned() };
     if problems.is_empty() {
         assert!(!spoilt);
         let written = sets::write(&set);
@@ -400,7 +402,8 @@ pub fn sets_file(data: &[u8]) {
         assert!(again.problems.is_empty(), "{:?} in {written}", again.problems);
         assert_eq!(without_lines(again.set), without_lines(set), "{written}");
     } else {
-        let said = render(&document.invalid(problems, ""), Look { fancy: false, color: Styling::Plain });
+        let said =
+            render(&document.invalid(problems, ""), ReportStyle { fancy: false, color: Styling::Plain });
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
     }
 }
@@ -423,7 +426,7 @@ pub fn kubeconfig(data: &[u8]) {
         insecure_skip_tls_verify: given(7, "").map(|_| true),
         ..Flags::default()
     };
-    let find = || Found::find_in(&kubeconfigs, flags.clone(), Environment::default());
+    let find = || ClusterConfig::find_in(&kubeconfigs, flags.clone(), ClusterEnvironment::default());
     match find() {
         Ok(found) => {
             let server = found.server();
@@ -439,14 +442,14 @@ pub fn kubeconfig(data: &[u8]) {
             assert_eq!(again, Ok(found.fingerprint()));
         }
         Err(error) => {
-            let said = render(&error, Look { fancy: false, color: Styling::Plain });
+            let said = render(&error, ReportStyle { fancy: false, color: Styling::Plain });
             assert!(said.starts_with("error: ") && !said.contains("s3cret"), "{said}");
             assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
         }
     }
 }
 
-fn without_lines(mut set: Set) -> Set {
+fn without_lines(mut set: ForwardSet) -> ForwardSet {
     set.entries.iter_mut().for_each(|entry| entry.line = 0);
     set
 }
@@ -466,8 +469,8 @@ fn word(bytes: &[u8]) -> OsString {
 pub fn grammar(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(port) = PortSpec::parse(&text) {
-        assert!(!matches!(port.remote, Remote::Number(0)));
-        assert!(!matches!(&port.remote, Remote::Name(name) if name.is_empty()));
+        assert!(!matches!(port.remote, RemotePort::Number(0)));
+        assert!(!matches!(&port.remote, RemotePort::Name(name) if name.is_empty()));
         assert_eq!(PortSpec::parse(&port.to_string()).as_ref(), Ok(&port), "{port}");
     }
     if let Ok(address) = Address::parse(&text) {
@@ -477,12 +480,12 @@ pub fn grammar(data: &[u8]) {
         assert_eq!(Target::parse(&target.to_string()).as_ref(), Ok(&target), "{target}");
     }
     let _ = (duration::parse(&text), duration::parse_timeout(&text));
-    let tokens: Vec<Token<'_>> = text
+    let tokens: Vec<ArgToken<'_>> = text
         .split(' ')
         .map(|word| match word.as_bytes() {
-            [b'p', b'=', ..] => Token::Port(&word[2..]),
-            [b'l', b'=', ..] => Token::Selector(&word[2..]),
-            _ => Token::Word(word),
+            [b'p', b'=', ..] => ArgToken::Port(&word[2..]),
+            [b'l', b'=', ..] => ArgToken::Selector(&word[2..]),
+            _ => ArgToken::Word(word),
         })
         .collect();
     if let Ok(requests) = grammar::requests(&tokens) {

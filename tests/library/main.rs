@@ -4,14 +4,19 @@
 #[path = "../../examples/forward.rs"]
 mod example;
 
-use kubectl_fwd::{Environment, Flags, GRACE, Happening, Kind, Registry, Stop, Target, Wanted};
+use kubectl_fwd::{
+    ClusterEnvironment, EventKind, Flags, ForwardSpec, GRACE, Kind, Registry, StopReason, Target,
+};
 use sandbox::support::{Failure, Test, ask, within};
 use sandbox::{Options, Sandbox};
 use tokio::sync::{broadcast::error::RecvError, mpsc, oneshot};
 
 /// What a user of this cluster has.
-fn environment(sandbox: &Sandbox) -> Environment {
-    Environment { kubeconfig: Some(sandbox.kubeconfig("admin").into()), ..Environment::default() }
+fn environment(sandbox: &Sandbox) -> ClusterEnvironment {
+    ClusterEnvironment {
+        kubeconfig: Some(sandbox.kubeconfig("admin").into()),
+        ..ClusterEnvironment::default()
+    }
 }
 
 #[tokio::test]
@@ -48,8 +53,9 @@ async fn forwards_end_one_by_one_and_with_their_registry() -> Test {
     let sandbox = Sandbox::start(Options::default()).await?;
     let registry = Registry::new(Flags::default(), environment(&sandbox));
     let mut events = registry.events();
-    let api = Wanted { label: Some("api".into()), ..Wanted::new("svc/api".parse()?, [":80".parse()?]) };
-    let web = Wanted::new(Target::object(Kind::Deployment, "web"), [":8080".parse()?, ":8080".parse()?]);
+    let api =
+        ForwardSpec { label: Some("api".into()), ..ForwardSpec::new("svc/api".parse()?, [":80".parse()?]) };
+    let web = ForwardSpec::new(Target::object(Kind::Deployment, "web"), [":8080".parse()?, ":8080".parse()?]);
     let ids = registry.start(vec![api, web]).await?;
     let forwards = registry.list();
     assert_eq!(forwards.iter().map(|forward| forward.id).collect::<Vec<_>>(), ids);
@@ -72,7 +78,7 @@ async fn forwards_end_one_by_one_and_with_their_registry() -> Test {
         loop {
             match events.recv().await {
                 Ok(event) => {
-                    if let Happening::Stopped { by } = &event.what {
+                    if let EventKind::Stopped { by } = &event.kind {
                         stopped.push((by.clone(), event.forwards[0]));
                     }
                 }
@@ -81,7 +87,7 @@ async fn forwards_end_one_by_one_and_with_their_registry() -> Test {
         }
     });
     assert_eq!(ended.await?, RecvError::Closed);
-    assert_eq!(stopped, [(Stop::Asked, ids[0])]);
+    assert_eq!(stopped, [(StopReason::Asked, ids[0])]);
     for port in &ports {
         assert!(ask(*port).await.is_err(), "port {port} goes on without its registry");
     }

@@ -11,9 +11,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use flate2::{Decompress, FlushDecompress};
 use kubectl_fwd::{
     spdy::{
-        frame::{self, Decoder, Frame, FrameError},
+        frame::{self, Frame, FrameDecoder, FrameError},
         header::HeaderEncoder,
-        session::{End, Event, Session},
+        session::{PairEnd, SpdyEvent, SpdySession},
     },
     tunnel::websocket,
 };
@@ -41,14 +41,14 @@ fn cuts(bytes: &[u8]) -> Vec<Vec<Bytes>> {
 
 /// Unwraps a server's WebSocket messages.
 fn unwrap_websocket(parts: Vec<Bytes>) -> Vec<Bytes> {
-    let mut decoder = websocket::Decoder::default();
+    let mut decoder = websocket::WebSocketDecoder::default();
     let mut out = Vec::new();
     for mut part in parts {
         while let Some(piece) = decoder.decode(&mut part).unwrap() {
             match piece {
-                websocket::Piece::Payload { bytes, .. } => out.push(bytes),
-                websocket::Piece::Close(status) => assert_eq!(status, 1000),
-                websocket::Piece::Ping(_) => panic!("neither Go side sends pings"),
+                websocket::WebSocketEvent::Payload { bytes, .. } => out.push(bytes),
+                websocket::WebSocketEvent::Close(status) => assert_eq!(status, 1000),
+                websocket::WebSocketEvent::Ping(_) => panic!("neither Go side sends pings"),
             }
         }
     }
@@ -80,7 +80,7 @@ fn unmask(bytes: &[u8]) -> Vec<u8> {
 
 /// Decodes, and joins the pieces of each DATA frame.
 fn frames(parts: Vec<Bytes>) -> Vec<Frame> {
-    let mut decoder = Decoder::default();
+    let mut decoder = FrameDecoder::default();
     let mut frames: Vec<Frame> = Vec::new();
     let mut joined: BTreeMap<u32, BytesMut> = BTreeMap::new();
     for mut part in parts {
@@ -161,7 +161,7 @@ fn what_clients_sent_comes_out_as_it_went_in() {
             let _ = frames(parts);
         }
         let mut rest = Bytes::from(bytes);
-        let mut decoder = Decoder::default();
+        let mut decoder = FrameDecoder::default();
         while !rest.is_empty() {
             let before = rest.clone();
             let Some(frame) = decoder.decode(&mut rest).unwrap() else { break };
@@ -179,7 +179,7 @@ fn what_clients_sent_comes_out_as_it_went_in() {
                     let headers = inflate(&mut theirs, &block);
                     let borrowed: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
                     frame::put_syn_stream(&mut out, &mut encoder, stream, fin, &borrowed);
-                    let mut again = Decoder::default();
+                    let mut again = FrameDecoder::default();
                     let read = again.decode(&mut out.freeze()).unwrap().unwrap();
                     let Frame::SynStream { stream: s, fin: f, block, .. } = read else { panic!("{read:?}") };
                     assert_eq!((s, f), (stream, fin));
@@ -195,13 +195,13 @@ fn what_clients_sent_comes_out_as_it_went_in() {
 
 /// Our client core reads what servers said to a client that opened its pairs as ours does not: with other ids. So the
 /// ids are mapped, pair for pair; everything else is the recording.
-fn replay(name: &str, pairs: usize) -> Vec<Event> {
+fn replay(name: &str, pairs: usize) -> Vec<SpdyEvent> {
     let side = sides("s>c").into_iter().find(|side| side.name == name).unwrap();
     let parts = vec![Bytes::from(side.bytes)];
     let parts = if side.tunnelled { unwrap_websocket(parts) } else { parts };
-    let mut session = Session::default();
+    let mut session = SpdySession::default();
     let mut out = BytesMut::new();
-    let mut decoder = Decoder::default();
+    let mut decoder = FrameDecoder::default();
     for _ in 0..pairs {
         session.open(8080, &mut out).unwrap();
     }
@@ -238,7 +238,7 @@ fn replay(name: &str, pairs: usize) -> Vec<Event> {
 }
 
 fn frames_in_order(parts: Vec<Bytes>) -> Vec<Frame> {
-    let mut decoder = Decoder::default();
+    let mut decoder = FrameDecoder::default();
     let mut frames = Vec::new();
     for mut part in parts {
         while let Some(frame) = decoder.decode(&mut part).unwrap() {
@@ -248,8 +248,8 @@ fn frames_in_order(parts: Vec<Bytes>) -> Vec<Frame> {
     frames
 }
 
-fn ends(events: &[Event]) -> Vec<End> {
-    let end = |event: &Event| if let Event::Ended(_, end) = event { Some(end.clone()) } else { None };
+fn ends(events: &[SpdyEvent]) -> Vec<PairEnd> {
+    let end = |event: &SpdyEvent| if let SpdyEvent::Ended(_, end) = event { Some(end.clone()) } else { None };
     events.iter().filter_map(end).collect()
 }
 
@@ -258,8 +258,8 @@ fn each_recorded_end_is_understood() {
     for way in ["spdy", "tunnel"] {
         for clean in ["http-get", "client-half-closes", "hello-then-server-half-close", "app-closes-first"] {
             let events = replay(&format!("{clean}.{way}.jsonl"), 1);
-            assert_eq!(ends(&events), [End::Clean], "{clean}.{way}");
-            assert!(events.iter().any(|event| matches!(event, Event::Data(..))), "{clean}.{way}");
+            assert_eq!(ends(&events), [PairEnd::Clean], "{clean}.{way}");
+            assert!(events.iter().any(|event| matches!(event, SpdyEvent::Data(..))), "{clean}.{way}");
         }
         for (name, pairs, text) in [
             ("refused-then-good", 2, "failed to connect to localhost:7 "),
@@ -267,17 +267,18 @@ fn each_recorded_end_is_understood() {
             ("pod-deleted", 8, "is closed"),
         ] {
             let ends = ends(&replay(&format!("{name}.{way}.jsonl"), pairs));
-            let End::Failed(said) = &ends[0] else { panic!("{name}: {ends:?}") };
+            let PairEnd::Failed(said) = &ends[0] else { panic!("{name}: {ends:?}") };
             assert!(said.contains(text), "{name}.{way}: {said}");
         }
         let good = replay(&format!("refused-then-good.{way}.jsonl"), 2);
         assert!(
-            good.iter()
-                .any(|event| matches!(event, Event::Data(_, bytes) if bytes.starts_with(b"HTTP/1.1 200")))
+            good.iter().any(
+                |event| matches!(event, SpdyEvent::Data(_, bytes) if bytes.starts_with(b"HTTP/1.1 200"))
+            )
         );
         let pongs = replay(&format!("pings.{way}.jsonl"), 0);
-        assert!(pongs.iter().filter(|event| matches!(event, Event::Pong)).count() >= 5, "{pongs:?}");
-        assert_eq!(replay(&format!("goaway.{way}.jsonl"), 0), [Event::GoAway]);
+        assert!(pongs.iter().filter(|event| matches!(event, SpdyEvent::Pong)).count() >= 5, "{pongs:?}");
+        assert_eq!(replay(&format!("goaway.{way}.jsonl"), 0), [SpdyEvent::GoAway]);
     }
 }
 
@@ -285,8 +286,9 @@ fn each_recorded_end_is_understood() {
 #[test]
 fn a_refused_connection_is_no_clean_end() {
     let events = replay("refused-then-good.spdy.jsonl", 2);
-    let data_end = events.iter().position(|event| matches!(event, Event::DataEnd(_))).unwrap();
-    let ended = events.iter().position(|event| matches!(event, Event::Ended(_, End::Failed(_)))).unwrap();
+    let data_end = events.iter().position(|event| matches!(event, SpdyEvent::DataEnd(_))).unwrap();
+    let ended =
+        events.iter().position(|event| matches!(event, SpdyEvent::Ended(_, PairEnd::Failed(_)))).unwrap();
     assert!(data_end < ended);
 }
 
@@ -319,7 +321,7 @@ fn hostile_frames_are_errors_and_cost_nothing() {
         ("0000000000000001aa", FrameError::StreamZero(0)),
         ("80030003000000080000000000000005", FrameError::StreamZero(3)),
     ] {
-        let mut decoder = Decoder::default();
+        let mut decoder = FrameDecoder::default();
         let mut bytes = Bytes::from(unhex(hex));
         assert_eq!(decoder.decode(&mut bytes), Err(expected), "{hex}");
     }
@@ -328,7 +330,7 @@ fn hostile_frames_are_errors_and_cost_nothing() {
 /// SETTINGS, WINDOW_UPDATE and HEADERS pass without a trace (PROTOCOL §2.5), and so do frames of streams never opened.
 #[test]
 fn what_is_legal_and_of_no_use_is_skipped() {
-    let mut session = Session::default();
+    let mut session = SpdySession::default();
     for hex in [
         "80030004000000040000000000",
         "80030009000000080000000100000001",
@@ -347,7 +349,7 @@ fn what_is_legal_and_of_no_use_is_skipped() {
 fn noise_never_panics() {
     let mut random = fastrand::Rng::with_seed(42);
     for _ in 0..20_000 {
-        let mut session = Session::default();
+        let mut session = SpdySession::default();
         let mut out = BytesMut::new();
         session.open(80, &mut out);
         let mut noise: Vec<u8> = (0..random.usize(..200)).map(|_| random.u8(..)).collect();
@@ -362,14 +364,16 @@ fn noise_never_panics() {
 /// An endless error text is cut, and a peer's ping is echoed.
 #[test]
 fn memory_is_bounded_and_peers_pings_are_answered() {
-    let mut session = Session::default();
+    let mut session = SpdySession::default();
     let mut out = BytesMut::new();
     session.open(80, &mut out).unwrap();
     let mut text = BytesMut::new();
     text.extend_from_slice(&frame::data_head(5, 1024 * 1024, true));
     text.extend_from_slice(&vec![b'x'; 1024 * 1024]);
     let mut text = text.freeze();
-    let Ok(Some(Event::Ended(_, End::Failed(said)))) = session.receive(&mut text) else { panic!("no end") };
+    let Ok(Some(SpdyEvent::Ended(_, PairEnd::Failed(said)))) = session.receive(&mut text) else {
+        panic!("no end")
+    };
     assert!(said.len() <= 4096);
     let mut ping = BytesMut::new();
     frame::put_ping(&mut ping, 2);
@@ -382,7 +386,7 @@ fn memory_is_bounded_and_peers_pings_are_answered() {
 /// Ids ascend, error streams are on queue 0 and never share it with data (PROTOCOL §2.7, §3.3).
 #[test]
 fn ids_keep_pairs_off_each_others_queues() {
-    let mut session = Session::default();
+    let mut session = SpdySession::default();
     let mut last = 0;
     let mut queues = [0; 5];
     for _ in 0..1000 {

@@ -4,7 +4,7 @@
 //! hands over what it has to say, over a pipe, so that people see what they would have seen; from then on it only writes
 //! its log. An error before that is the command's own error.
 
-mod words;
+mod messages;
 
 use std::{
     ffi::OsString,
@@ -23,21 +23,20 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use self::words::{BEAT, Hand, Heard, Word, Words};
+use self::messages::{ChildEvent, ChildMessage, ChildMessages, HEARTBEAT_INTERVAL, ParentPipe};
 use super::{
-    lifecycle::{INTERRUPTED, LAST_WORDS, no_start},
+    lifecycle::{FLUSH_TIMEOUT, INTERRUPTED, no_start},
     log_file::Log,
     signals::Signals,
 };
 use crate::{
-    control::place::Place,
-    error::{Fatal, plain},
+    control::sockets::SocketDirectories,
+    error::{Fatal, io_message},
     model::forward::PortForward,
     ui::{
-        Output, Settings, color,
-        door::{Door, Stream},
-        escape, json,
-        report::{self, Look},
+        OutputFormat, OutputSettings, color, escape, json,
+        output_writer::{OutputStream, OutputWriter},
+        report::{self, ReportStyle},
     },
 };
 
@@ -48,13 +47,13 @@ const FLAG: &str = "--in-background";
 pub(super) const TRUST: &str = "--trust";
 
 /// Logs of processes that are gone: those of the last days, at a megabyte at most each.
-const KEPT: usize = 16;
+const MAX_OLD_LOGS: usize = 16;
 
 /// How long a child that is interrupted has to end in order.
-const END: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much is shown of what a child said that died without a word of farewell.
-const LAST_SAID: u64 = 4096;
+const MAX_SHOWN_OUTPUT: u64 = 4096;
 
 /// Starts `program` once more with these words, and stays until it works.
 pub(super) async fn detach(
@@ -62,10 +61,10 @@ pub(super) async fn detach(
     flags: &[&str],
     argv: &[OsString],
     stdin: Stdio,
-    ui: Settings,
+    ui: OutputSettings,
 ) -> Result<u8, Fatal> {
     let mut signals = Signals::listen().map_err(|error| no_start("listening for Ctrl-C", &error))?;
-    let mut door = Door::open().map_err(|error| no_start("the printer", &error))?;
+    let mut writer = OutputWriter::open().map_err(|error| no_start("the printer", &error))?;
     let program = program.ok_or_else(|| {
         let what = "a process in the background cannot be started";
         Fatal::new("fwd::background::start", what).because("the system does not tell where this program is")
@@ -75,49 +74,49 @@ pub(super) async fn detach(
     system::without_terminal(&mut command);
     let mut child = command.spawn().map_err(|error| {
         Fatal::new("fwd::background::start", "a process in the background cannot be started")
-            .because(plain(&error))
+            .because(io_message(&error))
             .help("leave --detach out to forward in this terminal")
     })?;
-    let Some(stdout) = child.stdout.take() else { return Err(died(&mut child).await) };
-    let mut words = Words::of(stdout);
+    let Some(stdout) = child.stdout.take() else { return Err(exit_error(&mut child).await) };
+    let mut messages = ChildMessages::of(stdout);
     loop {
         let heard = tokio::select! {
-            heard = words.hear() => heard,
+            heard = messages.next() => heard,
             _ = signals.next() => {
                 end(&mut child).await;
                 return Ok(INTERRUPTED);
             }
         };
         match heard {
-            Heard::Word(Word::Beat) => {}
-            Heard::Word(Word::Out(text)) => door.say(Stream::Out, text),
-            Heard::Word(Word::Err(text)) => door.say(Stream::Err, text),
-            Heard::Word(Word::Works { forwards, log }) => {
-                farewell(&mut door, &forwards, &log, child.id(), ui);
-                door.close(LAST_WORDS);
+            ChildEvent::Message(ChildMessage::Beat) => {}
+            ChildEvent::Message(ChildMessage::Out(text)) => writer.write_line(OutputStream::Out, text),
+            ChildEvent::Message(ChildMessage::Err(text)) => writer.write_line(OutputStream::Err, text),
+            ChildEvent::Message(ChildMessage::Works { forwards, log }) => {
+                print_detached(&mut writer, &forwards, &log, child.id(), ui);
+                writer.close(FLUSH_TIMEOUT);
                 return Ok(0);
             }
-            Heard::Word(Word::Failed(fatal)) => {
-                door.close(LAST_WORDS);
+            ChildEvent::Message(ChildMessage::Failed(fatal)) => {
+                writer.close(FLUSH_TIMEOUT);
                 return Err(fatal);
             }
-            Heard::Nothing => {
+            ChildEvent::Quiet => {
                 if !ui.quiet {
                     let pid = child.id().unwrap_or_default();
-                    door.say(
-                        Stream::Err,
+                    writer.write_line(
+                        OutputStream::Err,
                         format!("waiting for the process in the background ({pid}) to say something"),
                     );
                 }
             }
-            Heard::Silence(silence) => {
-                door.close(LAST_WORDS);
+            ChildEvent::TimedOut(silence) => {
+                writer.close(FLUSH_TIMEOUT);
                 end(&mut child).await;
-                return Err(silent(silence));
+                return Err(timed_out(silence));
             }
-            Heard::End => {
-                door.close(LAST_WORDS);
-                return Err(died(&mut child).await);
+            ChildEvent::Closed => {
+                writer.close(FLUSH_TIMEOUT);
+                return Err(exit_error(&mut child).await);
             }
         }
     }
@@ -126,47 +125,53 @@ pub(super) async fn detach(
 /// Ends the child: in order, or at once where it takes too long over that.
 async fn end(child: &mut Child) {
     system::end(child);
-    if timeout(END, child.wait()).await.is_err() {
+    if timeout(END_TIMEOUT, child.wait()).await.is_err() {
         let _ = child.start_kill();
     }
 }
 
-fn silent(silence: Duration) -> Fatal {
+fn timed_out(silence: Duration) -> Fatal {
     Fatal::new("fwd::background::silent", "the process in the background does not answer")
         .because(format!("it has said nothing for {} s, and was ended", silence.as_secs()))
         .help("was it stopped, or is the machine very busy? Leave --detach out to see more")
 }
 
 /// Says how to find again what goes on without us.
-fn farewell(door: &mut Door, forwards: &[PortForward], log: &Path, pid: Option<u32>, ui: Settings) {
+fn print_detached(
+    writer: &mut OutputWriter,
+    forwards: &[PortForward],
+    log: &Path,
+    pid: Option<u32>,
+    ui: OutputSettings,
+) {
     if ui.quiet {
         return;
     }
     match ui.output {
-        Output::Json => {
+        OutputFormat::Json => {
             let ids: Vec<_> = forwards.iter().map(|forward| forward.id).collect();
-            door.say(Stream::Out, json::detached(pid, &ids, log));
+            writer.write_line(OutputStream::Out, json::detached(pid, &ids, log));
         }
-        Output::Text => {
+        OutputFormat::Text => {
             for PortForward { id, target, .. } in forwards {
                 let target = escape::line(target);
                 let text = format!("{target}: in the background as {id}; 'kubectl fwd stop {id}' ends it");
-                door.say(Stream::Err, text);
+                writer.write_line(OutputStream::Err, text);
             }
         }
     }
 }
 
 /// It ended and did not say why.
-async fn died(child: &mut Child) -> Fatal {
+async fn exit_error(child: &mut Child) -> Fatal {
     let mut said = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         // A program that the child started may have its stderr open for longer.
-        let _ = timeout(END, stderr.take(LAST_SAID).read_to_end(&mut said)).await;
+        let _ = timeout(END_TIMEOUT, stderr.take(MAX_SHOWN_OUTPUT).read_to_end(&mut said)).await;
     }
     let what = "the process in the background ended before it worked";
     let mut fatal = Fatal::new("fwd::background::died", what);
-    match timeout(END, child.wait()).await {
+    match timeout(END_TIMEOUT, child.wait()).await {
         Ok(Ok(status)) => fatal = fatal.because(status),
         Ok(Err(_)) => {}
         Err(_) => {
@@ -183,123 +188,123 @@ async fn died(child: &mut Child) -> Fatal {
 
 /// The child's side.
 #[derive(Clone)]
-pub(super) struct Background {
+pub(super) struct DetachedChild {
     pub log: Log,
     path: PathBuf,
     /// The way to the command that waits for us, until it need not wait any more.
-    hand: Arc<Mutex<Option<Hand>>>,
+    parent: Arc<Mutex<Option<ParentPipe>>>,
 }
 
-impl Background {
+impl DetachedChild {
     /// Lets go of the terminal and begins a log.
-    pub(super) fn begin(place: &Place) -> Result<Self, Fatal> {
+    pub(super) fn begin(directories: &SocketDirectories) -> Result<Self, Fatal> {
         system::leave_session();
-        sweep(place);
-        let path = place.log()?;
+        remove_old_logs(directories);
+        let path = directories.log()?;
         let log = Log::begin(&path).map_err(|error| {
             Fatal::new("fwd::background::log", format!("the log {} cannot be written", path.display()))
-                .because(plain(&error))
+                .because(io_message(&error))
                 .help("is the disk full? Or leave --detach out")
         })?;
-        let hand = Hand::open().map_err(|error| no_start("the printer", &error))?;
-        let background = Self { log, path, hand: Arc::new(Mutex::new(Some(hand))) };
-        tokio::spawn(background.clone().beat());
+        let parent = ParentPipe::open().map_err(|error| no_start("the printer", &error))?;
+        let background = Self { log, path, parent: Arc::new(Mutex::new(Some(parent))) };
+        tokio::spawn(background.clone().send_heartbeats());
         Ok(background)
     }
 
     /// Says again and again that we are there, until nobody waits for us.
-    async fn beat(self) {
-        let mut beat = interval(BEAT);
-        while self.is_awaited() {
-            self.tell(&Word::Beat);
+    async fn send_heartbeats(self) {
+        let mut beat = interval(HEARTBEAT_INTERVAL);
+        while self.has_waiting_parent() {
+            self.send(&ChildMessage::Beat);
             beat.tick().await;
         }
     }
 
     /// To the log, and for as long as somebody waits for us to them too.
-    pub(super) fn door(&self) -> io::Result<Door> {
-        let to = |stream| Both { stream, background: self.clone() };
-        Door::to(to(Stream::Out), to(Stream::Err))
+    pub(super) fn output_writer(&self) -> io::Result<OutputWriter> {
+        let to = |stream| TeeWriter { stream, background: self.clone() };
+        OutputWriter::to(to(OutputStream::Out), to(OutputStream::Err))
     }
 
     /// Whether somebody waits for us.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.hand().is_some()
+    pub(super) fn has_waiting_parent(&self) -> bool {
+        self.parent().is_some()
     }
 
     /// Tells them that all is well, and goes on alone.
-    pub(super) fn works(&self, forwards: Vec<PortForward>) {
+    pub(super) fn report_ready(&self, forwards: Vec<PortForward>) {
         for PortForward { id, target, .. } in &forwards {
             // By this the log is found when the process is gone.
             let _ = writeln!(self.log.clone(), "{}: in the background as {id}", escape::line(target));
         }
-        self.tell_last(&Word::Works { forwards, log: self.path.clone() });
+        self.send_last(&ChildMessage::Works { forwards, log: self.path.clone() });
     }
 
-    /// Tells what ends us, in the log and to whoever waits.
-    pub(super) fn failed(&self, fatal: &Fatal) {
-        let report = report::render(fatal, Look { fancy: false, color: color::Styling::Plain });
+    /// Tells what ends us, in the log and to the command that waits.
+    pub(super) fn report_failure(&self, fatal: &Fatal) {
+        let report = report::render(fatal, ReportStyle { fancy: false, color: color::Styling::Plain });
         let _ = self.log.clone().write_all(report.as_bytes());
-        self.tell_last(&Word::Failed(fatal.clone()));
+        self.send_last(&ChildMessage::Failed(fatal.clone()));
     }
 
     /// One more line of text.
     pub(super) fn say(&self, text: &str) {
-        let _ = writeln!(self.log.clone(), "{}", color::bare(text));
-        self.tell(&Word::Err(text.to_owned()));
+        let _ = writeln!(self.log.clone(), "{}", color::strip_ansi(text));
+        self.send(&ChildMessage::Err(text.to_owned()));
     }
 
-    fn hand(&self) -> MutexGuard<'_, Option<Hand>> {
-        self.hand.lock()
+    fn parent(&self) -> MutexGuard<'_, Option<ParentPipe>> {
+        self.parent.lock()
     }
 
-    fn tell(&self, word: &Word) {
-        let mut hand = self.hand();
+    fn send(&self, message: &ChildMessage) {
+        let mut parent = self.parent();
         // Who was killed meanwhile waits no more.
-        if hand.as_ref().is_some_and(|hand| !hand.say(word)) {
-            hand.take();
+        if parent.as_ref().is_some_and(|parent| !parent.send(message)) {
+            parent.take();
         }
     }
 
     /// Nobody waits for us any more.
-    fn tell_last(&self, word: &Word) {
-        let hand = self.hand().take();
-        if let Some(hand) = hand {
-            hand.say_last(word);
+    fn send_last(&self, message: &ChildMessage) {
+        let parent = self.parent().take();
+        if let Some(parent) = parent {
+            parent.send_last(message);
         }
     }
 }
 
 /// Tells what ends a child that has not even a log yet.
-pub(super) fn stillborn(fatal: &Fatal) {
-    let word = serde_json::to_string(&Word::Failed(fatal.clone())).unwrap_or_default();
-    let _ = writeln!(io::stdout().lock(), "{word}");
+pub(super) fn report_startup_failure(fatal: &Fatal) {
+    let message = serde_json::to_string(&ChildMessage::Failed(fatal.clone())).unwrap_or_default();
+    let _ = writeln!(io::stdout().lock(), "{message}");
 }
 
 /// Removes the logs of processes that are gone, but for the newest, which tell what became of them.
-fn sweep(place: &Place) {
-    let alive: Vec<_> = place.sockets().0.into_iter().map(|socket| socket.pid).collect();
-    let dead = place.logs().into_iter().filter(|(pid, _)| !alive.contains(pid));
-    for (_, path) in dead.skip(KEPT) {
+fn remove_old_logs(directories: &SocketDirectories) {
+    let alive: Vec<_> = directories.sockets().0.into_iter().map(|socket| socket.pid).collect();
+    let dead = directories.logs().into_iter().filter(|(pid, _)| !alive.contains(pid));
+    for (_, path) in dead.skip(MAX_OLD_LOGS) {
         let _ = fs::remove_file(path);
     }
 }
 
 /// A stream of ours.
-struct Both {
-    stream: Stream,
-    background: Background,
+struct TeeWriter {
+    stream: OutputStream,
+    background: DetachedChild,
 }
 
-impl Write for Both {
+impl Write for TeeWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line).trim_end_matches('\n').to_owned();
-        self.background.tell(&match self.stream {
-            Stream::Out => Word::Out(text.clone()),
-            Stream::Err => Word::Err(text.clone()),
+        self.background.send(&match self.stream {
+            OutputStream::Out => ChildMessage::Out(text.clone()),
+            OutputStream::Err => ChildMessage::Err(text.clone()),
         });
         // Colours are for the terminal that waits for us; the file is for whatever shows it later.
-        writeln!(self.background.log, "{}", color::bare(&text))?;
+        writeln!(self.background.log, "{}", color::strip_ansi(&text))?;
         Ok(line.len())
     }
 

@@ -7,7 +7,7 @@ use kube::config::{AuthInfo, AuthProviderConfig, ExecConfig};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{cluster::config::server::Server, error::Fatal};
+use crate::{cluster::config::server::ServerUrl, error::Fatal};
 
 /// What is escaped in the name of a header: all but letters, digits and what RFC 9110 allows beside them, without `%`.
 const NOT_IN_A_NAME: &AsciiSet = &NON_ALPHANUMERIC
@@ -27,7 +27,7 @@ const NOT_IN_A_NAME: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// What gives the `Authorization` header of requests.
-pub(in crate::cluster) enum Means {
+pub(in crate::cluster) enum AuthMethod {
     /// Nothing does: a client certificate, or nobody at all.
     None,
     /// It is always the same.
@@ -44,12 +44,12 @@ pub(in crate::cluster) enum Means {
 ///
 /// The URL's own user counts first, as in Go's HTTP client. Without TLS nothing else is sent, for anyone could read it.
 /// A token, a password or a client certificate keep a plugin from being run, and the first two an auth-provider.
-pub(in crate::cluster) fn means(server: &Server, user: &AuthInfo) -> Result<Means, Fatal> {
+pub(in crate::cluster) fn auth_method(server: &ServerUrl, user: &AuthInfo) -> Result<AuthMethod, Fatal> {
     if let Some((name, password)) = &server.user {
-        return Ok(Means::Header(basic(name, password)?));
+        return Ok(AuthMethod::Header(basic(name, password)?));
     }
     if server.uri.scheme_str() == Some("http") {
-        return Ok(Means::None);
+        return Ok(AuthMethod::None);
     }
     if let Some(provider) = &user.auth_provider {
         known(provider)?;
@@ -57,22 +57,25 @@ pub(in crate::cluster) fn means(server: &Server, user: &AuthInfo) -> Result<Mean
     let token = user.token.as_ref().map(|token| bearer(token.expose_secret().as_bytes())).transpose();
     let token = token.map_err(|error| error.help("check --token, or the user's token in the kubeconfig"))?;
     if let Some(path) = &user.token_file {
-        return Ok(Means::File { path: path.into(), otherwise: token });
+        return Ok(AuthMethod::File { path: path.into(), otherwise: token });
     }
     if let Some(header) = token {
-        return Ok(Means::Header(header));
+        return Ok(AuthMethod::Header(header));
     }
     if let Some(name) = &user.username {
-        return Ok(Means::Header(basic(name, user.password.as_ref().unwrap_or(&SecretString::default()))?));
+        return Ok(AuthMethod::Header(basic(
+            name,
+            user.password.as_ref().unwrap_or(&SecretString::default()),
+        )?));
     }
     if let Some(provider) = &user.auth_provider {
-        return Ok(Means::Oidc(provider.config.clone()));
+        return Ok(AuthMethod::Oidc(provider.config.clone()));
     }
     let certificate = user.client_certificate.is_some() || user.client_certificate_data.is_some();
     let key = user.client_key.is_some() || user.client_key_data.is_some();
     Ok(match &user.exec {
-        Some(exec) if !(certificate && key) => Means::Plugin(Box::new(exec.clone())),
-        _ => Means::None,
+        Some(exec) if !(certificate && key) => AuthMethod::Plugin(Box::new(exec.clone())),
+        _ => AuthMethod::None,
     })
 }
 
@@ -170,20 +173,20 @@ fn extra_name(key: &str) -> Result<HeaderName, Fatal> {
 mod tests {
     use super::*;
 
-    fn https() -> Server {
-        Server::parse("https://a").unwrap()
+    fn https() -> ServerUrl {
+        ServerUrl::parse("https://a").unwrap()
     }
 
-    fn word(server: &Server, user: &AuthInfo) -> String {
-        match means(server, user) {
-            Ok(Means::None) => "none".to_owned(),
-            Ok(Means::Header(value)) => {
+    fn word(server: &ServerUrl, user: &AuthInfo) -> String {
+        match auth_method(server, user) {
+            Ok(AuthMethod::None) => "none".to_owned(),
+            Ok(AuthMethod::Header(value)) => {
                 assert!(value.is_sensitive());
                 String::from_utf8_lossy(value.as_bytes()).into_owned()
             }
-            Ok(Means::File { path, otherwise }) => format!("{} {}", path.display(), otherwise.is_some()),
-            Ok(Means::Plugin(_)) => "plugin".to_owned(),
-            Ok(Means::Oidc(_)) => "oidc".to_owned(),
+            Ok(AuthMethod::File { path, otherwise }) => format!("{} {}", path.display(), otherwise.is_some()),
+            Ok(AuthMethod::Plugin(_)) => "plugin".to_owned(),
+            Ok(AuthMethod::Oidc(_)) => "oidc".to_owned(),
             Err(error) => error.code().to_owned(),
         }
     }
@@ -220,7 +223,7 @@ mod tests {
         for (server, expected) in
             [("http://a", "none"), ("https://u:p@a", "Basic dTpw"), ("http://u:p@a", "Basic dTpw")]
         {
-            assert_eq!(word(&Server::parse(server).unwrap(), &everything()), expected);
+            assert_eq!(word(&ServerUrl::parse(server).unwrap(), &everything()), expected);
         }
     }
 
@@ -234,7 +237,7 @@ mod tests {
                 token: Some("t".into()),
                 ..AuthInfo::default()
             };
-            let error = means(&https(), &user).err().unwrap();
+            let error = auth_method(&https(), &user).err().unwrap();
             assert_eq!(error.code(), "fwd::auth::provider");
             assert!(error.advice().unwrap().contains(help), "{error:?}");
         }
@@ -244,7 +247,7 @@ mod tests {
     fn what_no_header_can_hold_is_an_error() {
         let token = |token: &str| AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
         assert_eq!(word(&https(), &token("s3cret\n")), "fwd::auth::unusable");
-        let error = means(&https(), &token("s3\0cret")).err().unwrap();
+        let error = auth_method(&https(), &token("s3\0cret")).err().unwrap();
         assert!(!format!("{error:?}").contains("cret"));
         assert_eq!(word(&https(), &token("ü")), "Bearer ü");
         let named = |name: &str| AuthInfo { impersonate: Some(name.into()), ..AuthInfo::default() };

@@ -19,11 +19,11 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     authentication::bearer,
-    exec::{Credential, Plugin},
+    exec::{Credential, ExecPlugin},
     oidc::Oidc,
 };
 use crate::{
-    cluster::{awaited::Awaited, config::files},
+    cluster::{config::files, wait_notifier::WaitNotifier},
     error::Fatal,
 };
 
@@ -34,29 +34,29 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 const FRESH: Duration = Duration::from_secs(10);
 
 /// How long a request waits for a run. Less than a tunnel's dial may take, so that what is told is who is slow.
-const PATIENCE: Duration = Duration::from_secs(8);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How long a token that was read from a file is used before the file is read again: client-go's minute.
 const FILE_PERIOD: SignedDuration = SignedDuration::from_secs(60);
 
 /// Takes a plugin's client certificate and key, PEM, into use.
-pub(in crate::cluster) type UseCertificate = Box<dyn Fn(&str, &str) -> Result<(), Fatal> + Send + Sync>;
+pub(in crate::cluster) type CertificateCallback = Box<dyn Fn(&str, &str) -> Result<(), Fatal> + Send + Sync>;
 
 /// Where credentials come from.
-pub(in crate::cluster) enum Source {
+pub(in crate::cluster) enum CredentialSource {
     /// There is only the one.
     Fixed(HeaderValue),
     /// A file that somebody else keeps fresh, and what is sent where it never could be read.
     File { path: PathBuf, otherwise: Option<HeaderValue> },
     /// A credential plugin.
-    Plugin(Box<Plugin>),
+    Plugin(Box<ExecPlugin>),
     /// An OIDC issuer.
     Oidc(Box<Oidc>),
 }
 
 /// A credential as requests carry it.
 #[derive(Clone)]
-pub(super) struct Held {
+pub(super) struct CachedCredential {
     header: Option<HeaderValue>,
     certificate: Option<String>,
     expires: Option<Timestamp>,
@@ -65,39 +65,39 @@ pub(super) struct Held {
 }
 
 /// What has been fetched, and the certificate and key to be shown with it, PEM.
-pub(in crate::cluster) struct Fetched {
-    held: Held,
+pub(in crate::cluster) struct FetchedCredential {
+    held: CachedCredential,
     pub certificate: Option<(String, secrecy::SecretString)>,
 }
 
 /// A source and what it said last.
 pub(in crate::cluster) struct Credentials {
-    source: Source,
-    state: Mutex<State>,
-    use_certificate: UseCertificate,
-    awaited: Awaited,
-    patience: Duration,
+    source: CredentialSource,
+    state: Mutex<CredentialState>,
+    use_certificate: CertificateCallback,
+    notifier: WaitNotifier,
+    timeout: Duration,
 }
 
-struct State {
-    held: Held,
+struct CredentialState {
+    held: CachedCredential,
     /// The run that is under way, or the last one.
-    run: Option<Run>,
+    run: Option<FetchRun>,
 }
 
-type Run = Shared<BoxFuture<'static, Result<(), Fatal>>>;
+type FetchRun = Shared<BoxFuture<'static, Result<(), Fatal>>>;
 
 /// A header and which run gave it.
 #[derive(Clone)]
-pub(in crate::cluster) struct Ticket {
+pub(in crate::cluster) struct AuthHeader {
     /// `Bearer …`; `None` where the plugin gave a certificate alone.
     pub header: Option<HeaderValue>,
     generation: u64,
 }
 
-impl Source {
+impl CredentialSource {
     /// What is waited for while this is asked, to follow "still".
-    pub(in crate::cluster) fn awaited(&self) -> String {
+    pub(in crate::cluster) fn waiting_for(&self) -> String {
         match self {
             Self::Fixed(_) => "reading the kubeconfig".to_owned(),
             Self::File { path, .. } => format!("reading {}", path.display()),
@@ -107,23 +107,23 @@ impl Source {
     }
 
     /// Asks for the first time.
-    pub(in crate::cluster) async fn fetch(&self) -> Result<Fetched, Fatal> {
+    pub(in crate::cluster) async fn fetch(&self) -> Result<FetchedCredential, Fatal> {
         match (self, self.ask().await) {
             (Self::File { otherwise: Some(header), .. }, Err(_)) => {
-                Ok(Held::of(Some(header.clone()), Some(Timestamp::now() + FILE_PERIOD)).into())
+                Ok(CachedCredential::of(Some(header.clone()), Some(Timestamp::now() + FILE_PERIOD)).into())
             }
             (_, asked) => asked,
         }
     }
 
-    async fn ask(&self) -> Result<Fetched, Fatal> {
+    async fn ask(&self) -> Result<FetchedCredential, Fatal> {
         match self {
-            Self::Fixed(header) => Ok(Held::of(Some(header.clone()), None).into()),
+            Self::Fixed(header) => Ok(CachedCredential::of(Some(header.clone()), None).into()),
             Self::File { path, .. } => {
-                Ok(Held::of(Some(read(path).await?), Some(Timestamp::now() + FILE_PERIOD)).into())
+                Ok(CachedCredential::of(Some(read(path).await?), Some(Timestamp::now() + FILE_PERIOD)).into())
             }
-            Self::Plugin(plugin) => Fetched::of(plugin.run().await?),
-            Self::Oidc(oidc) => Fetched::of(oidc.fetch().await?),
+            Self::Plugin(plugin) => FetchedCredential::of(plugin.run().await?),
+            Self::Oidc(oidc) => FetchedCredential::of(oidc.fetch().await?),
         }
     }
 
@@ -132,7 +132,7 @@ impl Source {
         match self {
             Self::Plugin(plugin) => plugin.slow(waited),
             Self::Fixed(_) | Self::File { .. } | Self::Oidc(_) => {
-                let why = format!("still {}, for more than {} s", self.awaited(), waited.as_secs());
+                let why = format!("still {}, for more than {} s", self.waiting_for(), waited.as_secs());
                 Fatal::new("fwd::auth::unusable", "the credentials have ended")
                     .because(why)
                     .help("they are used as soon as they come")
@@ -158,7 +158,7 @@ async fn read(path: &std::path::Path) -> Result<HeaderValue, Fatal> {
     bearer(token).map_err(|error| unusable(error.causes().next().unwrap_or_default().to_owned()))
 }
 
-impl Held {
+impl CachedCredential {
     fn of(header: Option<HeaderValue>, expires: Option<Timestamp>) -> Self {
         Self { header, certificate: None, expires, fetched: Instant::now(), generation: 0 }
     }
@@ -167,24 +167,27 @@ impl Held {
         self.expires.is_some_and(|at| Timestamp::now() + MARGIN >= at)
     }
 
-    fn ticket(&self) -> Ticket {
-        Ticket { header: self.header.clone(), generation: self.generation }
+    fn ticket(&self) -> AuthHeader {
+        AuthHeader { header: self.header.clone(), generation: self.generation }
     }
 }
 
-impl Fetched {
+impl FetchedCredential {
     fn of(credential: Credential) -> Result<Self, Fatal> {
         let Credential { token, certificate, expires } = credential;
         let header = token.map(|token| bearer(token.expose_secret().trim().as_bytes())).transpose();
         let header =
             header.map_err(|error| error.help("run the plugin's command by hand to see what it prints"))?;
         let own = certificate.as_ref().map(|(certificate, _)| certificate.clone());
-        Ok(Self { held: Held { certificate: own, ..Held::of(header, expires) }, certificate })
+        Ok(Self {
+            held: CachedCredential { certificate: own, ..CachedCredential::of(header, expires) },
+            certificate,
+        })
     }
 }
 
-impl From<Held> for Fetched {
-    fn from(held: Held) -> Self {
+impl From<CachedCredential> for FetchedCredential {
+    fn from(held: CachedCredential) -> Self {
         Self { held, certificate: None }
     }
 }
@@ -192,22 +195,22 @@ impl From<Held> for Fetched {
 impl Credentials {
     /// `first` is what the source said at the start, its certificate already in use.
     pub(in crate::cluster) fn new(
-        source: Source,
-        first: Fetched,
-        use_certificate: UseCertificate,
-        awaited: Awaited,
+        source: CredentialSource,
+        first: FetchedCredential,
+        use_certificate: CertificateCallback,
+        notifier: WaitNotifier,
     ) -> Arc<Self> {
-        let state = State { held: first.held, run: None };
-        let (state, patience) = (Mutex::new(state), PATIENCE);
-        Arc::new(Self { source, state, use_certificate, awaited, patience })
+        let state = CredentialState { held: first.held, run: None };
+        let (state, patience) = (Mutex::new(state), FETCH_TIMEOUT);
+        Arc::new(Self { source, state, use_certificate, notifier, timeout: patience })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CredentialState> {
         self.state.lock()
     }
 
     /// The header for a request now.
-    pub(in crate::cluster) async fn current(self: &Arc<Self>) -> Result<Ticket, Fatal> {
+    pub(in crate::cluster) async fn current(self: &Arc<Self>) -> Result<AuthHeader, Fatal> {
         let held = self.state().held.clone();
         if !held.has_ended() {
             return Ok(held.ticket());
@@ -217,11 +220,14 @@ impl Credentials {
     }
 
     /// The header after the server refused `refused`; `None` where there is no better one.
-    pub(super) async fn after_refusal(self: &Arc<Self>, refused: &Ticket) -> Result<Option<Ticket>, Fatal> {
+    pub(super) async fn after_refusal(
+        self: &Arc<Self>,
+        refused: &AuthHeader,
+    ) -> Result<Option<AuthHeader>, Fatal> {
         let held = self.state().held.clone();
         if held.generation == refused.generation {
             // An issuer gives no other token while the last one lasts.
-            let same = matches!(self.source, Source::Fixed(_) | Source::Oidc(_));
+            let same = matches!(self.source, CredentialSource::Fixed(_) | CredentialSource::Oidc(_));
             if same || held.fetched.elapsed() < FRESH {
                 return Ok(None);
             }
@@ -242,28 +248,28 @@ impl Credentials {
             state.run = state.run.take().filter(|run| run.peek().is_none());
             state.run.get_or_insert_with(|| Arc::clone(self).start()).clone()
         };
-        timeout(self.patience, run).await.unwrap_or_else(|_| Err(self.source.slow(self.patience)))
+        timeout(self.timeout, run).await.unwrap_or_else(|_| Err(self.source.slow(self.timeout)))
     }
 
-    fn start(self: Arc<Self>) -> Run {
+    fn start(self: Arc<Self>) -> FetchRun {
         let task = tokio::spawn(async move { self.run().await });
         let gone = |_| Fatal::new("fwd::auth::unusable", "the credentials could not be renewed");
         async move { task.await.map_err(gone)? }.boxed().shared()
     }
 
     async fn run(&self) -> Result<(), Fatal> {
-        tracing::debug!("{}, again", self.source.awaited());
-        let fetched = self.awaited.during(|| self.source.awaited(), self.source.ask()).await;
+        tracing::debug!("{}, again", self.source.waiting_for());
+        let fetched = self.notifier.watch(|| self.source.waiting_for(), self.source.ask()).await;
         let old = self.state().held.clone();
         let fetched = match fetched {
             // As client-go: what removes a token file once the process has read it means the process to go on.
-            Err(error) if matches!(self.source, Source::File { .. }) => {
+            Err(error) if matches!(self.source, CredentialSource::File { .. }) => {
                 tracing::warn!("{error}: the last token is used");
-                Held { expires: Some(Timestamp::now() + FILE_PERIOD), ..old.clone() }.into()
+                CachedCredential { expires: Some(Timestamp::now() + FILE_PERIOD), ..old.clone() }.into()
             }
             fetched => fetched?,
         };
-        let next = Held { generation: old.generation + 1, ..fetched.held };
+        let next = CachedCredential { generation: old.generation + 1, ..fetched.held };
         if let Some((certificate, key)) = &fetched.certificate
             && next.certificate != old.certificate
         {
@@ -300,14 +306,14 @@ mod tests {
     }
 
     async fn of(config: ExecConfig) -> Arc<Credentials> {
-        let source = Source::Plugin(Box::new(
-            Plugin::new(config, &Cluster::default(), PluginStdin::Other).ok().unwrap(),
+        let source = CredentialSource::Plugin(Box::new(
+            ExecPlugin::new(config, &Cluster::default(), PluginStdin::Other).ok().unwrap(),
         ));
         let first = source.fetch().await.ok().unwrap();
-        Credentials::new(source, first, Box::new(|_, _| Ok(())), Awaited::silently())
+        Credentials::new(source, first, Box::new(|_, _| Ok(())), WaitNotifier::silent())
     }
 
-    fn token(ticket: &Ticket) -> &str {
+    fn token(ticket: &AuthHeader) -> &str {
         ticket.header.as_ref().unwrap().to_str().unwrap()
     }
 
@@ -357,7 +363,7 @@ mod tests {
             ..ExecConfig::default()
         };
         let mut credentials = of(config).await;
-        Arc::get_mut(&mut credentials).unwrap().patience = Duration::from_millis(50);
+        Arc::get_mut(&mut credentials).unwrap().timeout = Duration::from_millis(50);
         for _ in 0..2 {
             let error = credentials.current().await.err().unwrap();
             assert_eq!(error.to_string(), "credential plugin sh is still running");
@@ -379,9 +385,10 @@ mod tests {
     async fn tokens_in_files() {
         let path = std::env::temp_dir().join(format!("kubectl-fwd-token-{}", std::process::id()));
         std::fs::write(&path, " t1\r\n").unwrap();
-        let source = |otherwise| Source::File { path: path.clone(), otherwise };
+        let source = |otherwise| CredentialSource::File { path: path.clone(), otherwise };
         let first = source(None).fetch().await.ok().unwrap();
-        let credentials = Credentials::new(source(None), first, Box::new(|_, _| Ok(())), Awaited::silently());
+        let credentials =
+            Credentials::new(source(None), first, Box::new(|_, _| Ok(())), WaitNotifier::silent());
         let ticket = credentials.current().await.ok().unwrap();
         assert_eq!(token(&ticket), "Bearer t1");
         let refused = || {
@@ -398,12 +405,15 @@ mod tests {
         // One that is removed is remembered, and goes before a token that the kubeconfig has as well.
         std::fs::remove_file(&path).unwrap();
         drop(credentials);
-        let held = Held { expires: Some(Timestamp::now()), ..Held::of(bearer(b"t2").ok(), None) };
+        let held = CachedCredential {
+            expires: Some(Timestamp::now()),
+            ..CachedCredential::of(bearer(b"t2").ok(), None)
+        };
         let credentials = Credentials::new(
             source(bearer(b"t3").ok()),
             held.into(),
             Box::new(|_, _| Ok(())),
-            Awaited::silently(),
+            WaitNotifier::silent(),
         );
         assert_eq!(token(&credentials.current().await.ok().unwrap()), "Bearer t2");
         // At the start it has to be there, unless there is a token as well.

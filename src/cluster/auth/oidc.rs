@@ -24,11 +24,11 @@ use crate::{
     cluster::{
         config::{
             files,
-            flags::Environment,
-            proxy::{self, Wishes},
-            server::Server,
+            flags::ClusterEnvironment,
+            proxy::{self, ProxyEnvironment},
+            server::ServerUrl,
         },
-        http::connect::Dialer,
+        http::connect::Connector,
         tls,
     },
     error::Fatal,
@@ -50,33 +50,33 @@ pub(in crate::cluster) struct Oidc {
     client: String,
     secret: SecretString,
     authority: Cluster,
-    environment: Environment,
+    environment: ClusterEnvironment,
     limit: Duration,
     /// What the issuer gave last; one conversation at a time.
-    tokens: Mutex<Tokens>,
+    tokens: Mutex<OidcTokens>,
 }
 
-struct Tokens {
+struct OidcTokens {
     id: Option<SecretString>,
     refresh: Option<SecretString>,
 }
 
 /// What is read of the issuer's description of itself.
 #[derive(Deserialize)]
-struct Metadata {
+struct ProviderMetadata {
     token_endpoint: String,
 }
 
 /// What is read of an answer with tokens.
 #[derive(Deserialize)]
-struct Answer {
+struct TokenResponse {
     id_token: Option<String>,
     refresh_token: Option<String>,
 }
 
 /// The two ways in which a client says who it is; issuers differ in which they take.
 #[derive(Clone, Copy)]
-enum Style {
+enum ClientAuth {
     Header,
     Form,
 }
@@ -85,7 +85,7 @@ impl Oidc {
     /// Checks what can be checked without the issuer.
     pub(in crate::cluster) fn new(
         mut config: HashMap<String, String>,
-        environment: &Environment,
+        environment: &ClusterEnvironment,
     ) -> Result<Self, Fatal> {
         let unusable = |why: &str| {
             Fatal::new("fwd::auth::oidc", "the auth-provider oidc of the kubeconfig cannot be used")
@@ -93,11 +93,11 @@ impl Oidc {
                 .help("set it with `kubectl config set-credentials NAME --auth-provider-arg KEY=VALUE`")
         };
         let issuer = config.remove("idp-issuer-url").ok_or_else(|| unusable("it has no idp-issuer-url"))?;
-        let issuer = Server::parse(issuer.trim_end_matches('/'))
+        let issuer = ServerUrl::parse(issuer.trim_end_matches('/'))
             .ok_or_else(|| unusable("its idp-issuer-url is not a URL"))?;
         let client = config.remove("client-id").ok_or_else(|| unusable("it has no client-id"))?;
         let mut secret = |name| config.remove(name).map(SecretString::from);
-        let tokens = Tokens { id: secret("id-token"), refresh: secret("refresh-token") };
+        let tokens = OidcTokens { id: secret("id-token"), refresh: secret("refresh-token") };
         Ok(Self {
             issuer: issuer.uri,
             client,
@@ -151,17 +151,18 @@ impl Oidc {
             .help("log in to the cluster again; `kubectl get --raw /version` asks the same issuer")
     }
 
-    async fn refresh(&self, token: &SecretString) -> Result<Answer, Fatal> {
+    async fn refresh(&self, token: &SecretString) -> Result<TokenResponse, Fatal> {
         let place = format!("{}/.well-known/openid-configuration", self.name());
         let request =
             Request::get(place).body(Full::default()).map_err(|error| self.failed(&error.to_string()))?;
         let (status, body) = self.ask(request).await?;
-        let told = status.is_success().then(|| serde_json::from_slice::<Metadata>(&body).ok()).flatten();
+        let told =
+            status.is_success().then(|| serde_json::from_slice::<ProviderMetadata>(&body).ok()).flatten();
         let told = told.ok_or_else(|| {
             self.failed(&format!("it does not describe itself (status {})", status.as_u16()))
         })?;
         let mut refused = StatusCode::OK;
-        for style in [Style::Header, Style::Form] {
+        for style in [ClientAuth::Header, ClientAuth::Form] {
             let request = self.token_request(&told.token_endpoint, token, style);
             let (status, body) =
                 self.ask(request.ok_or_else(|| self.failed("its token_endpoint is no URL"))?).await?;
@@ -177,7 +178,7 @@ impl Oidc {
         &self,
         endpoint: &str,
         token: &SecretString,
-        style: Style,
+        style: ClientAuth,
     ) -> Option<Request<Full<Bytes>>> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.expose_secret());
@@ -186,14 +187,14 @@ impl Oidc {
             .uri(endpoint)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         match style {
-            Style::Header => {
+            ClientAuth::Header => {
                 let escaped =
                     |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
                 let words = format!("{}:{}", escaped(&self.client), escaped(self.secret.expose_secret()));
                 let words = general_purpose::STANDARD.encode(words);
                 request = request.header(header::AUTHORIZATION, format!("Basic {words}"));
             }
-            Style::Form => {
+            ClientAuth::Form => {
                 form.append_pair("client_id", &self.client);
                 if !self.secret.expose_secret().is_empty() {
                     form.append_pair("client_secret", self.secret.expose_secret());
@@ -205,7 +206,7 @@ impl Oidc {
 
     /// One request, on a connection of its own.
     async fn ask(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Fatal> {
-        match timeout(self.limit, self.converse(request)).await {
+        match timeout(self.limit, self.exchange(request)).await {
             Ok(answer) => answer.map_err(|error| match error.downcast::<Fatal>() {
                 Ok(fatal) => self.failed(&crate::cluster::error::reason::reason(&*fatal)),
                 Err(error) => self.failed(&crate::cluster::error::reason::reason(&*error)),
@@ -214,22 +215,22 @@ impl Oidc {
         }
     }
 
-    async fn converse(&self, mut request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), BoxError> {
+    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), BoxError> {
         let uri = request.uri().clone();
-        let wishes = Wishes {
+        let variables = ProxyEnvironment {
             explicit: None,
             https: self.environment.https_proxy.as_deref(),
             http: self.environment.http_proxy.as_deref(),
             bypass: self.environment.no_proxy.as_deref(),
         };
-        let proxy = proxy::choose(&uri, &wishes).map_err(|bad| bad.why)?;
+        let proxy = proxy::choose(&uri, &variables).map_err(|bad| bad.why)?;
         let (mut config, authority) = (Config::new(uri.clone()), self.authority.clone());
         let tls = files::reading("read the authorities", move || {
             config.root_cert = tls::certificate_authority(&authority)?;
             tls::tls(&config)
                 .map_err(|error| Fatal::new("fwd::auth::oidc", crate::cluster::error::reason::reason(&error)))
         });
-        let io = Dialer::new(&uri, None, proxy.as_ref(), tls.await?)?.dial().await?;
+        let io = Connector::new(&uri, None, proxy.as_ref(), tls.await?)?.dial().await?;
         let host = uri.authority().ok_or("the URL has no host")?.as_str();
         let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
         request.headers_mut().insert(header::HOST, host.parse()?);
@@ -281,7 +282,7 @@ mod tests {
         let words = [("idp-issuer-url", issuer), ("client-id", "c d"), ("client-secret", "s3cret&")];
         let words = words.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        Oidc::new(words.collect(), &Environment::default()).unwrap()
+        Oidc::new(words.collect(), &ClusterEnvironment::default()).unwrap()
     }
 
     /// Answers these bodies, one connection each, and returns the requests.
@@ -356,6 +357,6 @@ mod tests {
         assert_eq!(error.causes().next(), Some("connection refused"));
         let error = oidc(&url, &[]).fetch().await.err().unwrap();
         assert!(error.causes().next().unwrap().contains("no refresh-token"));
-        assert!(Oidc::new(HashMap::new(), &Environment::default()).is_err());
+        assert!(Oidc::new(HashMap::new(), &ClusterEnvironment::default()).is_err());
     }
 }

@@ -6,9 +6,9 @@ use kube::config::{AuthInfo, Cluster, Context};
 
 use super::{
     entries,
-    flags::{Flags, Pod},
-    kubeconfig::{Entry, Files},
-    server::{self, Server},
+    flags::{Flags, InClusterConfig},
+    kubeconfig::{KubeconfigEntry, KubeconfigFiles},
+    server::{self, ServerUrl},
 };
 use crate::{error::Fatal, policy::nearest::suggestion};
 
@@ -16,13 +16,13 @@ use crate::{error::Fatal, policy::nearest::suggestion};
 const DEFAULT_NAMESPACE: &str = "default";
 
 /// What will be reached, as whom.
-pub(in crate::cluster) struct Choice {
+pub(in crate::cluster) struct ClusterChoice {
     /// The context's name, where one is used.
     pub context: Option<String>,
     /// The namespace of targets that name none.
     pub namespace: String,
     /// The API server.
-    pub server: Server,
+    pub server: ServerUrl,
     /// The file of the CA, where it is replaced while this runs: that of a pod's account.
     pub rotating_ca: Option<PathBuf>,
     /// The cluster, flags applied.
@@ -32,7 +32,11 @@ pub(in crate::cluster) struct Choice {
 }
 
 /// Chooses. Where no context is, the cluster is that of the pod that this runs in.
-pub(in crate::cluster) fn choose(files: &Files, flags: &Flags, pod: Option<&Pod>) -> Result<Choice, Fatal> {
+pub(in crate::cluster) fn choose(
+    files: &KubeconfigFiles,
+    flags: &Flags,
+    pod: Option<&InClusterConfig>,
+) -> Result<ClusterChoice, Fatal> {
     let config = &files.config;
     let pod = pod.filter(|pod| pod.has_account());
     let named = flags.context.as_ref().or(config.current_context.as_ref());
@@ -55,13 +59,14 @@ pub(in crate::cluster) fn choose(files: &Files, flags: &Flags, pod: Option<&Pod>
 
     let server = server(&cluster, cluster_name)?;
     contradicts(&cluster, cluster_name)?;
-    let namespace = flags.namespace.clone().or(context.namespace).or_else(|| pod.and_then(Pod::namespace));
+    let namespace =
+        flags.namespace.clone().or(context.namespace).or_else(|| pod.and_then(InClusterConfig::namespace));
     let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-    Ok(Choice { context: named.cloned(), namespace, server, rotating_ca: None, cluster, user })
+    Ok(ClusterChoice { context: named.cloned(), namespace, server, rotating_ca: None, cluster, user })
 }
 
 /// The cluster of a pod, with what the command line says otherwise.
-fn in_pod(pod: &Pod, flags: &Flags) -> Result<Choice, Fatal> {
+fn in_pod(pod: &InClusterConfig, flags: &Flags) -> Result<ClusterChoice, Fatal> {
     let (mut cluster, mut user) = (pod.cluster(), pod.user());
     cluster.server = Some(pod.server());
     apply_to_cluster(&mut cluster, flags);
@@ -71,10 +76,10 @@ fn in_pod(pod: &Pod, flags: &Flags) -> Result<Choice, Fatal> {
     let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     let rotating_ca = cluster.certificate_authority.as_ref().map(PathBuf::from);
     let rotating_ca = rotating_ca.filter(|_| flags.certificate_authority.is_none());
-    Ok(Choice { context: None, namespace, server, rotating_ca, cluster, user })
+    Ok(ClusterChoice { context: None, namespace, server, rotating_ca, cluster, user })
 }
 
-fn no_cluster(files: &Files) -> Fatal {
+fn no_cluster(files: &KubeconfigFiles) -> Fatal {
     let why = if files.any() {
         format!("{} names no cluster", files.names())
     } else if files.looked.is_empty() {
@@ -87,7 +92,7 @@ fn no_cluster(files: &Files) -> Fatal {
         .help("set KUBECONFIG, give --kubeconfig FILE, or get a kubeconfig from your cluster's provider")
 }
 
-fn no_context(files: &Files) -> Fatal {
+fn no_context(files: &KubeconfigFiles) -> Fatal {
     let names = names(&files.config.contexts);
     Fatal::new("fwd::kubeconfig::no_context", "no context is chosen")
         .because(format!("{} has no current-context", files.names()))
@@ -97,21 +102,21 @@ fn no_context(files: &Files) -> Fatal {
         ))
 }
 
-fn names(entries: &[Entry]) -> Vec<&str> {
+fn names(entries: &[KubeconfigEntry]) -> Vec<&str> {
     entries.iter().map(|entry| entry.name.as_str()).collect()
 }
 
-fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
+fn find<'a>(entries: &'a [KubeconfigEntry], name: &str) -> Option<&'a KubeconfigEntry> {
     entries.iter().find(|entry| entry.name == name)
 }
 
-fn context(files: &Files, name: &str) -> Result<Context, Fatal> {
+fn context(files: &KubeconfigFiles, name: &str) -> Result<Context, Fatal> {
     let contexts = &files.config.contexts;
     let entry = find(contexts, name).ok_or_else(|| unknown("context", name, files, &names(contexts)))?;
     entries::context(entry)
 }
 
-fn cluster(files: &Files, name: &str, flags: &Flags) -> Result<Cluster, Fatal> {
+fn cluster(files: &KubeconfigFiles, name: &str, flags: &Flags) -> Result<Cluster, Fatal> {
     let clusters = &files.config.clusters;
     match find(clusters, name) {
         Some(entry) => entries::cluster(entry),
@@ -121,7 +126,7 @@ fn cluster(files: &Files, name: &str, flags: &Flags) -> Result<Cluster, Fatal> {
     }
 }
 
-fn user(files: &Files, name: &str, flags: &Flags) -> Result<AuthInfo, Fatal> {
+fn user(files: &KubeconfigFiles, name: &str, flags: &Flags) -> Result<AuthInfo, Fatal> {
     let users = &files.config.users;
     let own = flags.token.is_some() || flags.username.is_some() || flags.client_certificate.is_some();
     match find(users, name) {
@@ -131,7 +136,7 @@ fn user(files: &Files, name: &str, flags: &Flags) -> Result<AuthInfo, Fatal> {
     }
 }
 
-fn unknown(kind: &'static str, name: &str, files: &Files, names: &[&str]) -> Fatal {
+fn unknown(kind: &'static str, name: &str, files: &KubeconfigFiles, names: &[&str]) -> Fatal {
     let code = match kind {
         "context" => "fwd::kubeconfig::unknown_context",
         "cluster" => "fwd::kubeconfig::unknown_cluster",
@@ -251,13 +256,13 @@ fn contradicts(cluster: &Cluster, name: Option<&String>) -> Result<(), Fatal> {
 }
 
 /// The server's URL.
-fn server(cluster: &Cluster, name: Option<&String>) -> Result<Server, Fatal> {
+fn server(cluster: &Cluster, name: Option<&String>) -> Result<ServerUrl, Fatal> {
     let called = name.map(|name| format!(" of cluster '{name}'")).unwrap_or_default();
     let Some(given) = cluster.server.as_deref().map(str::trim).filter(|text| !text.is_empty()) else {
         return Err(Fatal::new("fwd::kubeconfig::no_server", format!("the server{called} is not known"))
             .help("set it with `kubectl config set-cluster NAME --server URL`, or give --server"));
     };
-    Server::parse(given).ok_or_else(|| {
+    ServerUrl::parse(given).ok_or_else(|| {
         let shown = server::shown(given);
         Fatal::new("fwd::kubeconfig::bad_server", format!("'{shown}' is not the URL of a server"))
             .because(format!("the server{called} has to be http:// or https:// with a host"))

@@ -19,15 +19,15 @@ users:
 - {name: u2, user: {exec: {command: plugin}}}
 ";
 
-fn files() -> Files {
-    Files {
+fn files() -> KubeconfigFiles {
+    KubeconfigFiles {
         config: Kubeconfig::parse(CONFIG.as_bytes(), Path::new("/k")).unwrap(),
         read: vec!["/k".into()],
         looked: vec!["/k".into()],
     }
 }
 
-fn chosen(flags: &Flags) -> Choice {
+fn chosen(flags: &Flags) -> ClusterChoice {
     choose(&files(), flags, None).unwrap()
 }
 
@@ -129,8 +129,8 @@ fn impersonation_needs_a_user() {
 
 #[test]
 fn nothing_to_choose_from() {
-    let empty = Files { config: Kubeconfig::default(), read: vec![], looked: vec![] };
-    let refused = |files: &Files| choose(files, &Flags::default(), None).err().unwrap();
+    let empty = KubeconfigFiles { config: Kubeconfig::default(), read: vec![], looked: vec![] };
+    let refused = |files: &KubeconfigFiles| choose(files, &Flags::default(), None).err().unwrap();
     assert_eq!(refused(&empty).code(), "fwd::kubeconfig::none");
     let bare = choose(&empty, &Flags { server: some("localhost:8080"), ..Flags::default() }, None);
     assert_eq!(bare.unwrap().server.uri, "http://localhost:8080/");
@@ -140,7 +140,7 @@ fn nothing_to_choose_from() {
 }
 
 /// A pod's account in a directory of its own, which goes with it.
-struct Account(Pod);
+struct Account(InClusterConfig);
 
 impl Account {
     fn new(test: &str) -> Self {
@@ -148,7 +148,7 @@ impl Account {
         std::fs::create_dir_all(&account).unwrap();
         std::fs::write(account.join("token"), "t\n").unwrap();
         std::fs::write(account.join("namespace"), "own\n").unwrap();
-        Self(Pod { host: "10.0.0.1".into(), port: "443".into(), namespace: None, account })
+        Self(InClusterConfig { host: "10.0.0.1".into(), port: "443".into(), namespace: None, account })
     }
 }
 
@@ -165,7 +165,7 @@ fn in_a_pod() {
     let mut without = files();
     without.config.current_context = None;
     // No current context, though there are contexts: the pod's own cluster, as kubectl has it.
-    for files in [Files { config: Kubeconfig::default(), read: vec![], looked: vec![] }, without] {
+    for files in [KubeconfigFiles { config: Kubeconfig::default(), read: vec![], looked: vec![] }, without] {
         let own = choose(&files, &Flags::default(), pod).unwrap();
         assert_eq!(
             (own.server.uri.to_string().as_str(), own.namespace.as_str()),
@@ -208,7 +208,8 @@ fn a_ca_and_no_verification_exclude_each_other() {
         "insecure-skip-tls-verify: true",
         "insecure-skip-tls-verify: true, certificate-authority: /x",
     );
-    let files = Files { config: Kubeconfig::parse(text.as_bytes(), Path::new("/k")).unwrap(), ..files() };
+    let files =
+        KubeconfigFiles { config: Kubeconfig::parse(text.as_bytes(), Path::new("/k")).unwrap(), ..files() };
     let prod = |flags| choose(&files, &Flags { context: some("prod"), ..flags }, None);
     assert_eq!(prod(Flags::default()).err().unwrap().code(), "fwd::kubeconfig::certificate_authority");
     assert!(prod(Flags { insecure_skip_tls_verify: Some(true), ..Flags::default() }).is_ok());

@@ -15,8 +15,8 @@ use kube::config::{
 use secrecy::SecretString;
 
 use super::{
-    kubeconfig::Entry,
-    yaml::{Node, Unfit},
+    kubeconfig::KubeconfigEntry,
+    yaml::{YamlNode, YamlTypeError},
 };
 use crate::error::Fatal;
 
@@ -27,8 +27,8 @@ const EXEC_EXTENSION: &str = "client.authentication.k8s.io/exec";
 const EXTENSION_LIMIT: usize = 65_536;
 
 /// A context's fields.
-pub(in crate::cluster) fn context(entry: &Entry) -> Result<Context, Fatal> {
-    let fields = Fields { entry, kind: "context" };
+pub(in crate::cluster) fn context(entry: &KubeconfigEntry) -> Result<Context, Fatal> {
+    let fields = EntryFields { entry, kind: "context" };
     let body = fields.body()?;
     Ok(Context {
         cluster: fields.text(body, "cluster")?.unwrap_or_default(),
@@ -39,8 +39,8 @@ pub(in crate::cluster) fn context(entry: &Entry) -> Result<Context, Fatal> {
 }
 
 /// A cluster's fields.
-pub(in crate::cluster) fn cluster(entry: &Entry) -> Result<Cluster, Fatal> {
-    let fields = Fields { entry, kind: "cluster" };
+pub(in crate::cluster) fn cluster(entry: &KubeconfigEntry) -> Result<Cluster, Fatal> {
+    let fields = EntryFields { entry, kind: "cluster" };
     let body = fields.body()?;
     let yes = |name| fields.boolean(body, name).map(|yes| yes.then_some(true));
     Ok(Cluster {
@@ -57,14 +57,14 @@ pub(in crate::cluster) fn cluster(entry: &Entry) -> Result<Cluster, Fatal> {
 }
 
 /// What the cluster has for credential plugins.
-fn extension(fields: &Fields<'_>, body: &Node) -> Result<Option<NamedExtension>, Fatal> {
+fn extension(fields: &EntryFields<'_>, body: &YamlNode) -> Result<Option<NamedExtension>, Fatal> {
     for item in fields.list(body, "extensions")? {
         let name = item.get("name").map(|name| name.text());
         if matches!(name, Some(Ok(Some(name))) if name == EXEC_EXTENSION)
             && let Some(extension) = item.get("extension")
         {
             let mut limit = EXTENSION_LIMIT;
-            let unfit = Unfit { line: extension.line, why: "is too large" };
+            let unfit = YamlTypeError { line: extension.line, why: "is too large" };
             let extension =
                 extension.json(&mut limit).ok_or_else(|| fields.unusable("extensions", &unfit))?;
             return Ok(Some(NamedExtension { name: EXEC_EXTENSION.to_owned(), extension }));
@@ -74,8 +74,8 @@ fn extension(fields: &Fields<'_>, body: &Node) -> Result<Option<NamedExtension>,
 }
 
 /// A user's fields.
-pub(in crate::cluster) fn user(entry: &Entry) -> Result<AuthInfo, Fatal> {
-    let fields = Fields { entry, kind: "user" };
+pub(in crate::cluster) fn user(entry: &KubeconfigEntry) -> Result<AuthInfo, Fatal> {
+    let fields = EntryFields { entry, kind: "user" };
     let body = fields.body()?;
     let secret = |name| fields.text(body, name).map(|text| text.map(SecretString::from));
     let groups = fields.texts(body, "as-groups")?;
@@ -104,7 +104,7 @@ pub(in crate::cluster) fn user(entry: &Entry) -> Result<AuthInfo, Fatal> {
     })
 }
 
-fn provider(fields: &Fields<'_>, node: &Node) -> Result<AuthProviderConfig, Fatal> {
+fn provider(fields: &EntryFields<'_>, node: &YamlNode) -> Result<AuthProviderConfig, Fatal> {
     let mut config = HashMap::new();
     if let Some(node) = node.get("config") {
         for (key, value) in node.map().map_err(|unfit| fields.unusable("auth-provider.config", &unfit))? {
@@ -116,7 +116,7 @@ fn provider(fields: &Fields<'_>, node: &Node) -> Result<AuthProviderConfig, Fata
     Ok(AuthProviderConfig { name, config, ..AuthProviderConfig::default() })
 }
 
-fn exec(fields: &Fields<'_>, node: &Node) -> Result<ExecConfig, Fatal> {
+fn exec(fields: &EntryFields<'_>, node: &YamlNode) -> Result<ExecConfig, Fatal> {
     let command = fields.text(node, "command")?;
     let mut env = Vec::new();
     for item in fields.list(node, "env")? {
@@ -133,7 +133,7 @@ fn exec(fields: &Fields<'_>, node: &Node) -> Result<ExecConfig, Fatal> {
         Some("Always") => Some(ExecInteractiveMode::Always),
         Some(_) => {
             let line = node.get("interactiveMode").map_or(node.line, |node| node.line);
-            let unfit = Unfit { line, why: "is not Never, IfAvailable or Always" };
+            let unfit = YamlTypeError { line, why: "is not Never, IfAvailable or Always" };
             return Err(fields.unusable("interactiveMode", &unfit));
         }
     };
@@ -157,13 +157,13 @@ fn exec(fields: &Fields<'_>, node: &Node) -> Result<ExecConfig, Fatal> {
 }
 
 /// Reads the fields of one entry, and says which one cannot be read.
-struct Fields<'a> {
-    entry: &'a Entry,
+struct EntryFields<'a> {
+    entry: &'a KubeconfigEntry,
     kind: &'static str,
 }
 
-impl<'a> Fields<'a> {
-    fn body(&self) -> Result<&'a Node, Fatal> {
+impl<'a> EntryFields<'a> {
+    fn body(&self) -> Result<&'a YamlNode, Fatal> {
         match self.entry.body.map() {
             Ok(_) => Ok(&self.entry.body),
             Err(unfit) => Err(self.unusable(self.kind, &unfit)),
@@ -171,34 +171,34 @@ impl<'a> Fields<'a> {
     }
 
     /// The error names the field and never its value.
-    fn unusable(&self, field: &str, unfit: &Unfit) -> Fatal {
+    fn unusable(&self, field: &str, unfit: &YamlTypeError) -> Fatal {
         let Self { entry, kind } = self;
         Fatal::new("fwd::kubeconfig::broken", format!("cannot use the {kind} '{}'", entry.name))
             .because(format!("{field} in {} {unfit}", entry.file.display()))
             .help("`kubectl config view` reads the same file")
     }
 
-    fn text(&self, node: &Node, name: &str) -> Result<Option<String>, Fatal> {
+    fn text(&self, node: &YamlNode, name: &str) -> Result<Option<String>, Fatal> {
         let text = node.get(name).map(|node| node.text()).transpose();
         Ok(text.map_err(|unfit| self.unusable(name, &unfit))?.flatten())
     }
 
-    fn boolean(&self, node: &Node, name: &str) -> Result<bool, Fatal> {
+    fn boolean(&self, node: &YamlNode, name: &str) -> Result<bool, Fatal> {
         node.get(name).map_or(Ok(false), |node| node.boolean()).map_err(|unfit| self.unusable(name, &unfit))
     }
 
-    fn list<'n>(&self, node: &'n Node, name: &str) -> Result<&'n [std::sync::Arc<Node>], Fatal> {
+    fn list<'n>(&self, node: &'n YamlNode, name: &str) -> Result<&'n [std::sync::Arc<YamlNode>], Fatal> {
         node.get(name)
             .map_or(Ok([].as_slice()), |node| node.list())
             .map_err(|unfit| self.unusable(name, &unfit))
     }
 
-    fn texts(&self, node: &Node, name: &str) -> Result<Vec<String>, Fatal> {
+    fn texts(&self, node: &YamlNode, name: &str) -> Result<Vec<String>, Fatal> {
         node.get(name).map_or_else(|| Ok(Vec::new()), |node| self.items(name, node))
     }
 
     /// The texts of a list. A null in it is an empty text, as in Go.
-    fn items(&self, name: &str, node: &Node) -> Result<Vec<String>, Fatal> {
+    fn items(&self, name: &str, node: &YamlNode) -> Result<Vec<String>, Fatal> {
         let texts = node.list().and_then(|items| {
             items.iter().map(|item| item.text().map(Option::unwrap_or_default)).collect::<Result<_, _>>()
         });
@@ -206,12 +206,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that client-go takes for one as well: a command is not run with words of another reading.
-    fn word(&self, node: &Node, name: &str) -> Result<Option<String>, Fatal> {
+    fn word(&self, node: &YamlNode, name: &str) -> Result<Option<String>, Fatal> {
         let word = node.get(name).map(|node| node.word()).transpose();
         Ok(word.map_err(|unfit| self.unusable(name, &unfit))?.flatten())
     }
 
-    fn words(&self, node: &Node, name: &str) -> Result<Vec<String>, Fatal> {
+    fn words(&self, node: &YamlNode, name: &str) -> Result<Vec<String>, Fatal> {
         let Some(node) = node.get(name) else { return Ok(Vec::new()) };
         let words = node.list().and_then(|items| {
             items.iter().map(|item| item.word().map(Option::unwrap_or_default)).collect::<Result<_, _>>()
@@ -220,12 +220,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A path, relative to the file that it stands in.
-    fn path(&self, node: &Node, name: &str) -> Result<Option<String>, Fatal> {
+    fn path(&self, node: &YamlNode, name: &str) -> Result<Option<String>, Fatal> {
         Ok(self.text(node, name)?.map(|text| absolute(&self.entry.file, &text)))
     }
 
     /// Base64 in one line, known to be base64.
-    fn base64(&self, node: &Node, name: &str) -> Result<Option<String>, Fatal> {
+    fn base64(&self, node: &YamlNode, name: &str) -> Result<Option<String>, Fatal> {
         let Some(node) = node.get(name) else { return Ok(None) };
         let bytes = node.bytes().map_err(|unfit| self.unusable(name, &unfit))?;
         Ok(Some(base64::engine::general_purpose::STANDARD.encode(bytes)).filter(|text| !text.is_empty()))

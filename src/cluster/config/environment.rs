@@ -5,9 +5,9 @@ use std::{
     io::{self, IsTerminal as _},
 };
 
-use super::flags::{Environment, Pod, SERVICE_ACCOUNT};
+use super::flags::{ClusterEnvironment, InClusterConfig, SERVICE_ACCOUNT};
 
-impl Environment {
+impl ClusterEnvironment {
     /// Reads what kubectl reads: `KUBECONFIG`, the home directory, the proxies, and in a pod what it is told of its cluster.
     pub fn read() -> Self {
         // As Go does: the upper-case spelling first, and an empty variable is none.
@@ -22,7 +22,7 @@ impl Environment {
             http_proxy: either("HTTP_PROXY"),
             no_proxy: either("NO_PROXY"),
             stdin_is_terminal: io::stdin().is_terminal(),
-            pod: env::var("KUBERNETES_SERVICE_HOST").ok().map(|host| Pod {
+            pod: env::var("KUBERNETES_SERVICE_HOST").ok().map(|host| InClusterConfig {
                 host,
                 port: env::var("KUBERNETES_SERVICE_PORT").unwrap_or_default(),
                 namespace: env::var("POD_NAMESPACE").ok(),

@@ -65,9 +65,10 @@ impl fmt::Debug for Flags {
     }
 }
 
-/// What decides of the environment which cluster is reached. By default it is empty; [`Environment::read`] is the process's.
+/// What decides of the environment which cluster is reached. By default it is empty; [`ClusterEnvironment::read`] is
+/// the process's.
 #[derive(Clone, Default)]
-pub struct Environment {
+pub struct ClusterEnvironment {
     /// `KUBECONFIG`: a list in the system's path-list form.
     pub kubeconfig: Option<OsString>,
     /// The home directory, for `~/.kube/config`.
@@ -81,12 +82,12 @@ pub struct Environment {
     /// Whether a person can answer a credential plugin's questions.
     pub stdin_is_terminal: bool,
     /// What a pod is told of the cluster that it runs in; `None` outside of pods.
-    pub pod: Option<Pod>,
+    pub pod: Option<InClusterConfig>,
 }
 
 /// What a pod is told of the cluster that it runs in.
 #[derive(Debug, Clone)]
-pub struct Pod {
+pub struct InClusterConfig {
     /// `KUBERNETES_SERVICE_HOST`.
     pub host: String,
     /// `KUBERNETES_SERVICE_PORT`.
@@ -101,7 +102,7 @@ pub struct Pod {
 pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 // Proxy URLs carry passwords.
-impl fmt::Debug for Environment {
+impl fmt::Debug for ClusterEnvironment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Environment")
             .field("kubeconfig", &self.kubeconfig)
@@ -127,8 +128,10 @@ mod tests {
             ..Flags::default()
         };
         assert!(!format!("{flags:?}").contains("s3cret"));
-        let environment =
-            Environment { https_proxy: Some("http://u:s3cret@p".into()), ..Environment::default() };
+        let environment = ClusterEnvironment {
+            https_proxy: Some("http://u:s3cret@p".into()),
+            ..ClusterEnvironment::default()
+        };
         assert!(!format!("{environment:?}").contains("s3cret"));
     }
 }

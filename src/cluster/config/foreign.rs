@@ -10,10 +10,10 @@ use std::{
 use http::Uri;
 
 use super::{
-    choice::{Choice, choose},
+    choice::{ClusterChoice, choose},
     entries,
-    flags::{Environment, Flags},
-    kubeconfig::{self, Files},
+    flags::{ClusterEnvironment, Flags},
+    kubeconfig::{self, KubeconfigFiles},
 };
 use crate::error::Fatal;
 
@@ -26,7 +26,7 @@ pub fn consequences(
     path: &Path,
     contexts: &[Option<String>],
     flags: &Flags,
-    environment: &Environment,
+    environment: &ClusterEnvironment,
 ) -> Result<Vec<String>, Fatal> {
     // A kubeconfig of one's own that cannot be read knows no server.
     let own = kubeconfig::load(&Flags::default(), environment).ok();
@@ -54,7 +54,7 @@ fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn of_choice(choice: &Choice, own: Option<&Files>) -> Vec<String> {
+fn of_choice(choice: &ClusterChoice, own: Option<&KubeconfigFiles>) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(exec) = &choice.user.exec {
         let command: String = exec.command.iter().flat_map(|text| text.chars()).take(QUOTED).collect();
@@ -124,7 +124,8 @@ users: [{name: u, user: {token: t}}]
         fs::create_dir(&directory).unwrap();
         let (own, other) = (directory.join("own"), directory.join("other"));
         fs::write(&own, OWN).unwrap();
-        let environment = Environment { kubeconfig: Some(own.clone().into()), ..Environment::default() };
+        let environment =
+            ClusterEnvironment { kubeconfig: Some(own.clone().into()), ..ClusterEnvironment::default() };
         let asked = |path: &Path, context: Option<&str>| {
             consequences(path, &[context.map(str::to_owned)], &Flags::default(), &environment).unwrap()
         };

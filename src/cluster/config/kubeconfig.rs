@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    flags::{Environment, Flags},
-    yaml::{self, Broken, Node},
+    flags::{ClusterEnvironment, Flags},
+    yaml::{self, YamlError, YamlNode},
 };
 use crate::error::Fatal;
 
@@ -22,7 +22,7 @@ use crate::error::Fatal;
 const FILE_LIMIT: u64 = 64 << 20;
 
 /// What was read, and where it was looked for.
-pub(in crate::cluster) struct Files {
+pub(in crate::cluster) struct KubeconfigFiles {
     /// All files as one; empty where there is none.
     pub config: Kubeconfig,
     /// The files that exist, in order.
@@ -36,21 +36,21 @@ pub(in crate::cluster) struct Files {
 pub(in crate::cluster) struct Kubeconfig {
     /// The context that is used where none is named.
     pub current_context: Option<String>,
-    pub contexts: Vec<Entry>,
-    pub clusters: Vec<Entry>,
-    pub users: Vec<Entry>,
+    pub contexts: Vec<KubeconfigEntry>,
+    pub clusters: Vec<KubeconfigEntry>,
+    pub users: Vec<KubeconfigEntry>,
 }
 
 /// A named entry, not yet looked into.
-pub(in crate::cluster) struct Entry {
+pub(in crate::cluster) struct KubeconfigEntry {
     pub name: String,
     /// What stands under `context`, `cluster` or `user`.
-    pub body: Arc<Node>,
+    pub body: Arc<YamlNode>,
     /// The file that it stands in.
     pub file: Arc<Path>,
 }
 
-impl Files {
+impl KubeconfigFiles {
     /// Whether some file was there to read, even an empty one.
     pub(in crate::cluster) fn any(&self) -> bool {
         !self.read.is_empty()
@@ -65,12 +65,12 @@ impl Files {
 
 impl Kubeconfig {
     /// Reads one file's text.
-    pub(in crate::cluster) fn parse(bytes: &[u8], file: &Path) -> Result<Self, Broken> {
+    pub(in crate::cluster) fn parse(bytes: &[u8], file: &Path) -> Result<Self, YamlError> {
         let Some(root) = yaml::read(bytes)?.filter(|root| !root.is_null()) else {
             return Ok(Self::default());
         };
         let file: Arc<Path> = file.into();
-        let unfit = |what: &str, unfit: &yaml::Unfit| Broken {
+        let unfit = |what: &str, unfit: &yaml::YamlTypeError| YamlError {
             place: Some((unfit.line, 1)),
             why: format!("{what} {}", unfit.why),
             tab: false,
@@ -109,19 +109,22 @@ impl Kubeconfig {
 }
 
 /// The entries of a list. One without a name that can be read cannot be meant by anything.
-fn entries(items: &[Arc<Node>], body: &str, file: &Arc<Path>) -> Vec<Entry> {
-    let entry = |item: &Arc<Node>| {
+fn entries(items: &[Arc<YamlNode>], body: &str, file: &Arc<Path>) -> Vec<KubeconfigEntry> {
+    let entry = |item: &Arc<YamlNode>| {
         let name = item.get("name")?.text().ok()??;
-        let body = item.get(body).cloned().unwrap_or_else(Node::empty);
-        Some(Entry { name, body, file: Arc::clone(file) })
+        let body = item.get(body).cloned().unwrap_or_else(YamlNode::empty);
+        Some(KubeconfigEntry { name, body, file: Arc::clone(file) })
     };
     items.iter().filter_map(entry).collect()
 }
 
 /// Reads and merges the files.
-pub(in crate::cluster) fn load(flags: &Flags, environment: &Environment) -> Result<Files, Fatal> {
+pub(in crate::cluster) fn load(
+    flags: &Flags,
+    environment: &ClusterEnvironment,
+) -> Result<KubeconfigFiles, Fatal> {
     let looked = paths(flags, environment);
-    let mut files = Files { config: Kubeconfig::default(), read: Vec::new(), looked };
+    let mut files = KubeconfigFiles { config: Kubeconfig::default(), read: Vec::new(), looked };
     for path in &files.looked {
         let bytes = match super::files::bounded(path, FILE_LIMIT) {
             Ok(bytes) => bytes,
@@ -135,8 +138,8 @@ pub(in crate::cluster) fn load(flags: &Flags, environment: &Environment) -> Resu
 }
 
 /// Merges texts that are no files. They are numbered in messages.
-pub(in crate::cluster) fn merge(texts: &[&[u8]]) -> Result<Files, Fatal> {
-    let mut files = Files { config: Kubeconfig::default(), read: Vec::new(), looked: Vec::new() };
+pub(in crate::cluster) fn merge(texts: &[&[u8]]) -> Result<KubeconfigFiles, Fatal> {
+    let mut files = KubeconfigFiles { config: Kubeconfig::default(), read: Vec::new(), looked: Vec::new() };
     for (number, text) in (1..).zip(texts) {
         let path = PathBuf::from(format!("number {number}"));
         files.config.merge(Kubeconfig::parse(text, &path).map_err(|why| broken(&path, &why))?);
@@ -146,7 +149,7 @@ pub(in crate::cluster) fn merge(texts: &[&[u8]]) -> Result<Files, Fatal> {
 }
 
 /// The files to read, best first.
-fn paths(flags: &Flags, environment: &Environment) -> Vec<PathBuf> {
+fn paths(flags: &Flags, environment: &ClusterEnvironment) -> Vec<PathBuf> {
     if let Some(path) = &flags.kubeconfig {
         return vec![path.clone()];
     }
@@ -177,7 +180,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Fatal {
         .help("--kubeconfig and KUBECONFIG name files that you can read, for example ~/.kube/config")
 }
 
-fn broken(path: &Path, broken: &Broken) -> Fatal {
+fn broken(path: &Path, broken: &YamlError) -> Fatal {
     let place = broken.place.map(|(line, column)| format!("line {line}, column {column}: "));
     Fatal::new("fwd::kubeconfig::broken", format!("cannot read the kubeconfig {}", path.display()))
         .because(format!("{}{}", place.unwrap_or_default(), broken.why))
@@ -201,9 +204,9 @@ mod tests {
         path
     }
 
-    fn list(paths: &[&Path]) -> Environment {
+    fn list(paths: &[&Path]) -> ClusterEnvironment {
         let kubeconfig: OsString = env::join_paths(paths).unwrap();
-        Environment { kubeconfig: Some(kubeconfig), ..Environment::default() }
+        ClusterEnvironment { kubeconfig: Some(kubeconfig), ..ClusterEnvironment::default() }
     }
 
     #[test]
@@ -234,7 +237,7 @@ mod tests {
     #[test]
     fn the_named_file_must_exist() {
         let flags = Flags { kubeconfig: Some("/no/such/file".into()), ..Flags::default() };
-        let error = load(&flags, &Environment::default()).err().unwrap();
+        let error = load(&flags, &ClusterEnvironment::default()).err().unwrap();
         assert_eq!(error.code(), "fwd::kubeconfig::missing");
         assert!(error.to_string().contains("/no/such/file"));
     }
@@ -244,7 +247,8 @@ mod tests {
         let dir = directory("broken");
         let path = dir.join("config");
         fs::write(&path, "clusters: []\nusers:\n- name: x\n  user: {token: s3cret\ncontexts: ]\n").unwrap();
-        let error = load(&Flags { kubeconfig: Some(path), ..Flags::default() }, &Environment::default());
+        let error =
+            load(&Flags { kubeconfig: Some(path), ..Flags::default() }, &ClusterEnvironment::default());
         let error = error.err().unwrap();
         let why = std::error::Error::source(&error).unwrap().to_string();
         assert!(why.contains("line ") && why.contains("column "), "{why}");

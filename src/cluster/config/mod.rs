@@ -1,7 +1,7 @@
 //! Which cluster, which user and which way there: from the command line's flags, the environment and the kubeconfigs.
 //!
 //! - [`flags`]: what the command line and the environment say; `environment` reads the latter.
-//! - `yaml`, `kubeconfig`, `entries`, `pod`, `choice`, `server`, `proxy`: from those to one server, one user, one namespace and
+//! - `yaml`, `kubeconfig`, `entries`, `in_cluster`, `choice`, `server`, `proxy`: from those to one server, one user, one namespace and
 //!   one proxy.
 //! - [`foreign`]: what a kubeconfig of somebody else would do that the user's own do not.
 //! - `files`: what of this is read, and for how long.
@@ -12,8 +12,8 @@ mod environment;
 pub(super) mod files;
 pub mod flags;
 pub mod foreign;
+mod in_cluster;
 pub(super) mod kubeconfig;
-mod pod;
 pub(super) mod proxy;
 pub(super) mod server;
 pub(super) mod yaml;

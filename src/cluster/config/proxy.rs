@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 /// The proxies that words can name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::cluster) struct Wishes<'a> {
+pub(in crate::cluster) struct ProxyEnvironment<'a> {
     /// `proxy-url`.
     pub explicit: Option<&'a str>,
     /// `HTTPS_PROXY`.
@@ -24,7 +24,7 @@ pub(in crate::cluster) struct Wishes<'a> {
 
 /// Why a proxy's URL cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cluster) struct BadProxy {
+pub(in crate::cluster) struct ProxyUrlError {
     /// Where the URL was found: `proxy-url`, `HTTPS_PROXY`.
     pub source: &'static str,
     /// What is wrong with it, without its password.
@@ -32,17 +32,20 @@ pub(in crate::cluster) struct BadProxy {
 }
 
 /// The proxy for `server`, if there is to be one.
-pub(in crate::cluster) fn choose(server: &Uri, wishes: &Wishes<'_>) -> Result<Option<Uri>, BadProxy> {
+pub(in crate::cluster) fn choose(
+    server: &Uri,
+    variables: &ProxyEnvironment<'_>,
+) -> Result<Option<Uri>, ProxyUrlError> {
     let present = |text: Option<&str>| text.is_some_and(|text| !text.trim().is_empty());
-    if present(wishes.explicit) {
-        return parse("proxy-url", wishes.explicit.unwrap_or_default()).map(Some);
+    if present(variables.explicit) {
+        return parse("proxy-url", variables.explicit.unwrap_or_default()).map(Some);
     }
     let (source, text) = if server.scheme_str() == Some("http") {
-        ("HTTP_PROXY", wishes.http)
+        ("HTTP_PROXY", variables.http)
     } else {
-        ("HTTPS_PROXY", wishes.https)
+        ("HTTPS_PROXY", variables.https)
     };
-    if !present(text) || bypassed(server, wishes.bypass.unwrap_or_default()) {
+    if !present(text) || bypassed(server, variables.bypass.unwrap_or_default()) {
         return Ok(None);
     }
     parse(source, &with_scheme(text.unwrap_or_default())).map(Some)
@@ -54,8 +57,8 @@ fn with_scheme(text: &str) -> Cow<'_, str> {
 }
 
 /// Reads a proxy's URL.
-fn parse(source: &'static str, text: &str) -> Result<Uri, BadProxy> {
-    let bad = |why: &str| BadProxy { source, why: why.to_owned() };
+fn parse(source: &'static str, text: &str) -> Result<Uri, ProxyUrlError> {
+    let bad = |why: &str| ProxyUrlError { source, why: why.to_owned() };
     let text = text.trim();
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(bad("it has no scheme (http://, https:// or socks5://)"));
@@ -190,23 +193,26 @@ mod tests {
 
     #[test]
     fn choices() {
-        let chosen = |server: &str, wishes: &Wishes<'_>| {
-            choose(&server.parse().unwrap(), wishes).map(|uri| uri.map(|uri| uri.to_string()))
+        let chosen = |server: &str, variables: &ProxyEnvironment<'_>| {
+            choose(&server.parse().unwrap(), variables).map(|uri| uri.map(|uri| uri.to_string()))
         };
-        let environment = Wishes {
+        let environment = ProxyEnvironment {
             https: Some("http://secure:1"),
             http: Some("plain:2"),
             bypass: Some("corp"),
-            ..Wishes::default()
+            ..ProxyEnvironment::default()
         };
         assert_eq!(chosen("https://a", &environment), Ok(Some("http://secure:1/".into())));
         assert_eq!(chosen("http://a", &environment), Ok(Some("http://plain:2/".into())));
         assert_eq!(chosen("https://a.corp", &environment), Ok(None));
-        let explicit = Wishes { explicit: Some("socks5://s:3"), ..environment.clone() };
+        let explicit = ProxyEnvironment { explicit: Some("socks5://s:3"), ..environment.clone() };
         // Not even for a host that NO_PROXY names, nor for this machine.
         assert_eq!(chosen("https://a.corp", &explicit), Ok(Some("socks5://s:3/".into())));
         assert_eq!(chosen("https://127.0.0.1", &explicit), Ok(Some("socks5://s:3/".into())));
-        assert_eq!(chosen("https://a", &Wishes { https: Some(""), ..Wishes::default() }), Ok(None));
+        assert_eq!(
+            chosen("https://a", &ProxyEnvironment { https: Some(""), ..ProxyEnvironment::default() }),
+            Ok(None)
+        );
         for (text, uri) in [
             ("proxy:3128", "http://proxy:3128/"),
             ("10.0.0.1:3128", "http://10.0.0.1:3128/"),
@@ -217,16 +223,18 @@ mod tests {
             ("socks5h://proxy:1", "socks5h://proxy:1/"),
             ("HTTPS://proxy/path", "https://proxy/path"),
         ] {
-            let wishes = Wishes { https: Some(text), ..Wishes::default() };
-            assert_eq!(chosen("https://a", &wishes), Ok(Some(uri.into())), "{text}");
+            let variables = ProxyEnvironment { https: Some(text), ..ProxyEnvironment::default() };
+            assert_eq!(chosen("https://a", &variables), Ok(Some(uri.into())), "{text}");
         }
     }
 
     #[test]
     fn refusals_do_not_show_the_url() {
         for text in ["ftp://u:s3cret@h", "u:s3cret@h", "http://", "http://u:s3cret@ h"] {
-            let refusal =
-                choose(&Uri::from_static("https://a"), &Wishes { explicit: Some(text), ..Wishes::default() });
+            let refusal = choose(
+                &Uri::from_static("https://a"),
+                &ProxyEnvironment { explicit: Some(text), ..ProxyEnvironment::default() },
+            );
             assert!(
                 refusal.is_err_and(|bad| bad.source == "proxy-url" && !bad.why.contains("s3cret")),
                 "{text}"

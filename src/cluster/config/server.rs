@@ -5,14 +5,14 @@ use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
 /// Where the API server is. What the URL has of a user is kept apart, so that no error, log or list shows it.
-pub(in crate::cluster) struct Server {
+pub(in crate::cluster) struct ServerUrl {
     /// Scheme, host, port and path.
     pub uri: Uri,
     /// The user and the password that stand in the URL.
     pub user: Option<(String, SecretString)>,
 }
 
-impl Server {
+impl ServerUrl {
     /// Reads a URL. One without a scheme is plain HTTP: that is client-go's guess, which is made before anything that is
     /// said of certificates is looked at.
     pub(in crate::cluster) fn parse(given: &str) -> Option<Self> {
@@ -71,17 +71,17 @@ mod tests {
             ("https://a/x?y=z#w", "https://a/x"),
             ("https://u:p@a:1/x", "https://a:1/x"),
         ] {
-            assert_eq!(Server::parse(given).unwrap().uri, uri, "{given}");
+            assert_eq!(ServerUrl::parse(given).unwrap().uri, uri, "{given}");
         }
         for given in ["ftp://a", "https://", "https:///x", "", "a b", "https://u:p@", "://a"] {
-            assert!(Server::parse(given).is_none(), "{given}");
+            assert!(ServerUrl::parse(given).is_none(), "{given}");
         }
     }
 
     #[test]
     fn users_are_kept_apart() {
         let user = |given| {
-            let (name, password) = Server::parse(given).unwrap().user.unwrap();
+            let (name, password) = ServerUrl::parse(given).unwrap().user.unwrap();
             (name, password.expose_secret().to_owned())
         };
         assert_eq!(user("https://j%40ne:p%3Aw@a"), ("j@ne".into(), "p:w".into()));

@@ -25,24 +25,24 @@ const BASE64: base64::engine::GeneralPurpose = base64::engine::GeneralPurpose::n
 );
 
 /// One value. It has no `Debug`: what is read here holds secrets.
-pub(in crate::cluster) struct Node {
+pub(in crate::cluster) struct YamlNode {
     /// Where it begins, from 1.
     pub line: usize,
-    value: Value,
+    value: YamlValue,
 }
 
 /// What is written without quotes may be a null or a boolean; what stands in quotes is text.
-enum Value {
+enum YamlValue {
     Plain(String),
     Text(String),
     Binary(String),
-    List(Vec<Arc<Node>>),
-    Map(BTreeMap<String, Arc<Node>>),
+    List(Vec<Arc<YamlNode>>),
+    Map(BTreeMap<String, Arc<YamlNode>>),
 }
 
 /// Why a text is not YAML, without a word of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cluster) struct Broken {
+pub(in crate::cluster) struct YamlError {
     /// Where, from 1: line and column.
     pub place: Option<(usize, usize)>,
     /// What is wrong.
@@ -53,23 +53,23 @@ pub(in crate::cluster) struct Broken {
 
 /// A value that is of another kind than the one that is needed there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cluster) struct Unfit {
+pub(in crate::cluster) struct YamlTypeError {
     /// Its line, from 1.
     pub line: usize,
     /// What is wrong with it, to follow the value's name.
     pub why: &'static str,
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for YamlTypeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (line {})", self.why, self.line)
     }
 }
 
 /// Reads the first document of a file; `None` where there is none.
-pub(in crate::cluster) fn read(bytes: &[u8]) -> Result<Option<Arc<Node>>, Broken> {
+pub(in crate::cluster) fn read(bytes: &[u8]) -> Result<Option<Arc<YamlNode>>, YamlError> {
     let text = decode(bytes)?;
-    let mut builder = Builder::default();
+    let mut builder = TreeBuilder::default();
     // Comments are not needed, and the parser has a limit for how many it keeps.
     let options = granit_parser::options! { emit_comments: false };
     for event in Parser::new_from_str_with_options(&text, options) {
@@ -83,7 +83,7 @@ pub(in crate::cluster) fn read(bytes: &[u8]) -> Result<Option<Arc<Node>>, Broken
                     | ErrorKind::TabInPlainScalar
             );
             let place = (error.marker().line(), error.marker().col() + 1);
-            Broken { place: Some(place), why: error.info(), tab }
+            YamlError { place: Some(place), why: error.info(), tab }
         })?;
         if builder.take(event, span.start.line())? {
             break;
@@ -93,8 +93,8 @@ pub(in crate::cluster) fn read(bytes: &[u8]) -> Result<Option<Arc<Node>>, Broken
 }
 
 /// UTF-8, or UTF-16 with a byte order mark, as Windows' shells write it.
-fn decode(bytes: &[u8]) -> Result<String, Broken> {
-    let broken = |why: &str| Broken { place: None, why: why.to_owned(), tab: false };
+fn decode(bytes: &[u8]) -> Result<String, YamlError> {
+    let broken = |why: &str| YamlError { place: None, why: why.to_owned(), tab: false };
     let unit: fn([u8; 2]) -> u16 = match bytes {
         [0xff, 0xfe, ..] => u16::from_le_bytes,
         [0xfe, 0xff, ..] => u16::from_be_bytes,
@@ -114,33 +114,33 @@ fn decode(bytes: &[u8]) -> Result<String, Broken> {
 
 /// Makes a tree of the parser's events.
 #[derive(Default)]
-struct Builder {
+struct TreeBuilder {
     /// Collections that have begun and not ended.
-    open: Vec<Open>,
-    anchors: HashMap<usize, Arc<Node>>,
+    open: Vec<OpenCollection>,
+    anchors: HashMap<usize, Arc<YamlNode>>,
     merged: usize,
-    document: Option<Arc<Node>>,
+    document: Option<Arc<YamlNode>>,
 }
 
 /// A collection that has begun.
-struct Open {
+struct OpenCollection {
     anchor: usize,
     line: usize,
-    parts: Parts,
+    parts: CollectionParts,
 }
 
-enum Parts {
-    List(Vec<Arc<Node>>),
+enum CollectionParts {
+    List(Vec<Arc<YamlNode>>),
     Map {
-        entries: BTreeMap<String, Arc<Node>>,
+        entries: BTreeMap<String, Arc<YamlNode>>,
         /// What merge keys brought: it gives way to the map's own entries.
-        merged: BTreeMap<String, Arc<Node>>,
+        merged: BTreeMap<String, Arc<YamlNode>>,
         /// The key whose value is next.
-        key: Option<Key>,
+        key: Option<MapKey>,
     },
 }
 
-enum Key {
+enum MapKey {
     Text(String),
     /// `<<`.
     Merge,
@@ -148,16 +148,16 @@ enum Key {
     Other,
 }
 
-impl Builder {
+impl TreeBuilder {
     /// Takes one event; true at the end of the document.
-    fn take(&mut self, event: Event<'_>, line: usize) -> Result<bool, Broken> {
+    fn take(&mut self, event: Event<'_>, line: usize) -> Result<bool, YamlError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let value = scalar(text.into_owned(), style, tag.as_deref());
-                self.put(Arc::new(Node { line, value }), anchor)?;
+                self.put(Arc::new(YamlNode { line, value }), anchor)?;
             }
             Event::Alias(id) => {
-                let node = self.anchors.get(&id).cloned().ok_or_else(|| Broken {
+                let node = self.anchors.get(&id).cloned().ok_or_else(|| YamlError {
                     place: Some((line, 1)),
                     why: "a value contains itself".to_owned(),
                     tab: false,
@@ -165,22 +165,26 @@ impl Builder {
                 self.put(node, 0)?;
             }
             Event::SequenceStart(_, anchor, _) => {
-                self.open.push(Open { anchor, line, parts: Parts::List(Vec::new()) });
+                self.open.push(OpenCollection { anchor, line, parts: CollectionParts::List(Vec::new()) });
             }
             Event::MappingStart(_, anchor, _) => {
                 let (entries, merged) = (BTreeMap::new(), BTreeMap::new());
-                self.open.push(Open { anchor, line, parts: Parts::Map { entries, merged, key: None } });
+                self.open.push(OpenCollection {
+                    anchor,
+                    line,
+                    parts: CollectionParts::Map { entries, merged, key: None },
+                });
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(Open { anchor, line, parts }) = self.open.pop() {
+                if let Some(OpenCollection { anchor, line, parts }) = self.open.pop() {
                     let value = match parts {
-                        Parts::List(items) => Value::List(items),
-                        Parts::Map { entries, mut merged, .. } => {
+                        CollectionParts::List(items) => YamlValue::List(items),
+                        CollectionParts::Map { entries, mut merged, .. } => {
                             merged.extend(entries);
-                            Value::Map(merged)
+                            YamlValue::Map(merged)
                         }
                     };
-                    self.put(Arc::new(Node { line, value }), anchor)?;
+                    self.put(Arc::new(YamlNode { line, value }), anchor)?;
                 }
             }
             Event::DocumentEnd => return Ok(true),
@@ -190,29 +194,29 @@ impl Builder {
     }
 
     /// Puts a value where the next one belongs.
-    fn put(&mut self, node: Arc<Node>, anchor: usize) -> Result<(), Broken> {
+    fn put(&mut self, node: Arc<YamlNode>, anchor: usize) -> Result<(), YamlError> {
         if anchor != 0 {
             self.anchors.insert(anchor, Arc::clone(&node));
         }
-        let Some(Open { parts, .. }) = self.open.last_mut() else {
+        let Some(OpenCollection { parts, .. }) = self.open.last_mut() else {
             self.document = Some(node);
             return Ok(());
         };
         match parts {
-            Parts::List(items) => items.push(node),
-            Parts::Map { entries, merged, key } => match key.take() {
+            CollectionParts::List(items) => items.push(node),
+            CollectionParts::Map { entries, merged, key } => match key.take() {
                 None => *key = Some(node.key()),
-                Some(Key::Merge) => {
+                Some(MapKey::Merge) => {
                     self.merged += merge(merged, &node);
                     if self.merged > MERGED_LIMIT {
                         let why = format!("its merge keys bring more than {MERGED_LIMIT} entries");
-                        return Err(Broken { place: Some((node.line, 1)), why, tab: false });
+                        return Err(YamlError { place: Some((node.line, 1)), why, tab: false });
                     }
                 }
-                Some(Key::Text(text)) => {
+                Some(MapKey::Text(text)) => {
                     entries.insert(text, node);
                 }
-                Some(Key::Other) => {}
+                Some(MapKey::Other) => {}
             },
         }
         Ok(())
@@ -220,62 +224,64 @@ impl Builder {
 }
 
 /// Adds the entries of a map, or of the maps of a list, whose first counts. Returns how many there were.
-fn merge(into: &mut BTreeMap<String, Arc<Node>>, node: &Node) -> usize {
+fn merge(into: &mut BTreeMap<String, Arc<YamlNode>>, node: &YamlNode) -> usize {
     match &node.value {
-        Value::Map(entries) => {
+        YamlValue::Map(entries) => {
             for (key, value) in entries {
                 into.entry(key.clone()).or_insert_with(|| Arc::clone(value));
             }
             entries.len()
         }
-        Value::List(items) => items
+        YamlValue::List(items) => items
             .iter()
-            .filter(|item| matches!(item.value, Value::Map(_)))
+            .filter(|item| matches!(item.value, YamlValue::Map(_)))
             .map(|item| merge(into, item))
             .sum(),
         _ => 0,
     }
 }
 
-fn scalar(text: String, style: ScalarStyle, tag: Option<&Tag>) -> Value {
+fn scalar(text: String, style: ScalarStyle, tag: Option<&Tag>) -> YamlValue {
     let tagged =
         |suffix: &str| tag.is_some_and(|tag| tag.handle() == "tag:yaml.org,2002:" && tag.suffix() == suffix);
     if tagged("binary") {
-        Value::Binary(text)
+        YamlValue::Binary(text)
     } else if style == ScalarStyle::Plain && !tagged("str") {
-        Value::Plain(text)
+        YamlValue::Plain(text)
     } else {
-        Value::Text(text)
+        YamlValue::Text(text)
     }
 }
 
-impl Node {
+impl YamlNode {
     /// An empty map.
     pub(in crate::cluster) fn empty() -> Arc<Self> {
-        Arc::new(Self { line: 0, value: Value::Map(BTreeMap::new()) })
+        Arc::new(Self { line: 0, value: YamlValue::Map(BTreeMap::new()) })
     }
 
-    fn unfit<T>(&self, why: &'static str) -> Result<T, Unfit> {
-        Err(Unfit { line: self.line, why })
+    fn unfit<T>(&self, why: &'static str) -> Result<T, YamlTypeError> {
+        Err(YamlTypeError { line: self.line, why })
     }
 
-    fn key(&self) -> Key {
+    fn key(&self) -> MapKey {
         match &self.value {
-            Value::Plain(text) if text == "<<" => Key::Merge,
-            Value::Plain(text) | Value::Text(text) | Value::Binary(text) => Key::Text(text.clone()),
-            Value::List(_) | Value::Map(_) => Key::Other,
+            YamlValue::Plain(text) if text == "<<" => MapKey::Merge,
+            YamlValue::Plain(text) | YamlValue::Text(text) | YamlValue::Binary(text) => {
+                MapKey::Text(text.clone())
+            }
+            YamlValue::List(_) | YamlValue::Map(_) => MapKey::Other,
         }
     }
 
     /// Whether it says nothing: `null`, `~` or no word at all.
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Plain(text) if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        matches!(&self.value, YamlValue::Plain(text) if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
     /// The entry of this name; a null is none.
     pub(in crate::cluster) fn get(&self, name: &str) -> Option<&Arc<Self>> {
         match &self.value {
-            Value::Map(entries) => entries.get(name).filter(|node| !node.is_null()),
+            YamlValue::Map(entries) => entries.get(name).filter(|node| !node.is_null()),
             _ => None,
         }
     }
@@ -283,25 +289,25 @@ impl Node {
     /// The text; `None` for a null and for `''`, which client-go cannot tell apart.
     ///
     /// A number or a boolean is taken as it is written, for that is what was meant.
-    pub(in crate::cluster) fn text(&self) -> Result<Option<String>, Unfit> {
+    pub(in crate::cluster) fn text(&self) -> Result<Option<String>, YamlTypeError> {
         let text = match &self.value {
             _ if self.is_null() => return Ok(None),
-            Value::Plain(text) | Value::Text(text) => text.clone(),
-            Value::Binary(text) => match base64(text).map(String::from_utf8) {
+            YamlValue::Plain(text) | YamlValue::Text(text) => text.clone(),
+            YamlValue::Binary(text) => match base64(text).map(String::from_utf8) {
                 Some(Ok(text)) => text,
                 Some(Err(_)) => return self.unfit("is !!binary and no text"),
                 None => return self.unfit("is !!binary and not base64"),
             },
-            Value::List(_) => return self.unfit("is a list where a text belongs"),
-            Value::Map(_) => return self.unfit("is a map where a text belongs"),
+            YamlValue::List(_) => return self.unfit("is a list where a text belongs"),
+            YamlValue::Map(_) => return self.unfit("is a map where a text belongs"),
         };
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
     /// A text that is no number and no boolean to client-go.
-    pub(in crate::cluster) fn word(&self) -> Result<Option<String>, Unfit> {
+    pub(in crate::cluster) fn word(&self) -> Result<Option<String>, YamlTypeError> {
         match &self.value {
-            Value::Plain(text) if !self.is_null() && (self.boolean().is_ok() || is_number(text)) => {
+            YamlValue::Plain(text) if !self.is_null() && (self.boolean().is_ok() || is_number(text)) => {
                 self.unfit("has to be written in quotes")
             }
             _ => self.text(),
@@ -309,8 +315,8 @@ impl Node {
     }
 
     /// Bytes: base64, or a list of their numbers; none for a null.
-    pub(in crate::cluster) fn bytes(&self) -> Result<Vec<u8>, Unfit> {
-        let bytes = if let Value::List(items) = &self.value {
+    pub(in crate::cluster) fn bytes(&self) -> Result<Vec<u8>, YamlTypeError> {
+        let bytes = if let YamlValue::List(items) = &self.value {
             items.iter().map(|item| item.text().ok().flatten()?.parse().ok()).collect()
         } else {
             base64(&self.text()?.unwrap_or_default())
@@ -319,10 +325,10 @@ impl Node {
     }
 
     /// True or false, in all the words that YAML 1.1 has for them; a null is false.
-    pub(super) fn boolean(&self) -> Result<bool, Unfit> {
+    pub(super) fn boolean(&self) -> Result<bool, YamlTypeError> {
         match &self.value {
             _ if self.is_null() => Ok(false),
-            Value::Plain(text) => match text.as_str() {
+            YamlValue::Plain(text) => match text.as_str() {
                 "true" | "True" | "TRUE" | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Ok(true),
                 "false" | "False" | "FALSE" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
                     Ok(false)
@@ -334,18 +340,18 @@ impl Node {
     }
 
     /// The items of a list; a null has none.
-    pub(in crate::cluster) fn list(&self) -> Result<&[Arc<Self>], Unfit> {
+    pub(in crate::cluster) fn list(&self) -> Result<&[Arc<Self>], YamlTypeError> {
         match &self.value {
-            Value::List(items) => Ok(items),
+            YamlValue::List(items) => Ok(items),
             _ if self.is_null() => Ok(&[]),
             _ => self.unfit("is not a list"),
         }
     }
 
     /// The entries of a map; a null has none.
-    pub(in crate::cluster) fn map(&self) -> Result<impl Iterator<Item = (&str, &Arc<Self>)>, Unfit> {
+    pub(in crate::cluster) fn map(&self) -> Result<impl Iterator<Item = (&str, &Arc<Self>)>, YamlTypeError> {
         let entries = match &self.value {
-            Value::Map(entries) => Some(entries),
+            YamlValue::Map(entries) => Some(entries),
             _ if self.is_null() => None,
             _ => return self.unfit("is not a map"),
         };
@@ -358,18 +364,18 @@ impl Node {
         *limit = limit.checked_sub(1)?;
         Some(match &self.value {
             _ if self.is_null() => Json::Null,
-            Value::Plain(text) => match self.boolean() {
+            YamlValue::Plain(text) => match self.boolean() {
                 Ok(known) => Json::Bool(known),
                 Err(_) => text
                     .parse::<serde_json::Number>()
                     .map_or_else(|_| Json::String(text.clone()), Json::Number),
             },
-            Value::Text(text) => Json::String(text.clone()),
-            Value::Binary(_) => Json::String(self.text().ok().flatten().unwrap_or_default()),
-            Value::List(items) => {
+            YamlValue::Text(text) => Json::String(text.clone()),
+            YamlValue::Binary(_) => Json::String(self.text().ok().flatten().unwrap_or_default()),
+            YamlValue::List(items) => {
                 Json::Array(items.iter().map(|item| item.json(limit)).collect::<Option<_>>()?)
             }
-            Value::Map(entries) => Json::Object(
+            YamlValue::Map(entries) => Json::Object(
                 entries
                     .iter()
                     .map(|(key, value)| Some((key.clone(), value.json(limit)?)))

@@ -1,10 +1,10 @@
 use super::*;
 
-fn parsed(text: &str) -> Arc<Node> {
+fn parsed(text: &str) -> Arc<YamlNode> {
     read(text.as_bytes()).ok().unwrap().unwrap()
 }
 
-fn text_of(node: &Node, name: &str) -> Option<String> {
+fn text_of(node: &YamlNode, name: &str) -> Option<String> {
     node.get(name).and_then(|node| node.text().unwrap())
 }
 

@@ -10,7 +10,7 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A part of dialling, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum ConnectStage {
     /// Finding the address of a proxy.
     FindProxy,
     /// A TCP connection to it.
@@ -27,14 +27,14 @@ pub enum Stage {
     Tls,
 }
 
-impl Stage {
+impl ConnectStage {
     /// Whether the proxy is what fails.
     pub(super) fn is_of_the_proxy(self) -> bool {
         matches!(self, Self::FindProxy | Self::ReachProxy | Self::ProxyTls | Self::Proxy)
     }
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for ConnectStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::FindProxy => "looking up the proxy's name",
@@ -55,14 +55,14 @@ pub(in crate::cluster) struct UnknownHost(#[source] pub(in crate::cluster) io::E
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub struct DialError {
+pub struct ConnectError {
     /// Where it ended.
-    pub stage: Stage,
+    pub stage: ConnectStage,
     /// What happened; `None` means that [`DIAL_TIMEOUT`] passed.
     pub cause: Option<BoxError>,
 }
 
-impl fmt::Display for DialError {
+impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = self.stage;
         match self.cause {
@@ -72,7 +72,7 @@ impl fmt::Display for DialError {
     }
 }
 
-impl Error for DialError {
+impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_ref().map(|cause| cause.as_ref() as _)
     }

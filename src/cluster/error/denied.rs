@@ -35,7 +35,7 @@ impl Denied {
         })
     }
 
-    /// All verbs that this tool uses on the resource, lest the next one is the next to be denied.
+    /// All verbs that this tool uses on the resource, so that the next one is not the next to be denied.
     fn verbs(&self) -> Vec<&str> {
         let mut verbs = match self.resource.as_str() {
             "pods/portforward" => vec!["get", "create"],

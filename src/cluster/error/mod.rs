@@ -3,8 +3,8 @@
 //! It is the bottom of [`cluster`](super): nothing here knows how a request is made. What a person can do about an error,
 //! on which server, is added above, in [`access`](super::access).
 
-pub(super) mod answer;
 pub mod connect;
 pub mod denied;
 pub mod reason;
+pub(super) mod response;
 pub(super) mod tls;

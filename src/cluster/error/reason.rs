@@ -10,18 +10,18 @@ use kube::core::Status;
 use serde_json::error::Category;
 
 use super::{
-    answer::{Late, NotKubernetes, TooLong},
-    connect::{DialError, ProxyError, Stage, UnknownHost},
+    connect::{ConnectError, ConnectStage, ProxyError, UnknownHost},
     denied::Denied,
+    response::{NotKubernetes, ResponseTimeout, ResponseTooLarge},
     tls,
 };
-use crate::error::{Fatal, plain};
+use crate::error::{Fatal, io_message};
 
 /// What of a server's words is shown: some sentences. They are one sentence, as a rule.
 pub(in crate::cluster) const SHOWN: usize = 1000;
 
 /// The one fact of an error.
-pub(in crate::cluster) enum Fact<'a> {
+pub(in crate::cluster) enum RootCause<'a> {
     /// The server answered, and says no.
     Status(&'a Status),
     /// A rustls error.
@@ -46,15 +46,18 @@ pub(in crate::cluster) enum Fact<'a> {
 
 /// A short reason of one failed attempt: `connection refused`, `certificate expired`, `403: User "dev" cannot …`.
 pub fn reason(error: &(dyn Error + 'static)) -> String {
-    match fact(error) {
-        Fact::Status(status) => status_reason(status),
-        Fact::Tls(error) => tls::reason(error),
-        Fact::Late(words) | Fact::Proxy(words) | Fact::Odd(words) | Fact::Other(words) => words,
-        Fact::UnknownHost => "unknown host".to_owned(),
-        Fact::NotHttp => "what answers there does not speak HTTP".to_owned(),
-        Fact::Io(error) => io_reason(error),
+    match root_cause(error) {
+        RootCause::Status(status) => status_reason(status),
+        RootCause::Tls(error) => tls::reason(error),
+        RootCause::Late(words)
+        | RootCause::Proxy(words)
+        | RootCause::Odd(words)
+        | RootCause::Other(words) => words,
+        RootCause::UnknownHost => "unknown host".to_owned(),
+        RootCause::NotHttp => "what answers there does not speak HTTP".to_owned(),
+        RootCause::Io(error) => io_reason(error),
         // A plugin's words are among the causes, and may be lines.
-        Fact::Ours(fatal) => {
+        RootCause::Ours(fatal) => {
             let lines = fatal.causes().flat_map(str::lines).map(str::trim).filter(|line| !line.is_empty());
             std::iter::once(fatal.to_string()).chain(lines.map(str::to_owned)).collect::<Vec<_>>().join(": ")
         }
@@ -62,50 +65,52 @@ pub fn reason(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Walks down to the fact.
-pub(in crate::cluster) fn fact<'a>(error: &'a (dyn Error + 'static)) -> Fact<'a> {
+pub(in crate::cluster) fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> RootCause<'a> {
     let mut next = Some(error);
     let mut last = error;
     let mut stage = None;
     while let Some(error) = next {
         last = error;
         if let Some(ours) = error.downcast_ref::<Fatal>() {
-            return Fact::Ours(ours);
+            return RootCause::Ours(ours);
         }
         if let Some(kube::Error::Api(status)) = error.downcast_ref() {
-            return Fact::Status(status);
+            return RootCause::Status(status);
         }
         if let Some(status) = error.downcast_ref::<Status>() {
-            return Fact::Status(status);
+            return RootCause::Status(status);
         }
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return match stage {
-                Some(Stage::ProxyTls) => Fact::Proxy(tls::reason(tls).replace("the server", "the proxy")),
-                _ => Fact::Tls(tls),
+                Some(ConnectStage::ProxyTls) => {
+                    RootCause::Proxy(tls::reason(tls).replace("the server", "the proxy"))
+                }
+                _ => RootCause::Tls(tls),
             };
         }
-        if let Some(late) = error.downcast_ref::<Late>() {
-            return Fact::Late(late.to_string());
+        if let Some(late) = error.downcast_ref::<ResponseTimeout>() {
+            return RootCause::Late(late.to_string());
         }
-        if let Some(dial) = error.downcast_ref::<DialError>() {
+        if let Some(dial) = error.downcast_ref::<ConnectError>() {
             if dial.cause.is_none() {
-                return Fact::Late(dial.to_string());
+                return RootCause::Late(dial.to_string());
             }
             stage = Some(dial.stage);
         }
         if let Some(words) = odd(error) {
-            return Fact::Odd(words);
+            return RootCause::Odd(words);
         }
         if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-            return Fact::NotHttp;
+            return RootCause::NotHttp;
         }
         if error.is::<UnknownHost>() {
             return match stage {
-                Some(Stage::FindProxy) => Fact::Proxy("the proxy's host is unknown".to_owned()),
-                _ => Fact::UnknownHost,
+                Some(ConnectStage::FindProxy) => RootCause::Proxy("the proxy's host is unknown".to_owned()),
+                _ => RootCause::UnknownHost,
             };
         }
         if let Some(proxy) = error.downcast_ref::<ProxyError>() {
-            return Fact::Proxy(proxy.to_string());
+            return RootCause::Proxy(proxy.to_string());
         }
         // An io::Error that carries another error hands out that one's source, not the error itself.
         next = match error.downcast_ref::<io::Error>() {
@@ -114,19 +119,19 @@ pub(in crate::cluster) fn fact<'a>(error: &'a (dyn Error + 'static)) -> Fact<'a>
                 None => {
                     return match stage {
                         Some(stage) if stage.is_of_the_proxy() => {
-                            Fact::Proxy(format!("the proxy: {}", io_reason(io)))
+                            RootCause::Proxy(format!("the proxy: {}", io_reason(io)))
                         }
-                        _ => Fact::Io(io),
+                        _ => RootCause::Io(io),
                     };
                 }
             },
             None => error.source(),
         };
     }
-    if stage.is_some_and(Stage::is_of_the_proxy) {
-        Fact::Proxy(format!("the proxy: {last}"))
+    if stage.is_some_and(ConnectStage::is_of_the_proxy) {
+        RootCause::Proxy(format!("the proxy: {last}"))
     } else {
-        Fact::Other(last.to_string())
+        RootCause::Other(last.to_string())
     }
 }
 
@@ -135,7 +140,7 @@ fn odd(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(other) = error.downcast_ref::<NotKubernetes>() {
         return Some(other.to_string());
     }
-    if let Some(long) = error.downcast_ref::<TooLong>() {
+    if let Some(long) = error.downcast_ref::<ResponseTooLarge>() {
         return Some(long.to_string());
     }
     // Its own words may quote what was answered.
@@ -171,7 +176,7 @@ fn io_reason(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => {
-            let words = plain(error);
+            let words = io_message(error);
             let mut letters = words.chars();
             letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
         }

@@ -141,8 +141,8 @@ pub(in crate::cluster) fn help(error: &Error) -> &'static str {
 pub(in crate::cluster) fn refusal(why: impl Into<String>) -> CertificateError {
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Refusal(String);
-    CertificateError::Other(OtherError(Arc::new(Refusal(why.into()))))
+    struct UnacceptedName(String);
+    CertificateError::Other(OtherError(Arc::new(UnacceptedName(why.into()))))
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ fn client(
         }
     });
     let inner = DecompressionLayer::new().gzip(true).layer(inner);
-    Client::new(Bounded { inner, wanted }, "default")
+    Client::new(ResponseBounds { inner, wanted }, "default")
 }
 
 fn ok() -> http::response::Builder {

@@ -13,10 +13,10 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio_rustls::TlsConnector;
 use tower::{BoxError, ServiceExt as _, service_fn};
 
-use super::{io::Io, proxied};
+use super::{io::Io, proxy_tunnel};
 use crate::cluster::{
     config::server::percent_decoded,
-    error::connect::{DIAL_TIMEOUT, DialError, Stage, UnknownHost},
+    error::connect::{ConnectError, ConnectStage, DIAL_TIMEOUT, UnknownHost},
 };
 use crate::descriptors::{descriptors, is_shortage};
 
@@ -31,23 +31,23 @@ const KEEPALIVE_RETRIES: u32 = 2;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Dials one server.
-pub(in crate::cluster) struct Dialer {
+pub(in crate::cluster) struct Connector {
     /// The server with its port spelled out.
     server: Uri,
     server_name: ServerName<'static>,
-    proxy: Option<Proxy>,
+    proxy: Option<ProxyServer>,
     tls: RwLock<Arc<ClientConfig>>,
 }
 
 /// A proxy, taken apart.
 #[derive(Clone)]
-struct Proxy {
+struct ProxyServer {
     /// Without the user, with the port.
     uri: Uri,
     user: Option<(String, String)>,
 }
 
-impl Dialer {
+impl Connector {
     /// `server_name` is `tls-server-name`. Errors are words for a person.
     pub(in crate::cluster) fn new(
         server: &Uri,
@@ -61,7 +61,9 @@ impl Dialer {
         Ok(Self {
             server: bare(server).ok_or("the server's URL is not usable")?,
             server_name,
-            proxy: proxy.map(|uri| Proxy::new(uri).ok_or("the proxy's URL is not usable")).transpose()?,
+            proxy: proxy
+                .map(|uri| ProxyServer::new(uri).ok_or("the proxy's URL is not usable"))
+                .transpose()?,
             tls: RwLock::new(Arc::new(tls)),
         })
     }
@@ -72,26 +74,26 @@ impl Dialer {
     }
 
     /// One new connection.
-    pub(in crate::cluster) async fn dial(&self) -> Result<Io, DialError> {
-        let mut stage = Stage::Find;
+    pub(in crate::cluster) async fn dial(&self) -> Result<Io, ConnectError> {
+        let mut stage = ConnectStage::Find;
         let result = tokio::time::timeout(DIAL_TIMEOUT, self.dial_in_stages(&mut stage)).await;
         match result {
             Ok(Ok(io)) => Ok(io),
-            Ok(Err(cause)) => Err(DialError { stage, cause: Some(cause) }),
-            Err(_) => Err(DialError { stage, cause: None }),
+            Ok(Err(cause)) => Err(ConnectError { stage, cause: Some(cause) }),
+            Err(_) => Err(ConnectError { stage, cause: None }),
         }
     }
 
-    async fn dial_in_stages(&self, stage: &mut Stage) -> Result<Io, BoxError> {
+    async fn dial_in_stages(&self, stage: &mut ConnectStage) -> Result<Io, BoxError> {
         let tls = Arc::clone(&self.tls.read());
         let plain = match &self.proxy {
-            None => tcp(&self.server, stage, [Stage::Find, Stage::Connect]).await?,
-            Some(proxy) => proxy.lead_to(&self.server, Arc::clone(&tls), stage).await?,
+            None => tcp(&self.server, stage, [ConnectStage::Find, ConnectStage::Connect]).await?,
+            Some(proxy) => proxy.tunnel_to(&self.server, Arc::clone(&tls), stage).await?,
         };
         if self.server.scheme_str() == Some("http") {
             return Ok(plain);
         }
-        *stage = Stage::Tls;
+        *stage = ConnectStage::Tls;
         encrypt(plain, tls, self.server_name.clone()).await
     }
 }
@@ -101,19 +103,23 @@ async fn encrypt(plain: Io, tls: Arc<ClientConfig>, name: ServerName<'static>) -
 }
 
 /// TCP to the host of `uri`. `stages` are those of looking its name up and of connecting.
-async fn tcp(uri: &Uri, stage: &mut Stage, stages: [Stage; 2]) -> Result<Io, BoxError> {
-    match race(uri, stage, stages).await {
+async fn tcp(uri: &Uri, stage: &mut ConnectStage, stages: [ConnectStage; 2]) -> Result<Io, BoxError> {
+    match happy_eyeballs(uri, stage, stages).await {
         // Clients have all descriptors, and none of them is served without this one.
         Err(error) if is_shortage(error.as_ref()) => {
             let _loan = descriptors().lend();
-            race(uri, stage, stages).await
+            happy_eyeballs(uri, stage, stages).await
         }
         dialled => dialled,
     }
 }
 
 /// IPv4 and IPv6 racing.
-async fn race(uri: &Uri, stage: &mut Stage, stages: [Stage; 2]) -> Result<Io, BoxError> {
+async fn happy_eyeballs(
+    uri: &Uri,
+    stage: &mut ConnectStage,
+    stages: [ConnectStage; 2],
+) -> Result<Io, BoxError> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     *stage = stages[0];
     let found = tokio::net::lookup_host((host, uri.port_u16().unwrap_or_default())).await;
@@ -131,7 +137,7 @@ async fn race(uri: &Uri, stage: &mut Stage, stages: [Stage; 2]) -> Result<Io, Bo
     Ok(Io::Tcp(connector.oneshot(uri.clone()).await?.into_inner()))
 }
 
-impl Proxy {
+impl ProxyServer {
     fn new(uri: &Uri) -> Option<Self> {
         let authority = uri.authority()?.as_str();
         let user = authority.rsplit_once('@').map(|(user, _)| {
@@ -142,22 +148,27 @@ impl Proxy {
     }
 
     /// A connection on which the server's bytes flow.
-    async fn lead_to(&self, server: &Uri, tls: Arc<ClientConfig>, stage: &mut Stage) -> Result<Io, BoxError> {
-        let mut io = tcp(&self.uri, stage, [Stage::FindProxy, Stage::ReachProxy]).await?;
+    async fn tunnel_to(
+        &self,
+        server: &Uri,
+        tls: Arc<ClientConfig>,
+        stage: &mut ConnectStage,
+    ) -> Result<Io, BoxError> {
+        let mut io = tcp(&self.uri, stage, [ConnectStage::FindProxy, ConnectStage::ReachProxy]).await?;
         if self.uri.scheme_str() == Some("https") {
-            *stage = Stage::ProxyTls;
+            *stage = ConnectStage::ProxyTls;
             let host = self.uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             io = encrypt(io, tls, ServerName::try_from(host)?).await?;
         }
-        *stage = Stage::Proxy;
+        *stage = ConnectStage::Proxy;
         let authority = server.authority().ok_or("the server's URL has no host")?;
         if matches!(self.uri.scheme_str(), Some("socks5" | "socks5h")) {
             let port = server.port_u16().unwrap_or_default();
-            proxied::socks(&mut io, authority.host(), port, self.user.clone()).await?;
+            proxy_tunnel::socks(&mut io, authority.host(), port, self.user.clone()).await?;
             return Ok(io);
         }
         let user = self.user.as_ref().map(|(name, password)| basic(name, password)).transpose()?;
-        proxied::connect(io, authority, user).await
+        proxy_tunnel::connect(io, authority, user).await
     }
 }
 
@@ -199,9 +210,9 @@ mod tests {
 
     #[test]
     fn proxy_users() {
-        let proxy = Proxy::new(&"http://j%40ne:p%3Aw%zz@p:1".parse().unwrap()).unwrap();
+        let proxy = ProxyServer::new(&"http://j%40ne:p%3Aw%zz@p:1".parse().unwrap()).unwrap();
         assert_eq!(proxy.uri, "http://p:1/");
         assert_eq!(proxy.user, Some(("j@ne".into(), "p:w%zz".into())));
-        assert_eq!(Proxy::new(&"http://p".parse().unwrap()).unwrap().user, None);
+        assert_eq!(ProxyServer::new(&"http://p".parse().unwrap()).unwrap().user, None);
     }
 }

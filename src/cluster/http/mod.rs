@@ -1,13 +1,13 @@
 //! Requests to the API server, and their answers.
 //!
-//! - `connect`: one TCP connection with TLS on it, through a proxy (`proxied`) where there is one; [`io`] is what it gives.
+//! - `connect`: one TCP connection with TLS on it, through a proxy (`proxy_tunnel`) where there is one; [`io`] is what it gives.
 //! - `transport`: from a request to an answer, for objects and for tunnels.
-//! - `answer`: how much of an answer is taken, and for how long.
+//! - `response`: how much of an answer is taken, and for how long.
 //! - `retry`: reads that are made again.
 
-pub(super) mod answer;
 pub(super) mod connect;
 pub mod io;
-mod proxied;
+mod proxy_tunnel;
+pub(super) mod response;
 pub(super) mod retry;
 pub(super) mod transport;

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use tower::{BoxError, Service};
 
 use super::{
-    answer::{Due, retry_after},
+    response::{RequestDeadline, retry_after},
     transport::{Transport, copy, is_watch},
 };
 
@@ -31,7 +31,7 @@ const BROKEN: Duration = Duration::from_secs(1);
 
 /// Marks a request that is made once.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cluster) struct Once;
+pub(in crate::cluster) struct NoRetry;
 
 /// Makes reads again.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ pub(in crate::cluster) struct Retry<S> {
 
 /// Why a read is made again, and when.
 #[derive(Debug, PartialEq, Eq)]
-struct Again {
+struct RetryPlan {
     after: Duration,
     why: String,
 }
@@ -68,8 +68,8 @@ where
         let transport = Arc::clone(&self.transport);
         let once = request.method() != Method::GET
             || is_watch(&request)
-            || request.extensions().get::<Once>().is_some();
-        let due = request.extensions().get::<Due>().map(|due| due.0);
+            || request.extensions().get::<NoRetry>().is_some();
+        let due = request.extensions().get::<RequestDeadline>().map(|due| due.0);
         Box::pin(async move {
             let mut next = Some(request);
             let mut made = 0;
@@ -85,7 +85,7 @@ where
                     Ok(answer) => after_answer(answer.status(), retry_after(answer.headers())),
                     Err(error) => after_error(error.as_ref()),
                 };
-                let Some(Again { after, why }) = again.filter(|_| next.is_some()) else { return answer };
+                let Some(RetryPlan { after, why }) = again.filter(|_| next.is_some()) else { return answer };
                 // What cannot be in time is told as it is.
                 if due.is_some_and(|due| Instant::now() + after >= due) {
                     return answer;
@@ -101,14 +101,14 @@ where
 }
 
 /// What an answer asks for.
-fn after_answer(status: StatusCode, retry_after: Option<u64>) -> Option<Again> {
+fn after_answer(status: StatusCode, retry_after: Option<u64>) -> Option<RetryPlan> {
     let busy = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
     let after = Duration::from_secs(retry_after.filter(|_| busy)?);
-    Some(Again { after, why: format!("it answered {}", status.as_u16()) })
+    Some(RetryPlan { after, why: format!("it answered {}", status.as_u16()) })
 }
 
 /// What is worth another try where there is no answer.
-fn after_error(error: &(dyn Error + 'static)) -> Option<Again> {
+fn after_error(error: &(dyn Error + 'static)) -> Option<RetryPlan> {
     let mut next = Some(error);
     while let Some(error) = next {
         let broken = match error.downcast_ref::<io::Error>() {
@@ -118,7 +118,7 @@ fn after_error(error: &(dyn Error + 'static)) -> Option<Again> {
             None => error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message),
         };
         if broken {
-            return Some(Again { after: BROKEN, why: "the connection broke".to_owned() });
+            return Some(RetryPlan { after: BROKEN, why: "the connection broke".to_owned() });
         }
         // An io::Error that carries another error hands out that one's source, not the error itself.
         next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -190,11 +190,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn other_requests_are_made_once() {
-        let due = Due(Instant::now() + Duration::from_secs(5));
+        let due = RequestDeadline(Instant::now() + Duration::from_secs(5));
         for request in [
             Request::post("/x"),
             Request::get("/x?watch=true"),
-            Request::get("/x").extension(Once),
+            Request::get("/x").extension(NoRetry),
             // It would be too late.
             Request::get("/x").extension(due),
         ] {

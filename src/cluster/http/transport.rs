@@ -2,7 +2,7 @@
 //!
 //! [`OneShot`] is the data plane's: every request gets a connection of its own, which becomes the tunnel; the first may be
 //! dialled ahead. [`Pooled`] is the API's: hyper's pool over the same dialler, with [`Deadline`] around it.
-//! What else goes around them is in `authorize`, `answer` and `retry`.
+//! What else goes around them is in `authorize`, `response` and `retry`.
 
 use std::{
     sync::{
@@ -26,8 +26,8 @@ use rustls::ClientConfig;
 use tokio::{sync::Notify, task::JoinHandle};
 use tower::{BoxError, Service};
 
-use super::{connect::Dialer, io::Io};
-use crate::cluster::error::{answer::Late, connect::DialError};
+use super::{connect::Connector, io::Io};
+use crate::cluster::error::{connect::ConnectError, response::ResponseTimeout};
 
 /// Idle API connections are closed after this: most servers and proxies close theirs soon after.
 const IDLE: Duration = Duration::from_secs(60);
@@ -53,42 +53,42 @@ const AHEAD: Duration = Duration::from_secs(10);
 
 /// The dialler and the pool over it.
 pub(in crate::cluster) struct Transport {
-    dialer: Arc<Dialer>,
-    pool: RwLock<Pool>,
+    dialer: Arc<Connector>,
+    pool: RwLock<HttpPool>,
     /// Connections of the pool that are being dialled.
     dialling: Arc<AtomicUsize>,
     /// Why a request waits to be made again, the latest.
     note: Mutex<Option<String>>,
     /// What [`OneShot`] takes before it dials, where it is there.
-    ahead: Mutex<Option<Ahead>>,
+    preconnect: Mutex<Option<Preconnect>>,
 }
 
 /// A connection that is being dialled, or was.
-type Ahead = JoinHandle<Result<Io, DialError>>;
+type Preconnect = JoinHandle<Result<Io, ConnectError>>;
 
-type Pool = legacy::Client<Dial, Body>;
+type HttpPool = legacy::Client<PoolConnector, Body>;
 
 impl Transport {
-    pub(in crate::cluster) fn new(dialer: Dialer) -> Arc<Self> {
+    pub(in crate::cluster) fn new(dialer: Connector) -> Arc<Self> {
         let (dialer, dialling) = (Arc::new(dialer), Arc::default());
         Arc::new(Self {
             pool: RwLock::new(pool(&dialer, &dialling)),
             dialling,
             dialer,
             note: Mutex::default(),
-            ahead: Mutex::default(),
+            preconnect: Mutex::default(),
         })
     }
 
     /// Dials the next tunnel's connection now, so that it stands by the time that the tunnel's pod is known.
-    pub(in crate::cluster) fn dial_ahead(self: &Arc<Self>) {
+    pub(in crate::cluster) fn preconnect(self: &Arc<Self>) {
         let dialer = Arc::clone(&self.dialer);
-        self.set_ahead(Some(tokio::spawn(async move { dialer.dial().await })));
+        self.set_preconnect(Some(tokio::spawn(async move { dialer.dial().await })));
         let transport = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(AHEAD).await;
             if let Some(transport) = transport.upgrade() {
-                transport.set_ahead(None);
+                transport.set_preconnect(None);
             }
         });
     }
@@ -101,7 +101,7 @@ impl Transport {
     /// Notes why a request waits to be made again, for as long as it does.
     pub(super) fn note(&self, why: String) -> impl Drop {
         *self.note.lock() = Some(why);
-        Noted(&self.note)
+        NoteGuard(&self.note)
     }
 
     /// Why a request waits to be made again, if one does.
@@ -109,66 +109,66 @@ impl Transport {
         self.note.lock().clone()
     }
 
-    fn set_ahead(&self, ahead: Option<Ahead>) -> Option<Ahead> {
-        std::mem::replace(&mut *self.ahead.lock(), ahead)
+    fn set_preconnect(&self, ahead: Option<Preconnect>) -> Option<Preconnect> {
+        std::mem::replace(&mut *self.preconnect.lock(), ahead)
     }
 
     /// The connection that was dialled ahead, if it was and came to be.
-    async fn ahead(&self) -> Option<Io> {
-        let dialled = self.set_ahead(None)?.await;
+    async fn take_preconnected(&self) -> Option<Io> {
+        let dialled = self.set_preconnect(None)?.await;
         dialled.ok()?.ok()
     }
 
     /// Takes another client certificate into use. Pooled connections have shown the old one, so they are left behind.
     pub(in crate::cluster) fn set_tls(&self, tls: ClientConfig) {
         self.dialer.set_tls(tls);
-        self.set_ahead(None);
+        self.set_preconnect(None);
         *self.pool.write() = pool(&self.dialer, &self.dialling);
     }
 }
 
 /// A note that is taken back.
-struct Noted<'a>(&'a Mutex<Option<String>>);
+struct NoteGuard<'a>(&'a Mutex<Option<String>>);
 
-impl Drop for Noted<'_> {
+impl Drop for NoteGuard<'_> {
     fn drop(&mut self) {
         *self.0.lock() = None;
     }
 }
 
-fn pool(dialer: &Arc<Dialer>, dialling: &Arc<AtomicUsize>) -> Pool {
+fn pool(dialer: &Arc<Connector>, dialling: &Arc<AtomicUsize>) -> HttpPool {
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .build(Dial { dialer: Arc::clone(dialer), dialling: Arc::clone(dialling) })
+        .build(PoolConnector { dialer: Arc::clone(dialer), dialling: Arc::clone(dialling) })
 }
 
 /// hyper's pool asks for a connection by URL; there is one server, so it is not looked at.
 #[derive(Clone)]
-pub(super) struct Dial {
-    dialer: Arc<Dialer>,
+pub(super) struct PoolConnector {
+    dialer: Arc<Connector>,
     dialling: Arc<AtomicUsize>,
 }
 
 /// One dial of the pool, for as long as it lasts.
-struct Dialling(Arc<AtomicUsize>);
+struct ConnectGuard(Arc<AtomicUsize>);
 
-impl Dialling {
+impl ConnectGuard {
     fn begin(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
     }
 }
 
-impl Drop for Dialling {
+impl Drop for ConnectGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Service<Uri> for Dial {
+impl Service<Uri> for PoolConnector {
     type Response = TokioIo<Io>;
-    type Error = DialError;
+    type Error = ConnectError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -176,7 +176,7 @@ impl Service<Uri> for Dial {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let (dialer, dialling) = (Arc::clone(&self.dialer), Dialling::begin(&self.dialling));
+        let (dialer, dialling) = (Arc::clone(&self.dialer), ConnectGuard::begin(&self.dialling));
         Box::pin(async move {
             let _dialling = dialling;
             dialer.dial().await.map(TokioIo::new)
@@ -203,7 +203,7 @@ impl Service<Request<Body>> for Pooled {
             let too_many = limit_informational(&mut request);
             tokio::select! {
                 biased;
-                () = too_many.notified() => Err(Informational.into()),
+                () = too_many.notified() => Err(TooManyInformational.into()),
                 answer = pool.request(request) => answer.map_err(Into::into),
             }
         })
@@ -231,7 +231,7 @@ impl Service<Request<Body>> for OneShot {
             address(&mut request)?;
             match tokio::time::timeout(UPGRADE_TIMEOUT, transport.ask(request)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(Late::Head(UPGRADE_TIMEOUT).into()),
+                Err(_) => Err(ResponseTimeout::Head(UPGRADE_TIMEOUT).into()),
             }
         })
     }
@@ -241,9 +241,9 @@ impl Transport {
     /// Sends a request on a connection of its own.
     async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
         if let Some(again) = copy(&request)
-            && let Some(io) = self.ahead().await
+            && let Some(io) = self.take_preconnected().await
         {
-            match converse(io, again).await {
+            match exchange(io, again).await {
                 // What a proxy says of a connection on which it was asked nothing for too long.
                 Ok(answer) if answer.status() == StatusCode::REQUEST_TIMEOUT => {
                     tracing::debug!("the connection that was dialled ahead was left idle for too long");
@@ -255,15 +255,15 @@ impl Transport {
                 }
             }
         }
-        converse(self.dialer.dial().await?, request).await
+        exchange(self.dialer.dial().await?, request).await
     }
 }
 
 /// One conversation, on a connection of its own.
-async fn converse(io: Io, mut request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+async fn exchange(io: Io, mut request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
     let too_many = limit_informational(&mut request);
     let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
-    // Ends with the conversation, or hands the socket to whoever upgrades it.
+    // Ends with the conversation, or hands the socket to the upgrade.
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a connection to the API server ended badly");
@@ -271,7 +271,7 @@ async fn converse(io: Io, mut request: Request<Body>) -> Result<Response<Incomin
     });
     tokio::select! {
         biased;
-        () = too_many.notified() => Err(Informational.into()),
+        () = too_many.notified() => Err(TooManyInformational.into()),
         answer = sender.send_request(request) => Ok(answer?),
     }
 }
@@ -279,7 +279,7 @@ async fn converse(io: Io, mut request: Request<Body>) -> Result<Response<Incomin
 /// The server sends one informational answer after the other.
 #[derive(Debug, thiserror::Error)]
 #[error("more than {INFORMATIONAL} informational answers (1xx) came, and no real one")]
-struct Informational;
+struct TooManyInformational;
 
 /// Has the informational answers to a request counted; what is returned is told when there are too many.
 fn limit_informational(request: &mut Request<Body>) -> Arc<Notify> {
@@ -351,7 +351,7 @@ where
         Box::pin(async move {
             match tokio::time::timeout(limit, answer).await {
                 Ok(answer) => answer.map_err(Into::into),
-                Err(_) => Err(Late::Head(limit).into()),
+                Err(_) => Err(ResponseTimeout::Head(limit).into()),
             }
         })
     }

@@ -45,10 +45,10 @@ async fn after_dialling_ahead(deeds: &[Deed]) -> (Option<u16>, usize) {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    let transport = Transport::new(Dialer::new(&server, None, None, tls).unwrap());
+    let transport = Transport::new(Connector::new(&server, None, None, tls).unwrap());
 
-    transport.dial_ahead();
-    let ahead = transport.ahead().await.unwrap();
+    transport.preconnect();
+    let ahead = transport.take_preconnected().await.unwrap();
     let mut deeds = deeds.iter();
     if let [first @ (Deed::Close | Deed::GiveUp), ..] = deeds.as_slice() {
         deeds.next();
@@ -56,7 +56,7 @@ async fn after_dialling_ahead(deeds: &[Deed]) -> (Option<u16>, usize) {
         // It has arrived before the connection is used.
         ahead.socket().readable().await.unwrap();
     }
-    transport.set_ahead(Some(tokio::spawn(async { Ok(ahead) })));
+    transport.set_preconnect(Some(tokio::spawn(async { Ok(ahead) })));
 
     let mut request = Request::get(server).body(Body::empty()).unwrap();
     request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
@@ -100,14 +100,14 @@ async fn an_upgrade_that_is_not_answered_is_given_up() {
         .unwrap()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    let transport = Transport::new(Dialer::new(&server, None, None, tls).unwrap());
+    let transport = Transport::new(Connector::new(&server, None, None, tls).unwrap());
     let ahead = transport.dialer.dial().await.unwrap();
-    transport.set_ahead(Some(tokio::spawn(async { Ok(ahead) })));
+    transport.set_preconnect(Some(tokio::spawn(async { Ok(ahead) })));
     let _silent = listener.accept().await.unwrap();
     tokio::time::pause();
     let request = Request::get(server).body(Body::empty()).unwrap();
     let error = OneShot(transport).oneshot(request).await.err().unwrap();
-    assert!(error.is::<Late>(), "{error}");
+    assert!(error.is::<ResponseTimeout>(), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +122,7 @@ async fn answers_that_do_not_begin_are_given_up() {
         let start = tokio::time::Instant::now();
         let request = Request::get(path).body(Body::empty()).unwrap();
         let error = Deadline { inner: never, wanted }.oneshot(request).await.err().unwrap();
-        assert!(error.is::<Late>());
+        assert!(error.is::<ResponseTimeout>());
         assert_eq!(start.elapsed().as_secs(), limit.as_secs(), "{path}");
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use crate::model::{
-    endpoint::{Endpoint, NamedPort, Phase, PodId},
+    endpoint::{Endpoint, Phase, PodId, PodPort},
     name,
 };
 
@@ -71,7 +71,7 @@ fn seconds(time: Option<&Time>) -> i64 {
 }
 
 /// All containers' ports, then all init containers', in their order: the order in which kubectl looks names up.
-fn ports(pod: &Pod) -> Vec<NamedPort> {
+fn ports(pod: &Pod) -> Vec<PodPort> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let containers: Vec<&Container> =
         spec.containers.iter().chain(spec.init_containers.iter().flatten()).collect();
@@ -79,7 +79,7 @@ fn ports(pod: &Pod) -> Vec<NamedPort> {
         .into_iter()
         .flat_map(|container| container.ports.iter().flatten())
         .filter_map(|port| {
-            Some(NamedPort {
+            Some(PodPort {
                 name: port_name(port.name.as_ref()),
                 number: u16::try_from(port.container_port).ok()?,
                 tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),
@@ -152,7 +152,7 @@ mod tests {
                 ],
             },
         }));
-        let port = |name: &str, number, tcp| NamedPort {
+        let port = |name: &str, number, tcp| PodPort {
             name: Some(name.to_owned()).filter(|name| !name.is_empty()),
             number,
             tcp,

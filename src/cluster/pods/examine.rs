@@ -11,9 +11,9 @@ use k8s_openapi::api::{
 use kube::{Api, api::ListParams};
 
 use super::{
-    listing::Listing,
+    list_watch::ListWatch,
     slices,
-    target::{Finder, PodQuery, Resolved, no_namespace},
+    target::{ObjectFinder, PodQuery, ResolvedTarget, no_namespace},
 };
 use crate::{
     cluster::{access, client::Cluster},
@@ -25,9 +25,9 @@ use crate::{
 const ENDED: [&str; 2] = ["Succeeded", "Failed"];
 
 /// Says what is wrong, if waiting cannot mend it.
-pub async fn examine(cluster: &Cluster, resolved: &Resolved) -> Result<(), Fatal> {
+pub async fn examine(cluster: &Cluster, resolved: &ResolvedTarget) -> Result<(), Fatal> {
     let namespace = resolved.namespace.as_str();
-    let pod = |name| Finder { cluster, namespace, kind: Kind::Pod, name };
+    let pod = |name| ObjectFinder { cluster, namespace, kind: Kind::Pod, name };
     match &resolved.pods {
         PodQuery::Name(name) => {
             let found: Pod = pod(name).get().await?;
@@ -47,9 +47,11 @@ pub async fn examine(cluster: &Cluster, resolved: &Resolved) -> Result<(), Fatal
         }
         PodQuery::Slices { service } => {
             let api: Api<EndpointSlice> = Api::namespaced(cluster.api.clone(), namespace);
-            let listing = Listing::new(api, Some(slices::label(service)), None, cluster.list_time).patient();
+            let list_watch =
+                ListWatch::new(api, Some(slices::label(service)), None, cluster.list_time).patient();
             let doing = format!("list the EndpointSlices of service {service} in namespace {namespace}");
-            let (listed, _) = listing.list().await.map_err(|error| access::fatal(&doing, cluster, &error))?;
+            let (listed, _) =
+                list_watch.list().await.map_err(|error| access::fatal(&doing, cluster, &error))?;
             let member = listed.iter().find_map(|slice| slices::members(slice, namespace).pop());
             match member {
                 Some(member) => pod(&member.pod.name).get::<Pod>().await.map(drop),

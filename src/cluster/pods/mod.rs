@@ -3,14 +3,14 @@
 //! - [`target`]: what a target stands for: a query for pods (`selector`), and the way from its ports to theirs.
 //! - [`examine`]: why a target has no pod to begin with, where that is certain.
 //! - [`watch`]: the pods of that query, as snapshots that change: of pods (`endpoint`) or of EndpointSlices (`slices`).
-//! - `watcher`, `listing`, `events`: one collection of objects, read whole and as it changes.
+//! - `watcher`, `list_watch`, `watch_events`: one collection of objects, read whole and as it changes.
 
 mod endpoint;
-mod events;
 pub mod examine;
-mod listing;
+mod list_watch;
 mod selector;
 mod slices;
 pub mod target;
 pub mod watch;
+mod watch_events;
 mod watcher;

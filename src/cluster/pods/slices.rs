@@ -1,9 +1,9 @@
 //! EndpointSlices: the pods of a service that has no selector.
 //!
-//! Whoever may write a slice may write anything into it, while its pods are asked for with the rights of whoever
+//! Those who may write a slice may write anything into it, while its pods are asked for with the rights of the person who
 //! forwards. So nothing but a pod of the slice's own namespace is a member, as a service is about its own namespace alone.
 //!
-//! Whoever writes such slices (an operator, a person) decides which pods serve, and which are ready. The rest of what
+//! The author of such slices (an operator, a person) decides which pods serve, and which are ready. The rest of what
 //! matters (ports, containers, deletion) is the pods' own.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 
 use super::endpoint::{pod_id, port_name};
-use crate::model::endpoint::{Endpoint, NamedPort, PodId};
+use crate::model::endpoint::{Endpoint, PodId, PodPort};
 
 /// The selector of a service's slices.
 pub(in crate::cluster) fn label(service: &str) -> String {
@@ -20,16 +20,16 @@ pub(in crate::cluster) fn label(service: &str) -> String {
 
 /// A pod that a slice names. Its UID is empty where the slice does not say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Member {
+pub(super) struct SliceMember {
     pub pod: PodId,
     pub ready: bool,
     /// The service's ports that the slice gives it, by the service port's name; `None` where the slice names none, so
     /// that the service's own word counts.
-    pub ports: Option<Vec<NamedPort>>,
+    pub ports: Option<Vec<PodPort>>,
 }
 
 /// The pods of one slice of `namespace`. Addresses without such a pod are left out: nothing can be forwarded to them.
-pub(super) fn members(slice: &EndpointSlice, namespace: &str) -> Vec<Member> {
+pub(super) fn members(slice: &EndpointSlice, namespace: &str) -> Vec<SliceMember> {
     let ports = ports(slice.ports.as_deref().unwrap_or_default());
     slice
         .endpoints
@@ -40,7 +40,7 @@ pub(super) fn members(slice: &EndpointSlice, namespace: &str) -> Vec<Member> {
             if target.namespace.as_deref().is_some_and(|of| !of.is_empty() && of != namespace) {
                 return None;
             }
-            Some(Member {
+            Some(SliceMember {
                 pod: pod_id(namespace, target.name.as_deref()?, target.uid.as_deref())?,
                 // Absent means ready, says the API.
                 ready: endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true),
@@ -51,9 +51,9 @@ pub(super) fn members(slice: &EndpointSlice, namespace: &str) -> Vec<Member> {
 }
 
 /// A port without a number stands for all ports, and then the service's own word counts, as where there is none.
-fn ports(ports: &[EndpointPort]) -> Option<Vec<NamedPort>> {
+fn ports(ports: &[EndpointPort]) -> Option<Vec<PodPort>> {
     let named = |port: &EndpointPort| {
-        Some(NamedPort {
+        Some(PodPort {
             name: port_name(port.name.as_ref()),
             number: port.port.and_then(|number| u16::try_from(number).ok())?,
             tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),
@@ -69,25 +69,25 @@ fn ports(ports: &[EndpointPort]) -> Option<Vec<NamedPort>> {
 ///
 /// A pod with two addresses is in two slices, and so is one that serves different ports. It is ready where one of them
 /// says so, and has the ports of those that do.
-pub(in crate::cluster) fn endpoint(pod: Endpoint, members: &[&Member]) -> Option<Endpoint> {
+pub(in crate::cluster) fn endpoint(pod: Endpoint, members: &[&SliceMember]) -> Option<Endpoint> {
     // Another pod of the same name is not the one that a slice means.
-    let is_meant = |member: &&&Member| member.pod.uid.is_empty() || member.pod.uid == pod.id.uid;
-    let meant: Vec<&Member> = members.iter().filter(is_meant).copied().collect();
+    let is_meant = |member: &&&SliceMember| member.pod.uid.is_empty() || member.pod.uid == pod.id.uid;
+    let meant: Vec<&SliceMember> = members.iter().filter(is_meant).copied().collect();
     let ready = meant.first().map(|_| meant.iter().any(|member| member.ready))?;
     let saying = meant.iter().filter(|member| member.ready == ready);
-    let ports: Option<Vec<Vec<NamedPort>>> = saying.map(|member| member.ports.clone()).collect();
+    let ports: Option<Vec<Vec<PodPort>>> = saying.map(|member| member.ports.clone()).collect();
     Some(Endpoint { ready, published: ports.map(|ports| ports.concat()), ..pod })
 }
 
 /// The pods that are worth reading where only `limit` may be: of each kind of ports alike many, ready ones first.
 pub(super) fn picked<'a>(
-    pods: BTreeMap<&'a str, Vec<&'a Member>>,
+    pods: BTreeMap<&'a str, Vec<&'a SliceMember>>,
     limit: usize,
-) -> Vec<(&'a str, Vec<&'a Member>)> {
+) -> Vec<(&'a str, Vec<&'a SliceMember>)> {
     let mut all: Vec<_> = pods.into_iter().collect();
     if all.len() > limit {
         all.sort_by_key(|(_, members)| !members.iter().any(|member| member.ready));
-        let mut kinds: HashMap<Vec<&Option<Vec<NamedPort>>>, usize> = HashMap::new();
+        let mut kinds: HashMap<Vec<&Option<Vec<PodPort>>>, usize> = HashMap::new();
         all.sort_by_cached_key(|(_, members)| {
             let before = kinds.entry(members.iter().map(|member| &member.ports).collect()).or_default();
             *before += 1;
@@ -107,7 +107,7 @@ mod tests {
         let list: serde_json::Value =
             serde_json::from_str(include_str!("../../../tests/data/api/get-endpointslices.json")).unwrap();
         let slices: Vec<EndpointSlice> = serde_json::from_value(list["items"].clone()).unwrap();
-        let all: Vec<Member> = slices.iter().flat_map(|slice| members(slice, "default")).collect();
+        let all: Vec<SliceMember> = slices.iter().flat_map(|slice| members(slice, "default")).collect();
         assert!(!all.is_empty());
         assert!(all.iter().all(|member| !member.pod.uid.is_empty() && member.pod.namespace == "default"));
     }
@@ -130,9 +130,9 @@ mod tests {
                 "ports": [{"name": "http", "port": 9090}, {"name": "dns", "port": 53, "protocol": "UDP"}]}"#,
         )
         .unwrap();
-        let port = |name: &str, number, tcp| NamedPort { name: Some(name.into()), number, tcp };
+        let port = |name: &str, number, tcp| PodPort { name: Some(name.into()), number, tcp };
         let ports = Some(vec![port("http", 9090, true), port("dns", 53, false)]);
-        let member = |namespace: &str, name: &str, uid: &str, ready| Member {
+        let member = |namespace: &str, name: &str, uid: &str, ready| SliceMember {
             pod: PodId { namespace: namespace.into(), name: name.into(), uid: uid.into() },
             ready,
             ports: ports.clone(),
@@ -145,14 +145,14 @@ mod tests {
 
     #[test]
     fn of_too_many_pods_some_of_each_kind_are_read() {
-        let member = |name: String, ready, port: u16| Member {
+        let member = |name: String, ready, port: u16| SliceMember {
             pod: PodId { name, ..Endpoint::example("").id },
             ready,
-            ports: Some(vec![NamedPort { name: None, number: port, tcp: true }]),
+            ports: Some(vec![PodPort { name: None, number: port, tcp: true }]),
         };
         let web = (0..200).map(|at| member(format!("web-{at:03}"), at >= 100, 80));
-        let all: Vec<Member> = web.chain([member("z".into(), false, 90)]).collect();
-        let pods = || -> BTreeMap<&str, Vec<&Member>> {
+        let all: Vec<SliceMember> = web.chain([member("z".into(), false, 90)]).collect();
+        let pods = || -> BTreeMap<&str, Vec<&SliceMember>> {
             all.iter().map(|member| (member.pod.name.as_str(), vec![member])).collect()
         };
         let names = |limit| picked(pods(), limit).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
@@ -162,13 +162,13 @@ mod tests {
 
     #[test]
     fn a_pod_has_the_ports_of_the_slices_in_which_it_is_ready() {
-        let port = |number| NamedPort { name: Some("p".into()), number, tcp: true };
-        let member = |uid: &str, ready, number| Member {
+        let port = |number| PodPort { name: Some("p".into()), number, tcp: true };
+        let member = |uid: &str, ready, number| SliceMember {
             pod: PodId { uid: uid.into(), ..Endpoint::example("a").id },
             ready,
             ports: Some(vec![port(number)]),
         };
-        let of = |members: &[&Member]| {
+        let of = |members: &[&SliceMember]| {
             let found = endpoint(Endpoint::example("a"), members)?;
             let ports = found.published?.iter().map(|port| port.number).collect::<Vec<_>>();
             Some((found.ready, ports))
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(of(&[&unready]), Some((false, vec![100])));
         assert_eq!(of(&[&other, &unready]), Some((false, vec![100])));
         assert_eq!(of(&[&other]), None);
-        let silent = Member { ports: None, ..web };
+        let silent = SliceMember { ports: None, ..web };
         assert_eq!(endpoint(Endpoint::example("a"), &[&silent, &echo]).and_then(|pod| pod.published), None);
     }
 }

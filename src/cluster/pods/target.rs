@@ -18,15 +18,15 @@ use k8s_openapi::{
 use kube::{Api, api::ListParams, core::Status};
 use serde::de::DeserializeOwned;
 
-use super::{endpoint::port_name, listing::Listing, selector, slices};
+use super::{endpoint::port_name, list_watch::ListWatch, selector, slices};
 use crate::{
     cluster::{access, client::Cluster},
     error::Fatal,
     model::{
         endpoint::Endpoint,
         name,
-        ports::{PortSpec, Remote},
-        target::{Kind, Subject, Target},
+        ports::{PortSpec, RemotePort},
+        target::{Kind, Target, TargetRef},
     },
     policy::{
         nearest::{nearest, suggestion},
@@ -43,7 +43,7 @@ const ADDRESSES_SHOWN: usize = 10;
 
 /// A target, found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
+pub struct ResolvedTarget {
     /// Where its pods are.
     pub namespace: String,
     /// Which they are.
@@ -55,7 +55,7 @@ pub struct Resolved {
 }
 
 #[cfg(test)]
-impl Resolved {
+impl ResolvedTarget {
     /// A pod, whose ports are its own.
     pub(crate) fn pod(namespace: &str, name: &str) -> Self {
         Self::of_pods(namespace, PodQuery::Name(name.to_owned()))
@@ -83,7 +83,7 @@ impl PodQuery {
 }
 
 /// Finds what a target stands for.
-pub async fn resolve(cluster: &Cluster, target: &Target) -> Result<Resolved, Fatal> {
+pub async fn resolve(cluster: &Cluster, target: &Target) -> Result<ResolvedTarget, Fatal> {
     let namespace = target.namespace.clone().unwrap_or_else(|| cluster.namespace.clone());
     // Upper case is a mistake that the server's answer tells better.
     if !name::is_object_name(&namespace.to_ascii_lowercase()) {
@@ -91,13 +91,13 @@ pub async fn resolve(cluster: &Cluster, target: &Target) -> Result<Resolved, Fat
             .because("a namespace is letters, digits and '-'; this one is the kubeconfig's, or this pod's own")
             .help("name another with -n, or mend the context: `kubectl config set-context --current --namespace NAME`"));
     }
-    let plain = |pods| Resolved::of_pods(namespace.clone(), pods);
+    let plain = |pods| ResolvedTarget::of_pods(namespace.clone(), pods);
     let (kind, name) = match &target.subject {
-        Subject::Selector(labels) => return Ok(plain(PodQuery::Labels(labels.clone()))),
-        Subject::Object(Kind::Pod, name) => return Ok(plain(PodQuery::Name(name.clone()))),
-        Subject::Object(kind, name) => (*kind, name.as_str()),
+        TargetRef::Selector(labels) => return Ok(plain(PodQuery::Labels(labels.clone()))),
+        TargetRef::Object(Kind::Pod, name) => return Ok(plain(PodQuery::Name(name.clone()))),
+        TargetRef::Object(kind, name) => (*kind, name.as_str()),
     };
-    let finder = Finder { cluster, namespace: &namespace, kind, name };
+    let finder = ObjectFinder { cluster, namespace: &namespace, kind, name };
     let labels = match kind {
         Kind::Pod => return Ok(plain(PodQuery::Name(name.to_owned()))),
         Kind::Service => return finder.service().await,
@@ -117,14 +117,14 @@ pub async fn resolve(cluster: &Cluster, target: &Target) -> Result<Resolved, Fat
 }
 
 /// One object to find.
-pub(super) struct Finder<'a> {
+pub(super) struct ObjectFinder<'a> {
     pub cluster: &'a Cluster,
     pub namespace: &'a str,
     pub kind: Kind,
     pub name: &'a str,
 }
 
-impl Finder<'_> {
+impl ObjectFinder<'_> {
     pub(in crate::cluster) fn subject(&self) -> String {
         format!("{} {} in namespace {}", self.kind.singular(), self.name, self.namespace)
     }
@@ -181,7 +181,7 @@ impl Finder<'_> {
             .help("forward to a pod by name, or by label with -l")
     }
 
-    async fn service(&self) -> Result<Resolved, Fatal> {
+    async fn service(&self) -> Result<ResolvedTarget, Fatal> {
         let service: Service = self.get().await?;
         let spec = service.spec.unwrap_or_default();
         let ports = ServicePorts {
@@ -203,7 +203,7 @@ impl Finder<'_> {
         // Where slices name the pods, they say which of them count, too.
         let published = spec.publish_not_ready_addresses == Some(true) && !pods.are_sliced();
         let readiness = if published { Readiness::Ignored } else { Readiness::Required };
-        Ok(Resolved { namespace: self.namespace.to_owned(), pods, service: Some(ports), readiness })
+        Ok(ResolvedTarget { namespace: self.namespace.to_owned(), pods, service: Some(ports), readiness })
     }
 
     fn external(&self, host: &str) -> Fatal {
@@ -215,10 +215,10 @@ impl Finder<'_> {
     /// Whether a selector-less service leads to pods.
     async fn slices(&self) -> Result<(), Fatal> {
         let api: Api<EndpointSlice> = Api::namespaced(self.cluster.api.clone(), self.namespace);
-        let listing =
-            Listing::new(api, Some(slices::label(self.name)), None, self.cluster.list_time).patient();
+        let list_watch =
+            ListWatch::new(api, Some(slices::label(self.name)), None, self.cluster.list_time).patient();
         let doing = format!("read the EndpointSlices of {}", self.subject());
-        let list = listing.list().await.map_err(|error| access::fatal(&doing, self.cluster, &error))?.0;
+        let list = list_watch.list().await.map_err(|error| access::fatal(&doing, self.cluster, &error))?.0;
         let no_pods = |why: String| {
             Fatal::new("fwd::target::no_pods", format!("{} leads to no pods", self.subject()))
                 .because(why)
@@ -294,7 +294,7 @@ fn service_port(port: &ApiPort) -> Option<ServicePort> {
     })
 }
 
-impl Resolved {
+impl ResolvedTarget {
     /// Pods of a namespace, their ports being their own.
     pub fn of_pods(namespace: impl Into<String>, pods: PodQuery) -> Self {
         // As kubectl has it: who names a pod means that one.
@@ -321,11 +321,11 @@ impl Resolved {
     }
 
     /// The number that `Local::Same` means, where it is known without a pod.
-    pub fn same_local(&self, remote: &Remote) -> Option<u16> {
+    pub fn same_local(&self, remote: &RemotePort) -> Option<u16> {
         match (&self.service, remote) {
             (Some(service), _) => service.find(remote).ok().map(|port| port.number),
-            (None, Remote::Number(number)) => Some(*number),
-            (None, Remote::Name(_)) => None,
+            (None, RemotePort::Number(number)) => Some(*number),
+            (None, RemotePort::Name(_)) => None,
         }
     }
 
@@ -343,7 +343,7 @@ impl Resolved {
     }
 
     /// The pod's port for `remote`. Errors are words for a person.
-    pub fn pod_port(&self, remote: &Remote, pod: &Endpoint) -> Result<u16, String> {
+    pub fn pod_port(&self, remote: &RemotePort, pod: &Endpoint) -> Result<u16, String> {
         match &self.service {
             Some(service) => service.pod_port(remote, pod),
             None => translate::pod_port(remote, pod),
@@ -358,8 +358,8 @@ fn port_help(service: &ServicePorts, spec: &PortSpec) -> String {
     }
     match service.ports.iter().find(|port| port.tcp) {
         Some(port) => {
-            // The local end as it was typed: it is not what is wrong.
-            let port = PortSpec { remote: Remote::Number(port.number), ..spec.clone() };
+            // The local address as it was typed: it is not what is wrong.
+            let port = PortSpec { remote: RemotePort::Number(port.number), ..spec.clone() };
             format!("for example: kubectl fwd svc/{} {port}", service.service)
         }
         None => "no port of this service is TCP; forward to a pod and its TCP port instead".to_owned(),
@@ -367,14 +367,14 @@ fn port_help(service: &ServicePorts, spec: &PortSpec) -> String {
 }
 
 /// The port that was probably meant: the nearest name, or the service port whose target the number is.
-fn near_port(service: &ServicePorts, remote: &Remote) -> Option<String> {
+fn near_port(service: &ServicePorts, remote: &RemotePort) -> Option<String> {
     let tcp = || service.ports.iter().filter(|port| port.tcp);
     match remote {
-        Remote::Name(wanted) => {
+        RemotePort::Name(wanted) => {
             let near = nearest(wanted, tcp().filter_map(|port| port.name.as_deref()))?;
             Some(format!("did you mean '{near}'?"))
         }
-        Remote::Number(wanted) => {
+        RemotePort::Number(wanted) => {
             let by_target: BTreeMap<u16, u16> = tcp()
                 .filter_map(|port| match port.target {
                     TargetPort::Number(target) => Some((target, port.number)),

@@ -3,23 +3,23 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    cluster::fake::{Fake, list, no, ok},
-    model::ports::{Address, Local},
+    cluster::fake::{FakeApiServer, list, no, ok},
+    model::ports::{Address, LocalPort},
 };
 
-async fn resolved(fake: &Fake, target: &str) -> Result<Resolved, Fatal> {
+async fn resolved(fake: &FakeApiServer, target: &str) -> Result<ResolvedTarget, Fatal> {
     resolve(&fake.cluster(), &Target::parse(target).unwrap()).await
 }
 
-async fn refusal(fake: &Fake, target: &str) -> (String, String) {
+async fn refusal(fake: &FakeApiServer, target: &str) -> (String, String) {
     let error = resolved(fake, target).await.unwrap_err();
     let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     let help = Diagnostic::help(&error).map(|help| help.to_string()).unwrap_or_default();
     (error.code().to_owned(), format!("{error}: {why}: {help}"))
 }
 
-fn service(spec: &Value) -> Fake {
-    let fake = Fake::default();
+fn service(spec: &Value) -> FakeApiServer {
+    let fake = FakeApiServer::default();
     fake.on("/services/s", [ok(json!({"metadata": {"name": "s"}, "spec": spec}))]);
     fake
 }
@@ -30,10 +30,10 @@ fn named(name: &str) -> Value {
 
 #[tokio::test]
 async fn pods_and_selectors_ask_nothing() {
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     let pod = resolved(&fake, "team/pod/x").await.unwrap();
     assert_eq!((pod.namespace.as_str(), &pod.pods), ("team", &PodQuery::Name("x".into())));
-    let target = Target { namespace: None, subject: Subject::Selector("a=b".into()) };
+    let target = Target { namespace: None, subject: TargetRef::Selector("a=b".into()) };
     let labels = resolve(&fake.cluster(), &target).await.unwrap();
     assert_eq!((labels.namespace.as_str(), labels.pods), ("default", PodQuery::Labels("a=b".into())));
     assert!(fake.asked.lock().is_empty());
@@ -51,7 +51,7 @@ async fn every_kind_of_workload() {
         ("rc/w", "/api/v1/namespaces/default/replicationcontrollers/w", &json!({"selector": {"app": "w"}})),
         ("svc/w", "/api/v1/namespaces/default/services/w", &json!({"selector": {"app": "w"}})),
     ] {
-        let fake = Fake::default();
+        let fake = FakeApiServer::default();
         fake.on(path, [ok(json!({"metadata": {"name": "w"}, "spec": spec}))]);
         let found = resolved(&fake, target).await;
         assert_eq!(found.map(|found| found.pods), Ok(PodQuery::Labels("app=w".into())), "{target}");
@@ -65,7 +65,7 @@ async fn the_recorded_objects_are_read() {
         ("deploy/w", include_str!("../../../tests/data/api/get-deployment.json")),
         ("svc/w", include_str!("../../../tests/data/api/get-service.json")),
     ] {
-        let fake = Fake::default();
+        let fake = FakeApiServer::default();
         fake.on("/w", [ok(serde_json::from_str(recording).unwrap())]);
         assert!(matches!(resolved(&fake, target).await.unwrap().pods, PodQuery::Labels(_)), "{target}");
     }
@@ -73,7 +73,7 @@ async fn the_recorded_objects_are_read() {
 
 #[tokio::test]
 async fn a_missing_object_is_told_from_a_missing_namespace() {
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/namespaces/default", [ok(named("default"))]);
     fake.on("/services?", [ok(list("1", &[named("web"), named("db")]))]);
     fake.on("/services/wbe", [no(404, "services \"wbe\" not found")]);
@@ -81,21 +81,21 @@ async fn a_missing_object_is_told_from_a_missing_namespace() {
     assert_eq!(code, "fwd::target::not_found");
     assert!(text.contains("did you mean 'web'?") && text.contains("services: db, web"), "{text}");
 
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/namespaces?", [ok(list("1", &[named("prod")]))]);
     let (code, text) = refusal(&fake, "prd/svc/web").await;
     assert_eq!(code, "fwd::target::no_namespace");
     assert!(text.contains("no namespace prd") && text.contains("did you mean 'prod'?"), "{text}");
 
     // Neither question is allowed: less is said, and no other error hides the first.
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/", [no(403, "no")]).on("/services/x", [no(404, "")]);
     assert_eq!(refusal(&fake, "svc/x").await.0, "fwd::target::not_found");
 }
 
 #[tokio::test]
 async fn forbidden() {
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/services/x", [no(403, "services \"x\" is forbidden: User \"dev\" cannot get resource \"services\" in API group \"\" in the namespace \"default\"")]);
     let (code, text) = refusal(&fake, "svc/x").await;
     assert_eq!(code, "fwd::access::forbidden");
@@ -135,8 +135,8 @@ async fn a_service_without_a_selector_follows_its_slices() {
     assert_eq!(found.pods, PodQuery::Slices { service: "s".into() });
 }
 
-fn spec(remote: Remote) -> PortSpec {
-    PortSpec { address: Some(Address::Localhost), local: Local::Same, remote }
+fn spec(remote: RemotePort) -> PortSpec {
+    PortSpec { address: Some(Address::Localhost), local: LocalPort::Same, remote }
 }
 
 #[tokio::test]
@@ -148,22 +148,22 @@ async fn ports_of_a_service() {
         {"name": "dns", "port": 53, "protocol": "UDP"},
     ]}));
     let found = resolved(&fake, "svc/s").await.unwrap();
-    let name = |text: &str| Remote::Name(text.into());
-    assert_eq!(found.same_local(&Remote::Number(80)), Some(80));
+    let name = |text: &str| RemotePort::Name(text.into());
+    assert_eq!(found.same_local(&RemotePort::Number(80)), Some(80));
     assert_eq!(found.same_local(&name("named")), Some(81));
     assert_eq!(found.same_local(&name("nope")), None);
-    assert_eq!(found.check(&[spec(Remote::Number(80)), spec(name("zero"))]), Ok(()));
-    let help = |remote: Remote| {
+    assert_eq!(found.check(&[spec(RemotePort::Number(80)), spec(name("zero"))]), Ok(()));
+    let help = |remote: RemotePort| {
         let error = found.check(&[spec(remote)]).unwrap_err();
         let why = std::error::Error::source(&error).unwrap().to_string();
         format!("{why}: {}", Diagnostic::help(&error).map(|help| help.to_string()).unwrap_or_default())
     };
-    assert!(help(Remote::Number(8080)).contains("the service's port that leads there is 80"));
+    assert!(help(RemotePort::Number(8080)).contains("the service's port that leads there is 80"));
     assert!(help(name("htpp")).contains("did you mean 'http'?"));
-    assert!(help(Remote::Number(53)).contains("not TCP"));
+    assert!(help(RemotePort::Number(53)).contains("not TCP"));
 
-    let pods = Resolved::of_pods("n", PodQuery::Name("x".into()));
-    assert_eq!(pods.same_local(&Remote::Number(9)), Some(9));
+    let pods = ResolvedTarget::of_pods("n", PodQuery::Name("x".into()));
+    assert_eq!(pods.same_local(&RemotePort::Number(9)), Some(9));
     assert_eq!(pods.same_local(&name("http")), None);
     assert_eq!(pods.check(&[spec(name("http"))]), Ok(()));
 }
@@ -171,7 +171,7 @@ async fn ports_of_a_service() {
 /// What would lead a request elsewhere is refused before it is made.
 #[tokio::test]
 async fn names_that_are_none() {
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     let mut cluster = fake.cluster();
     cluster.namespace = "../../x".into();
     let error = resolve(&cluster, &Target::parse("svc/s").unwrap()).await.unwrap_err();

@@ -17,13 +17,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use super::watcher::Wish;
+pub use super::watcher::Relist;
 use super::{
     endpoint::from_pod,
-    listing::Listing,
-    slices::{self, Member},
-    target::{PodQuery, Resolved},
-    watcher::{Change, Pauses, Verb, Watcher},
+    list_watch::ListWatch,
+    slices::{self, SliceMember},
+    target::{PodQuery, ResolvedTarget},
+    watcher::{CollectionChange, WatchBackoff, WatchVerb, Watcher},
 };
 use crate::{
     cluster::{client::Cluster, error::reason::reason},
@@ -37,7 +37,7 @@ const POLL: Duration = Duration::from_secs(2);
 const POLL_BEFORE_RETRY: Duration = Duration::from_secs(300);
 
 /// How often the pods that EndpointSlices name are read again without a sign: their own changes (a deletion, a
-/// container's restart) reach the slices only as far as whoever writes those cares.
+/// container's restart) reach the slices only as far as their author cares.
 const MEMBERS_REREAD: Duration = Duration::from_secs(10);
 
 /// Pods read for one service without a selector. Further ones with the same ports are as good as these.
@@ -56,23 +56,23 @@ pub struct Snapshot {
 
 /// Follows the pod set until `stop`; spawned on `tracker`.
 ///
-/// `wish` has the set listed anew. `notice` is called with what is worth telling once: that pods are polled because they
+/// `relist` has the set listed anew. `notice` is called with what is worth telling once: that pods are polled because they
 /// may not be watched, or that watching them fails.
 pub fn follow(
     cluster: &Cluster,
-    resolved: &Resolved,
+    resolved: &ResolvedTarget,
     tracker: &TaskTracker,
     stop: CancellationToken,
-    wish: Wish,
+    relist: Relist,
     notice: impl Fn(String) + Send + Sync + 'static,
 ) -> Receiver<Snapshot> {
     let (sender, receiver) = channel(Snapshot::default());
-    let follower = Follower {
+    let follower = PodFollower {
         client: cluster.api.clone(),
         namespace: resolved.namespace.clone(),
         list_time: cluster.list_time,
-        wish,
-        feed: Feed { sender },
+        relist,
+        feed: SnapshotSender { sender },
         notice: Box::new(notice),
     };
     let pods = resolved.pods.clone();
@@ -90,11 +90,11 @@ pub fn follow(
 }
 
 /// Where snapshots go. Only what changed is published.
-struct Feed {
+struct SnapshotSender {
     sender: Sender<Snapshot>,
 }
 
-impl Feed {
+impl SnapshotSender {
     /// A good reading: the set is this.
     fn pods<'a>(&self, pods: impl Iterator<Item = &'a Endpoint>) {
         let next = Snapshot { synced: true, pods: pods.cloned().collect(), problem: None };
@@ -118,9 +118,9 @@ impl Feed {
 
 /// The set as the events build it. By name, since a name has one pod at a time.
 #[derive(Default)]
-struct Set(BTreeMap<String, Endpoint>);
+struct PodSet(BTreeMap<String, Endpoint>);
 
-impl Set {
+impl PodSet {
     fn swap(&mut self, pods: &[Pod]) {
         self.0 = pods.iter().filter_map(from_pod).map(|pod| (pod.id.name.clone(), pod)).collect();
     }
@@ -139,46 +139,46 @@ impl Set {
     }
 }
 
-struct Follower {
+struct PodFollower {
     client: Client,
     namespace: String,
     /// How long a whole list may take.
     list_time: Duration,
-    wish: Wish,
-    feed: Feed,
+    relist: Relist,
+    feed: SnapshotSender,
     notice: Box<dyn Fn(String) + Send + Sync>,
 }
 
-impl Follower {
+impl PodFollower {
     /// Follows pods by labels or by name.
     async fn pods(&self, labels: Option<String>, name: Option<String>) {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let fields = name.as_ref().map(|name| format!("metadata.name={name}"));
         let mut watcher = self.watcher(api.clone(), labels, fields);
-        let mut set = Set::default();
+        let mut set = PodSet::default();
         let (mut untold, mut unwatched) = (true, false);
         loop {
             match watcher.next().await {
-                Change::Swap(pods) => set.swap(&pods),
-                Change::Apply(pod) => set.apply(&pod),
-                Change::Delete(pod) => set.delete(&pod),
-                Change::Alive => {}
-                Change::Problem(why) => {
+                CollectionChange::Swap(pods) => set.swap(&pods),
+                CollectionChange::Apply(pod) => set.apply(&pod),
+                CollectionChange::Delete(pod) => set.delete(&pod),
+                CollectionChange::Alive => {}
+                CollectionChange::Problem(why) => {
                     self.feed.problem(Some(why));
                     continue;
                 }
-                Change::Unwatched(why) => {
-                    self.tell_unwatched(&mut unwatched, "pods", &why);
+                CollectionChange::Unwatched(why) => {
+                    self.report_unwatched(&mut unwatched, "pods", &why);
                     continue;
                 }
-                Change::Denied(Verb::Watch, _) => {
-                    let listing = &watcher.listing;
-                    let read = || async { listing.list().await.map(|(pods, _)| pods) };
+                CollectionChange::Denied(WatchVerb::Watch, _) => {
+                    let list_watch = &watcher.list_watch;
+                    let read = || async { list_watch.list().await.map(|(pods, _)| pods) };
                     self.poll(read, &mut untold, "watching pods is forbidden here, so they are listed").await;
                     watcher.restart();
                     continue;
                 }
-                Change::Denied(Verb::List, why) => {
+                CollectionChange::Denied(WatchVerb::List, why) => {
                     if let Some(name) = &name {
                         let read = || async { api.get_opt(name).await.map(|pod| pod.into_iter().collect()) };
                         self.poll(read, &mut untold, "listing pods is forbidden here, so this one is read")
@@ -206,11 +206,11 @@ impl Follower {
             + Send
             + 'static,
     {
-        Watcher::new(Listing::new(api, labels, fields, self.list_time), self.wish.clone())
+        Watcher::new(ListWatch::new(api, labels, fields, self.list_time), self.relist.clone())
     }
 
     /// Says once that watching fails and listing does not.
-    fn tell_unwatched(&self, told: &mut bool, what: &str, why: &str) {
+    fn report_unwatched(&self, told: &mut bool, what: &str, why: &str) {
         if !std::mem::replace(told, true) {
             (self.notice)(format!(
                 "watching {what} fails ({why}), so they are listed again and again instead"
@@ -227,8 +227,8 @@ impl Follower {
         R: Future<Output = kube::Result<Vec<Pod>>>,
     {
         let until = Instant::now() + POLL_BEFORE_RETRY;
-        let mut pauses = Pauses::default();
-        let mut set = Set::default();
+        let mut pauses = WatchBackoff::default();
+        let mut set = PodSet::default();
         while Instant::now() < until {
             let pause = match read().await {
                 Ok(pods) => {
@@ -257,7 +257,7 @@ impl Follower {
     async fn slices(&self, service: &str) {
         let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut watcher = self.watcher(api, Some(slices::label(service)), None);
-        let mut members: BTreeMap<String, Vec<Member>> = BTreeMap::new();
+        let mut members: BTreeMap<String, Vec<SliceMember>> = BTreeMap::new();
         let (mut synced, mut told, mut unwatched) = (false, false, false);
         loop {
             let change = {
@@ -272,18 +272,18 @@ impl Follower {
                 }
             };
             match change {
-                Change::Swap(slices) => {
+                CollectionChange::Swap(slices) => {
                     synced = true;
                     members =
                         slices.iter().map(|s| (s.name_any(), slices::members(s, &self.namespace))).collect();
                 }
-                Change::Apply(slice) => {
+                CollectionChange::Apply(slice) => {
                     members.insert(slice.name_any(), slices::members(&slice, &self.namespace));
                 }
-                Change::Delete(slice) => {
+                CollectionChange::Delete(slice) => {
                     members.remove(&slice.name_any());
                 }
-                Change::Denied(Verb::Watch, _) => {
+                CollectionChange::Denied(WatchVerb::Watch, _) => {
                     if !std::mem::replace(&mut told, true) {
                         let every = POLL.as_secs();
                         (self.notice)(format!(
@@ -294,15 +294,15 @@ impl Follower {
                     watcher.restart();
                     continue;
                 }
-                Change::Problem(why) | Change::Denied(Verb::List, why) => {
+                CollectionChange::Problem(why) | CollectionChange::Denied(WatchVerb::List, why) => {
                     self.feed.problem(Some(why));
                     continue;
                 }
-                Change::Unwatched(why) => {
-                    self.tell_unwatched(&mut unwatched, "EndpointSlices", &why);
+                CollectionChange::Unwatched(why) => {
+                    self.report_unwatched(&mut unwatched, "EndpointSlices", &why);
                     continue;
                 }
-                Change::Alive => {}
+                CollectionChange::Alive => {}
             }
             if synced && !watcher.has_more() {
                 self.read_members(members.values().flatten()).await;
@@ -310,8 +310,8 @@ impl Follower {
         }
     }
 
-    async fn read_members(&self, members: impl Iterator<Item = &Member>) {
-        let mut wanted: BTreeMap<&str, Vec<&Member>> = BTreeMap::new();
+    async fn read_members(&self, members: impl Iterator<Item = &SliceMember>) {
+        let mut wanted: BTreeMap<&str, Vec<&SliceMember>> = BTreeMap::new();
         for member in members {
             wanted.entry(member.pod.name.as_str()).or_default().push(member);
         }

@@ -4,11 +4,11 @@ use kube::api::WatchEvent;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::fake::{Fake, list, no, ok, pod, watch};
+use crate::cluster::fake::{FakeApiServer, list, no, ok, pod, watch};
 
 /// What a recording shows: after each event, the pods that may be used, as `name/uid's first letters`.
 fn replay(recording: &str) -> Vec<(String, Vec<String>)> {
-    let mut set = Set::default();
+    let mut set = PodSet::default();
     let mut story: Vec<(String, Vec<String>)> = Vec::new();
     for line in recording.lines() {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -103,7 +103,7 @@ fn recorded_readiness_and_scale() {
 
 #[test]
 fn a_recorded_container_restart_changes_the_containers_alone() {
-    let mut set = Set::default();
+    let mut set = PodSet::default();
     let mut containers = std::collections::BTreeSet::new();
     let mut uids = std::collections::BTreeSet::new();
     for line in include_str!("../../../tests/data/api/watch-container-restarted.pods.jsonl").lines() {
@@ -128,23 +128,23 @@ fn a_recorded_container_restart_changes_the_containers_alone() {
 /// A followed target, its snapshots and its notices.
 struct Followed {
     receiver: Receiver<Snapshot>,
-    wish: Wish,
+    relist: Relist,
     notices: Arc<Mutex<Vec<String>>>,
     stop: CancellationToken,
     tracker: TaskTracker,
 }
 
 impl Followed {
-    fn new(fake: &Fake, pods: PodQuery) -> Self {
+    fn new(fake: &FakeApiServer, pods: PodQuery) -> Self {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let notices = Arc::new(Mutex::new(Vec::new()));
-        let resolved = Resolved::of_pods("default", pods);
-        let (heard, wish) = (Arc::clone(&notices), Wish::default());
+        let resolved = ResolvedTarget::of_pods("default", pods);
+        let (heard, relist) = (Arc::clone(&notices), Relist::default());
         let receiver =
-            follow(&fake.cluster(), &resolved, &tracker, stop.clone(), wish.clone(), move |text| {
+            follow(&fake.cluster(), &resolved, &tracker, stop.clone(), relist.clone(), move |text| {
                 heard.lock().push(text);
             });
-        Self { receiver, wish, notices, stop, tracker }
+        Self { receiver, relist, notices, stop, tracker }
     }
 
     /// Waits for a snapshot; time is paused in these tests, so waiting costs none.
@@ -171,7 +171,7 @@ fn labels() -> PodQuery {
 #[tokio::test(start_paused = true)]
 async fn lists_then_watches() {
     let (events, stream) = watch();
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/pods?", [ok(list("5", &[pod("b", "5", true), pod("a", "4", true)]))])
         .on("watch=true", [stream]);
     let mut followed = Followed::new(&fake, labels());
@@ -194,7 +194,7 @@ async fn lists_then_watches() {
 async fn a_lost_watch_goes_on_where_it_was_and_keeps_the_set() {
     let (events, stream) = watch();
     let (again, second) = watch();
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/pods?", [ok(list("5", &[pod("a", "5", true)]))]);
     fake.on("watch=true", [stream, no(503, "shutting down"), second]);
     let mut followed = Followed::new(&fake, labels());
@@ -217,7 +217,7 @@ async fn a_lost_watch_goes_on_where_it_was_and_keeps_the_set() {
 async fn a_forgotten_version_is_listed_anew_as_one_change() {
     let (events, stream) = watch();
     let (_open, second) = watch();
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/pods?", [ok(list("5", &[pod("a", "5", true)])), ok(list("50", &[pod("b", "50", true)]))]);
     fake.on("watch=true", [stream, second]);
     let mut followed = Followed::new(&fake, labels());
@@ -240,7 +240,7 @@ async fn a_forgotten_version_is_listed_anew_as_one_change() {
 async fn a_watch_that_falls_silent_is_replaced() {
     let (_silent, stream) = watch();
     let (events, second) = watch();
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/pods?", [ok(list("5", &[]))]).on("watch=true", [stream, second]);
     let mut followed = Followed::new(&fake, labels());
     followed.until(|s| s.synced).await;
@@ -252,7 +252,7 @@ async fn a_watch_that_falls_silent_is_replaced() {
 /// A server that lists and refuses every watch: what is listed between them is the set.
 #[tokio::test(start_paused = true)]
 async fn where_watches_keep_failing_pods_are_listed() {
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/pods?", [ok(list("5", &[pod("a", "5", true)])), ok(list("6", &[pod("b", "6", true)]))]);
     fake.on("watch=true", [no(504, "")]);
     let mut followed = Followed::new(&fake, labels());
@@ -277,7 +277,7 @@ async fn where_watches_keep_failing_pods_are_listed() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_tells_nothing_is_not_believed() {
     for (ends, text, within) in [(true, None, 5), (true, Some(json!("junk")), 5), (false, None, 130)] {
-        let fake = Fake::default();
+        let fake = FakeApiServer::default();
         fake.on("/pods?", [ok(list("5", &[pod("a", "5", true)])), ok(list("6", &[pod("b", "6", true)]))]);
         let (senders, streams): (Vec<_>, Vec<_>) = (0..9).map(|_| watch()).unzip();
         for sender in &senders {
@@ -301,14 +301,14 @@ async fn a_watch_that_tells_nothing_is_not_believed() {
 async fn a_wish_has_the_set_listed_anew() {
     let (_deaf, stream) = watch();
     let (_next, second) = watch();
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/pods?", [ok(list("5", &[pod("a", "5", true)])), ok(list("6", &[pod("b", "6", true)]))]);
     fake.on("watch=true", [stream, second]);
     let mut followed = Followed::new(&fake, labels());
     followed.until(|s| names(s) == ["a"]).await;
     let start = Instant::now();
     for _ in 0..3 {
-        followed.wish.list_anew();
+        followed.relist.request();
     }
     followed.until(|s| names(s) == ["b"]).await;
     assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
@@ -326,9 +326,9 @@ async fn endless_lists() {
         page["metadata"]["continue"] = json!(token);
         ok(page)
     };
-    let circle = Fake::default();
+    let circle = FakeApiServer::default();
     circle.on("/pods?", [page("x")]);
-    let stairs = Fake::default();
+    let stairs = FakeApiServer::default();
     stairs.on("/pods?", (0..1001).map(|at| page(&at.to_string())));
     for (fake, words, asked) in
         [(&circle, "each page of the list leads to the same one", 2), (&stairs, "more than 1000 pages", 1000)]
@@ -345,7 +345,7 @@ async fn endless_lists() {
 #[tokio::test(start_paused = true)]
 async fn a_burst_is_one_snapshot() {
     let (events, stream) = watch();
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/pods?", [ok(list("5", &[]))]).on("watch=true", [stream]);
     let mut followed = Followed::new(&fake, labels());
     followed.until(|s| s.synced).await;
@@ -368,7 +368,7 @@ const DENIED: &str = "pods is forbidden: User \"dev\" cannot watch resource \"po
 
 #[tokio::test(start_paused = true)]
 async fn where_watching_is_forbidden_pods_are_listed() {
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/pods?", [ok(list("5", &[])), ok(list("5", &[])), ok(list("6", &[pod("a", "6", true)]))]);
     fake.on("watch=true", [no(403, DENIED)]);
     let mut followed = Followed::new(&fake, labels());
@@ -382,7 +382,7 @@ async fn where_watching_is_forbidden_pods_are_listed() {
 
 #[tokio::test(start_paused = true)]
 async fn where_listing_is_forbidden_a_named_pod_is_read() {
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/pods?", [no(403, &DENIED.replace("watch", "list"))]);
     fake.on("/pods/x", [no(404, "pods \"x\" not found"), ok(pod("x", "6", true))]);
     let mut followed = Followed::new(&fake, PodQuery::Name("x".into()));
@@ -411,7 +411,7 @@ async fn slices_lead_to_their_pods() {
         })
     };
     let (events, stream) = watch();
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     fake.on("/endpointslices?", [ok(list("5", &[slice("5", false)]))]).on("watch=true", [stream]);
     fake.on("/pods/x", [ok(pod("x", "6", true))]).on("/pods/y", [ok(pod("y", "6", true))]);
     let mut followed = Followed::new(&fake, PodQuery::Slices { service: "db".into() });
@@ -429,7 +429,7 @@ async fn slices_lead_to_their_pods() {
 async fn what_is_no_token_and_no_name_goes_no_further() {
     let (events, stream) = watch();
     let (_silent, second) = watch();
-    let fake = Fake::default();
+    let fake = FakeApiServer::default();
     let mut page = list("5", &[pod("a", "4", true)]);
     page["metadata"]["continue"] = json!("x\r\nHost: y");
     let odd = pod("../../prod/services/x", "4", true);

@@ -24,8 +24,8 @@ use tokio::{
 };
 
 use super::{
-    events::Events,
-    listing::{self, Listing},
+    list_watch::{self, ListWatch},
+    watch_events::WatchEvents,
 };
 use crate::policy::backoff::Backoff;
 
@@ -51,14 +51,14 @@ const FAILURES: u32 = 3;
 const STALE: Duration = Duration::from_secs(15);
 
 /// How soon after a list another may follow because somebody wishes it.
-const WISH_PAUSE: Duration = Duration::from_secs(1);
+const RELIST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause that a server may ask for (`Retry-After`).
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// What happened to the collection.
 #[derive(Debug)]
-pub(super) enum Change<K> {
+pub(super) enum CollectionChange<K> {
     /// This is all of it.
     Swap(Vec<K>),
     /// An object is new, or another now.
@@ -72,36 +72,36 @@ pub(super) enum Change<K> {
     /// It can be listed, and watching it fails again and again. It is listed after each failure.
     Unwatched(String),
     /// A verb is forbidden. Asking again goes on from here, so that rights granted meanwhile are noticed.
-    Denied(Verb, String),
+    Denied(WatchVerb, String),
 }
 
 /// What may be forbidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(super) enum WatchVerb {
     /// Reading the whole collection.
     List,
     /// Being told about changes.
     Watch,
 }
 
-enum State {
+enum WatcherState {
     /// Nothing is known. Next: `Listed`.
     Start,
     /// All is known up to this version. Next: `Watching`, or `Start` if the server has forgotten the version or watches
     /// keep failing.
     Listed(String),
     /// Changes arrive. Next: `Listed` at an end, `Start` at 410 or after a watch that told nothing.
-    Watching { version: String, events: Events, since: Instant, heard: bool },
+    Watching { version: String, events: WatchEvents, since: Instant, heard: bool },
 }
 
 /// Has the collection listed anew, once something shows that what is known of it is not true any more. Clones wish of the
 /// same watcher.
 #[derive(Clone, Default)]
-pub struct Wish(Arc<Notify>);
+pub struct Relist(Arc<Notify>);
 
-impl Wish {
+impl Relist {
     /// List it, as soon as that may be. Wishes that come before it is begun are one.
-    pub fn list_anew(&self) {
+    pub fn request(&self) {
         self.0.notify_one();
     }
 }
@@ -109,37 +109,37 @@ impl Wish {
 /// A watched collection.
 pub(super) struct Watcher<K> {
     /// What is watched; to be listed by hand where watching is forbidden.
-    pub listing: Listing<K>,
-    state: State,
-    pauses: Pauses,
+    pub list_watch: ListWatch<K>,
+    state: WatcherState,
+    backoff: WatchBackoff,
     /// Not before this is anything asked.
     resume: Option<Instant>,
     /// Watches that failed since one told something.
     failures: u32,
     /// When the collection was last known to be as it is told.
     known: Option<Instant>,
-    wish: Wish,
+    relist: Relist,
 }
 
 impl<K> Watcher<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    pub(in crate::cluster) fn new(listing: Listing<K>, wish: Wish) -> Self {
-        let (state, pauses) = (State::Start, Pauses::default());
-        Self { listing, state, pauses, resume: None, failures: 0, known: None, wish }
+    pub(in crate::cluster) fn new(list_watch: ListWatch<K>, relist: Relist) -> Self {
+        let (state, pauses) = (WatcherState::Start, WatchBackoff::default());
+        Self { list_watch, state, backoff: pauses, resume: None, failures: 0, known: None, relist }
     }
 
     /// The next change. Never ends.
-    pub(in crate::cluster) async fn next(&mut self) -> Change<K> {
-        let wish = self.wish.clone();
+    pub(in crate::cluster) async fn next(&mut self) -> CollectionChange<K> {
+        let relist = self.relist.clone();
         loop {
             tokio::select! {
                 biased;
-                // Whoever wishes may do so again and again.
-                () = wish.0.notified(), if !matches!(self.state, State::Start) => {
+                // It may be asked for again and again.
+                () = relist.0.notified(), if !matches!(self.state, WatcherState::Start) => {
                     self.restart();
-                    self.resume = self.known.map(|at| at + WISH_PAUSE);
+                    self.resume = self.known.map(|at| at + RELIST_PAUSE);
                 }
                 change = self.step() => if let Some(change) = change {
                     return change;
@@ -150,44 +150,44 @@ where
 
     /// Whether another change is there already.
     pub(super) fn has_more(&self) -> bool {
-        matches!(&self.state, State::Watching { events, .. } if events.has_line())
+        matches!(&self.state, WatcherState::Watching { events, .. } if events.has_line())
     }
 
     /// One step further, which may not be a change. May be dropped half-way.
-    async fn step(&mut self) -> Option<Change<K>> {
+    async fn step(&mut self) -> Option<CollectionChange<K>> {
         if let Some(at) = self.resume {
             sleep_until(at).await;
             self.resume = None;
         }
         match &mut self.state {
-            State::Start => {
+            WatcherState::Start => {
                 // What was wished before it begins is granted by it.
-                let _ = self.wish.0.notified().now_or_never();
-                match self.listing.list().await {
+                let _ = self.relist.0.notified().now_or_never();
+                match self.list_watch.list().await {
                     Ok((items, version)) => {
-                        self.state = State::Listed(version);
+                        self.state = WatcherState::Listed(version);
                         self.known = Some(Instant::now());
-                        Some(Change::Swap(items))
+                        Some(CollectionChange::Swap(items))
                     }
-                    Err(error) => self.failed(Verb::List, &error),
+                    Err(error) => self.failed(WatchVerb::List, &error),
                 }
             }
-            State::Listed(version) => {
+            WatcherState::Listed(version) => {
                 let version = version.clone();
-                match self.listing.watch(&version, WATCH_SECONDS).await {
+                match self.list_watch.watch(&version, WATCH_SECONDS).await {
                     Ok(body) => {
-                        let (events, since) = (Events::new(body), Instant::now());
-                        self.state = State::Watching { version, events, since, heard: false };
-                        Some(Change::Alive)
+                        let (events, since) = (WatchEvents::new(body), Instant::now());
+                        self.state = WatcherState::Watching { version, events, since, heard: false };
+                        Some(CollectionChange::Alive)
                     }
-                    Err(error) => self.failed(Verb::Watch, &error),
+                    Err(error) => self.failed(WatchVerb::Watch, &error),
                 }
             }
-            State::Watching { events, .. } => {
+            WatcherState::Watching { events, .. } => {
                 let silence = Duration::from_secs(WATCH_SECONDS.into()) + WATCH_MARGIN;
                 let Ok(event) = timeout(silence, events.next()).await else {
                     // It should have ended; what it would have told is not known.
-                    self.state = State::Start;
+                    self.state = WatcherState::Start;
                     return None;
                 };
                 self.event(event)
@@ -196,8 +196,8 @@ where
     }
 
     /// Takes one event of a watch, or its end.
-    fn event(&mut self, event: Option<kube::Result<WatchEvent<K>>>) -> Option<Change<K>> {
-        let State::Watching { version, since, heard, .. } = &mut self.state else { return None };
+    fn event(&mut self, event: Option<kube::Result<WatchEvent<K>>>) -> Option<CollectionChange<K>> {
+        let WatcherState::Watching { version, since, heard, .. } = &mut self.state else { return None };
         // One that tells a little and breaks, again and again, is met with growing pauses.
         let lasts = since.elapsed() >= SHORT_WATCH;
         if matches!(event, Some(Ok(_))) {
@@ -205,51 +205,54 @@ where
             self.known = Some(Instant::now());
             if lasts {
                 self.failures = 0;
-                self.pauses.reset();
+                self.backoff.reset();
             }
         }
         match event {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
-                *version = listing::version(object.resource_version());
-                Some(Change::Apply(object))
+                *version = list_watch::version(object.resource_version());
+                Some(CollectionChange::Apply(object))
             }
             Some(Ok(WatchEvent::Deleted(object))) => {
-                *version = listing::version(object.resource_version());
-                Some(Change::Delete(object))
+                *version = list_watch::version(object.resource_version());
+                Some(CollectionChange::Delete(object))
             }
             Some(Ok(WatchEvent::Bookmark(bookmark))) => {
-                *version = listing::version(Some(bookmark.metadata.resource_version));
+                *version = list_watch::version(Some(bookmark.metadata.resource_version));
                 None
             }
-            Some(Ok(WatchEvent::Error(status))) => self.failed(Verb::Watch, &kube::Error::Api(status)),
-            Some(Err(error)) => self.failed(Verb::Watch, &error),
+            Some(Ok(WatchEvent::Error(status))) => self.failed(WatchVerb::Watch, &kube::Error::Api(status)),
+            Some(Err(error)) => self.failed(WatchVerb::Watch, &error),
             None => {
                 let (version, heard) = (std::mem::take(version), *heard);
                 if lasts {
-                    self.pauses.reset();
+                    self.backoff.reset();
                     self.failures = 0;
                 } else {
-                    self.resume = Some(Instant::now() + self.pauses.next());
+                    self.resume = Some(Instant::now() + self.backoff.next());
                     self.failures = self.failures.saturating_add(1);
                 }
                 // One that told nothing may be deaf.
-                self.state =
-                    if heard && self.failures < FAILURES { State::Listed(version) } else { State::Start };
+                self.state = if heard && self.failures < FAILURES {
+                    WatcherState::Listed(version)
+                } else {
+                    WatcherState::Start
+                };
                 None
             }
         }
     }
 
     /// Decides where to go on after a failure, and what to say about it.
-    fn failed(&mut self, verb: Verb, error: &kube::Error) -> Option<Change<K>> {
+    fn failed(&mut self, verb: WatchVerb, error: &kube::Error) -> Option<CollectionChange<K>> {
         let (code, after) = match error {
             kube::Error::Api(status) => (status.code, crate::cluster::error::reason::retry_after(status)),
             _ => (0, 0),
         };
-        let version = match std::mem::replace(&mut self.state, State::Start) {
-            State::Start => None,
-            State::Listed(version) => Some(version),
-            State::Watching { version, since, .. } => {
+        let version = match std::mem::replace(&mut self.state, WatcherState::Start) {
+            WatcherState::Start => None,
+            WatcherState::Listed(version) => Some(version),
+            WatcherState::Watching { version, since, .. } => {
                 if since.elapsed() >= STALE {
                     self.failures = 0;
                 }
@@ -258,7 +261,7 @@ where
             }
         };
         let after = Duration::from_secs(after.into()).min(LONGEST_RETRY_AFTER);
-        self.resume = Some(Instant::now() + self.pauses.next().max(after));
+        self.resume = Some(Instant::now() + self.backoff.next().max(after));
         let why = crate::cluster::error::reason::reason(error);
         tracing::debug!(?verb, why, "a collection cannot be read");
         // The server has forgotten the version: nothing is wrong, the list is read again.
@@ -266,35 +269,39 @@ where
             return None;
         }
         if code == 403 {
-            self.state = version.map_or(State::Start, State::Listed);
-            return Some(Change::Denied(verb, why));
+            self.state = version.map_or(WatcherState::Start, WatcherState::Listed);
+            return Some(CollectionChange::Denied(verb, why));
         }
-        if verb == Verb::List {
-            return Some(Change::Problem(why));
+        if verb == WatchVerb::List {
+            return Some(CollectionChange::Problem(why));
         }
         self.failures = self.failures.saturating_add(1);
         let known = self.known.is_some_and(|at| at.elapsed() < STALE);
         if self.failures < FAILURES && known {
-            self.state = version.map_or(State::Start, State::Listed);
+            self.state = version.map_or(WatcherState::Start, WatcherState::Listed);
         }
         // From then on a list between any two of them shows what there is.
-        if self.failures > FAILURES { Some(Change::Unwatched(why)) } else { Some(Change::Problem(why)) }
+        if self.failures > FAILURES {
+            Some(CollectionChange::Unwatched(why))
+        } else {
+            Some(CollectionChange::Problem(why))
+        }
     }
 
     /// From now on, the list is read anew before anything else.
     pub(super) fn restart(&mut self) {
-        self.state = State::Start;
+        self.state = WatcherState::Start;
         self.resume = None;
     }
 }
 
 /// Pauses that grow with the failures in a row.
 #[derive(Debug, Default)]
-pub(super) struct Pauses {
+pub(super) struct WatchBackoff {
     failures: u32,
 }
 
-impl Pauses {
+impl WatchBackoff {
     /// The pause after one more failure.
     pub(in crate::cluster) fn next(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);

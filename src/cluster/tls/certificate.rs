@@ -149,7 +149,7 @@ impl<'a> Certificate<'a> {
     }
 
     /// Whether a critical extension asks for something that is not known here.
-    pub(super) fn asks_for_the_unknown(&self) -> bool {
+    pub(super) fn has_unknown_critical_extension(&self) -> bool {
         self.x509.tbs_certificate.extensions().iter().filter(|extension| extension.critical).any(
             |extension| match extension.parsed_extension() {
                 // Critical names of kinds that nobody looks at.

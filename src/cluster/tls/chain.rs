@@ -20,9 +20,9 @@ const MAX_SIGNATURES: usize = 100;
 
 /// Certificates that are believed, found by their subjects.
 #[derive(Default)]
-pub(super) struct Anchors(HashMap<Vec<u8>, Vec<CertificateDer<'static>>>);
+pub(super) struct TrustAnchors(HashMap<Vec<u8>, Vec<CertificateDer<'static>>>);
 
-impl Anchors {
+impl TrustAnchors {
     /// Leaves out what is no certificate, as Go does.
     pub(super) fn new(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         let mut anchors = Self::default();
@@ -51,20 +51,20 @@ impl Anchors {
 }
 
 /// What a server showed, and what it is judged by.
-pub(super) struct Case<'a> {
-    pub anchors: &'a Anchors,
+pub(super) struct ChainVerification<'a> {
+    pub anchors: &'a TrustAnchors,
     pub intermediates: &'a [CertificateDer<'a>],
     pub host: &'a ServerName<'a>,
     pub now: UnixTime,
     pub algorithms: &'a [&'a dyn SignatureVerificationAlgorithm],
 }
 
-impl Case<'_> {
+impl ChainVerification<'_> {
     /// Whether `server` is the certificate of the host, and believed.
-    pub(super) fn judge(&self, server: &CertificateDer<'_>) -> Result<(), CertificateError> {
+    pub(super) fn verify(&self, server: &CertificateDer<'_>) -> Result<(), CertificateError> {
         let server = Certificate::read(server)?;
-        let link = Link { certificate: &server, issued: None };
-        link.is_sound(Role::Server, self.now)?;
+        let link = ChainLink { certificate: &server, issued: None };
+        link.is_sound(ChainRole::Server, self.now)?;
         if !names::is_for(server.names(), self.host) {
             return Err(CertificateError::NotValidForNameContext {
                 expected: self.host.to_owned(),
@@ -80,7 +80,8 @@ impl Case<'_> {
         // One that cannot be read is no reason to refuse the server, if another way leads to an authority.
         let intermediates: Vec<_> =
             self.intermediates.iter().filter_map(|der| Certificate::read(der).ok()).collect();
-        let mut search = Search { case: self, intermediates: &intermediates, signatures: 0, first: None };
+        let mut search =
+            ChainSearch { case: self, intermediates: &intermediates, signatures: 0, first: None };
         match search.is_issued_by_an_anchor(&link) {
             Ok(true) => Ok(()),
             Ok(false) => Err(search.first.unwrap_or(CertificateError::UnknownIssuer)),
@@ -91,19 +92,19 @@ impl Case<'_> {
 
 /// What a certificate is in a chain.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum ChainRole {
     Server,
     Intermediate,
     Anchor,
 }
 
 /// A certificate of a chain, and the one that it issued.
-struct Link<'l> {
+struct ChainLink<'l> {
     certificate: &'l Certificate<'l>,
     issued: Option<&'l Self>,
 }
 
-impl<'l> Link<'l> {
+impl<'l> ChainLink<'l> {
     /// From this one down to the server's.
     fn down(&self) -> impl Iterator<Item = &'l Certificate<'l>> {
         let below = std::iter::successors(self.issued, |link| link.issued);
@@ -111,30 +112,30 @@ impl<'l> Link<'l> {
     }
 
     /// Whether what it says of itself lets it stand here.
-    fn is_sound(&self, role: Role, now: UnixTime) -> Result<(), CertificateError> {
+    fn is_sound(&self, role: ChainRole, now: UnixTime) -> Result<(), CertificateError> {
         let certificate = self.certificate;
-        if certificate.asks_for_the_unknown() {
+        if certificate.has_unknown_critical_extension() {
             return Err(CertificateError::UnhandledCriticalExtension);
         }
         match certificate.valid_at(now) {
             Ok(()) => {}
-            Err(error) if role == Role::Server => return Err(error),
+            Err(error) if role == ChainRole::Server => return Err(error),
             Err(CertificateError::NotValidYetContext { .. }) => {
                 return Err(refusal(format!("its authority, {}, is not valid yet", certificate.name())));
             }
             Err(_) => return Err(refusal(format!("its authority, {}, has expired", certificate.name()))),
         }
-        if role == Role::Server {
+        if role == ChainRole::Server {
             return Ok(());
         }
         if let Some(constraints) = certificate.constraints()
-            && self.down().skip(1).any(|below| names::beyond(constraints, below.names()).is_some())
+            && self.down().skip(1).any(|below| names::first_excluded(constraints, below.names()).is_some())
         {
             let name = certificate.name();
             return Err(refusal(format!("its authority, {name}, may not vouch for one of its names")));
         }
         let constraints = certificate.basic_constraints();
-        if role == Role::Intermediate && !constraints.is_some_and(|constraints| constraints.ca) {
+        if role == ChainRole::Intermediate && !constraints.is_some_and(|constraints| constraints.ca) {
             return Err(refusal(format!("its issuer, {}, is no authority", certificate.name())));
         }
         let most = constraints.filter(|constraints| constraints.ca).and_then(|it| it.path_len_constraint);
@@ -168,28 +169,28 @@ impl<'l> Link<'l> {
 }
 
 /// The search for a chain.
-struct Search<'a> {
-    case: &'a Case<'a>,
+struct ChainSearch<'a> {
+    case: &'a ChainVerification<'a>,
     intermediates: &'a [Certificate<'a>],
     signatures: usize,
     /// Why the first candidate was none: the likeliest reason of a failure.
     first: Option<CertificateError>,
 }
 
-impl Search<'_> {
-    fn is_issued_by_an_anchor(&mut self, link: &Link<'_>) -> Result<bool, CertificateError> {
+impl ChainSearch<'_> {
+    fn is_issued_by_an_anchor(&mut self, link: &ChainLink<'_>) -> Result<bool, CertificateError> {
         let issuer = link.certificate.issuer();
         for der in self.case.anchors.named(issuer) {
             // It was readable when it was put there.
             if let Ok(anchor) = Certificate::read(der)
-                && self.leads_on(&anchor, Role::Anchor, link)?
+                && self.extends_to_anchor(&anchor, ChainRole::Anchor, link)?
             {
                 return Ok(true);
             }
         }
         let intermediates = self.intermediates;
         for intermediate in intermediates.iter().filter(|intermediate| intermediate.subject() == issuer) {
-            if self.leads_on(intermediate, Role::Intermediate, link)? {
+            if self.extends_to_anchor(intermediate, ChainRole::Intermediate, link)? {
                 return Ok(true);
             }
         }
@@ -197,11 +198,11 @@ impl Search<'_> {
     }
 
     /// Whether `candidate` issued the end of the chain, and is an anchor or issued by one.
-    fn leads_on(
+    fn extends_to_anchor(
         &mut self,
         candidate: &Certificate<'_>,
-        role: Role,
-        chain: &Link<'_>,
+        role: ChainRole,
+        chain: &ChainLink<'_>,
     ) -> Result<bool, CertificateError> {
         if chain.holds(candidate) {
             return Ok(false);
@@ -212,13 +213,13 @@ impl Search<'_> {
                 "there are too many ways to an authority among the certificates that the server sent",
             ));
         }
-        let longer = Link { certificate: candidate, issued: Some(chain) };
+        let longer = ChainLink { certificate: candidate, issued: Some(chain) };
         let usable = self.may_have_issued(candidate, chain.certificate).and_then(|()| {
             longer.is_sound(role, self.case.now)?;
-            if role == Role::Anchor { longer.is_for_servers() } else { Ok(()) }
+            if role == ChainRole::Anchor { longer.is_for_servers() } else { Ok(()) }
         });
         match usable {
-            Ok(()) if role == Role::Anchor => Ok(true),
+            Ok(()) if role == ChainRole::Anchor => Ok(true),
             Ok(()) => self.is_issued_by_an_anchor(&longer),
             Err(why) => {
                 self.first.get_or_insert(why);

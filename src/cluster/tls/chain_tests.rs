@@ -6,35 +6,39 @@ use rustls::pki_types::ServerName;
 
 use super::*;
 use crate::cluster::tls::{
-    fake::{Made, authority, selfsigned, with_key},
+    fake::{TestCertificate, authority, selfsigned, with_key},
     provider,
 };
 
 /// Judges what a server shows, in 2030.
-fn judge(shown: &[CertificateDer<'static>], believed: &[&Made], host: &str) -> Result<(), CertificateError> {
-    let anchors = Anchors::new(believed.iter().map(|made| made.der.clone()));
-    Case {
+fn judge(
+    shown: &[CertificateDer<'static>],
+    believed: &[&TestCertificate],
+    host: &str,
+) -> Result<(), CertificateError> {
+    let anchors = TrustAnchors::new(believed.iter().map(|made| made.der.clone()));
+    ChainVerification {
         anchors: &anchors,
         intermediates: &shown[1..],
         host: &ServerName::try_from(host).unwrap(),
         now: UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_900_000_000)),
         algorithms: provider().signature_verification_algorithms.all,
     }
-    .judge(&shown[0])
+    .verify(&shown[0])
 }
 
-fn accepted(what: &str, shown: &[&Made], believed: &[&Made]) {
+fn accepted(what: &str, shown: &[&TestCertificate], believed: &[&TestCertificate]) {
     let shown: Vec<_> = shown.iter().map(|made| made.der.clone()).collect();
     assert_eq!(judge(&shown, believed, "api"), Ok(()), "{what}");
 }
 
 /// The reason has these words.
-fn refused(what: &str, shown: &[&Made], believed: &[&Made], words: &str) {
+fn refused(what: &str, shown: &[&TestCertificate], believed: &[&TestCertificate], words: &str) {
     let shown: Vec<_> = shown.iter().map(|made| made.der.clone()).collect();
     refused_der(what, &shown, believed, words);
 }
 
-fn refused_der(what: &str, shown: &[CertificateDer<'static>], believed: &[&Made], words: &str) {
+fn refused_der(what: &str, shown: &[CertificateDer<'static>], believed: &[&TestCertificate], words: &str) {
     let error = judge(shown, believed, "api").expect_err(what);
     let told = crate::cluster::error::tls::reason(&error.into());
     assert!(told.contains(words), "{what}: {told}");
@@ -352,14 +356,14 @@ hkiG9w0BAQsFAAOBgQAi9vy3DX2Afqz4PE73tIrGnpNqZVfqeE+rSybQOmEfRA1H\n\
 A0u6f1eaDZUMYr47Znywy7pQMd/ydOgON958Geor3VTzgGFp9/SU5wo5d9ifAQ==\n\
 -----END CERTIFICATE-----\n";
     let der = crate::cluster::tls::certificate::authorities(SHORT.as_bytes()).next().unwrap();
-    let anchors = Anchors::new([der.clone()]);
-    let case = Case {
+    let anchors = TrustAnchors::new([der.clone()]);
+    let case = ChainVerification {
         anchors: &anchors,
         intermediates: &[],
         host: &ServerName::try_from("api").unwrap(),
         now: UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_900_000_000)),
         algorithms: provider().signature_verification_algorithms.all,
     };
-    let told = crate::cluster::error::tls::reason(&case.judge(&der).unwrap_err().into());
+    let told = crate::cluster::error::tls::reason(&case.verify(&der).unwrap_err().into());
     assert!(told.contains("fewer than 2048 bits"), "{told}");
 }

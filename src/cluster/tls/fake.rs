@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::asn1_rs::{Any, FromDer as _};
 
 /// A certificate, its key, and what it was made of.
-pub(super) struct Made {
+pub(super) struct TestCertificate {
     pub der: CertificateDer<'static>,
     pub key: KeyPair,
     params: CertificateParams,
@@ -28,17 +28,21 @@ pub(super) fn authority(params: &mut CertificateParams) {
 }
 
 /// One that signed itself.
-pub(super) fn selfsigned(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Made {
+pub(super) fn selfsigned(name: &str, change: impl FnOnce(&mut CertificateParams)) -> TestCertificate {
     with_key(name, KeyPair::generate().unwrap(), change)
 }
 
-pub(super) fn with_key(name: &str, key: KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Made {
+pub(super) fn with_key(
+    name: &str,
+    key: KeyPair,
+    change: impl FnOnce(&mut CertificateParams),
+) -> TestCertificate {
     let params = params(name, change);
     let der = params.self_signed(&key).unwrap().der().clone();
-    Made { der, key, params }
+    TestCertificate { der, key, params }
 }
 
-impl Made {
+impl TestCertificate {
     pub(super) fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         self.issue_for(name, KeyPair::generate().unwrap(), change)
     }

@@ -17,7 +17,7 @@ use super::{certificate::Certificate, pem};
 use crate::error::Fatal;
 
 /// A PEM and where it is from. It has no `Debug`: it may be a key.
-pub(super) struct Source {
+pub(super) struct PemSource {
     /// `client-key-data`, `client-key /path/to/key`.
     pub field: String,
     pub pem: Vec<u8>,
@@ -25,8 +25,8 @@ pub(super) struct Source {
 
 /// Makes them one.
 pub(super) fn identity(
-    certificate: &Source,
-    key: &Source,
+    certificate: &PemSource,
+    key: &PemSource,
     provider: &CryptoProvider,
 ) -> Result<Arc<CertifiedKey>, Fatal> {
     let chain = chain(certificate)?;
@@ -47,7 +47,7 @@ pub(super) fn identity(
     Ok(Arc::new(CertifiedKey::new(chain, signer)))
 }
 
-fn chain(source: &Source) -> Result<Vec<CertificateDer<'static>>, Fatal> {
+fn chain(source: &PemSource) -> Result<Vec<CertificateDer<'static>>, Fatal> {
     let (certificates, others): (Vec<_>, Vec<_>) =
         pem::blocks(&source.pem).partition(|block| block.label == "CERTIFICATE");
     if certificates.is_empty() {
@@ -63,7 +63,7 @@ fn chain(source: &Source) -> Result<Vec<CertificateDer<'static>>, Fatal> {
     Ok(certificates.into_iter().map(|block| block.bytes.into()).collect())
 }
 
-fn signer(source: &Source, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Fatal> {
+fn signer(source: &PemSource, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, Fatal> {
     let unusable = |why: String| unusable("key", source, why);
     let mut others = Vec::new();
     let block = pem::blocks(&source.pem).find(|block| {
@@ -100,11 +100,11 @@ fn signer(source: &Source, provider: &CryptoProvider) -> Result<Arc<dyn SigningK
     })
 }
 
-fn is_key(block: &pem::Block) -> bool {
+fn is_key(block: &pem::PemBlock) -> bool {
     block.label == "PRIVATE KEY" || block.label.ends_with(" PRIVATE KEY")
 }
 
-fn unusable(what: &str, source: &Source, why: impl std::fmt::Display) -> Fatal {
+fn unusable(what: &str, source: &PemSource, why: impl std::fmt::Display) -> Fatal {
     Fatal::new("fwd::auth::unusable", format!("cannot use the client {what} in {}", source.field))
         .because(why)
         .help("logging in to the cluster again usually writes it anew")

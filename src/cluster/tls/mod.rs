@@ -32,9 +32,9 @@ use secrecy::ExposeSecret;
 
 use self::{
     certificate::authorities,
-    chain::Anchors,
-    identity::Source,
-    verifier::{Anyone, Verifier},
+    chain::TrustAnchors,
+    identity::PemSource,
+    verifier::{AnyCertificate, Verifier},
 };
 use super::error::reason::reason;
 use crate::error::Fatal;
@@ -63,7 +63,7 @@ fn client_config(
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     Ok(match identity {
-        // Shown to whoever asks for one, as client-go does, whatever authorities the server names.
+        // Shown to any server that asks for one, as client-go does, whatever authorities the server names.
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
         None => builder.with_no_client_auth(),
     })
@@ -73,17 +73,17 @@ fn client_config(
 fn verifier(config: &Config, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Fatal> {
     let algorithms = provider.signature_verification_algorithms;
     if config.accept_invalid_certs {
-        return Ok(Arc::new(Anyone(algorithms)));
+        return Ok(Arc::new(AnyCertificate(algorithms)));
     }
     if let Some(path) = &config.root_cert_file {
         let pem =
             std::fs::read(path).map_err(|error| no_authority(&path.display().to_string(), reason(&error)))?;
-        let anchors = Anchors::new(authorities(&pem));
+        let anchors = TrustAnchors::new(authorities(&pem));
         return Ok(Arc::new(Verifier::reloading(path.clone(), anchors, algorithms)));
     }
     match &config.root_cert {
         Some(certificates) => {
-            let anchors = Anchors::new(certificates.iter().cloned().map(CertificateDer::from));
+            let anchors = TrustAnchors::new(certificates.iter().cloned().map(CertificateDer::from));
             Ok(Arc::new(Verifier::new(anchors, algorithms)))
         }
         None => system::verifier(provider),
@@ -109,7 +109,7 @@ fn own_identity(user: &AuthInfo, provider: &CryptoProvider) -> Result<Option<Arc
 }
 
 /// A PEM of the user, its `-data` before its file.
-fn source(field: &str, data: Option<&str>, path: Option<&str>) -> Result<Option<Source>, Fatal> {
+fn source(field: &str, data: Option<&str>, path: Option<&str>) -> Result<Option<PemSource>, Fatal> {
     if let Some(data) = data.filter(|data| !data.is_empty()) {
         let field = format!("{field}-data");
         let pem = decoded(data).ok_or_else(|| {
@@ -117,7 +117,7 @@ fn source(field: &str, data: Option<&str>, path: Option<&str>) -> Result<Option<
                 .because("it is not base64")
                 .help("it has to be a PEM file in base64; logging in to the cluster again usually writes it anew")
         })?;
-        return Ok(Some(Source { field, pem }));
+        return Ok(Some(PemSource { field, pem }));
     }
     let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(None) };
     let pem = std::fs::read(path).map_err(|error| {
@@ -125,7 +125,7 @@ fn source(field: &str, data: Option<&str>, path: Option<&str>) -> Result<Option<
             .because(reason(&error))
             .help("logging in to the cluster again usually writes it anew")
     })?;
-    Ok(Some(Source { field: format!("{field} {path}"), pem }))
+    Ok(Some(PemSource { field: format!("{field} {path}"), pem }))
 }
 
 /// Base64 with or without line breaks.

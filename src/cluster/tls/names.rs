@@ -55,7 +55,7 @@ enum Subtrees {
 }
 
 /// The first of these names that an authority with these constraints may not vouch for.
-pub(super) fn beyond<'n, 'a>(
+pub(super) fn first_excluded<'n, 'a>(
     constraints: &NameConstraints<'_>,
     names: &'n [GeneralName<'a>],
 ) -> Option<&'n GeneralName<'a>> {
@@ -194,7 +194,7 @@ mod tests {
                 permitted_subtrees: subtrees(permitted),
                 excluded_subtrees: subtrees(excluded),
             };
-            assert_eq!(beyond(&constraints, &[name]).is_none(), fine, "{shown}");
+            assert_eq!(first_excluded(&constraints, &[name]).is_none(), fine, "{shown}");
         }
     }
 }

@@ -22,7 +22,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// One block. It has no `Debug`: it may be a key.
-pub(super) struct Block {
+pub(super) struct PemBlock {
     /// `CERTIFICATE`, `EC PRIVATE KEY`.
     pub label: String,
     /// Whether headers stand before the bytes. Those of a key say how it is encrypted.
@@ -31,7 +31,7 @@ pub(super) struct Block {
 }
 
 /// Every block that is whole.
-pub(super) fn blocks(text: &[u8]) -> impl Iterator<Item = Block> {
+pub(super) fn blocks(text: &[u8]) -> impl Iterator<Item = PemBlock> {
     let mut rest = text;
     let mut at_start = true;
     std::iter::from_fn(move || {
@@ -55,7 +55,7 @@ fn after_next_begin(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// The block whose label `text` begins with, and what follows its last line.
-fn block(text: &[u8]) -> Option<(Block, &[u8])> {
+fn block(text: &[u8]) -> Option<(PemBlock, &[u8])> {
     let (label, mut rest) = line(text);
     let label = label.strip_suffix(DASHES)?;
     let mut headers = false;
@@ -78,7 +78,7 @@ fn block(text: &[u8]) -> Option<(Block, &[u8])> {
     }
     let base64: Vec<u8> = base64.iter().copied().filter(|byte| !b" \t\r\n".contains(byte)).collect();
     let bytes = BASE64.decode(base64).ok()?;
-    Some((Block { label: String::from_utf8_lossy(label).into_owned(), headers, bytes }, after))
+    Some((PemBlock { label: String::from_utf8_lossy(label).into_owned(), headers, bytes }, after))
 }
 
 /// The first line without the white space at its end, and what follows it.

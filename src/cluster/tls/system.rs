@@ -22,11 +22,11 @@ pub(super) fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
 #[cfg(not(any(windows, target_vendor = "apple")))]
 #[expect(clippy::unnecessary_wraps, reason = "it can fail on other systems")]
 pub(super) fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Fatal> {
-    use super::{chain::Anchors, verifier::Verifier};
+    use super::{chain::TrustAnchors, verifier::Verifier};
 
     let found = rustls_native_certs::load_native_certs();
     for error in found.errors {
         tracing::debug!(%error, "certificate authorities of the system");
     }
-    Ok(Arc::new(Verifier::new(Anchors::new(found.certs), provider.signature_verification_algorithms)))
+    Ok(Arc::new(Verifier::new(TrustAnchors::new(found.certs), provider.signature_verification_algorithms)))
 }

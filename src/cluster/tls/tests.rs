@@ -1,7 +1,7 @@
 use rcgen::KeyPair;
 
 use super::{
-    fake::{Made, authority, pem, selfsigned, with_key},
+    fake::{TestCertificate, authority, pem, selfsigned, with_key},
     *,
 };
 
@@ -16,7 +16,7 @@ fn identity_of(certificate: &str, key: &str) -> Result<Arc<CertifiedKey>, Fatal>
     own_identity(&user(certificate, key), &provider()).map(|identity| identity.expect("there are both"))
 }
 
-fn pkcs8(made: &Made) -> String {
+fn pkcs8(made: &TestCertificate) -> String {
     pem("PRIVATE KEY", &made.key.serialize_der())
 }
 

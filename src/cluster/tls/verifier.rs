@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     certificate::{Certificate, authorities},
-    chain::{Anchors, Case},
+    chain::{ChainVerification, TrustAnchors},
 };
 
 /// How old the authorities of a pod may be. They come as a file that is replaced when they change, as its token is.
@@ -21,37 +21,41 @@ const RELOAD: Duration = Duration::from_secs(60);
 
 /// Judges servers by the authorities that are believed.
 pub(super) struct Verifier {
-    source: Source,
+    source: AnchorSource,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-enum Source {
-    Given(Arc<Anchors>),
-    File { path: PathBuf, held: RwLock<(Arc<Anchors>, Instant)> },
+enum AnchorSource {
+    Given(Arc<TrustAnchors>),
+    File { path: PathBuf, held: RwLock<(Arc<TrustAnchors>, Instant)> },
 }
 
 impl Verifier {
-    pub(super) fn new(anchors: Anchors, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { source: Source::Given(Arc::new(anchors)), algorithms }
+    pub(super) fn new(anchors: TrustAnchors, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { source: AnchorSource::Given(Arc::new(anchors)), algorithms }
     }
 
     /// Reads `path` again from time to time. `anchors` is what it holds now.
-    pub(super) fn reloading(path: PathBuf, anchors: Anchors, algorithms: WebPkiSupportedAlgorithms) -> Self {
+    pub(super) fn reloading(
+        path: PathBuf,
+        anchors: TrustAnchors,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
         let held = RwLock::new((Arc::new(anchors), Instant::now()));
-        Self { source: Source::File { path, held }, algorithms }
+        Self { source: AnchorSource::File { path, held }, algorithms }
     }
 
-    fn anchors(&self) -> Arc<Anchors> {
+    fn anchors(&self) -> Arc<TrustAnchors> {
         let (path, held) = match &self.source {
-            Source::Given(anchors) => return Arc::clone(anchors),
-            Source::File { path, held } => (path, held),
+            AnchorSource::Given(anchors) => return Arc::clone(anchors),
+            AnchorSource::File { path, held } => (path, held),
         };
         let (anchors, read) = held.read().clone();
         if read.elapsed() < RELOAD {
             return anchors;
         }
         // A file that is just being replaced is read the next time.
-        let anchors = match std::fs::read(path).map(|pem| Anchors::new(authorities(&pem))) {
+        let anchors = match std::fs::read(path).map(|pem| TrustAnchors::new(authorities(&pem))) {
             Ok(fresh) if !fresh.is_empty() => Arc::new(fresh),
             _ => anchors,
         };
@@ -77,7 +81,8 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let anchors = self.anchors();
         let algorithms = self.algorithms.all;
-        Case { anchors: &anchors, intermediates, host: server_name, now, algorithms }.judge(end_entity)?;
+        ChainVerification { anchors: &anchors, intermediates, host: server_name, now, algorithms }
+            .verify(end_entity)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -124,9 +129,9 @@ impl ServerCertVerifier for Verifier {
 
 /// Takes any certificate: `insecure-skip-tls-verify`.
 #[derive(Debug)]
-pub(super) struct Anyone(pub WebPkiSupportedAlgorithms);
+pub(super) struct AnyCertificate(pub WebPkiSupportedAlgorithms);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -167,7 +172,7 @@ impl ServerCertVerifier for Anyone {
 mod tests {
     use super::*;
     use crate::cluster::tls::{
-        fake::{Made, authority, selfsigned},
+        fake::{TestCertificate, authority, selfsigned},
         provider,
     };
 
@@ -175,11 +180,12 @@ mod tests {
     async fn the_authorities_of_a_pod_are_read_again() {
         let path = std::env::temp_dir().join(format!("kubectl-fwd-authorities-{}", std::process::id()));
         let (old, new) = (selfsigned("old", authority), selfsigned("new", authority));
-        let anchors = Anchors::new([old.der.clone()]);
+        let anchors = TrustAnchors::new([old.der.clone()]);
         let verifier =
             Verifier::reloading(path.clone(), anchors, provider().signature_verification_algorithms);
-        let believes =
-            |made: &Made| verifier.anchors().holds(&Certificate::read(&made.der).expect("it was made here"));
+        let believes = |made: &TestCertificate| {
+            verifier.anchors().holds(&Certificate::read(&made.der).expect("it was made here"))
+        };
         std::fs::write(&path, new.pem()).unwrap();
         assert!(believes(&old) && !believes(&new), "not yet");
         tokio::time::advance(RELOAD).await;

@@ -3,7 +3,7 @@
 use tokio::process::{Child, Command};
 
 /// Ends a plugin and what it has started, unless it is left.
-pub(super) struct Group {
+pub(super) struct ProcessGroup {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
 }
@@ -16,7 +16,7 @@ pub(super) fn separate(command: &mut Command) {
     let _ = command;
 }
 
-impl Group {
+impl ProcessGroup {
     /// The group of a child that is its leader.
     #[cfg(unix)]
     pub(super) fn of(child: &Child) -> Self {
@@ -30,7 +30,7 @@ impl Group {
     }
 
     /// The leader has ended by itself; what it left behind may stay.
-    pub(super) fn leave(self) {
+    pub(super) fn disarm(self) {
         #[cfg(unix)]
         {
             let mut group = self;
@@ -40,7 +40,7 @@ impl Group {
 }
 
 #[cfg(unix)]
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(leader) = self.leader {
             // The leader has not been waited for, so the number is still its own.

@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::group::Group;
+use self::group::ProcessGroup;
 use crate::{cluster::config::yaml, error::Fatal};
 
 /// How long a plugin that may not ask anything can take.
@@ -37,7 +37,7 @@ const STDERR_KEPT: usize = 2000;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A plugin, ready to be run any number of times. It has no `Debug`: its arguments and environment hold secrets.
-pub(in crate::cluster) struct Plugin {
+pub(in crate::cluster) struct ExecPlugin {
     config: ExecConfig,
     command: String,
     info: String,
@@ -68,13 +68,13 @@ pub(in crate::cluster) enum PluginStdin {
 
 /// What a plugin printed.
 #[derive(Default)]
-struct Printed {
+struct PluginOutput {
     stdout: Vec<u8>,
     /// The end of it.
     stderr: Vec<u8>,
 }
 
-impl Plugin {
+impl ExecPlugin {
     /// Checks what can be checked without running it.
     pub(in crate::cluster) fn new(
         config: ExecConfig,
@@ -129,8 +129,8 @@ impl Plugin {
             std::io::ErrorKind::NotFound => self.failed("the command is not installed, or not in PATH", b""),
             _ => self.failed(&crate::cluster::error::reason::reason(&error), b""),
         })?;
-        let group = self.separate.then(|| Group::of(&child));
-        let mut printed = Printed::default();
+        let group = self.separate.then(|| ProcessGroup::of(&child));
+        let mut printed = PluginOutput::default();
         let ended = timeout(limit, printed.follow(&mut child)).await;
         let status = match ended {
             Ok(Ok(status)) => status,
@@ -141,7 +141,7 @@ impl Plugin {
             }
         };
         if let Some(group) = group {
-            group.leave();
+            group.disarm();
         }
         if !status.success() {
             let why = match status.code() {
@@ -220,7 +220,7 @@ impl Plugin {
     }
 }
 
-impl Printed {
+impl PluginOutput {
     /// Reads until the plugin has ended. Errors are words for a person.
     async fn follow(&mut self, child: &mut Child) -> Result<std::process::ExitStatus, String> {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -289,7 +289,7 @@ mod tests {
     }
 
     async fn run(config: ExecConfig) -> Result<Credential, Fatal> {
-        Plugin::new(config, &Cluster::default(), PluginStdin::Other)?.run().await
+        ExecPlugin::new(config, &Cluster::default(), PluginStdin::Other)?.run().await
     }
 
     #[tokio::test]
@@ -311,7 +311,7 @@ mod tests {
         config.provide_cluster_info = true;
         config.api_version = Some("client.authentication.k8s.io/v1".into());
         let cluster = Cluster { server: Some("https://s".into()), ..Cluster::default() };
-        let plugin = Plugin::new(config, &cluster, PluginStdin::Other).ok().unwrap();
+        let plugin = ExecPlugin::new(config, &cluster, PluginStdin::Other).ok().unwrap();
         let token = plugin.run().await.ok().unwrap().token.unwrap();
         let info = token.expose_secret();
         assert!(info.contains("apiVersion:client.authentication.k8s.io/v1"), "{info}");
@@ -344,7 +344,8 @@ mod tests {
             "{\n\t\"status\":\t{\n\t\t\"token\": \"t0\"\n\t}\n}\n",
             r#"{"status": {"token": "t0", "other": [1, {}]}, "spec": null} "#,
         ] {
-            let credential = Plugin::read(answer.as_bytes()).unwrap_or_else(|why| panic!("{answer}: {why}"));
+            let credential =
+                ExecPlugin::read(answer.as_bytes()).unwrap_or_else(|why| panic!("{answer}: {why}"));
             assert_eq!(credential.token.unwrap().expose_secret(), "t0", "{answer}");
             assert!(credential.certificate.is_none());
         }
@@ -356,7 +357,7 @@ mod tests {
             (r#"{"status": {"token": [1]}}"#, "no ExecCredential"),
             (r#"{"status": {"clientKeyData": "k"}}"#, "without its key"),
         ] {
-            assert!(Plugin::read(answer.as_bytes()).err().unwrap().contains(why), "{answer}");
+            assert!(ExecPlugin::read(answer.as_bytes()).err().unwrap().contains(why), "{answer}");
         }
     }
 
@@ -374,7 +375,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_does_not_end_is_given_up() {
         let plugin =
-            Plugin::new(shell("echo asleep >&2; sleep 1000"), &Cluster::default(), PluginStdin::Other)
+            ExecPlugin::new(shell("echo asleep >&2; sleep 1000"), &Cluster::default(), PluginStdin::Other)
                 .ok()
                 .unwrap();
         let error = plugin.run_within(Duration::from_millis(300)).await.err().unwrap();
@@ -401,7 +402,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_leaves_a_process_behind_is_not_waited_for() {
         let script = r#"sleep 1000 & echo $! >&2; echo '{"status": {"token": "t0"}}'"#;
-        let plugin = Plugin::new(shell(script), &Cluster::default(), PluginStdin::Other).ok().unwrap();
+        let plugin = ExecPlugin::new(shell(script), &Cluster::default(), PluginStdin::Other).ok().unwrap();
         assert!(plugin.run_within(Duration::from_secs(60)).await.is_ok());
     }
 
@@ -410,14 +411,15 @@ mod tests {
         let always = |stdin| {
             let mut config = shell("");
             config.interactive_mode = Some(ExecInteractiveMode::Always);
-            Plugin::new(config, &Cluster::default(), stdin).map(|plugin| plugin.interactive)
+            ExecPlugin::new(config, &Cluster::default(), stdin).map(|plugin| plugin.interactive)
         };
         assert!(always(PluginStdin::Other).is_err());
         assert_eq!(always(PluginStdin::Terminal), Ok(true));
         let mut never = shell("");
         never.interactive_mode = Some(ExecInteractiveMode::Never);
         assert_eq!(
-            Plugin::new(never, &Cluster::default(), PluginStdin::Terminal).map(|plugin| plugin.interactive),
+            ExecPlugin::new(never, &Cluster::default(), PluginStdin::Terminal)
+                .map(|plugin| plugin.interactive),
             Ok(false)
         );
     }

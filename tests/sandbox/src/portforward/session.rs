@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::BytesMut;
 use kubectl_fwd::spdy::frame::{
-    Decoder, Frame, MAX_STREAM_ID, put_goaway, put_ping, put_reset, put_syn_reply,
+    Frame, FrameDecoder, MAX_STREAM_ID, put_goaway, put_ping, put_reset, put_syn_reply,
 };
 use kubectl_fwd::spdy::header::HeaderEncoder;
 use parking_lot::{Mutex, MutexGuard};
@@ -348,7 +348,7 @@ fn queue_of(stream: u32) -> usize {
 #[derive(Default)]
 struct ReaderState {
     cutter: FrameSplitter,
-    decoder: Decoder,
+    decoder: FrameDecoder,
     headers: HeaderDecoder,
     /// The pieces of a DATA frame whose end has not come.
     partial: Payload,

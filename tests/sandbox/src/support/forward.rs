@@ -21,7 +21,7 @@ use tokio::time::timeout;
 /// How long anything may take: the slowest is a session that dies of silence, after some 20 s.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// What kubectl says of a local end. On `localhost` another line, for `[::1]`, has the same port.
+/// What kubectl says of a local address. On `localhost` another line, for `[::1]`, has the same port.
 const WORKS: &str = "Forwarding from 127.0.0.1:";
 
 /// A running program. Dropping it kills it.
@@ -114,7 +114,7 @@ impl Forward {
         found.map_err(|why| self.failure(&format!("{why} for {what:?} on stderr")))
     }
 
-    /// Waits until one more local end works on 127.0.0.1, and returns its port.
+    /// Waits until one more local address works on 127.0.0.1, and returns its port.
     pub async fn port(&mut self) -> Result<u16, Failure> {
         let line = self.stdout(WORKS).await?;
         let port = line.strip_prefix(WORKS).and_then(|rest| rest.split_once(" -> ")?.0.parse().ok());

@@ -1,7 +1,7 @@
 //! Frames out of the bytes that have come: of WebSocket, and of SPDY in it or without it.
 
 use bytes::{Bytes, BytesMut};
-use kubectl_fwd::spdy::frame::{self, Decoder, Frame};
+use kubectl_fwd::spdy::frame::{self, Frame, FrameDecoder};
 
 /// Takes a whole WebSocket frame: its first byte and its payload.
 pub(crate) fn take_message(raw: &mut BytesMut, any: bool) -> Option<(u8, Bytes)> {
@@ -44,7 +44,7 @@ pub(crate) fn take_frame(spdy: &mut BytesMut) -> Option<Frame> {
         return None;
     }
     let mut bytes = spdy.split_to(frame::HEAD + length).freeze();
-    Some(Decoder::default().decode(&mut bytes).unwrap().unwrap())
+    Some(FrameDecoder::default().decode(&mut bytes).unwrap().unwrap())
 }
 
 pub(crate) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

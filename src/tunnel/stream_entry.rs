@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::stream::{Inbound, Shared};
+use super::stream::{StreamEvent, StreamShared};
 
 /// A stream that moved more than this lately is a bulk one. Pages, queries and API answers are smaller; what is larger
 /// fills the pipe for long enough to be felt by others.
@@ -22,9 +22,9 @@ const TRANSFER: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// One open stream, on the driver's side.
-pub(super) struct Entry {
-    pub(super) inbound: mpsc::UnboundedSender<Inbound>,
-    pub(super) shared: Arc<Shared>,
+pub(super) struct StreamEntry {
+    pub(super) inbound: mpsc::UnboundedSender<StreamEvent>,
+    pub(super) shared: Arc<StreamShared>,
     /// Bytes moved lately, both ways.
     moved: usize,
     /// When bytes came for it last.
@@ -37,8 +37,8 @@ pub(super) struct Entry {
     blocked: bool,
 }
 
-impl Entry {
-    pub(super) fn new(inbound: mpsc::UnboundedSender<Inbound>, shared: Arc<Shared>) -> Self {
+impl StreamEntry {
+    pub(super) fn new(inbound: mpsc::UnboundedSender<StreamEvent>, shared: Arc<StreamShared>) -> Self {
         Self { inbound, shared, moved: 0, came: None, ended: false, awaits: false, blocked: false }
     }
 
@@ -64,14 +64,14 @@ impl Entry {
     }
 
     /// Counts bytes moved; whether they make the stream a transfer, and a bulk one.
-    pub(super) fn moves(&mut self, bytes: usize) -> (bool, bool) {
+    pub(super) fn count_moved(&mut self, bytes: usize) -> (bool, bool) {
         let before = (self.is_transfer(), self.is_bulk());
         self.moved = self.moved.saturating_add(bytes);
         (!before.0 && self.is_transfer(), !before.1 && self.is_bulk())
     }
 
     /// Time goes by: what moved nothing for two turns of this is no bulk stream any more.
-    pub(super) fn settles(&mut self) {
+    pub(super) fn decay(&mut self) {
         self.moved = self.moved.min(2 * BULK) / 2;
     }
 
@@ -94,7 +94,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for StreamEntry {
     fn drop(&mut self) {
         self.block(false);
     }

@@ -15,11 +15,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::listing::parse;
-use crate::cluster::{error::answer::TooLong, http::answer::Limit};
+use super::list_watch::parse;
+use crate::cluster::{error::response::ResponseTooLarge, http::response::SizeLimit};
 
 /// What is read of one line: one object with a few words around it.
-const LINE: Limit = Limit { of: "one line of a watch", ..crate::cluster::http::answer::OBJECT };
+const LINE: SizeLimit = SizeLimit { of: "one line of a watch", ..crate::cluster::http::response::OBJECT };
 
 /// Bytes of lines that are read in a second. Parsing them takes about a tenth of a core; a rollout of a thousand pods sends
 /// less.
@@ -38,20 +38,20 @@ const TURN: usize = 64 << 10;
 const KEPT: usize = 16 << 10;
 
 /// A watch, read line by line.
-pub(super) struct Events {
+pub(super) struct WatchEvents {
     body: Body,
     /// What arrived and is not a line yet.
     buffer: BytesMut,
     /// How much of it holds no end of a line.
     searched: usize,
-    pace: Pace,
+    pace: RateLimit,
     /// Read since others had their turn.
     turn: usize,
 }
 
-impl Events {
+impl WatchEvents {
     pub(in crate::cluster) fn new(body: Body) -> Self {
-        Self { body, buffer: BytesMut::new(), searched: 0, pace: Pace::new(), turn: 0 }
+        Self { body, buffer: BytesMut::new(), searched: 0, pace: RateLimit::new(), turn: 0 }
     }
 
     /// The next event; `None` at the end of the watch, an orderly one or not: what is cut off is sent again by the next
@@ -93,7 +93,7 @@ impl Events {
     }
 
     /// Takes a line out of the buffer.
-    fn line(&mut self) -> Result<Option<Bytes>, TooLong> {
+    fn line(&mut self) -> Result<Option<Bytes>, ResponseTooLarge> {
         let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
         let length = end.map_or(self.buffer.len(), |end| self.searched + end);
         if length > LINE.bytes {
@@ -147,13 +147,13 @@ fn is_cut_off(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// How much may be read: a bucket of [`BURST`] bytes that fills at [`RATE`].
-struct Pace {
+struct RateLimit {
     left: usize,
     overdrawn: usize,
     at: Instant,
 }
 
-impl Pace {
+impl RateLimit {
     fn new() -> Self {
         Self { left: BURST, overdrawn: 0, at: Instant::now() }
     }
@@ -194,7 +194,7 @@ mod tests {
     use crate::cluster::error::reason::reason;
 
     /// A watch that sends these pieces; the last again and again where it is a flood.
-    async fn watch(pieces: &[&[u8]], flood: bool) -> Events {
+    async fn watch(pieces: &[&[u8]], flood: bool) -> WatchEvents {
         let pieces: Vec<Bytes> = pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect();
         let client = Client::new(
             service_fn(move |_: http::Request<Body>| {
@@ -207,7 +207,7 @@ mod tests {
             "default",
         );
         let answer = client.send(http::Request::get("/x").body(Body::empty()).unwrap()).await.unwrap();
-        Events::new(answer.into_body())
+        WatchEvents::new(answer.into_body())
     }
 
     fn line(name: &str) -> Vec<u8> {
@@ -215,7 +215,7 @@ mod tests {
             .into_bytes()
     }
 
-    async fn names(mut events: Events) -> Vec<String> {
+    async fn names(mut events: WatchEvents) -> Vec<String> {
         let mut names = Vec::new();
         while let Some(event) = events.next::<Pod>().await {
             match event.unwrap() {

@@ -10,19 +10,19 @@ use tokio::{
 };
 
 use super::{
-    chooser::Chooser,
-    report::Reporter,
-    route::{Route, Way},
-    site::Site,
-    supervisor::{Ended, Memory, Reached, Supervisor, changed},
+    chooser::PodChooser,
+    clusters::ClusterHandle,
+    reporter::Reporter,
+    route::{Backend, Route},
+    supervisor::{DialOutcome, Supervisor, SupervisorEnd, SupervisorState, changed},
 };
 use crate::{
     cluster::{access, error::denied::Denied, pods::watch::Snapshot},
     error::{Fatal, Transient},
     model::{
         endpoint::{Endpoint, PodId},
-        event::Happening,
-        ports::Remote,
+        event::EventKind,
+        ports::RemotePort,
     },
     policy::backoff,
     tunnel::{dial::Tunnel, error::DialError},
@@ -37,59 +37,64 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 impl Supervisor {
     /// Dials `pod`, at once and then in a round of attempts, for as long as it is the chosen one.
-    pub(super) async fn reach(&mut self, memory: &mut Memory, pod: &Endpoint) -> Reached {
+    pub(super) async fn dial_pod(&mut self, memory: &mut SupervisorState, pod: &Endpoint) -> DialOutcome {
         // A legacy tunnel must name a port even to be tried. Where this pod lacks them, any will do: each connection
         // tells its own trouble.
         let probe = self.ports_in(pod).ok().and_then(|ends| ends.first().map(|(_, port)| *port)).unwrap_or(1);
-        if memory.tried.as_ref() != Some(&pod.id) {
-            (memory.tried, memory.attempts) = (Some(pod.id.clone()), 0);
+        if memory.dialled_pod.as_ref() != Some(&pod.id) {
+            (memory.dialled_pod, memory.attempts) = (Some(pod.id.clone()), 0);
         }
         let mut pods = self.pods.clone();
         let mut said: Option<DialError> = None;
         loop {
             let left = self.left_to_start(memory);
             let error = tokio::select! {
-                dialled = dial(&self.site, &pod.id, probe, left) => match dialled {
+                dialled = dial(&self.cluster, &pod.id, probe, left) => match dialled {
                     Ok(tunnel) => {
-                        return Reached::Way(self.way(pod, tunnel));
+                        return DialOutcome::Connected(self.new_backend(pod, tunnel));
                     }
                     Err(error) => error,
                 },
-                () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,
+                () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return DialOutcome::Changed,
             };
             if is_missing(&error) {
                 // What is known of the pods is not true any more, whatever the watch says.
-                self.wish.list_anew();
+                self.relist.request();
             }
             let too_late = |left: Duration| left.is_zero() || left < retry_after(&error);
             if self.left_to_start(memory).is_some_and(too_late) {
                 // The last one may have been cut short, and then the server's word is worth more.
                 let said = said.filter(|_| error.refusal.is_none());
-                return Reached::Failed(said.unwrap_or(error));
+                return DialOutcome::Failed(said.unwrap_or(error));
             }
-            if memory.last.is_none() && is_final(&error) {
-                return Reached::Failed(error);
+            if memory.last_pod.is_none() && is_final(&error) {
+                return DialOutcome::Failed(error);
             }
             let Some(delay) = self.another_attempt(memory, &pod.id, &error) else {
-                return Reached::Failed(error);
+                return DialOutcome::Failed(error);
             };
             said = Some(error).filter(|error| error.refusal.is_some()).or(said);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return Reached::Changed,
+                () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return DialOutcome::Changed,
             }
         }
     }
 
     /// Counts a failed attempt, and tells of the next one and after what delay it follows. `None` where the round is over.
-    fn another_attempt(&self, memory: &mut Memory, pod: &PodId, error: &DialError) -> Option<Duration> {
+    fn another_attempt(
+        &self,
+        memory: &mut SupervisorState,
+        pod: &PodId,
+        error: &DialError,
+    ) -> Option<Duration> {
         memory.attempts += 1;
         if memory.attempts > backoff::ATTEMPTS {
             return None;
         }
         let delay = backoff::ATTEMPT.wait(memory.attempts, fastrand::f64()).max(retry_after(error));
-        memory.troubled = true;
-        self.reporter.tell(Happening::Reconnecting {
+        memory.recovery_due = true;
+        self.reporter.emit(EventKind::Reconnecting {
             pod: pod.clone(),
             attempt: memory.attempts,
             of: backoff::ATTEMPTS,
@@ -100,27 +105,27 @@ impl Supervisor {
     }
 
     /// What is left of the time that a start may take; `None` once it has worked.
-    fn left_to_start(&self, memory: &Memory) -> Option<Duration> {
+    fn left_to_start(&self, memory: &SupervisorState) -> Option<Duration> {
         let left = self.started.deadline.saturating_duration_since(Instant::now());
-        memory.last.is_none().then_some(left)
+        memory.last_pod.is_none().then_some(left)
     }
 
     /// Gives up, or refuses connections until the next round.
     pub(super) async fn round_failed(
         &mut self,
-        memory: &mut Memory,
+        memory: &mut SupervisorState,
         pod: &PodId,
         error: &DialError,
-    ) -> Option<Ended> {
-        if memory.last.is_none() || self.options.give_up {
-            return Some(Ended::GaveUp(unreachable(self.reporter.target(), pod, error)));
+    ) -> Option<SupervisorEnd> {
+        if memory.last_pod.is_none() || self.options.give_up {
+            return Some(SupervisorEnd::GaveUp(unreachable(self.reporter.target(), pod, error)));
         }
-        (memory.stay, memory.attempts) = (None, 0);
+        (memory.preferred_pod, memory.attempts) = (None, 0);
         memory.rounds += 1;
         let next = backoff::COOL_DOWN.wait(memory.rounds, fastrand::f64()).max(retry_after(error));
         let why = error.why.to_string();
         self.reporter.publish(&Route::Refused(why.as_str().into()));
-        self.reporter.tell(Happening::Lost { why, next });
+        self.reporter.emit(EventKind::Lost { why, next });
         tokio::select! {
             () = tokio::time::sleep(next) => {}
             // The watch speaks again, or the set changed: a sign of life.
@@ -130,20 +135,25 @@ impl Supervisor {
         None
     }
 
-    /// The way is lost. It is dialled again at once if it had shown that it works; else it was an attempt that failed, for
-    /// a server that takes back what it has granted would be asked without pause.
-    pub(super) async fn lost(&mut self, memory: &mut Memory, way: &Way, why: String) -> Option<Ended> {
-        let pod = &way.pod.id;
+    /// The backend is lost. It is dialled again at once if it had shown that it works; else it was an attempt that
+    /// failed, for a server that takes back what it has granted would be asked without pause.
+    pub(super) async fn lost(
+        &mut self,
+        memory: &mut SupervisorState,
+        backend: &Backend,
+        why: String,
+    ) -> Option<SupervisorEnd> {
+        let pod = &backend.pod.id;
         self.close(memory);
-        memory.stay = Some(pod.clone());
-        if way.tunnel.is_proven() {
-            (memory.attempts, memory.rounds, memory.doubted) = (0, 0, false);
-            memory.troubled = true;
+        memory.preferred_pod = Some(pod.clone());
+        if backend.tunnel.is_proven() {
+            (memory.attempts, memory.rounds, memory.replaces_unproven) = (0, 0, false);
+            memory.recovery_due = true;
             let (of, delay) = (backoff::ATTEMPTS, Duration::ZERO);
-            self.reporter.tell(Happening::Reconnecting { pod: pod.clone(), attempt: 0, of, delay, why });
+            self.reporter.emit(EventKind::Reconnecting { pod: pod.clone(), attempt: 0, of, delay, why });
             return None;
         }
-        memory.doubted = true;
+        memory.replaces_unproven = true;
         let error = DialError { why: Transient { why }, refusal: None };
         let Some(delay) = self.another_attempt(memory, pod, &error) else {
             return self.round_failed(memory, pod, &error).await;
@@ -159,30 +169,30 @@ impl Supervisor {
 
 /// Dials a pod; at the start for no longer than is left, and with a word once it takes long.
 async fn dial(
-    site: &Site,
+    cluster: &ClusterHandle,
     pod: &PodId,
     probe: u16,
     left: Option<Duration>,
 ) -> Result<Arc<Tunnel>, DialError> {
-    let Some(left) = left else { return site.reach(pod, probe).await };
+    let Some(left) = left else { return cluster.dial(pod, probe).await };
     let limit = left.max(FIRST_DIAL);
     let late = |_| Err(DialError::late(limit));
     let asked = format!("a tunnel to pod {}", pod.name);
-    let dialled = site.awaited.during(|| site.cluster.awaiting(&asked), site.reach(pod, probe));
+    let dialled = cluster.notifier.watch(|| cluster.client.waiting_for(&asked), cluster.dial(pod, probe));
     timeout(limit, dialled).await.unwrap_or_else(late)
 }
 
 /// Waits until `pod` is not the chosen one any more.
 async fn another_is_chosen(
     pods: &mut watch::Receiver<Snapshot>,
-    chooser: &Chooser,
+    chooser: &PodChooser,
     reporter: &Reporter,
     pod: &PodId,
 ) {
     loop {
         changed(pods).await;
         let snapshot = pods.borrow_and_update();
-        let wanted: Vec<Remote> = reporter.ends().iter().map(|end| end.remote.clone()).collect();
+        let wanted: Vec<RemotePort> = reporter.ports().iter().map(|end| end.remote.clone()).collect();
         if chooser.choose(&snapshot.pods, Some(pod), &wanted).is_none_or(|chosen| chosen.id != *pod) {
             return;
         }
@@ -213,7 +223,7 @@ fn unreachable(target: &str, pod: &PodId, error: &DialError) -> Fatal {
     let Some(refusal) = &error.refusal else {
         return fatal.help("is the API server reachable? `kubectl port-forward` takes the same way");
     };
-    let denied = refusal.said.as_ref().and_then(|said| Denied::parse(&said.message));
+    let denied = refusal.kubernetes_status.as_ref().and_then(|said| Denied::parse(&said.message));
     match (refusal.status.as_u16(), denied) {
         (403, Some(denied)) => fatal.help(denied.help()),
         (403, None) => fatal.help("ask the cluster's administrator for get and create on pods/portforward"),

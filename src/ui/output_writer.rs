@@ -1,6 +1,6 @@
-//! The one door to stdout and stderr while forwards run.
+//! The one writer to stdout and stderr while forwards run.
 //!
-//! A terminal that is paused (Ctrl-S), or a pipe that nobody reads, blocks whoever writes to it. So a thread of its own
+//! A terminal that is paused (Ctrl-S), or a pipe that nobody reads, blocks its writer. So a thread of its own
 //! writes, and the rest of the program only hands lines over: it never waits, and a line too many is counted and left
 //! out. A closed stream (a script that read its `Forwarding from` line and went on) ends the writing to that stream and
 //! nothing else. Any other failure, a full disk, costs the lines that it hits; once writing works again they are counted
@@ -13,35 +13,35 @@ use std::{
     time::Duration,
 };
 
-use crate::error::plain;
+use crate::error::io_message;
 
 /// Lines that may wait for a slow terminal.
 const WAITING: usize = 1024;
 
 /// Where a line goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
+pub enum OutputStream {
     /// stdout.
     Out,
     /// stderr.
     Err,
 }
 
-enum Item {
-    Line(Stream, String),
+enum OutputItem {
+    Line(OutputStream, String),
     /// Answered once everything before it is written.
     Mark(SyncSender<()>),
 }
 
 /// Hands lines over.
 #[derive(Debug)]
-pub struct Door {
-    lines: SyncSender<Item>,
+pub struct OutputWriter {
+    lines: SyncSender<OutputItem>,
     done: mpsc::Receiver<()>,
     left_out: u64,
 }
 
-impl Door {
+impl OutputWriter {
     /// To the process's own streams.
     pub fn open() -> io::Result<Self> {
         Self::to(io::stdout(), io::stderr())
@@ -52,20 +52,20 @@ impl Door {
         let (lines, waiting) = mpsc::sync_channel(WAITING);
         let (finished, done) = mpsc::channel();
         thread::Builder::new().name("printer".to_owned()).spawn(move || {
-            let (mut out, mut err) = (Writer::new(out), Writer::new(err));
+            let (mut out, mut err) = (StreamWriter::new(out), StreamWriter::new(err));
             for item in waiting {
                 match item {
-                    Item::Line(Stream::Out, text) => {
+                    OutputItem::Line(OutputStream::Out, text) => {
                         if let Some(lost) = out.line(&text) {
-                            err.line(&lost.told("stdout"));
+                            err.line(&lost.message("stdout"));
                         }
                     }
-                    Item::Line(Stream::Err, text) => {
+                    OutputItem::Line(OutputStream::Err, text) => {
                         if let Some(lost) = err.line(&text) {
-                            err.line(&lost.told("stderr"));
+                            err.line(&lost.message("stderr"));
                         }
                     }
-                    Item::Mark(reached) => _ = reached.try_send(()),
+                    OutputItem::Mark(reached) => _ = reached.try_send(()),
                 }
             }
             // Nobody listens any more where the process did not want to wait.
@@ -75,22 +75,22 @@ impl Door {
     }
 
     /// Hands one line over, without its line break. Never waits.
-    pub fn say(&mut self, stream: Stream, text: String) {
+    pub fn write_line(&mut self, stream: OutputStream, text: String) {
         if self.left_out > 0 {
             let count = format!("({} lines were left out)", self.left_out);
-            if self.lines.try_send(Item::Line(Stream::Err, count)).is_ok() {
+            if self.lines.try_send(OutputItem::Line(OutputStream::Err, count)).is_ok() {
                 self.left_out = 0;
             }
         }
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(Item::Line(stream, text)) {
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(OutputItem::Line(stream, text)) {
             self.left_out += 1;
         }
     }
 
     /// Waits until what was said so far is written, at most this long.
-    pub fn settle(&self, at_most: Duration) {
+    pub fn wait_written(&self, at_most: Duration) {
         let (reached, reaches) = mpsc::sync_channel(1);
-        if self.lines.try_send(Item::Mark(reached)).is_ok() {
+        if self.lines.try_send(OutputItem::Mark(reached)).is_ok() {
             let _ = reaches.recv_timeout(at_most);
         }
     }
@@ -103,32 +103,32 @@ impl Door {
 }
 
 /// A stream, until it is closed by its reader.
-struct Writer<W> {
+struct StreamWriter<W> {
     to: Option<W>,
-    lost: Option<Lost>,
+    lost: Option<LostLines>,
     /// The last line is there in part: the next one begins with a line break.
     torn: bool,
 }
 
 /// Lines that could not be written, and why not.
-struct Lost {
+struct LostLines {
     count: u64,
     why: String,
 }
 
-impl Lost {
-    fn told(&self, stream: &str) -> String {
+impl LostLines {
+    fn message(&self, stream: &str) -> String {
         format!("({} lines could not be written to {stream}: {})", self.count, self.why)
     }
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> StreamWriter<W> {
     fn new(to: W) -> Self {
         Self { to: Some(to), lost: None, torn: false }
     }
 
     /// Writes a line, and returns what was lost before it, if there was something.
-    fn line(&mut self, text: &str) -> Option<Lost> {
+    fn line(&mut self, text: &str) -> Option<LostLines> {
         let to = self.to.as_mut()?;
         // One write a line: others may write to the same terminal.
         let line = format!("{}{text}\n", if self.torn { "\n" } else { "" });
@@ -144,9 +144,9 @@ impl<W: Write> Writer<W> {
             }
             Err(error) => {
                 self.torn |= written > 0;
-                let lost = self.lost.get_or_insert(Lost { count: 0, why: String::new() });
+                let lost = self.lost.get_or_insert(LostLines { count: 0, why: String::new() });
                 lost.count += 1;
-                lost.why = plain(&error);
+                lost.why = io_message(&error);
                 None
             }
         }
@@ -177,12 +177,12 @@ pub(super) mod tests {
 
     /// A stream whose lines can be looked at, or a closed one.
     #[derive(Clone, Default)]
-    pub(crate) struct Seen {
+    pub(crate) struct CapturedOutput {
         text: Arc<Mutex<Vec<u8>>>,
         closed: bool,
     }
 
-    impl Seen {
+    impl CapturedOutput {
         pub(crate) fn closed() -> Self {
             Self { closed: true, ..Self::default() }
         }
@@ -192,7 +192,7 @@ pub(super) mod tests {
         }
     }
 
-    impl Write for Seen {
+    impl Write for CapturedOutput {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             if self.closed {
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -209,20 +209,20 @@ pub(super) mod tests {
 
     #[test]
     fn a_closed_stdout_closes_nothing_else() {
-        let err = Seen::default();
-        let mut door = Door::to(Seen::closed(), err.clone()).unwrap();
-        door.say(Stream::Out, "Forwarding".into());
-        door.say(Stream::Err, "one".into());
-        door.say(Stream::Out, "Forwarding".into());
-        door.say(Stream::Err, "two".into());
-        door.settle(SOON);
+        let err = CapturedOutput::default();
+        let mut writer = OutputWriter::to(CapturedOutput::closed(), err.clone()).unwrap();
+        writer.write_line(OutputStream::Out, "Forwarding".into());
+        writer.write_line(OutputStream::Err, "one".into());
+        writer.write_line(OutputStream::Out, "Forwarding".into());
+        writer.write_line(OutputStream::Err, "two".into());
+        writer.wait_written(SOON);
         assert_eq!(err.text(), "one\ntwo\n");
-        assert!(door.close(SOON));
+        assert!(writer.close(SOON));
         assert_eq!(err.text(), "one\ntwo\n");
     }
 
     /// A disk that is full for a while: of what is written then, only the first bytes find room.
-    struct Full(Seen, Arc<Mutex<Vec<usize>>>);
+    struct Full(CapturedOutput, Arc<Mutex<Vec<usize>>>);
 
     impl Write for Full {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -240,14 +240,14 @@ pub(super) mod tests {
 
     #[test]
     fn a_failed_write_costs_its_line_and_no_more() {
-        let (out, err) = (Seen::default(), Seen::default());
+        let (out, err) = (CapturedOutput::default(), CapturedOutput::default());
         // The first line is torn, the second not written at all.
         let room = Arc::new(Mutex::new(vec![0, 0, 2]));
-        let mut door = Door::to(Full(out.clone(), room), err.clone()).unwrap();
+        let mut writer = OutputWriter::to(Full(out.clone(), room), err.clone()).unwrap();
         for text in ["first", "second", "third", "fourth"] {
-            door.say(Stream::Out, text.into());
+            writer.write_line(OutputStream::Out, text.into());
         }
-        assert!(door.close(SOON));
+        assert!(writer.close(SOON));
         assert_eq!(out.text(), "fi\nthird\nfourth\n");
         assert!(err.text().starts_with("(2 lines could not be written to stdout: "), "{}", err.text());
     }
@@ -269,13 +269,13 @@ pub(super) mod tests {
     #[test]
     fn a_paused_terminal_holds_nobody_up() {
         let (permit, permits) = mpsc::channel();
-        let mut door = Door::to(Paused(permits), Seen::default()).unwrap();
+        let mut writer = OutputWriter::to(Paused(permits), CapturedOutput::default()).unwrap();
         for _ in 0..WAITING + 10 {
-            door.say(Stream::Out, "x".into());
+            writer.write_line(OutputStream::Out, "x".into());
         }
         // One line is being written, the others wait.
-        assert!(door.left_out >= 9);
-        assert!(!door.close(Duration::ZERO));
+        assert!(writer.left_out >= 9);
+        assert!(!writer.close(Duration::ZERO));
         drop(permit);
     }
 }

@@ -1,26 +1,26 @@
-//! The plain view: one line an event.
+//! The plain view: one line per event.
 
 use std::{pin::pin, sync::Arc};
 
 use tokio::{sync::broadcast, time};
 
 use super::{
-    Settings,
+    OutputSettings,
     color::paint,
-    door::{Door, Stream},
-    throttle::{Overdue, Throttle},
-    wording::{self, Gravity, Line},
+    output_writer::{OutputStream, OutputWriter},
+    throttle::{HeldBackLine, Throttle},
+    wording::{self, MessageLine, Severity},
 };
-use crate::model::event::{Event, Happening};
+use crate::model::event::{Event, EventKind};
 
 /// Shows every event until there are no more senders, or until `stop`; then hands the door back.
 pub async fn run(
     events: &mut broadcast::Receiver<Arc<Event>>,
-    door: Door,
-    settings: Settings,
+    writer: OutputWriter,
+    settings: OutputSettings,
     stop: impl Future<Output = ()>,
-) -> Door {
-    let mut lines = Lines { door, settings, throttle: Throttle::default() };
+) -> OutputWriter {
+    let mut lines = TextView { writer, settings, throttle: Throttle::default() };
     let mut stop = pin!(stop);
     loop {
         let due = lines.throttle.due();
@@ -45,17 +45,17 @@ pub async fn run(
     lines.finish()
 }
 
-struct Lines {
-    door: Door,
-    settings: Settings,
+struct TextView {
+    writer: OutputWriter,
+    settings: OutputSettings,
     throttle: Throttle,
 }
 
-impl Lines {
+impl TextView {
     fn show(&mut self, event: &Event) {
         let Some(line) = wording::line(event) else { return };
         let now = time::Instant::now();
-        if matches!(event.what, Happening::ConnectionFailed { .. }) {
+        if matches!(event.kind, EventKind::ConnectionFailed { .. }) {
             let target = line.subject.as_deref().unwrap_or_default();
             if !self.throttle.admit(target, &line.text, now) {
                 return;
@@ -65,7 +65,7 @@ impl Lines {
         {
             self.failures(counted);
         }
-        self.say(&line);
+        self.write(&line);
     }
 
     /// Says what was counted, now that a second is over.
@@ -75,18 +75,28 @@ impl Lines {
         }
     }
 
-    fn failures(&mut self, counted: Overdue) {
-        let Overdue { target, text } = counted;
-        self.say(&Line { stream: Stream::Err, gravity: Gravity::Error, subject: Some(target), text });
+    fn failures(&mut self, counted: HeldBackLine) {
+        let HeldBackLine { target, text } = counted;
+        self.write(&MessageLine {
+            stream: OutputStream::Err,
+            severity: Severity::Error,
+            subject: Some(target),
+            text,
+        });
     }
 
     fn left_out(&mut self, count: u64) {
         let text = format!("{count} events came too fast and are not shown");
-        self.say(&Line { stream: Stream::Err, gravity: Gravity::Warning, subject: None, text });
+        self.write(&MessageLine {
+            stream: OutputStream::Err,
+            severity: Severity::Warning,
+            subject: None,
+            text,
+        });
     }
 
-    fn say(&mut self, line: &Line) {
-        if self.settings.quiet && line.gravity < Gravity::Error {
+    fn write(&mut self, line: &MessageLine) {
+        if self.settings.quiet && line.severity < Severity::Error {
             return;
         }
         let text = match &line.subject {
@@ -94,18 +104,18 @@ impl Lines {
             None => line.text.clone(),
             Some(subject) => {
                 let head = format!("{subject}:");
-                let head = paint(self.settings.colors.stderr, &head, line.gravity.style());
+                let head = paint(self.settings.colors.stderr, &head, line.severity.style());
                 format!("{head} {}", line.text)
             }
         };
-        self.door.say(line.stream, text);
+        self.writer.write_line(line.stream, text);
     }
 
-    fn finish(mut self) -> Door {
+    fn finish(mut self) -> OutputWriter {
         for counted in self.throttle.flush_all(time::Instant::now()) {
             self.failures(counted);
         }
-        self.door
+        self.writer
     }
 }
 
@@ -117,14 +127,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{endpoint::PodId, event::Bound, forward::ForwardId},
+        model::{endpoint::PodId, event::LocalAddress, forward::ForwardId},
         ui::{
             color::{Colors, Styling},
-            door::tests::Seen,
+            output_writer::tests::CapturedOutput,
         },
     };
 
-    fn event(what: Happening) -> Arc<Event> {
+    fn event(what: EventKind) -> Arc<Event> {
         let forwards = [ForwardId::from_bits(1)].into();
         Arc::new(Event {
             at: Timestamp::UNIX_EPOCH,
@@ -132,54 +142,54 @@ mod tests {
             target: "svc/api".into(),
             ports: vec![],
             label: None,
-            what,
+            kind: what,
         })
     }
 
-    fn forwarding() -> Happening {
+    fn forwarding() -> EventKind {
         let pod = PodId { namespace: "n".into(), name: "p".into(), uid: "u".into() };
-        Happening::Forwarding { local: Bound::Tcp(([127, 0, 0, 1], 8080).into()), pod_port: 80, pod }
+        EventKind::Forwarding { local: LocalAddress::Tcp(([127, 0, 0, 1], 8080).into()), pod_port: 80, pod }
     }
 
-    fn refused() -> Happening {
-        Happening::ConnectionFailed { pod: None, pod_port: None, why: "refused".into() }
+    fn refused() -> EventKind {
+        EventKind::ConnectionFailed { pod: None, pod_port: None, why: "refused".into() }
     }
 
-    fn notice() -> Happening {
-        Happening::Notice { text: "note".into() }
+    fn notice() -> EventKind {
+        EventKind::Notice { text: "note".into() }
     }
 
     /// What is shown of these, on both streams.
-    async fn shown(happenings: Vec<Happening>, settings: Settings) -> (String, String) {
-        let (out, err) = (Seen::default(), Seen::default());
-        let door = Door::to(out.clone(), err.clone()).unwrap();
+    async fn shown(happenings: Vec<EventKind>, settings: OutputSettings) -> (String, String) {
+        let (out, err) = (CapturedOutput::default(), CapturedOutput::default());
+        let writer = OutputWriter::to(out.clone(), err.clone()).unwrap();
         let (sender, mut events) = broadcast::channel(8);
         for what in happenings {
             sender.send(event(what)).unwrap();
         }
         drop(sender);
-        let door = run(&mut events, door, settings, pending()).await;
-        assert!(door.close(Duration::from_secs(10)));
+        let writer = run(&mut events, writer, settings, pending()).await;
+        assert!(writer.close(Duration::from_secs(10)));
         (out.text(), err.text())
     }
 
     #[tokio::test]
     async fn streams_and_quiet() {
         let all = || vec![forwarding(), notice(), refused(), refused(), notice()];
-        let (out, err) = shown(all(), Settings::default()).await;
+        let (out, err) = shown(all(), OutputSettings::default()).await;
         assert_eq!(out, "Forwarding from 127.0.0.1:8080 -> 80\n");
         assert_eq!(
             err,
             "svc/api: note\nsvc/api: connection failed: refused\n\
              svc/api: connection failed: refused (1 more like it)\nsvc/api: note\n"
         );
-        let quiet = Settings { quiet: true, ..Settings::default() };
+        let quiet = OutputSettings { quiet: true, ..OutputSettings::default() };
         let (out, err) = shown(all(), quiet).await;
         assert_eq!(out, "");
         assert_eq!(err.lines().count(), 2);
-        let colored = Settings {
+        let colored = OutputSettings {
             colors: Colors { stdout: Styling::Ansi, stderr: Styling::Ansi },
-            ..Settings::default()
+            ..OutputSettings::default()
         };
         let (out, err) = shown(all(), colored).await;
         assert!(!out.contains('\u{1b}') && err.starts_with("\u{1b}[1msvc/api:\u{1b}[0m note\n"));
@@ -187,17 +197,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_lag_is_told() {
-        let (_, err) = shown((0..11).map(|_| notice()).collect(), Settings::default()).await;
+        let (_, err) = shown((0..11).map(|_| notice()).collect(), OutputSettings::default()).await;
         assert_eq!(err.lines().next(), Some("3 events came too fast and are not shown"));
         assert_eq!(err.lines().count(), 9);
     }
 
     #[tokio::test(start_paused = true)]
     async fn failures_are_counted_for_a_second() {
-        let err = Seen::default();
-        let door = Door::to(Seen::default(), err.clone()).unwrap();
+        let err = CapturedOutput::default();
+        let writer = OutputWriter::to(CapturedOutput::default(), err.clone()).unwrap();
         let (sender, mut events) = broadcast::channel(64);
-        let view = tokio::spawn(async move { run(&mut events, door, Settings::default(), pending()).await });
+        let view =
+            tokio::spawn(async move { run(&mut events, writer, OutputSettings::default(), pending()).await });
         for _ in 0..30 {
             sender.send(event(refused())).unwrap();
         }
@@ -212,8 +223,8 @@ mod tests {
     #[tokio::test]
     async fn the_end_may_come_first() {
         let (_sender, mut events) = broadcast::channel(8);
-        let door = Door::to(Seen::default(), Seen::default()).unwrap();
-        let door = run(&mut events, door, Settings::default(), async {}).await;
-        assert!(door.close(Duration::from_secs(10)));
+        let writer = OutputWriter::to(CapturedOutput::default(), CapturedOutput::default()).unwrap();
+        let writer = run(&mut events, writer, OutputSettings::default(), async {}).await;
+        assert!(writer.close(Duration::from_secs(10)));
     }
 }

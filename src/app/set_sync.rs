@@ -27,17 +27,17 @@ use tokio::{
 use crate::{
     forward::registry::Registry,
     model::{
-        event::{Event, Happening, Stop},
+        event::{Event, EventKind, StopReason},
         forward::{ForwardId, PortForward},
     },
-    sets::{Entry, Set, Sets},
+    sets::{ForwardSet, SetEntry, SetStore},
 };
 
 /// How long the last change may take at the end: others may hold the lock, each for a moment.
 const LAST_CHANGE: Duration = Duration::from_secs(2);
 
 /// The task that does it.
-pub(super) struct Keeper {
+pub(super) struct SetSync {
     task: Option<JoinHandle<()>>,
     begin: Option<oneshot::Sender<()>>,
     by_hand: Arc<AtomicBool>,
@@ -46,24 +46,24 @@ pub(super) struct Keeper {
 
 /// A forward as a set has it.
 #[derive(Clone)]
-struct Kept {
-    entry: Entry,
+struct SyncedForward {
+    entry: SetEntry,
     kubeconfig: Option<PathBuf>,
 }
 
-enum Change {
-    Add(Kept),
-    Remove(Kept),
+enum SetChange {
+    Add(SyncedForward),
+    Remove(SyncedForward),
 }
 
-impl Keeper {
+impl SetSync {
     /// Nothing is written before [`begin`](Self::begin): a group that does not come about was never there.
     pub(super) fn new(registry: &Registry, configuration: Option<&Path>) -> Self {
         let (begin, begun) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let by_hand = Arc::new(AtomicBool::new(false));
         let task = configuration.map(|configuration| {
-            let (sets, events) = (Sets::new(configuration), registry.events());
+            let (sets, events) = (SetStore::new(configuration), registry.events());
             tokio::spawn(run(sets, registry.clone(), events, Arc::clone(&by_hand), begun, stopped))
         });
         Self { task, begin: Some(begin), by_hand, stop }
@@ -77,7 +77,7 @@ impl Keeper {
     }
 
     /// A person ends the process: what it forwards is not wanted any more.
-    pub(super) fn by_hand(&self) {
+    pub(super) fn interrupted(&self) {
         self.by_hand.store(true, Ordering::Relaxed);
     }
 
@@ -92,7 +92,7 @@ impl Keeper {
 }
 
 async fn run(
-    sets: Sets,
+    sets: SetStore,
     registry: Registry,
     mut events: Receiver<Arc<Event>>,
     by_hand: Arc<AtomicBool>,
@@ -106,7 +106,7 @@ async fn run(
     events = events.resubscribe();
     let mut known = HashMap::new();
     let mut changes = Vec::new();
-    learn(&registry, &mut known, &mut changes);
+    add_started(&registry, &mut known, &mut changes);
     apply(&sets, changes).await;
     let mut stopped = pin!(async {
         let _ = stopped.await;
@@ -126,14 +126,15 @@ async fn run(
         let (mut changes, mut more) = (Vec::new(), false);
         loop {
             match next {
-                Ok(event) => match &event.what {
-                    Happening::Forwarding { .. } => more = true,
-                    Happening::Stopped { by } => {
+                Ok(event) => match &event.kind {
+                    EventKind::Forwarding { .. } => more = true,
+                    EventKind::Stopped { by } => {
                         let by_hand = by_hand.load(Ordering::Relaxed);
-                        let ended = matches!(by, Stop::Asked) || (by_hand && matches!(by, Stop::Exit));
+                        let ended =
+                            matches!(by, StopReason::Asked) || (by_hand && matches!(by, StopReason::Exit));
                         let forgotten = event.forwards.iter().filter_map(|id| known.remove(id));
                         // Of what merely ceased nothing is removed.
-                        changes.extend(forgotten.filter(|_| ended).map(Change::Remove));
+                        changes.extend(forgotten.filter(|_| ended).map(SetChange::Remove));
                     }
                     _ => {}
                 },
@@ -144,64 +145,68 @@ async fn run(
         }
         // Once for all that were told of: the list has every forward.
         if more {
-            learn(&registry, &mut known, &mut changes);
+            add_started(&registry, &mut known, &mut changes);
         }
         apply(&sets, changes).await;
     }
 }
 
 /// Adds every forward that is not known yet.
-fn learn(registry: &Registry, known: &mut HashMap<ForwardId, Kept>, changes: &mut Vec<Change>) {
+fn add_started(
+    registry: &Registry,
+    known: &mut HashMap<ForwardId, SyncedForward>,
+    changes: &mut Vec<SetChange>,
+) {
     for forward in registry.list().iter().filter(|forward| forward.active) {
         if !known.contains_key(&forward.id)
-            && let Some(kept) = Kept::of(forward)
+            && let Some(synced) = SyncedForward::of(forward)
         {
-            known.insert(forward.id, kept.clone());
-            changes.push(Change::Add(kept));
+            known.insert(forward.id, synced.clone());
+            changes.push(SetChange::Add(synced));
         }
     }
 }
 
-async fn apply(sets: &Sets, changes: Vec<Change>) {
+async fn apply(sets: &SetStore, changes: Vec<SetChange>) {
     if changes.is_empty() {
         return;
     }
     let sets = sets.clone();
-    let change = move |set: &mut Set, directory: &Path| {
+    let change = move |set: &mut ForwardSet, directory: &Path| {
         // Counted, so that each of them is made.
-        changes.iter().filter(|change| change.make(set, directory)).count() > 0
+        changes.iter().filter(|change| change.apply_to(set, directory)).count() > 0
     };
-    let say = |lock: &Path| tracing::warn!("sets that are kept current wait for {}", lock.display());
-    let failed = spawn_blocking(move || sets.keep_current(say, change)).await.unwrap_or_default();
+    let notify = |lock: &Path| tracing::warn!("sets that are kept current wait for {}", lock.display());
+    let failed = spawn_blocking(move || sets.update_auto_sets(notify, change)).await.unwrap_or_default();
     for fatal in failed {
         let why = fatal.causes().collect::<Vec<_>>().join(": ");
         tracing::warn!("{fatal}: {why}");
     }
 }
 
-impl Kept {
+impl SyncedForward {
     fn of(forward: &PortForward) -> Option<Self> {
         let kubeconfig = forward.kubeconfig.as_ref().map(PathBuf::from);
-        Entry::of(forward).map(|entry| Self { entry, kubeconfig })
+        SetEntry::of(forward).map(|entry| Self { entry, kubeconfig })
     }
 }
 
-impl Change {
+impl SetChange {
     /// Says whether that changes anything. Paths in the set are relative to `directory`.
-    fn make(&self, set: &mut Set, directory: &Path) -> bool {
-        let (Self::Add(kept) | Self::Remove(kept)) = self;
-        let same = set.is_of(kept.kubeconfig.as_deref(), directory);
+    fn apply_to(&self, set: &mut ForwardSet, directory: &Path) -> bool {
+        let (Self::Add(synced) | Self::Remove(synced)) = self;
+        let same = set.is_of(synced.kubeconfig.as_deref(), directory);
         match self {
-            Self::Add(kept) => {
+            Self::Add(synced) => {
                 // A set has one kubeconfig; what needs another one is not for it. One without forwards takes any.
                 if !same && set.entries.is_empty() {
-                    set.kubeconfig.clone_from(&kept.kubeconfig);
+                    set.kubeconfig.clone_from(&synced.kubeconfig);
                 } else if !same {
                     return false;
                 }
-                set.add(&kept.entry)
+                set.add(&synced.entry)
             }
-            Self::Remove(kept) => same && set.remove(&kept.entry),
+            Self::Remove(synced) => same && set.remove(&synced.entry),
         }
     }
 }

@@ -13,8 +13,8 @@ use tokio::{
     time::sleep,
 };
 
-use super::surroundings::{Surroundings, no_place};
-use crate::error::{Fatal, plain};
+use super::environment::{SocketEnvironment, no_place};
+use crate::error::{Fatal, io_message};
 
 pub(super) const SUFFIX: &str = "";
 const PIPES: &str = r"\\.\pipe";
@@ -23,23 +23,23 @@ const BUSY: i32 = 231;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A client's or a server's connection.
-pub type Stream = Box<dyn Both>;
+pub type ControlStream = Box<dyn PipeIo>;
 
 /// What both ends of a pipe can do.
-pub trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait PipeIo: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> PipeIo for T {}
 
 /// A pipe that clients connect to.
-pub struct Listener {
+pub struct ControlListener {
     /// The instance that the next client gets.
     next: NamedPipeServer,
     path: PathBuf,
 }
 
-impl Listener {
+impl ControlListener {
     /// The next client.
-    pub async fn accept(&mut self) -> io::Result<Stream> {
+    pub async fn accept(&mut self) -> io::Result<ControlStream> {
         self.next.connect().await?;
         let following = options().create(&self.path)?;
         Ok(Box::new(std::mem::replace(&mut self.next, following)))
@@ -58,33 +58,34 @@ fn options() -> ServerOptions {
 }
 
 /// The one place of all pipes. The user's name is in each name, for another user's are not to be asked.
-pub(super) fn directories(surroundings: &Surroundings) -> io::Result<(Vec<PathBuf>, String)> {
-    let user: String = surroundings.user.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+pub(super) fn directories(environment: &SocketEnvironment) -> io::Result<(Vec<PathBuf>, String)> {
+    let user: String = environment.user.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
     Ok((vec![PathBuf::from(PIPES)], format!("kubectl-fwd-{user}-")))
 }
 
 /// Pipes are no files. The directory for temporary files is each user's own.
-pub(super) fn log_directories(surroundings: &Surroundings, _: &[PathBuf]) -> Vec<PathBuf> {
-    vec![surroundings.temporary.join("kubectl-fwd")]
+pub(super) fn log_directories(environment: &SocketEnvironment, _: &[PathBuf]) -> Vec<PathBuf> {
+    vec![environment.temporary.join("kubectl-fwd")]
 }
 
 /// Makes the directory where it is not there.
 pub(super) fn make(directory: &Path) -> Result<(), Fatal> {
     fs::create_dir_all(directory)
-        .map_err(|error| no_place(format!("{}: {}", directory.display(), plain(&error))))
+        .map_err(|error| no_place(format!("{}: {}", directory.display(), io_message(&error))))
 }
 
-pub(super) fn listen(directory: &Path, name: &str) -> Result<Listener, Fatal> {
+pub(super) fn listen(directory: &Path, name: &str) -> Result<ControlListener, Fatal> {
     let path = directory.join(name);
     // The first of its name, or nothing: a pipe of ours that somebody else made first is not ours.
     let next = options().first_pipe_instance(true).create(&path);
-    let next = next.map_err(|error| no_place(format!("{}: {}", path.display(), plain(&error))))?;
-    Ok(Listener { next, path })
+    let next = next.map_err(|error| no_place(format!("{}: {}", path.display(), io_message(&error))))?;
+    Ok(ControlListener { next, path })
 }
 
 pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
     let entries = fs::read_dir(directory).map_err(|error| {
-        Fatal::new("fwd::control::place", "the pipes of this machine cannot be listed").because(plain(&error))
+        Fatal::new("fwd::control::place", "the pipes of this machine cannot be listed")
+            .because(io_message(&error))
     })?;
     Ok(entries
         .flatten()
@@ -95,7 +96,7 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
 
 /// Connects to the process that listens there. None where it is dead; a pipe ends with its process, so there is nothing
 /// to sweep.
-pub(super) async fn connect(path: &Path) -> io::Result<Option<Stream>> {
+pub(super) async fn connect(path: &Path) -> io::Result<Option<ControlStream>> {
     loop {
         match ClientOptions::new().open(path) {
             Ok(stream) => return Ok(Some(Box::new(stream))),

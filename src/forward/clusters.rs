@@ -1,4 +1,4 @@
-//! What all forwards of a process share: one pair of clients a cluster, one watch a set of pods, one tunnel a pod. Each
+//! What all forwards of a process share: one pair of clients per cluster, one watch per set of pods, one tunnel per pod. Each
 //! is made for its first user, and gone with its last.
 
 use std::{
@@ -15,105 +15,114 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::shelf::Shelf;
+use super::once_map::OnceMap;
 use crate::{
     cluster::{
-        awaited::Awaited,
-        client::{Cluster, Found},
-        config::flags::{Environment, Flags},
+        client::{Cluster, ClusterConfig},
+        config::flags::{ClusterEnvironment, Flags},
         pods::{
-            target::{PodQuery, Resolved},
-            watch::{Snapshot, Wish, follow},
+            target::{PodQuery, ResolvedTarget},
+            watch::{Relist, Snapshot, follow},
         },
+        wait_notifier::WaitNotifier,
     },
     error::Fatal,
     model::endpoint::PodId,
     tunnel::{
-        dial::{Dialer, Tunnel},
+        dial::{PodDialer, Tunnel},
         error::DialError,
         limits::Limits,
     },
 };
 
 /// The clusters of a process.
-pub(super) struct Sites {
+pub(super) struct Clusters {
     flags: Flags,
-    environment: Environment,
+    environment: ClusterEnvironment,
     credit: bool,
-    awaited: Awaited,
+    notifier: WaitNotifier,
     tracker: TaskTracker,
     limits: Arc<Limits>,
-    known: Shelf<[u8; 32], Site, Fatal>,
+    handles: OnceMap<[u8; 32], ClusterHandle, Fatal>,
 }
 
 /// One cluster.
-pub(super) struct Site {
-    pub cluster: Arc<Cluster>,
+pub(super) struct ClusterHandle {
+    pub client: Arc<Cluster>,
     /// The kubeconfig it was found in, where one was named.
     pub kubeconfig: Option<String>,
     /// Tells of long waits.
-    pub awaited: Awaited,
-    dialer: Dialer,
+    pub notifier: WaitNotifier,
+    dialer: PodDialer,
     /// Of all tunnels of the process.
     pub limits: Arc<Limits>,
     tracker: TaskTracker,
-    watches: Mutex<HashMap<(String, PodQuery), Weak<Watched>>>,
-    tunnels: Shelf<PodId, Tunnel, DialError>,
+    watches: Mutex<HashMap<(String, PodQuery), Weak<WatchedPods>>>,
+    tunnels: OnceMap<PodId, Tunnel, DialError>,
 }
 
 /// A set of pods, followed for as long as this is there.
-pub(super) struct Watched {
+pub(super) struct WatchedPods {
     pub pods: watch::Receiver<Snapshot>,
     /// Has the set listed anew.
-    pub wish: Wish,
+    pub relist: Relist,
     /// What is worth telling once: how the set is followed, where that is not by a watch.
     pub notice: watch::Receiver<Option<String>>,
     _stop: DropGuard,
 }
 
-impl Sites {
+impl Clusters {
     /// Clusters as these words mean them, but for the context. What they need runs on `tracker`.
     pub(super) fn new(
         flags: Flags,
-        environment: Environment,
+        environment: ClusterEnvironment,
         credit: bool,
-        awaited: Awaited,
+        notifier: WaitNotifier,
         tracker: TaskTracker,
     ) -> Self {
-        let (limits, known) = (Arc::default(), Shelf::default());
-        Self { flags, environment, credit, awaited, tracker, limits, known }
+        let (limits, known) = (Arc::default(), OnceMap::default());
+        Self { flags, environment, credit, notifier, tracker, limits, handles: known }
     }
 
     /// The cluster of a context; without one, that of the flags, or else the kubeconfig's current one. The files are
     /// read each time: they may have changed, and then it is another cluster.
-    pub(super) async fn site(&self, context: Option<&str>) -> Result<Arc<Site>, Fatal> {
+    pub(super) async fn cluster(&self, context: Option<&str>) -> Result<Arc<ClusterHandle>, Fatal> {
         let mut flags = self.flags.clone();
         if let Some(context) = context {
             flags.context = Some(context.to_owned());
         }
         let environment = self.environment.clone();
-        // Whoever is told of it may be in another directory.
+        // The reader of a message may be in another directory.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let kubeconfig = flags.kubeconfig.as_ref().map(|path| absolute(path).display().to_string());
-        let found = Found::find(flags, environment, &self.awaited).await?;
+        let found = ClusterConfig::find(flags, environment, &self.notifier).await?;
         let (key, tracker, credit) = (found.fingerprint(), self.tracker.clone(), self.credit);
-        let (awaited, limits) = (self.awaited.clone(), Arc::clone(&self.limits));
+        let (notifier, limits) = (self.notifier.clone(), Arc::clone(&self.limits));
         let connect = async move {
-            let cluster = Arc::new(found.connect(&awaited).await?);
-            // Whoever needs a cluster needs a tunnel, once its pod is known.
-            cluster.dial_ahead();
-            let dialer = Dialer::new(Arc::clone(&cluster), tracker.clone(), credit, Arc::clone(&limits));
-            let (watches, tunnels) = (Mutex::default(), Shelf::default());
-            Ok(Site { cluster, kubeconfig, awaited, dialer, limits, tracker, watches, tunnels })
+            let cluster = Arc::new(found.connect(&notifier).await?);
+            // A user of a cluster needs a tunnel, once its pod is known.
+            cluster.preconnect();
+            let dialer = PodDialer::new(Arc::clone(&cluster), tracker.clone(), credit, Arc::clone(&limits));
+            let (watches, tunnels) = (Mutex::default(), OnceMap::default());
+            Ok(ClusterHandle {
+                client: cluster,
+                kubeconfig,
+                notifier,
+                dialer,
+                limits,
+                tracker,
+                watches,
+                tunnels,
+            })
         };
         let connect = connect.boxed();
-        self.known.get(key, |_| true, || connect).await
+        self.handles.get(key, |_| true, || connect).await
     }
 }
 
-impl Site {
+impl ClusterHandle {
     /// Follows the pods of a target.
-    pub(super) fn watch(&self, resolved: &Resolved) -> Arc<Watched> {
+    pub(super) fn watch(&self, resolved: &ResolvedTarget) -> Arc<WatchedPods> {
         let mut watches = self.watches.lock();
         let key = (resolved.namespace.clone(), resolved.pods.clone());
         if let Some(watched) = watches.get(&key).and_then(Weak::upgrade) {
@@ -122,17 +131,17 @@ impl Site {
         watches.retain(|_, watched| watched.strong_count() > 0);
         let stop = CancellationToken::new();
         let (told, notice) = watch::channel(None);
-        let wish = Wish::default();
-        let pods = follow(&self.cluster, resolved, &self.tracker, stop.clone(), wish.clone(), move |text| {
+        let relist = Relist::default();
+        let pods = follow(&self.client, resolved, &self.tracker, stop.clone(), relist.clone(), move |text| {
             told.send_replace(Some(text));
         });
-        let watched = Arc::new(Watched { pods, wish, notice, _stop: stop.drop_guard() });
+        let watched = Arc::new(WatchedPods { pods, relist, notice, _stop: stop.drop_guard() });
         watches.insert(key, Arc::downgrade(&watched));
         watched
     }
 
-    /// Reaches a pod; `probe` is a port of it ([`Dialer::dial`]).
-    pub(super) async fn reach(&self, pod: &PodId, probe: u16) -> Result<Arc<Tunnel>, DialError> {
+    /// Reaches a pod; `probe` is a port of it ([`PodDialer::dial`]).
+    pub(super) async fn dial(&self, pod: &PodId, probe: u16) -> Result<Arc<Tunnel>, DialError> {
         let (dialer, wanted) = (self.dialer.clone(), pod.clone());
         let works = |tunnel: &Tunnel| tunnel.closed().now_or_never().is_none();
         let dial = async move { dialer.dial(&wanted, probe).await }.boxed();

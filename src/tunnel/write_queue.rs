@@ -17,7 +17,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 
 use super::{
-    stream::{Chunk, Shared},
+    stream::{Chunk, StreamShared},
     websocket,
 };
 use crate::spdy::frame::{HEAD, MAX_DATA};
@@ -46,14 +46,14 @@ pub enum Framing {
 }
 
 /// One frame, or several small ones, in one buffer.
-enum Item {
+enum QueuedFrame {
     /// Written by the session itself.
     Control(BytesMut),
     /// A DATA frame of a stream.
-    Data(Chunk, Arc<Shared>),
+    Data(Chunk, Arc<StreamShared>),
 }
 
-impl Item {
+impl QueuedFrame {
     fn bytes(&mut self) -> &mut BytesMut {
         match self {
             Self::Control(bytes) | Self::Data(Chunk { bytes, .. }, _) => bytes,
@@ -68,12 +68,12 @@ impl Item {
 }
 
 /// The queue of one session.
-pub(super) struct Outbox {
+pub(super) struct WriteQueue {
     framing: Framing,
     /// Not yet part of a burst.
-    waiting: VecDeque<Item>,
+    waiting: VecDeque<QueuedFrame>,
     /// The burst being written.
-    burst: VecDeque<Item>,
+    burst: VecDeque<QueuedFrame>,
     /// Bytes in both.
     queued: usize,
     /// The payload of the peer's last ping, while its answer is owed.
@@ -84,7 +84,7 @@ pub(super) struct Outbox {
     spare: Vec<BytesMut>,
 }
 
-impl Outbox {
+impl WriteQueue {
     pub(super) fn new(framing: Framing) -> Self {
         let (waiting, burst, spare) = (VecDeque::new(), VecDeque::new(), Vec::new());
         Self { framing, waiting, burst, queued: 0, pong: None, flushing: false, spare }
@@ -103,7 +103,7 @@ impl Outbox {
     /// Queues frames that `write` appends. Small frames in a row share a buffer.
     pub(super) fn control<T>(&mut self, write: impl FnOnce(&mut BytesMut) -> T) -> T {
         let mut buffer = match self.waiting.pop_back() {
-            Some(Item::Control(buffer)) => buffer,
+            Some(QueuedFrame::Control(buffer)) => buffer,
             Some(data) => {
                 self.waiting.push_back(data);
                 self.spare.pop().unwrap_or_default()
@@ -114,23 +114,23 @@ impl Outbox {
         let result = write(&mut buffer);
         self.queued += buffer.len() - before;
         if buffer.is_empty() {
-            self.keep(buffer);
+            self.recycle(buffer);
         } else {
-            self.waiting.push_back(Item::Control(buffer));
+            self.waiting.push_back(QueuedFrame::Control(buffer));
         }
         result
     }
 
     /// Queues a DATA frame, head and payload.
-    pub(super) fn data(&mut self, chunk: Chunk, stream: Arc<Shared>) {
+    pub(super) fn data(&mut self, chunk: Chunk, stream: Arc<StreamShared>) {
         self.queued += chunk.bytes.len();
-        self.waiting.push_back(Item::Data(chunk, stream));
+        self.waiting.push_back(QueuedFrame::Data(chunk, stream));
     }
 
     /// Queues bytes that are a WebSocket frame of their own, behind the burst being written.
     pub(super) fn raw(&mut self, frame: BytesMut) {
         self.queued += frame.len();
-        self.burst.push_back(Item::Control(frame));
+        self.burst.push_back(QueuedFrame::Control(frame));
     }
 
     /// Owes the peer an answer to its WebSocket ping. Of several that have not left only the last is owed (RFC 6455 §5.5.3),
@@ -140,7 +140,7 @@ impl Outbox {
     }
 
     /// Keeps a small frame's buffer for another.
-    fn keep(&mut self, mut buffer: BytesMut) {
+    fn recycle(&mut self, mut buffer: BytesMut) {
         buffer.clear();
         if self.spare.len() < SPARES && buffer.capacity() <= SPARE_LENGTH {
             self.spare.push(buffer);
@@ -148,7 +148,7 @@ impl Outbox {
     }
 
     /// Makes a burst of what waits.
-    fn seal(&mut self) {
+    fn begin_burst(&mut self) {
         let mut length = 0;
         let mut count = 0;
         for item in &self.waiting {
@@ -166,7 +166,7 @@ impl Outbox {
             let mut head = self.spare.pop().unwrap_or_default();
             websocket::put_binary_head(&mut head, length, key);
             self.queued += head.len();
-            self.burst.push_back(Item::Control(head));
+            self.burst.push_back(QueuedFrame::Control(head));
             let mut offset = 0;
             for item in self.waiting.iter_mut().take(count) {
                 let bytes = item.bytes();
@@ -188,7 +188,7 @@ impl Outbox {
             if let Some(payload) = self.pong.take() {
                 self.raw(websocket::pong(&payload, fastrand::u32(..).to_ne_bytes()));
             }
-            self.seal();
+            self.begin_burst();
         }
         let wrote = !self.burst.is_empty();
         while !self.burst.is_empty() {
@@ -223,7 +223,7 @@ impl Outbox {
         self.queued -= n;
         while n > 0 {
             let Some(item) = self.burst.front_mut() else { return };
-            if let Item::Data(_, stream) = item {
+            if let QueuedFrame::Data(_, stream) = item {
                 stream.data_written.store(true, Ordering::Relaxed);
             }
             let bytes = item.bytes();
@@ -231,9 +231,9 @@ impl Outbox {
             bytes.advance(take);
             n -= take;
             if bytes.is_empty()
-                && let Some(Item::Control(buffer)) = self.burst.pop_front()
+                && let Some(QueuedFrame::Control(buffer)) = self.burst.pop_front()
             {
-                self.keep(buffer);
+                self.recycle(buffer);
             }
         }
     }

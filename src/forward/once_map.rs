@@ -12,36 +12,36 @@ use futures_util::{
 };
 use parking_lot::{Mutex, MutexGuard};
 
-type Making<V, E> = BoxFuture<'static, Result<Arc<V>, E>>;
+type MakeFuture<V, E> = BoxFuture<'static, Result<Arc<V>, E>>;
 
 /// Things of one kind. Those who want the same at the same time share one attempt to make it, and its error; what was
 /// made is found until nobody has it any more.
-pub(super) struct Shelf<K, V, E>
+pub(super) struct OnceMap<K, V, E>
 where
     E: Clone,
 {
-    places: Mutex<HashMap<K, Place<V, E>>>,
+    entries: Mutex<HashMap<K, OnceEntry<V, E>>>,
 }
 
-struct Place<V, E>
+struct OnceEntry<V, E>
 where
     E: Clone,
 {
     /// Upgrades while somebody waits for it.
-    making: Option<WeakShared<Making<V, E>>>,
-    made: Weak<V>,
+    pending: Option<WeakShared<MakeFuture<V, E>>>,
+    value: Weak<V>,
 }
 
-impl<K, V, E> Default for Shelf<K, V, E>
+impl<K, V, E> Default for OnceMap<K, V, E>
 where
     E: Clone,
 {
     fn default() -> Self {
-        Self { places: Mutex::default() }
+        Self { entries: Mutex::default() }
     }
 }
 
-impl<K, V, E> Shelf<K, V, E>
+impl<K, V, E> OnceMap<K, V, E>
 where
     K: Hash + Eq + Clone,
     V: Send + Sync + 'static,
@@ -55,49 +55,50 @@ where
         make: impl FnOnce() -> BoxFuture<'static, Result<V, E>>,
     ) -> Result<Arc<V>, E> {
         let making: Shared<_> = {
-            let mut places = self.lock();
+            let mut entries = self.lock();
             // Few are there at a time, and one that is gone leaves nothing but its name.
-            places.retain(|_, place| place.is_wanted());
-            let place =
-                places.entry(key.clone()).or_insert_with(|| Place { making: None, made: Weak::new() });
-            if let Some(made) = place.made.upgrade().filter(|made| usable(made)) {
+            entries.retain(|_, entry| entry.is_wanted());
+            let entry =
+                entries.entry(key.clone()).or_insert_with(|| OnceEntry { pending: None, value: Weak::new() });
+            if let Some(made) = entry.value.upgrade().filter(|made| usable(made)) {
                 return Ok(made);
             }
-            if let Some(making) = place.making.as_ref().and_then(WeakShared::upgrade) {
+            if let Some(making) = entry.pending.as_ref().and_then(WeakShared::upgrade) {
                 making
             } else {
                 let making = make().map_ok(Arc::new).boxed().shared();
-                place.making = making.downgrade();
+                entry.pending = making.downgrade();
                 making
             }
         };
         let outcome = making.await;
-        if let (Ok(made), Some(place)) = (&outcome, self.lock().get_mut(&key)) {
-            place.made = Arc::downgrade(made);
+        if let (Ok(made), Some(entry)) = (&outcome, self.lock().get_mut(&key)) {
+            entry.value = Arc::downgrade(made);
         }
         outcome
     }
 
     /// Forgets `thing`: the next one who wants its like gets another.
     pub(super) fn forget(&self, key: &K, thing: &Arc<V>) {
-        if let Some(place) = self.lock().get_mut(key)
-            && place.made.ptr_eq(&Arc::downgrade(thing))
+        if let Some(entry) = self.lock().get_mut(key)
+            && entry.value.ptr_eq(&Arc::downgrade(thing))
         {
-            *place = Place { making: None, made: Weak::new() };
+            *entry = OnceEntry { pending: None, value: Weak::new() };
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Place<V, E>>> {
-        self.places.lock()
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, OnceEntry<V, E>>> {
+        self.entries.lock()
     }
 }
 
-impl<V, E> Place<V, E>
+impl<V, E> OnceEntry<V, E>
 where
     E: Clone,
 {
     fn is_wanted(&self) -> bool {
-        self.made.strong_count() > 0 || self.making.as_ref().is_some_and(|making| making.upgrade().is_some())
+        self.value.strong_count() > 0
+            || self.pending.as_ref().is_some_and(|making| making.upgrade().is_some())
     }
 }
 
@@ -109,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    type Words = Shelf<u8, String, &'static str>;
+    type Words = OnceMap<u8, String, &'static str>;
 
     /// A word that takes a while to make; how many were made is counted.
     fn word(
@@ -127,8 +128,8 @@ mod tests {
 
     #[tokio::test]
     async fn made_once_and_gone_with_the_last() {
-        let (shelf, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
-        let get = || shelf.get(1, |_| true, || word(&made, Ok("a")));
+        let (map, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
+        let get = || map.get(1, |_| true, || word(&made, Ok("a")));
         let all = join_all((0..9).map(|_| get())).await;
         assert!(all.iter().all(|one| one.as_ref().is_ok_and(|one| **one == "a")));
         let one = get().await;
@@ -142,10 +143,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_is_shared_and_not_kept() {
-        let (shelf, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
+        let (map, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
         let get = |result| {
             let made = Arc::clone(&made);
-            shelf.get(1, |_| true, move || word(&made, result))
+            map.get(1, |_| true, move || word(&made, result))
         };
         let all = join_all((0..9).map(|_| get(Err("no")))).await;
         assert!(all.iter().all(|one| *one == Err("no")));
@@ -155,25 +156,25 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_of_no_use_is_made_anew() {
-        let (shelf, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
-        let first = shelf.get(1, |_| true, || word(&made, Ok("a"))).await.unwrap();
-        let second = shelf.get(1, |word| word != "a", || word(&made, Ok("b"))).await.unwrap();
+        let (map, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
+        let first = map.get(1, |_| true, || word(&made, Ok("a"))).await.unwrap();
+        let second = map.get(1, |word| word != "a", || word(&made, Ok("b"))).await.unwrap();
         assert_eq!(*second, "b");
         // Another's is not forgotten.
-        shelf.forget(&1, &first);
-        assert!(Arc::ptr_eq(&second, &shelf.get(1, |_| true, || word(&made, Ok("c"))).await.unwrap()));
-        shelf.forget(&1, &second);
-        assert_eq!(*shelf.get(1, |_| true, || word(&made, Ok("c"))).await.unwrap(), "c");
+        map.forget(&1, &first);
+        assert!(Arc::ptr_eq(&second, &map.get(1, |_| true, || word(&made, Ok("c"))).await.unwrap()));
+        map.forget(&1, &second);
+        assert_eq!(*map.get(1, |_| true, || word(&made, Ok("c"))).await.unwrap(), "c");
     }
 
     #[tokio::test]
     async fn an_attempt_that_nobody_waits_for_is_over() {
-        let (shelf, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
+        let (map, made) = (Words::default(), Arc::new(AtomicUsize::new(0)));
         let never = async {
             std::future::pending::<()>().await;
             Ok(String::new())
         };
-        assert!(shelf.get(1, |_| true, || never.boxed()).now_or_never().is_none());
-        assert!(shelf.get(1, |_| true, || word(&made, Ok("a"))).await.is_ok());
+        assert!(map.get(1, |_| true, || never.boxed()).now_or_never().is_none());
+        assert!(map.get(1, |_| true, || word(&made, Ok("a"))).await.is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Where sockets are: one file a process, in a directory that is this user's alone.
+//! Where sockets are: one file per process, in a directory that is this user's alone.
 //!
 //! On Unix that is `$XDG_RUNTIME_DIR/kubectl-fwd`, or else `kubectl-fwd-UID` in the temporary directory, where others
 //! could have put something of that name first: so whose it is, and that nobody else may enter, is checked before each
@@ -12,22 +12,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-mod surroundings;
+mod environment;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod system;
 
-use self::surroundings::no_place;
+use self::environment::no_place;
 pub use self::{
-    surroundings::Surroundings,
-    system::{Listener, Stream},
+    environment::SocketEnvironment,
+    system::{ControlListener, ControlStream},
 };
 
-use crate::error::{Fatal, plain};
+use crate::error::{Fatal, io_message};
 
 /// A process's socket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Socket {
+pub struct ControlSocket {
     /// The process.
     pub pid: u32,
     /// Where it listens.
@@ -35,16 +35,16 @@ pub struct Socket {
 }
 
 /// How connecting went.
-pub enum Reached {
+pub enum SocketConnection {
     /// The process is there.
-    Stream(Stream),
+    Stream(ControlStream),
     /// It is not: it was killed, and its socket has just been removed.
     Dead,
 }
 
 /// The directories where sockets may be.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct SocketDirectories {
     /// The first one that can be used is; all of them are looked through.
     directories: Vec<PathBuf>,
     prefix: String,
@@ -54,17 +54,17 @@ pub struct Place {
 
 const LOG: &str = "log";
 
-impl Place {
+impl SocketDirectories {
     /// Where sockets are in these surroundings. Inside the runtime only.
-    pub fn new(surroundings: &Surroundings) -> Result<Self, Fatal> {
+    pub fn new(environment: &SocketEnvironment) -> Result<Self, Fatal> {
         let (directories, prefix) =
-            system::directories(surroundings).map_err(|error| no_place(plain(&error)))?;
-        let logs = system::log_directories(surroundings, &directories);
+            system::directories(environment).map_err(|error| no_place(io_message(&error)))?;
+        let logs = system::log_directories(environment, &directories);
         Ok(Self { directories, prefix, logs })
     }
 
     /// Listens on a new socket of this process.
-    pub fn listen(&self) -> Result<Listener, Fatal> {
+    pub fn listen(&self) -> Result<ControlListener, Fatal> {
         let name = format!("{}{}-{:04x}", self.prefix, std::process::id(), fastrand::u16(..));
         let mut refusal = None;
         for directory in &self.directories {
@@ -77,7 +77,7 @@ impl Place {
     }
 
     /// Every socket of this user, by process. A directory that is not to be trusted has none, and says why.
-    pub fn sockets(&self) -> (Vec<Socket>, Vec<Fatal>) {
+    pub fn sockets(&self) -> (Vec<ControlSocket>, Vec<Fatal>) {
         let (mut all, mut refusals) = (Vec::new(), Vec::new());
         for directory in &self.directories {
             match system::names(directory) {
@@ -119,15 +119,15 @@ impl Place {
         all.into_iter().map(|(_, pid, path)| (pid, path)).collect()
     }
 
-    fn socket(&self, directory: &Path, name: &str) -> Option<Socket> {
+    fn socket(&self, directory: &Path, name: &str) -> Option<ControlSocket> {
         let (pid, _) = name.strip_prefix(&*self.prefix)?.strip_suffix(system::SUFFIX)?.split_once('-')?;
-        Some(Socket { pid: pid.parse().ok()?, path: directory.join(name) })
+        Some(ControlSocket { pid: pid.parse().ok()?, path: directory.join(name) })
     }
 }
 
-impl Socket {
+impl ControlSocket {
     /// Connects to the process, or sweeps what a dead one left.
-    pub async fn connect(&self) -> io::Result<Reached> {
-        Ok(system::connect(&self.path).await?.map_or(Reached::Dead, Reached::Stream))
+    pub async fn connect(&self) -> io::Result<SocketConnection> {
+        Ok(system::connect(&self.path).await?.map_or(SocketConnection::Dead, SocketConnection::Stream))
     }
 }

@@ -1,7 +1,7 @@
 //! What is taken of an answer: for how long, how much of it, and what it has to be.
 //!
 //! kube's client collects bodies without an end and without a limit, and reads what is no `Status` as a failure of its own.
-//! [`Bounded`] stands below it and above the decompression, so that what it counts is what would be held in memory. A
+//! [`ResponseBounds`] stands below it and above the decompression, so that what it counts is what would be held in memory. A
 //! refusal leaves it as a `Status` in any case, with the code that was answered and words of a bearable length.
 
 use std::{
@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
 use tower::{BoxError, Service};
 
 use super::transport::is_watch;
-use crate::cluster::error::answer::{Late, NotKubernetes, TooLong};
+use crate::cluster::error::response::{NotKubernetes, ResponseTimeout, ResponseTooLarge};
 
 /// How long a whole request may take where the user set no `--request-timeout`: the head, the body, and asking again. A page
 /// of a list fits through a telephone line meanwhile.
@@ -36,10 +36,11 @@ const PAUSE: Duration = Duration::from_secs(15);
 const REFUSAL_TIME: Duration = Duration::from_secs(5);
 
 /// What is read of one object, decompressed. etcd takes 1.5 MiB, as protobuf; as JSON that is a few times more.
-pub(in crate::cluster) const OBJECT: Limit = Limit { bytes: 8 << 20, objects: 20_000, of: "one object" };
+pub(in crate::cluster) const OBJECT: SizeLimit =
+    SizeLimit { bytes: 8 << 20, objects: 20_000, of: "one object" };
 
 /// What is read of one page of a list, decompressed: 500 objects of 64 KiB each, where pods have some 10.
-const PAGE: Limit = Limit { bytes: 32 << 20, objects: 500_000, of: "one page of a list" };
+const PAGE: SizeLimit = SizeLimit { bytes: 32 << 20, objects: 500_000, of: "one page of a list" };
 
 /// What is read of a refusal. The API server's are one sentence.
 const REFUSAL: usize = 1 << 20;
@@ -49,7 +50,7 @@ const TURN: usize = 256 << 10;
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cluster) struct Limit {
+pub(in crate::cluster) struct SizeLimit {
     pub bytes: usize,
     /// JSON objects, in any depth. Two bytes are one, and a few hundred in memory once it is parsed.
     pub objects: usize,
@@ -57,16 +58,16 @@ pub(in crate::cluster) struct Limit {
     pub of: &'static str,
 }
 
-impl Limit {
+impl SizeLimit {
     /// The error that more was answered.
-    pub(in crate::cluster) fn too_long(self) -> TooLong {
-        TooLong::Bytes { bytes: self.bytes, of: self.of }
+    pub(in crate::cluster) fn too_long(self) -> ResponseTooLarge {
+        ResponseTooLarge::Bytes { bytes: self.bytes, of: self.of }
     }
 
     /// Refuses a text that would take too much memory once it is parsed.
-    pub(in crate::cluster) fn check_objects(self, text: &[u8]) -> Result<(), TooLong> {
+    pub(in crate::cluster) fn check_objects(self, text: &[u8]) -> Result<(), ResponseTooLarge> {
         if count_objects(text) > self.objects {
-            return Err(TooLong::Objects { objects: self.objects, of: self.of });
+            return Err(ResponseTooLarge::Objects { objects: self.objects, of: self.of });
         }
         Ok(())
     }
@@ -79,20 +80,20 @@ fn count_objects(text: &[u8]) -> usize {
 
 /// Until when a whole request may take, for what is below.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Due(pub Instant);
+pub(super) struct RequestDeadline(pub Instant);
 
 /// Bounds answers.
 #[derive(Clone)]
-pub(in crate::cluster) struct Bounded<S> {
+pub(in crate::cluster) struct ResponseBounds<S> {
     pub inner: S,
     /// The user's `--request-timeout`.
     pub wanted: Option<Duration>,
 }
 
 /// The body of a bounded answer.
-pub(in crate::cluster) type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
+pub(in crate::cluster) type BoundedResponse = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
-impl<S, B> Service<Request<Body>> for Bounded<S>
+impl<S, B> Service<Request<Body>> for ResponseBounds<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<BoxError>,
@@ -100,32 +101,38 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Answer;
+    type Response = BoundedResponse;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Answer, BoxError>>;
+    type Future = BoxFuture<'static, Result<BoundedResponse, BoxError>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // A watch lasts, and whoever reads it bounds its lines. What it is refused with is an answer like others.
+        // A watch lasts, and its reader bounds its lines. What it is refused with is an answer like others.
         let watch = is_watch(&request);
         let time = self.wanted.filter(|_| !watch).unwrap_or(WHOLE);
         let due = Instant::now() + time;
         let limit = if is_page(&request) { PAGE } else { OBJECT };
-        request.extensions_mut().insert(Due(due));
+        request.extensions_mut().insert(RequestDeadline(due));
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = timeout_at(due, answer).await.map_err(|_| Late::Head(time))?.map_err(Into::into)?;
+            let answer = timeout_at(due, answer)
+                .await
+                .map_err(|_| ResponseTimeout::Head(time))?
+                .map_err(Into::into)?;
             let (parts, body) = answer.into_parts();
             if parts.status.is_client_error() || parts.status.is_server_error() {
                 return Ok(refusal(parts, body, due).await);
             }
             check(&parts)?;
             let body = body.map_err(Into::into).boxed_unsync();
-            let body =
-                if watch { body } else { Measured::new(body, limit, due, Late::Whole(time)).boxed_unsync() };
+            let body = if watch {
+                body
+            } else {
+                MeasuredBody::new(body, limit, due, ResponseTimeout::Whole(time)).boxed_unsync()
+            };
             Ok(Response::from_parts(parts, body))
         })
     }
@@ -158,7 +165,7 @@ fn check(parts: &Parts) -> Result<(), NotKubernetes> {
 }
 
 /// A refusal as a `Status` with its code, whatever its body is.
-async fn refusal<B>(parts: Parts, body: B, due: Instant) -> Answer
+async fn refusal<B>(parts: Parts, body: B, due: Instant) -> BoundedResponse
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -207,33 +214,38 @@ pub(in crate::cluster) fn retry_after(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// A body that is counted and timed.
-struct Measured {
+struct MeasuredBody {
     inner: UnsyncBoxBody<Bytes, BoxError>,
-    limit: Limit,
+    limit: SizeLimit,
     bytes: usize,
     objects: usize,
     /// Since others had their turn.
     turn: usize,
     pause: Pin<Box<Sleep>>,
     due: Pin<Box<Sleep>>,
-    late: Late,
+    late: ResponseTimeout,
 }
 
-impl Measured {
-    fn new(inner: UnsyncBoxBody<Bytes, BoxError>, limit: Limit, due: Instant, late: Late) -> Self {
+impl MeasuredBody {
+    fn new(
+        inner: UnsyncBoxBody<Bytes, BoxError>,
+        limit: SizeLimit,
+        due: Instant,
+        late: ResponseTimeout,
+    ) -> Self {
         let (pause, due) = (Box::pin(sleep(PAUSE)), Box::pin(sleep_until(due)));
         Self { inner, limit, bytes: 0, objects: 0, turn: 0, pause, due, late }
     }
 
-    fn take(&mut self, piece: &[u8]) -> Result<(), TooLong> {
-        let Limit { bytes, objects, of } = self.limit;
+    fn take(&mut self, piece: &[u8]) -> Result<(), ResponseTooLarge> {
+        let SizeLimit { bytes, objects, of } = self.limit;
         self.bytes += piece.len();
         self.objects += count_objects(piece);
         if self.bytes > bytes {
-            return Err(TooLong::Bytes { bytes, of });
+            return Err(ResponseTooLarge::Bytes { bytes, of });
         }
         if self.objects > objects {
-            return Err(TooLong::Objects { objects, of });
+            return Err(ResponseTooLarge::Objects { objects, of });
         }
         self.turn += piece.len();
         self.pause.as_mut().reset(Instant::now() + PAUSE);
@@ -241,7 +253,7 @@ impl Measured {
     }
 }
 
-impl HttpBody for Measured {
+impl HttpBody for MeasuredBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -266,7 +278,7 @@ impl HttpBody for Measured {
             Poll::Ready(end) => Poll::Ready(end),
             Poll::Pending => {
                 ready!(this.pause.as_mut().poll(cx));
-                Poll::Ready(Some(Err(Late::Pause(PAUSE).into())))
+                Poll::Ready(Some(Err(ResponseTimeout::Pause(PAUSE).into())))
             }
         }
     }

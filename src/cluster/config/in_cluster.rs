@@ -4,10 +4,10 @@ use std::{fs, path::PathBuf};
 
 use kube::config::{AuthInfo, Cluster};
 
-use super::flags::Pod;
+use super::flags::InClusterConfig;
 use crate::cluster::tls::certificate_authority;
 
-impl Pod {
+impl InClusterConfig {
     /// Whether there is an account to use.
     pub(super) fn has_account(&self) -> bool {
         !self.host.is_empty()
@@ -60,7 +60,7 @@ mod tests {
     fn an_account_is_taken_as_it_is_found() {
         let account = std::env::temp_dir().join(format!("kubectl-fwd-account-{}", std::process::id()));
         fs::create_dir_all(&account).unwrap();
-        let pod = |host: &str| Pod {
+        let pod = |host: &str| InClusterConfig {
             host: host.into(),
             port: "443".into(),
             namespace: None,
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(pod("x").namespace(), None);
         fs::write(account.join("namespace"), "prod\n").unwrap();
         assert_eq!(pod("x").namespace().as_deref(), Some("prod"));
-        let told = Pod { namespace: Some("told".into()), ..pod("x") };
+        let told = InClusterConfig { namespace: Some("told".into()), ..pod("x") };
         assert_eq!(told.namespace().as_deref(), Some("told"));
         // Neither a missing CA nor a broken one keeps the pod from trying.
         assert_eq!(pod("x").cluster().certificate_authority, None);

@@ -6,7 +6,7 @@ use crate::error::Fatal;
 
 /// What the environment says about where sockets are; read once, by `cli/resolve`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct SocketEnvironment {
     /// `XDG_RUNTIME_DIR`.
     pub runtime: Option<PathBuf>,
     /// The directory for temporary files.

@@ -1,6 +1,6 @@
 //! Making a proxy lead to the server: `CONNECT` of an HTTP proxy, and SOCKS5 (RFC 1928, RFC 1929).
 //!
-//! Whoever calls limits the time. What a proxy says when it does not lead there is kept, since it is all that there is to tell.
+//! The caller limits the time. What a proxy says when it does not lead there is kept, since it is all that there is to tell.
 
 use std::net::IpAddr;
 

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 /// The answer did not come in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::cluster) enum Late {
+pub(in crate::cluster) enum ResponseTimeout {
     /// It did not begin.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Head(Duration),
@@ -20,7 +20,7 @@ pub(in crate::cluster) enum Late {
 
 /// The answer is larger than anything that an API server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(in crate::cluster) enum TooLong {
+pub(in crate::cluster) enum ResponseTooLarge {
     #[error("the answer is longer than {} MiB, the most that is read of {of}", .bytes >> 20)]
     Bytes { bytes: usize, of: &'static str },
     #[error("the answer holds more than {objects} JSON objects, the most that are read of {of}")]

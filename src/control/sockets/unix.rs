@@ -13,11 +13,11 @@ use rustix::{
 };
 use tokio::net::{UnixListener, UnixStream};
 
-use super::surroundings::{Surroundings, no_place};
+use super::environment::{SocketEnvironment, no_place};
 use crate::{
-    error::{Fatal, plain},
+    error::{Fatal, io_message},
     forward::socket::no_socket,
-    system::identity::Identity,
+    system::identity::FileIdentity,
 };
 
 pub(super) const SUFFIX: &str = ".sock";
@@ -30,19 +30,19 @@ const REFUSALS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A client's or a server's connection.
-pub type Stream = UnixStream;
+pub type ControlStream = UnixStream;
 
 /// A socket that clients connect to, removed when dropped.
-pub struct Listener {
+pub struct ControlListener {
     socket: UnixListener,
     path: PathBuf,
-    made: Option<Identity>,
+    made: Option<FileIdentity>,
     user: u32,
 }
 
-impl Listener {
+impl ControlListener {
     /// The next client of the same user. Others are turned away unheard.
-    pub async fn accept(&mut self) -> io::Result<Stream> {
+    pub async fn accept(&mut self) -> io::Result<ControlStream> {
         loop {
             let (stream, _) = self.socket.accept().await?;
             match stream.peer_cred() {
@@ -58,10 +58,10 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for ControlListener {
     fn drop(&mut self) {
         // While the socket is there no other file can be taken for its own.
-        if self.made.is_some() && Identity::at(&self.path) == self.made {
+        if self.made.is_some() && FileIdentity::at(&self.path) == self.made {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -74,10 +74,10 @@ fn user() -> io::Result<u32> {
 }
 
 /// Where sockets may be. Those who started a forward with another environment may have put it into the other place.
-pub(super) fn directories(surroundings: &Surroundings) -> io::Result<(Vec<PathBuf>, String)> {
-    let fallback = surroundings.temporary.join(format!("{DIRECTORY}-{}", user()?));
+pub(super) fn directories(environment: &SocketEnvironment) -> io::Result<(Vec<PathBuf>, String)> {
+    let fallback = environment.temporary.join(format!("{DIRECTORY}-{}", user()?));
     // A relative path means nothing, says the XDG specification.
-    let runtime = surroundings.runtime.as_ref().filter(|path| path.is_absolute());
+    let runtime = environment.runtime.as_ref().filter(|path| path.is_absolute());
     let directories = runtime.map(|runtime| runtime.join(DIRECTORY)).into_iter().chain([fallback]).collect();
     Ok((directories, String::new()))
 }
@@ -90,11 +90,11 @@ fn check(directory: &Path) -> Result<bool, Fatal> {
             directory.display()
         )))
     };
-    let user = user().map_err(|error| no_place(plain(&error)))?;
+    let user = user().map_err(|error| no_place(io_message(&error)))?;
     // Of the link itself, where it is one.
     match fs::symlink_metadata(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => refuse(&format!("cannot be looked at: {}", plain(&error))),
+        Err(error) => refuse(&format!("cannot be looked at: {}", io_message(&error))),
         Ok(found) if found.is_symlink() => refuse("is a link, and where it leads is not for us to trust"),
         Ok(found) if !found.is_dir() => refuse("is no directory"),
         Ok(found) if found.uid() != user => refuse("belongs to another user"),
@@ -104,7 +104,7 @@ fn check(directory: &Path) -> Result<bool, Fatal> {
 }
 
 /// Logs are beside the sockets.
-pub(super) fn log_directories(_: &Surroundings, sockets: &[PathBuf]) -> Vec<PathBuf> {
+pub(super) fn log_directories(_: &SocketEnvironment, sockets: &[PathBuf]) -> Vec<PathBuf> {
     sockets.to_vec()
 }
 
@@ -112,9 +112,9 @@ pub(super) fn log_directories(_: &Surroundings, sockets: &[PathBuf]) -> Vec<Path
 pub(super) fn make(directory: &Path) -> Result<(), Fatal> {
     if !check(directory)? {
         match fs::DirBuilder::new().mode(MODE).create(directory) {
-            // Somebody was faster; whoever it was is looked at below.
+            // Another process was faster; it is looked at below.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(no_place(format!("{}: {}", directory.display(), plain(&error))));
+                return Err(no_place(format!("{}: {}", directory.display(), io_message(&error))));
             }
             _ => check(directory)?,
         };
@@ -122,10 +122,10 @@ pub(super) fn make(directory: &Path) -> Result<(), Fatal> {
     Ok(())
 }
 
-pub(super) fn listen(directory: &Path, name: &str) -> Result<Listener, Fatal> {
-    let failed = |error: &io::Error| no_place(format!("{}: {}", directory.display(), plain(error)));
+pub(super) fn listen(directory: &Path, name: &str) -> Result<ControlListener, Fatal> {
+    let failed = |error: &io::Error| no_place(format!("{}: {}", directory.display(), io_message(error)));
     make(directory)?;
-    // Under another name until it listens: to whoever sweeps, a socket that refuses is a dead one.
+    // Under another name until it listens: to a process that sweeps, a socket that refuses is a dead one.
     let (hidden, path) = (directory.join(format!(".{name}")), directory.join(format!("{name}{SUFFIX}")));
     let socket = UnixListener::bind(&hidden).map_err(|error| failed(&error))?;
     if let Err(error) = fs::rename(&hidden, &path) {
@@ -133,8 +133,8 @@ pub(super) fn listen(directory: &Path, name: &str) -> Result<Listener, Fatal> {
         return Err(failed(&error));
     }
     let user = user().map_err(|error| failed(&error))?;
-    let made = Identity::at(&path);
-    Ok(Listener { socket, path, made, user })
+    let made = FileIdentity::at(&path);
+    Ok(ControlListener { socket, path, made, user })
 }
 
 pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
@@ -142,7 +142,7 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
         return Ok(Vec::new());
     }
     let entries = fs::read_dir(directory)
-        .map_err(|error| no_place(format!("{}: {}", directory.display(), plain(&error))))?;
+        .map_err(|error| no_place(format!("{}: {}", directory.display(), io_message(&error))))?;
     Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
@@ -150,19 +150,19 @@ pub(super) fn names(directory: &Path) -> Result<Vec<String>, Fatal> {
 ///
 /// What is swept is a socket, refuses, and is the one that refused. No lock is needed: a name is never used twice, and
 /// a socket has it only once it listens.
-pub(super) async fn connect(path: &Path) -> io::Result<Option<Stream>> {
+pub(super) async fn connect(path: &Path) -> io::Result<Option<ControlStream>> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
         // Whatever it is, no process of ours listens there.
         Ok(found) if no_socket(found.file_type()).is_some() => return Ok(None),
-        Ok(found) => Identity::of(&found),
+        Ok(found) => FileIdentity::of(&found),
     };
     for _ in 0..REFUSALS {
         match UnixStream::connect(path).await {
             Ok(stream) => return Ok(Some(stream)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // A socket for datagrams, say: whoever has it is no process of ours.
+            // A socket for datagrams, for example: its owner is no process of ours.
             Err(error) if error.raw_os_error() == Some(Errno::PROTOTYPE.raw_os_error()) => {
                 return Ok(None);
             }
@@ -173,7 +173,7 @@ pub(super) async fn connect(path: &Path) -> io::Result<Option<Stream>> {
     if !is_certain(path) {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    if Identity::at(path) == Some(found) {
+    if FileIdentity::at(path) == Some(found) {
         fs::remove_file(path)?;
     }
     Ok(None)

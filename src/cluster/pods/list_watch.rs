@@ -21,8 +21,8 @@ use tower::BoxError;
 
 use crate::{
     cluster::{
-        error::answer::Late,
-        http::{answer::Limit, retry::Once},
+        error::response::ResponseTimeout,
+        http::{response::SizeLimit, retry::NoRetry},
     },
     error::Fatal,
     model::name,
@@ -35,13 +35,13 @@ const PAGE: u32 = 500;
 const PAGES: usize = 1000;
 
 /// What is read of one list, decompressed: some 13,000 pods of the usual 10 KiB, and a target has fewer.
-const LIST: Limit = Limit { bytes: 128 << 20, objects: usize::MAX, of: "one list" };
+const LIST: SizeLimit = SizeLimit { bytes: 128 << 20, objects: usize::MAX, of: "one list" };
 
 /// What is longer is parsed by a thread of its own: about a millisecond's work, for which other connections can wait.
 const PARSED_HERE: usize = 128 << 10;
 
 /// Some objects of one kind.
-pub(super) struct Listing<K> {
+pub(super) struct ListWatch<K> {
     client: Client,
     /// What the requests are made of.
     request: Request,
@@ -56,14 +56,14 @@ pub(super) struct Listing<K> {
 
 /// The server leads from page to page without an end.
 #[derive(Debug, thiserror::Error)]
-enum Endless {
+enum EndlessList {
     #[error("the list has more than {PAGES} pages")]
     Pages,
     #[error("each page of the list leads to the same one")]
     Circle,
 }
 
-impl<K> Listing<K>
+impl<K> ListWatch<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Send + 'static,
 {
@@ -88,7 +88,7 @@ where
     pub(in crate::cluster) async fn list(&self) -> kube::Result<(Vec<K>, String)> {
         match timeout_at(Instant::now() + self.time, self.pages()).await {
             Ok(list) => list,
-            Err(_) => Err(service(Late::Whole(self.time))),
+            Err(_) => Err(service(ResponseTimeout::Whole(self.time))),
         }
     }
 
@@ -101,7 +101,7 @@ where
         for _ in 0..PAGES {
             let mut request = self.request.list(&params).map_err(kube::Error::BuildRequest)?;
             if !self.patient {
-                request.extensions_mut().insert(Once);
+                request.extensions_mut().insert(NoRetry);
             }
             let body = self.send(request).await?.collect_bytes().await?;
             left = left.checked_sub(body.len()).ok_or_else(|| service(LIST.too_long()))?;
@@ -115,11 +115,11 @@ where
                 return Err(no_token());
             }
             if next == params.continue_token {
-                return Err(service(Endless::Circle));
+                return Err(service(EndlessList::Circle));
             }
             params.continue_token = next;
         }
-        Err(service(Endless::Pages))
+        Err(service(EndlessList::Pages))
     }
 
     /// The lines of a watch that the server ends after `seconds`.
