@@ -8,6 +8,7 @@ mod codes;
 mod facade;
 mod imports;
 mod map;
+mod names;
 mod rust;
 
 use std::{
