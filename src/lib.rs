@@ -5,15 +5,15 @@
 //! A [`Registry`] starts forwards, lists them, tells what happens to them and stops them:
 //!
 //! ```no_run
-//! use kubectl_fwd::{Environment, Fatal, Flags, GRACE, Happening, Registry, Wanted};
+//! use kubectl_fwd::{ClusterEnvironment, EventKind, Fatal, Flags, ForwardSpec, GRACE, Registry};
 //!
 //! # async fn forward() -> Result<(), Fatal> {
-//! let registry = Registry::new(Flags::default(), Environment::read());
+//! let registry = Registry::new(Flags::default(), ClusterEnvironment::read());
 //! let mut events = registry.events();
-//! let wanted = Wanted::new("svc/api".parse()?, ["8080:http".parse()?]);
-//! registry.start(vec![wanted]).await?; // The port is bound now, and a pod was reached.
+//! let spec = ForwardSpec::new("svc/api".parse()?, ["8080:http".parse()?]);
+//! registry.start(vec![spec]).await?; // The port is bound now, and a pod was reached.
 //! while let Ok(event) = events.recv().await {
-//!     if let Happening::Retargeted { to, .. } = &event.what {
+//!     if let EventKind::Retargeted { to, .. } = &event.kind {
 //!         eprintln!("{} is pod {} now", event.target, to.name);
 //!     }
 //! }

@@ -68,7 +68,7 @@ enum Wakeup {
     /// Something came from the pod.
     Pod(StreamEvent),
     /// Time is up for this.
-    Due(Deadline),
+    Due(Expiry),
     /// Others need the descriptor of a connection that lingers.
     DescriptorsShort,
     /// The forward ends.
@@ -77,7 +77,7 @@ enum Wakeup {
 
 /// What time may be up for.
 #[derive(Clone, Copy)]
-enum Deadline {
+enum Expiry {
     /// The client's FIN was held back for long enough.
     Fin,
     /// The verdict did not come.
@@ -152,7 +152,7 @@ impl<'a> Pump<'a> {
         let PumpEnvironment { descriptors, stop, .. } = self.environment;
         let Stream { send: outgoing, recv: incoming, .. } = &mut *self.stream;
         // Where there is no deadline the branch is off, and its instant means nothing.
-        let (at, due) = deadline.unwrap_or((self.activity.last, Deadline::Idle));
+        let (at, due) = deadline.unwrap_or((self.activity.last, Expiry::Idle));
         tokio::select! {
             permit = outgoing.permit(), if takes_permit => Wakeup::Permit(permit),
             ready = self.client.socket.ready(interest) => Wakeup::Client(ready),
@@ -175,9 +175,9 @@ impl<'a> Pump<'a> {
             }
             Wakeup::Client(ready) => self.on_client(ready).err().map(|_| PumpEnd::ClientGone),
             Wakeup::Pod(inbound) => self.on_inbound(inbound),
-            Wakeup::Due(Deadline::Verdict) => Some(PumpEnd::Over(PairEnd::Clean)),
-            Wakeup::Due(Deadline::Idle) => Some(PumpEnd::Idle),
-            Wakeup::Due(Deadline::Fin) | Wakeup::DescriptorsShort => {
+            Wakeup::Due(Expiry::Verdict) => Some(PumpEnd::Over(PairEnd::Clean)),
+            Wakeup::Due(Expiry::Idle) => Some(PumpEnd::Idle),
+            Wakeup::Due(Expiry::Fin) | Wakeup::DescriptorsShort => {
                 self.finish();
                 None
             }
@@ -222,11 +222,11 @@ impl<'a> Pump<'a> {
     }
 
     /// What time is up for first.
-    fn deadline(&self, fin_due: Option<Instant>) -> Option<(Instant, Deadline)> {
+    fn deadline(&self, fin_due: Option<Instant>) -> Option<(Instant, Expiry)> {
         let may_stop = self.stopping && self.pending.is_empty();
         let idle_due = self.activity.idle_due().filter(|_| may_stop);
         let deadlines =
-            [(self.verdict_due, Deadline::Verdict), (idle_due, Deadline::Idle), (fin_due, Deadline::Fin)];
+            [(self.verdict_due, Expiry::Verdict), (idle_due, Expiry::Idle), (fin_due, Expiry::Fin)];
         let deadlines = deadlines.into_iter().filter_map(|(at, deadline)| Some((at?, deadline)));
         deadlines.min_by_key(|(at, _)| *at)
     }

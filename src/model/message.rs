@@ -28,7 +28,7 @@ pub struct EventMessage<'a> {
 /// What happened. Durations are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case", rename_all_fields = "camelCase")]
-#[expect(missing_docs, reason = "docs/CONTROL.md tells each; they are what `Happening` has")]
+#[expect(missing_docs, reason = "docs/CONTROL.md tells each; they are what `EventKind` has")]
 pub enum EventPayload<'a> {
     Started,
     Active { local: String, local_port: Option<u16>, pod: &'a str, pod_port: u16 },
