@@ -2,6 +2,7 @@
 //!
 //! Nobody waits for the log, and nothing ends with it. Lines that cannot be written, to a disk that is full, are counted,
 //! and the count is written once writing works again. A file that was moved or removed is begun anew.
+//! Crates that rotate logs make numbered files, of which `logs -f` would follow the wrong one, and tell of nothing that was lost.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},

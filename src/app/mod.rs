@@ -36,7 +36,7 @@ use self::{background::DetachedChild, forward::ForwardPlan, lifecycle::no_start,
 use crate::{
     cli::{
         self, Invocation,
-        args::Subcommand,
+        args::{Args, Subcommand},
         resolve::{self, CommonOptions, Environment},
     },
     control::sockets::{self, SocketDirectories},
@@ -62,6 +62,8 @@ const PIPES_AT_LEAST: usize = 3;
 struct ErrorOutput {
     look: ReportStyle,
     output: OutputFormat,
+    /// Events are shown, and the error is the last of them.
+    is_event: bool,
     /// This is the child of a `--detach`.
     is_child: bool,
     child: Option<DetachedChild>,
@@ -78,8 +80,14 @@ pub fn run(argv: &[OsString]) -> u8 {
         fancy: environment.signals.can_draw(),
         color: environment.signals.decide(ColorChoice::Auto).stderr,
     };
-    let mut error_output =
-        ErrorOutput { look, output: OutputFormat::Text, is_child: false, child: None, log: None };
+    let mut error_output = ErrorOutput {
+        look,
+        output: OutputFormat::Text,
+        is_event: false,
+        is_child: false,
+        child: None,
+        log: None,
+    };
     let ended = panics::or_error(|| command(argv, environment, &mut error_output));
     if let Some(log) = &error_output.log {
         log.wait_written(lifecycle::FLUSH_TIMEOUT);
@@ -117,7 +125,7 @@ impl ErrorOutput {
             None if self.is_child => return background::report_startup_failure(fatal),
             None => {}
         }
-        if self.output == OutputFormat::Json {
+        if self.output == OutputFormat::Json && !self.is_event {
             let _ = writeln!(io::stdout().lock(), "{}", json::error(fatal));
         }
         // A closed stderr leaves nobody to tell.
@@ -151,47 +159,65 @@ fn command(argv: &[OsString], environment: Environment, error_output: &mut Error
             }
             forward(ForwardPlan::from(config), &system, error_output)
         }
-        Invocation::Command(Subcommand::Up(up), mut args) => {
-            if up.schema {
-                return print(sets::SCHEMA);
-            }
+        Invocation::Command(command, args) => {
+            let begin = |args, error_output: &mut ErrorOutput| {
+                let mut common = resolve::common(args, environment)?;
+                error_output.begin(&mut common);
+                Ok(common)
+            };
+            subcommand(command, *args, begin, argv, &system, error_output)
+        }
+    }
+}
+
+/// Runs a subcommand. `begin` reads the flags that it shares with all others.
+fn subcommand(
+    command: Subcommand,
+    args: Args,
+    begin: impl FnOnce(Args, &mut ErrorOutput) -> Result<CommonOptions, Fatal>,
+    argv: &[OsString],
+    system: &SystemPaths,
+    error_output: &mut ErrorOutput,
+) -> Result<u8, Fatal> {
+    let sockets = || SocketDirectories::new(&system.sockets);
+    match command {
+        Subcommand::Version(_) => print(&version()),
+        Subcommand::Up(up) if up.schema => print(sets::SCHEMA),
+        Subcommand::Up(up) => {
             error_output.is_child = up.in_background;
-            args.output.clone_from(&up.output);
-            let mut common = resolve::common(*args, environment)?;
-            error_output.begin(&mut common);
+            let common = begin(Args { output: up.output.clone(), ..args }, error_output)?;
             if up.detach && !error_output.is_child {
                 let stdin = if up.reads_stdin() { Stdio::inherit() } else { Stdio::null() };
                 let consents = up::consent(&up, &common, system.sets().as_ref())?;
                 let flags = if consents { &[background::TRUST][..] } else { &[] };
-                return run_async(background::detach(system.program, flags, argv, stdin, common.ui));
+                return run_async(background::detach(system.program.clone(), flags, argv, stdin, common.ui));
             }
             let work = up::work(&up, common, system.sets().as_ref())?;
-            forward(work, &system, error_output)
+            forward(work, system, error_output)
         }
-        Invocation::Command(command, args) => {
-            let mut common = resolve::common(*args, environment)?;
-            error_output.begin(&mut common);
-            let sockets = || SocketDirectories::new(&system.sockets);
-            match command {
-                Subcommand::List(list) => {
-                    let format = resolve::list_format(list.output.as_deref())?;
-                    run_async(async { manage::list(&sockets()?, format, &common).await })
-                }
-                Subcommand::Stop(stop) => {
-                    run_async(async { manage::stop(&sockets()?, &stop, &common).await })
-                }
-                Subcommand::Serve(serve) => {
-                    raise_descriptor_limit();
-                    let configuration = system.configuration.as_deref();
-                    run_async(serve::serve(common, &system.sockets, configuration, &serve))
-                }
-                Subcommand::Save(save) => {
-                    let sets = system.sets();
-                    run_async(async { save::save(&sockets()?, &save, sets.as_ref(), &common).await })
-                }
-                Subcommand::Logs(logs) => run_async(async { logs::logs(&sockets()?, &logs, &common).await }),
-                Subcommand::Up(_) | Subcommand::Version(_) => print(&version()),
-            }
+        Subcommand::List(list) => {
+            let common = begin(args, error_output)?;
+            let format = resolve::list_format(list.output.as_deref())?;
+            run_async(async { manage::list(&sockets()?, format, &common).await })
+        }
+        Subcommand::Stop(stop) => {
+            let common = begin(args, error_output)?;
+            run_async(async { manage::stop(&sockets()?, &stop, &common).await })
+        }
+        Subcommand::Serve(serve) => {
+            let common = begin(args, error_output)?;
+            raise_descriptor_limit();
+            let configuration = system.configuration.as_deref();
+            run_async(serve::serve(common, &system.sockets, configuration, &serve))
+        }
+        Subcommand::Save(save) => {
+            let common = begin(args, error_output)?;
+            let sets = system.sets();
+            run_async(async { save::save(&sockets()?, &save, sets.as_ref(), &common).await })
+        }
+        Subcommand::Logs(logs) => {
+            let common = begin(args, error_output)?;
+            run_async(async { logs::logs(&sockets()?, &logs, &common).await })
         }
     }
 }
@@ -212,7 +238,7 @@ impl SystemPaths {
 /// Forwards, here or as the child of a `--detach`.
 fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutput) -> Result<u8, Fatal> {
     raise_descriptor_limit();
-    let ErrorOutput { output, is_child, child, .. } = error_output;
+    let ErrorOutput { is_event, is_child, child, .. } = error_output;
     run_async(async {
         if *is_child {
             let background = DetachedChild::begin(&SocketDirectories::new(&system.sockets)?)?;
@@ -220,8 +246,7 @@ fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutp
             log::install(work.common.ui.verbosity, Styling::Plain, BoxMakeWriter::new(move || log.clone()));
             *child = Some(background);
         }
-        // From here on the error that ends it is the last event.
-        *output = OutputFormat::Text;
+        *is_event = true;
         forward::forward(work, &system.sockets, system.configuration.as_deref(), child.clone()).await
     })
 }

@@ -112,7 +112,8 @@ impl Environment {
     }
 }
 
-/// The user's directory for configuration, as each system has it.
+/// The user's directory for configuration, as each system has it. Pure, unlike the crates for such directories, which read the
+/// environment themselves; and on macOS `XDG_CONFIG_HOME` counts where it is set.
 fn configuration(variable: impl Fn(&str) -> Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     if cfg!(windows) {
         return variable("APPDATA");

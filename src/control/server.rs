@@ -6,6 +6,8 @@
 //!
 //! A client that closes its writing end gets the answers to what it has asked, and then the connection ends, and its
 //! subscription with it. What was asked is carried out even where nobody waits for the answer any more.
+//!
+//! Lines are read here and not by tokio-util's `LinesCodec`, which gives up on what is not UTF-8: JSON-RPC has an answer for it.
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 

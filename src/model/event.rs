@@ -169,3 +169,19 @@ pub struct Event {
     /// What.
     pub kind: EventKind,
 }
+
+#[cfg(test)]
+impl Event {
+    /// An event of `svc/api`, of the forwards with these numbers.
+    pub(crate) fn example(forwards: impl IntoIterator<Item = u64>, kind: EventKind) -> Self {
+        let forwards = forwards.into_iter().map(ForwardId::from_bits).collect();
+        Self {
+            at: Timestamp::UNIX_EPOCH,
+            forwards,
+            target: "svc/api".into(),
+            ports: vec![],
+            label: None,
+            kind,
+        }
+    }
+}

@@ -119,15 +119,7 @@ mod tests {
     use crate::model::endpoint::PodId;
 
     fn told(what: EventKind) -> Value {
-        let forwards = [ForwardId::from_bits(0), ForwardId::from_bits(1)].into();
-        let event = Event {
-            at: Timestamp::UNIX_EPOCH,
-            forwards,
-            target: "svc/api".into(),
-            ports: vec![],
-            label: None,
-            kind: what,
-        };
+        let event = Event::example([0, 1], what);
         let mut all = serde_json::to_value(of(&event)).unwrap();
         assert_eq!((&all[0]["id"], &all[1]["id"]), (&json!("aaaaaa"), &json!("baaaaa")));
         let mut first = all[0].take();

@@ -1,4 +1,7 @@
 //! YAML as a tree in which everything knows where it stands, so that whatever is wrong with it can be pointed at.
+//!
+//! The tree is made by serde-saphyr, which knows the place of every value, and not by the `saphyr` crate with its marked nodes: that
+//! would be a second parser beside the one that reads kubeconfigs.
 
 use std::fmt;
 

@@ -1,4 +1,8 @@
 //! Files that are whole at every moment: what stands under their name is what was there, or all of what is new.
+//!
+//! A crate for temporary or atomic files would do the creation and the renaming, a dozen lines of this, and bring a source of
+//! randomness along. What is left is the rest: links are followed to what they lead to, and some files are there, and locked, for
+//! as long as their process is.
 
 use std::{
     ffi::OsString,

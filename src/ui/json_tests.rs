@@ -44,16 +44,7 @@ fn all() -> Vec<EventKind> {
 async fn shown(happenings: Vec<EventKind>, settings: OutputSettings) -> Vec<Value> {
     let (sender, mut events) = broadcast::channel(64);
     for what in happenings {
-        let forwards = [ForwardId::from_bits(0), ForwardId::from_bits(1)].into();
-        let event = Event {
-            at: Timestamp::UNIX_EPOCH,
-            forwards,
-            target: "svc/api".into(),
-            ports: vec![],
-            label: None,
-            kind: what,
-        };
-        sender.send(Arc::new(event)).unwrap();
+        sender.send(Arc::new(Event::example([0, 1], what))).unwrap();
     }
     drop(sender);
     let out = CapturedOutput::default();
@@ -78,15 +69,7 @@ async fn a_line_an_event_of_a_forward() {
 async fn a_slow_view_says_what_it_missed() {
     let (sender, mut events) = broadcast::channel(1);
     for _ in 0..3 {
-        let event = Event {
-            at: Timestamp::UNIX_EPOCH,
-            forwards: [ForwardId::from_bits(0)].into(),
-            target: "svc/api".into(),
-            ports: vec![],
-            label: None,
-            kind: EventKind::Started,
-        };
-        sender.send(Arc::new(event)).unwrap();
+        sender.send(Arc::new(Event::example([0], EventKind::Started))).unwrap();
     }
     drop(sender);
     let out = CapturedOutput::default();

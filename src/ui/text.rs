@@ -135,15 +135,7 @@ mod tests {
     };
 
     fn event(what: EventKind) -> Arc<Event> {
-        let forwards = [ForwardId::from_bits(1)].into();
-        Arc::new(Event {
-            at: Timestamp::UNIX_EPOCH,
-            forwards,
-            target: "svc/api".into(),
-            ports: vec![],
-            label: None,
-            kind: what,
-        })
+        Arc::new(Event::example([1], what))
     }
 
     fn forwarding() -> EventKind {

@@ -162,15 +162,7 @@ mod tests {
     }
 
     fn worded(what: EventKind) -> String {
-        let forwards = [ForwardId::from_bits(1)].into();
-        let event = Event {
-            at: Timestamp::UNIX_EPOCH,
-            forwards,
-            target: "svc/api".into(),
-            ports: vec![],
-            label: None,
-            kind: what,
-        };
+        let event = Event::example([1], what);
         let Some(line) = line(&event) else { return String::new() };
         let stream = if line.stream == OutputStream::Out { "out " } else { "err " };
         let subject = line.subject.map(|subject| subject + ": ").unwrap_or_default();
