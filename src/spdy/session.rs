@@ -21,6 +21,9 @@
 //! What a queue of the peer has no room for waits (see `credit`): SYN_STREAM and RST_STREAM here, DATA with
 //! the caller, whom [`SpdySession::send`] tells. Time for what waits here, and for pings that prove what was sent, comes with
 //! [`SpdySession::flush`], after anything was sent or received.
+//!
+//! The pairs are a table of their own beside the caller's, which has the same keys: what is here is the protocol's state
+//! alone and does no I/O, while the caller's entries hold channels and buffers.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,16 +1,14 @@
 //! What streams want to send and the peer has no room for yet (PROTOCOL §2.8).
 //!
-//! All DATA goes through here: what has credit leaves at once, the rest waits for its queue at the peer, where streams
-//! take turns, a frame each. A stream that waits costs its two buffers, for it gets no more permits meanwhile (see
-//! [`super::stream`]); a finish waits behind them.
+//! All DATA goes through here: what has credit leaves at once, the rest waits in its stream's entry for a queue at the
+//! peer, where streams take turns, a frame each. A stream that waits costs its two buffers, for it gets no more permits
+//! meanwhile (see [`super::stream`]); a finish waits behind them.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    stream::{Chunk, StreamShared},
+    stream::Chunk,
+    stream_entry::{PendingData, StreamTable},
     write_queue::WriteQueue,
 };
 use crate::spdy::{
@@ -18,39 +16,16 @@ use crate::spdy::{
     session::{PairId, SendStatus, SpdySession},
 };
 
-/// One stream's part.
-struct PendingStream {
-    shared: Arc<StreamShared>,
-    chunks: VecDeque<Chunk>,
-    /// Nothing comes behind the chunks.
-    finish: bool,
-    /// Where its turn comes, while it has something to send.
-    turns: Option<usize>,
-}
-
-impl PendingStream {
-    fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && !self.finish
-    }
-}
-
-/// The waiting DATA of a session's streams.
+/// Which of a session's streams is next, for each of the peer's queues.
 #[derive(Default)]
 pub(super) struct Backlog {
-    streams: HashMap<PairId, PendingStream>,
-    /// Who is next, for each of the peer's queues.
     turns: [VecDeque<PairId>; SpdySession::QUEUES],
 }
 
 impl Backlog {
-    pub(super) fn add(&mut self, pair: PairId, shared: Arc<StreamShared>) {
-        let waiting = PendingStream { shared, chunks: VecDeque::new(), finish: false, turns: None };
-        self.streams.insert(pair, waiting);
-    }
-
-    /// Drops what the stream still wanted to send.
-    pub(super) fn remove(&mut self, pair: PairId) {
-        if let Some(queue) = self.streams.remove(&pair).and_then(|waiting| waiting.turns) {
+    /// Drops what the stream, which is no longer in the table, still wanted to send.
+    pub(super) fn remove(&mut self, pair: PairId, pending: &mut PendingData) {
+        if let Some(queue) = std::mem::take(pending).queue {
             self.turns[queue].retain(|other| *other != pair);
         }
     }
@@ -60,76 +35,96 @@ impl Backlog {
         &mut self,
         pair: PairId,
         chunk: Chunk,
+        streams: &mut StreamTable,
         spdy: &mut SpdySession,
         write_queue: &mut WriteQueue,
     ) {
-        self.put(pair, spdy, write_queue, |waiting| waiting.chunks.push_back(chunk));
+        self.put(pair, streams, spdy, write_queue, |pending| pending.chunks.push_back(chunk));
     }
 
     /// Sends the stream's FIN behind all else.
-    pub(super) fn finish(&mut self, pair: PairId, spdy: &mut SpdySession, write_queue: &mut WriteQueue) {
-        self.put(pair, spdy, write_queue, |waiting| waiting.finish = true);
+    pub(super) fn finish(
+        &mut self,
+        pair: PairId,
+        streams: &mut StreamTable,
+        spdy: &mut SpdySession,
+        write_queue: &mut WriteQueue,
+    ) {
+        self.put(pair, streams, spdy, write_queue, |pending| pending.finish = true);
     }
 
     fn put(
         &mut self,
         pair: PairId,
+        streams: &mut StreamTable,
         spdy: &mut SpdySession,
         write_queue: &mut WriteQueue,
-        put: impl FnOnce(&mut PendingStream),
+        put: impl FnOnce(&mut PendingData),
     ) {
-        let Some(waiting) = self.streams.get_mut(&pair) else { return };
-        put(waiting);
-        let queue = *waiting.turns.get_or_insert_with(|| {
+        let Some(entry) = streams.get_mut(&pair) else { return };
+        put(&mut entry.pending);
+        let queue = *entry.pending.queue.get_or_insert_with(|| {
             let queue = spdy.queue(pair);
             self.turns[queue].push_back(pair);
             queue
         });
-        self.drain(queue, spdy, write_queue);
+        self.drain(queue, streams, spdy, write_queue);
     }
 
     /// Sends what may be sent, and what the session itself had waiting.
-    pub(super) fn pump(&mut self, spdy: &mut SpdySession, write_queue: &mut WriteQueue) {
+    pub(super) fn pump(
+        &mut self,
+        streams: &mut StreamTable,
+        spdy: &mut SpdySession,
+        write_queue: &mut WriteQueue,
+    ) {
         write_queue.control(|out| spdy.flush(out));
         // Pairs are opened in the order in which they came.
         while let Some(&pair) = self.turns[SpdySession::UNOPENED].front()
             && spdy.queue(pair) != SpdySession::UNOPENED
         {
             self.turns[SpdySession::UNOPENED].pop_front();
-            if let Some(waiting) = self.streams.get_mut(&pair) {
-                waiting.turns = Some(spdy.queue(pair));
+            if let Some(entry) = streams.get_mut(&pair) {
+                entry.pending.queue = Some(spdy.queue(pair));
                 self.turns[spdy.queue(pair)].push_back(pair);
             }
         }
         for queue in 0..SpdySession::QUEUES {
-            self.drain(queue, spdy, write_queue);
+            self.drain(queue, streams, spdy, write_queue);
         }
     }
 
     /// Sends a queue's frames, one of each stream in turn, until it is full or nothing is left.
-    fn drain(&mut self, queue: usize, spdy: &mut SpdySession, write_queue: &mut WriteQueue) {
+    fn drain(
+        &mut self,
+        queue: usize,
+        streams: &mut StreamTable,
+        spdy: &mut SpdySession,
+        write_queue: &mut WriteQueue,
+    ) {
         while let Some(pair) = self.turns[queue].pop_front() {
-            let Some(waiting) = self.streams.get_mut(&pair) else { continue };
-            let length = waiting.chunks.front().map_or(0, |chunk| chunk.payload().len());
-            let last = waiting.chunks.is_empty();
+            let Some(entry) = streams.get_mut(&pair) else { continue };
+            let pending = &mut entry.pending;
+            let length = pending.chunks.front().map_or(0, |chunk| chunk.payload().len());
+            let last = pending.chunks.is_empty();
             match spdy.send(pair, length, last) {
                 SendStatus::Blocked => return self.turns[queue].push_front(pair),
                 SendStatus::Closed => {
-                    waiting.chunks.clear();
-                    waiting.finish = false;
+                    pending.chunks.clear();
+                    pending.finish = false;
                 }
                 SendStatus::Ready(head) => {
-                    if let Some(mut chunk) = waiting.chunks.pop_front() {
+                    if let Some(mut chunk) = pending.chunks.pop_front() {
                         chunk.bytes[..frame::HEAD].copy_from_slice(&head);
-                        write_queue.data(chunk, Arc::clone(&waiting.shared));
+                        write_queue.data(chunk, Arc::clone(&entry.shared));
                     } else {
-                        waiting.finish = false;
+                        pending.finish = false;
                         write_queue.control(|out| out.extend_from_slice(&head));
                     }
                 }
             }
-            if waiting.is_empty() {
-                waiting.turns = None;
+            if pending.is_empty() {
+                pending.queue = None;
             } else {
                 self.turns[queue].push_back(pair);
             }
@@ -150,7 +145,8 @@ mod tests {
     use crate::{
         spdy::frame::{Frame, FrameDecoder},
         tunnel::{
-            stream::{Stream, StreamCommand},
+            stream::{Stream, StreamCommand, StreamShared},
+            stream_entry::StreamEntry,
             write_queue::Framing,
         },
     };
@@ -158,6 +154,7 @@ mod tests {
     /// A session whose peer answers nothing.
     struct TestStream {
         backlog: Backlog,
+        streams: StreamTable,
         spdy: SpdySession,
         write_queue: WriteQueue,
         wire: Vec<u8>,
@@ -166,27 +163,32 @@ mod tests {
 
     impl TestStream {
         fn new() -> Self {
-            let (backlog, spdy) = (Backlog::default(), SpdySession::new(true));
-            let write_queue = WriteQueue::new(Framing::Plain);
-            Self { backlog, spdy, write_queue, wire: Vec::new(), decoder: FrameDecoder::default() }
+            Self {
+                backlog: Backlog::default(),
+                streams: StreamTable::new(),
+                spdy: SpdySession::new(true),
+                write_queue: WriteQueue::new(Framing::Plain),
+                wire: Vec::new(),
+                decoder: FrameDecoder::default(),
+            }
         }
 
         fn open(&mut self) -> (PairId, Arc<StreamShared>, Stream) {
             let (commands, mut receiver) = mpsc::unbounded_channel();
             let stream = Stream::open(commands, &Arc::default(), 80, Arc::default());
-            let Ok(StreamCommand::Open { stream: shared, .. }) = receiver.try_recv() else {
+            let Ok(StreamCommand::Open { stream: shared, inbound, .. }) = receiver.try_recv() else {
                 panic!("not opened")
             };
             let spdy = &mut self.spdy;
             let pair = self.write_queue.control(|out| spdy.open(80, out)).unwrap();
-            self.backlog.add(pair, Arc::clone(&shared));
+            self.streams.insert(pair, StreamEntry::new(inbound, Arc::clone(&shared)));
             (pair, shared, stream)
         }
 
         async fn send(&mut self, pair: PairId, stream: &Stream, byte: u8) {
             let mut chunk = Chunk::new(stream.send.permit().await);
             chunk.buffer().put_u8(byte);
-            self.backlog.send(pair, chunk, &mut self.spdy, &mut self.write_queue);
+            self.backlog.send(pair, chunk, &mut self.streams, &mut self.spdy, &mut self.write_queue);
         }
 
         /// What was sent: a byte for DATA, `.` for FIN, `!` for RST; pings come back in order.
@@ -214,7 +216,7 @@ mod tests {
             }
             let mut bytes = bytes.freeze();
             while self.spdy.receive(&mut bytes).unwrap().is_some() {}
-            self.backlog.pump(&mut self.spdy, &mut self.write_queue);
+            self.backlog.pump(&mut self.streams, &mut self.spdy, &mut self.write_queue);
         }
     }
 
@@ -244,7 +246,7 @@ mod tests {
             end.send(pair, stream, byte).await;
             end.send(pair, stream, byte).await;
         }
-        end.backlog.finish(a, &mut end.spdy, &mut end.write_queue);
+        end.backlog.finish(a, &mut end.streams, &mut end.spdy, &mut end.write_queue);
         assert_eq!(end.sent().await.0, "");
         assert!(!a_shared.data_written.load(Ordering::Relaxed));
         // A stream of another queue does not wait.
@@ -270,7 +272,8 @@ mod tests {
             }
         }
         drop(shared);
-        end.backlog.remove(pair);
+        let mut entry = end.streams.remove(&pair).unwrap();
+        end.backlog.remove(pair, &mut entry.pending);
         let (spdy, write_queue) = (&mut end.spdy, &mut end.write_queue);
         write_queue.control(|out| spdy.reset(pair, out));
         end.answer(&pings);

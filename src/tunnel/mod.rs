@@ -1,9 +1,10 @@
 //! F2, the tunnel to one pod.
 //!
 //! [`upgrade`] makes a connection, [`session`] drives it, [`status`] tells how it fares, [`stream`] is one forwarded
-//! connection inside it; `backlog` holds what the peer has no room for, [`write_queue`] what the transport has not taken yet,
-//! `buffers` what may be filled again. [`pool`] keeps the sessions to a pod. `legacy` does without sessions, one upgrade a
-//! connection, where nothing better passes; [`dial`] picks among the protocols and remembers the choice.
+//! connection inside it; `stream_entry` is what the driver keeps of it; `backlog` gives turns to what the peer has no
+//! room for, [`write_queue`] holds what the transport has not taken yet, `buffers` what may be filled again.
+//! [`pool`] keeps the sessions to a pod. `legacy` does without sessions, one upgrade a connection, where nothing better
+//! passes; [`dial`] picks among the protocols and remembers the choice.
 
 mod backlog;
 mod buffers;

@@ -11,7 +11,6 @@
 //! Whatever ends it, a panic included, the streams learn that they are lost and the handle that it is closed.
 
 use std::{
-    collections::HashMap,
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
@@ -36,7 +35,7 @@ use super::{
     stalled::Stalled,
     status::{SessionStatus, SessionWatch},
     stream::{COPY_BELOW, Gauge, READ, Stream, StreamCommand, StreamEvent},
-    stream_entry::StreamEntry,
+    stream_entry::{StreamEntry, StreamTable},
     websocket,
     write_queue::{Framing, WriteQueue},
 };
@@ -150,7 +149,7 @@ struct Driver<IO> {
     write_queue: WriteQueue,
     backlog: Backlog,
     commands: mpsc::UnboundedReceiver<StreamCommand>,
-    streams: HashMap<PairId, StreamEntry>,
+    streams: StreamTable,
     /// Streams whose clients are behind.
     stalled: Stalled,
     /// How many of `streams` are transfers and bulk ones, and on how many an answer is due.
@@ -194,7 +193,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             write_queue: WriteQueue::new(framing),
             backlog: Backlog::default(),
             commands,
-            streams: HashMap::new(),
+            streams: StreamTable::new(),
             stalled: Stalled::new(&status),
             transfers: 0,
             bulk: 0,
@@ -283,7 +282,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 let pair = may_open.then(|| self.write_queue.control(|out| spdy.open(port, out))).flatten();
                 if let Some(pair) = pair {
                     let _ = stream.pair.set(pair);
-                    self.backlog.add(pair, Arc::clone(&stream));
                     self.streams.insert(pair, StreamEntry::new(inbound, stream));
                 } else {
                     let _ = inbound.send(StreamEvent::Lost);
@@ -298,12 +296,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                         self.awaiting += usize::from(!std::mem::replace(&mut entry.awaits, true));
                         self.moved = true;
                     }
-                    self.backlog.send(*pair, chunk, &mut self.spdy, &mut self.write_queue);
+                    self.backlog.send(*pair, chunk, &mut self.streams, &mut self.spdy, &mut self.write_queue);
                 }
             }
             StreamCommand::Finish(stream) => {
                 if let Some(pair) = stream.pair.get() {
-                    self.backlog.finish(*pair, &mut self.spdy, &mut self.write_queue);
+                    self.backlog.finish(*pair, &mut self.streams, &mut self.spdy, &mut self.write_queue);
                 }
             }
             StreamCommand::HalfClose(stream) => {
@@ -339,8 +337,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     fn remove_stream(&mut self, pair: PairId) -> Option<StreamEntry> {
-        let entry = self.streams.remove(&pair)?;
-        self.backlog.remove(pair);
+        let mut entry = self.streams.remove(&pair)?;
+        self.backlog.remove(pair, &mut entry.pending);
         self.transfers -= usize::from(entry.is_transfer());
         self.bulk -= usize::from(entry.is_bulk());
         self.awaiting -= usize::from(entry.awaits);
@@ -417,7 +415,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 SpdyEvent::GoAway => return Err(SessionEnd::GoAway),
             }
         }
-        self.backlog.pump(&mut self.spdy, &mut self.write_queue);
+        self.backlog.pump(&mut self.streams, &mut self.spdy, &mut self.write_queue);
         if self.write_queue.queued() < QUEUE_LIMIT {
             let spdy = &mut self.spdy;
             self.write_queue.control(|out| spdy.echo(out));

@@ -4,12 +4,16 @@
 //! others on the session may have something to come, behind what comes for the client that is behind. For them it is
 //! read on, as long as the process has memory for that ([`super::limits`]).
 
-use std::{collections::HashMap, sync::Arc, task::Context};
+use std::{sync::Arc, task::Context};
 
 use tokio::time::Instant;
 
-use super::{status::SessionStatus, stream::StreamShared, stream_entry::StreamEntry, wake::Wake};
-use crate::spdy::session::PairId;
+use super::{
+    status::SessionStatus,
+    stream::StreamShared,
+    stream_entry::{StreamEntry, StreamTable},
+    wake::Wake,
+};
 
 /// Bytes read for clients that are behind since another's last came, after which no more are expected: on a session
 /// that several streams fill, their frames of 32 KiB take turns.
@@ -57,7 +61,7 @@ impl Stalled {
     pub(super) fn stop(
         &mut self,
         cx: &mut Context<'_>,
-        streams: &mut HashMap<PairId, StreamEntry>,
+        streams: &mut StreamTable,
         status: &SessionStatus,
     ) -> bool {
         if !self.is_full(cx) {
@@ -95,7 +99,7 @@ impl Stalled {
     }
 
     /// Counts the streams that have something to come as blocked, or as blocked no more.
-    fn block(&mut self, blocked: bool, streams: &mut HashMap<PairId, StreamEntry>, status: &SessionStatus) {
+    fn block(&mut self, blocked: bool, streams: &mut StreamTable, status: &SessionStatus) {
         if !blocked && !self.blocking {
             return;
         }

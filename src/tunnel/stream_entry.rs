@@ -1,13 +1,15 @@
-//! A session's view of one stream: where its bytes go, and what it is to the others.
+//! A session's view of one stream: where its bytes go, what it still wants to send, and what it is to the others.
 
 use std::{
+    collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::stream::{StreamEvent, StreamShared};
+use super::stream::{Chunk, StreamEvent, StreamShared};
+use crate::spdy::session::PairId;
 
 /// A stream that moved more than this lately is a bulk one. Pages, queries and API answers are smaller; what is larger
 /// fills the pipe for long enough to be felt by others.
@@ -21,8 +23,30 @@ const TRANSFER: usize = 64 * 1024;
 /// something.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// The open streams of a session.
+pub(super) type StreamTable = HashMap<PairId, StreamEntry>;
+
+/// What a stream wants to send and the peer has no room for yet. `backlog` gives it its turns.
+#[derive(Default)]
+pub(super) struct PendingData {
+    pub(super) chunks: VecDeque<Chunk>,
+    /// Nothing comes behind the chunks.
+    pub(super) finish: bool,
+    /// The queue of the peer in which its turn comes, while it has something to send.
+    pub(super) queue: Option<usize>,
+}
+
+impl PendingData {
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && !self.finish
+    }
+}
+
 /// One open stream, on the driver's side.
 pub(super) struct StreamEntry {
+    /// The first field: with the entry it is dropped before `inbound`, so that the stream's permits are free before the
+    /// stream learns that it is lost.
+    pub(super) pending: PendingData,
     pub(super) inbound: mpsc::UnboundedSender<StreamEvent>,
     pub(super) shared: Arc<StreamShared>,
     /// Bytes moved lately, both ways.
@@ -39,7 +63,16 @@ pub(super) struct StreamEntry {
 
 impl StreamEntry {
     pub(super) fn new(inbound: mpsc::UnboundedSender<StreamEvent>, shared: Arc<StreamShared>) -> Self {
-        Self { inbound, shared, moved: 0, came: None, ended: false, awaits: false, blocked: false }
+        Self {
+            pending: PendingData::default(),
+            inbound,
+            shared,
+            moved: 0,
+            came: None,
+            ended: false,
+            awaits: false,
+            blocked: false,
+        }
     }
 
     pub(super) fn is_bulk(&self) -> bool {
