@@ -123,11 +123,9 @@ impl TextView {
 mod tests {
     use std::{future::pending, time::Duration};
 
-    use jiff::Timestamp;
-
     use super::*;
     use crate::{
-        model::{endpoint::PodId, event::LocalAddress, forward::ForwardId},
+        model::{endpoint::PodId, event::LocalAddress},
         ui::{
             color::{Colors, Styling},
             output_writer::tests::CapturedOutput,

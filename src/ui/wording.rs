@@ -152,10 +152,8 @@ pub fn duration_text(duration: Duration) -> String {
 mod tests {
     use std::net::SocketAddr;
 
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::model::{event::LocalAddress, forward::ForwardId};
+    use crate::model::event::LocalAddress;
 
     fn pod(name: &str) -> PodId {
         PodId { namespace: "prod".into(), name: name.into(), uid: "u".into() }
