@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use sandbox::Sandbox;
-use sandbox::faults::{Denial, Odd};
+use sandbox::faults::{BadAnswer, Denial};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -175,18 +175,18 @@ async fn trouble() {
 async fn answers_without_measure() {
     let sandbox = sandbox().await;
     let admin = sandbox.kubeconfig("admin");
-    for (odd, line, words) in [
-        (Odd::Half, "svc/api :80 --request-timeout 300ms", "the answer was not complete within 0.3 s"),
-        (Odd::Endless, "svc/api :80", "longer than 8 MiB, the most that is read of one object"),
-        (Odd::Bomb, "svc/api :80", "longer than 8 MiB, the most that is read of one object"),
-        (Odd::Wordy, "svc/api :80", "500: its explanation is longer than 1 MiB"),
+    for (bad_answer, line, words) in [
+        (BadAnswer::Half, "svc/api :80 --request-timeout 300ms", "the answer was not complete within 0.3 s"),
+        (BadAnswer::Endless, "svc/api :80", "longer than 8 MiB, the most that is read of one object"),
+        (BadAnswer::Bomb, "svc/api :80", "longer than 8 MiB, the most that is read of one object"),
+        (BadAnswer::Wordy, "svc/api :80", "500: its explanation is longer than 1 MiB"),
     ] {
-        sandbox.faults().deny(Denial::new(StatusCode::OK).odd(odd).path("/services/"));
+        sandbox.faults().deny(Denial::new(StatusCode::OK).bad_answer(bad_answer).path("/services/"));
         check(&admin, &[(line, &["cannot read service api in namespace default", words])]).await;
         sandbox.faults().clear();
     }
     // The watcher is patient, and tells in the end what it was that it waited for.
-    sandbox.faults().deny(Denial::new(StatusCode::OK).odd(Odd::Circle).path("limit=500"));
+    sandbox.faults().deny(Denial::new(StatusCode::OK).bad_answer(BadAnswer::Circle).path("limit=500"));
     let words =
         ["its pods could not be read within 1s", &sandbox.url(), "each page of the list leads to the same"];
     check_one(fwd(&admin, "-l app=api :8080 --pod-running-timeout 1s"), &words).await;

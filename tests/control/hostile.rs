@@ -32,13 +32,13 @@ impl Busy {
     /// Traffic goes on, none of it failed, both forwards are there.
     async fn goes_on(self) -> Test {
         for load in &self.loads {
-            let answered = load.tally().answered;
-            within("more traffic", load.until(|tally| tally.answered > answered + 100)).await?;
+            let answered = load.counts().answered;
+            within("more traffic", load.until(|counts| counts.answered > answered + 100)).await?;
         }
         assert_eq!(self.world.list().await?.len(), 2);
         for load in self.loads {
-            let tally = load.stop().await;
-            assert_eq!(tally.failed, 0, "{:?}", tally.why);
+            let counts = load.stop().await;
+            assert_eq!(counts.failed, 0, "{:?}", counts.why);
         }
         Ok(())
     }

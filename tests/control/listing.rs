@@ -138,12 +138,12 @@ async fn nothing_is_not_said_of_what_is_not_known() -> Test {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
     assert!(!ran.stderr.contains("nothing is forwarded"), "{}", ran.stderr);
     assert!(ran.stderr.contains("does not answer"), "{}", ran.stderr);
-    std::fs::set_permissions(world.place(), std::fs::Permissions::from_mode(0o755))?;
+    std::fs::set_permissions(world.socket_directory(), std::fs::Permissions::from_mode(0o755))?;
     let ran = world.run("list").await?;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
     assert!(ran.stderr.contains("is open to other users"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("nothing is forwarded"), "{}", ran.stderr);
-    std::fs::set_permissions(world.place(), std::fs::Permissions::from_mode(0o700))?;
+    std::fs::set_permissions(world.socket_directory(), std::fs::Permissions::from_mode(0o700))?;
     assert_eq!(world.list().await?.len(), 1);
     Ok(())
 }

@@ -8,10 +8,10 @@ mod contract;
 mod hostile;
 mod listing;
 mod methods;
-mod places;
 mod python;
 mod serving;
 mod sharing;
+mod socket_files;
 mod stopping;
 
 /// The program under test.

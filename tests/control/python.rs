@@ -16,7 +16,9 @@ fn python(world: &World, line: &str) -> Command {
     command
         .arg(SCRIPT)
         .args(line.split_whitespace())
+        // Both of the places where it looks: this test's alone.
         .env("XDG_RUNTIME_DIR", world.sandbox.directory())
+        .env("TMPDIR", world.sandbox.directory())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

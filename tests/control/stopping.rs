@@ -86,7 +86,7 @@ async fn traffic_drains() -> Test {
     let (_other, other) = world.working("svc/web :80").await?;
     let load = sandbox::support::load::Load::start(port);
     let beside = sandbox::support::load::Load::start(other);
-    within("traffic", load.until(|tally| tally.answered > 50)).await?;
+    within("traffic", load.until(|counts| counts.answered > 50)).await?;
     let mut slow = send(port, "/slow?ms=1000").await?;
     let mut endless = send(port, "/bytes?n=100000000000").await?;
     endless.readable().await?;
@@ -103,8 +103,8 @@ async fn traffic_drains() -> Test {
     assert_eq!(rest(&mut slow).await?, b"");
     assert_eq!(forward.wait().await?.code, Some(0));
     assert!(within("the end of the download", reading).await??.is_err(), "a cut download looks whole");
-    let answered = beside.tally().answered;
-    within("the other's traffic", beside.until(|tally| tally.answered > answered + 50)).await?;
+    let answered = beside.counts().answered;
+    within("the other's traffic", beside.until(|counts| counts.answered > answered + 50)).await?;
     assert_eq!(beside.stop().await.failed, 0);
     drop(load);
     Ok(())

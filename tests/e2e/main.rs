@@ -43,16 +43,16 @@ mod on_failure {
     use sandbox::support::kubectl;
     use sandbox::{Options, Sandbox};
 
-    use crate::workspace::{self, Place, Test};
+    use crate::workspace::{self, Test, Workspace};
 
-    async fn fails(place: Arc<Place>) -> Test {
-        place.app().await?;
+    async fn fails(workspace: Arc<Workspace>) -> Test {
+        workspace.app().await?;
         Err("as it should".into())
     }
 
-    async fn panics(place: Arc<Place>) -> Test {
-        place.apply("role.yaml").await?;
-        place.app().await?;
+    async fn panics(workspace: Arc<Workspace>) -> Test {
+        workspace.apply("role.yaml").await?;
+        workspace.app().await?;
         panic!("as it should");
     }
 
@@ -61,13 +61,13 @@ mod on_failure {
         let Some(kubectl) = kubectl::all().pop() else { return Ok(()) };
         let sandbox = Sandbox::start(Options::default()).await?;
         let before = everything(&sandbox);
-        let ground =
-            workspace::Ground { kubectl, kubeconfig: sandbox.kubeconfig("admin"), image: "any".into() };
+        let cluster =
+            workspace::TestCluster { kubectl, kubeconfig: sandbox.kubeconfig("admin"), image: "any".into() };
         for namespace in [None, Some("prod")] {
             let namespace = namespace.map(str::to_owned);
-            let failed = ground.clone().run("fails", namespace.clone(), fails).await;
+            let failed = cluster.clone().run("fails", namespace.clone(), fails).await;
             assert_eq!(failed.map_err(|failure| failure.to_string()), Err("as it should".to_owned()));
-            let panicked = tokio::spawn(ground.clone().run("panics", namespace, panics)).await;
+            let panicked = tokio::spawn(cluster.clone().run("panics", namespace, panics)).await;
             assert!(panicked.is_err_and(|error| error.is_panic()));
             sandbox.wait_until("everything to be gone", |sandbox| everything(sandbox) == before).await?;
         }

@@ -1,4 +1,4 @@
-//! What is done in a place, and what has to come of it.
+//! What is done in a workspace, and what has to come of it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use sandbox::support::{Failure, Test, answer, ask, connect, expect_refusal, post
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::workspace::Place;
+use crate::workspace::Workspace;
 
 /// More than any queue between an application and a client that does not read.
 const MORE_THAN_QUEUED: usize = 64 << 20;
@@ -24,12 +24,12 @@ const PROMPT: Duration = Duration::from_secs(10);
 const SOME: u64 = 100;
 
 /// As a user starts it: through kubectl, by the service's port.
-pub(crate) async fn forward(place: Arc<Place>) -> Test {
-    place.app().await?;
-    let mut forward = place.kubectl_fwd("svc/NAME :80")?;
+pub(crate) async fn forward(workspace: Arc<Workspace>) -> Test {
+    workspace.app().await?;
+    let mut forward = workspace.kubectl_fwd("svc/NAME :80")?;
     let port = forward.port().await?;
     let pod = ask(port).await?;
-    assert!(place.pods().await?.contains(&pod), "{pod} answered");
+    assert!(workspace.pods().await?.contains(&pod), "{pod} answered");
     let mut stream = send(port, "/bytes?n=5000000").await?;
     let bytes = answer(&mut stream).await?;
     assert!(
@@ -41,9 +41,9 @@ pub(crate) async fn forward(place: Arc<Place>) -> Test {
     Ok(())
 }
 
-pub(crate) async fn several_ports(place: Arc<Place>) -> Test {
-    place.app().await?;
-    let mut forward = place.fwd("svc/NAME :80 :echo :9002")?;
+pub(crate) async fn several_ports(workspace: Arc<Workspace>) -> Test {
+    workspace.app().await?;
+    let mut forward = workspace.fwd("svc/NAME :80 :echo :9002")?;
     let (http, echo, hello) = (forward.port().await?, forward.port().await?, forward.port().await?);
     ask(http).await?;
     echoes(&mut connect(echo).await?).await?;
@@ -53,12 +53,12 @@ pub(crate) async fn several_ports(place: Arc<Place>) -> Test {
     Ok(())
 }
 
-pub(crate) async fn deleted_pod(place: Arc<Place>) -> Test {
-    place.app().await?;
-    let mut forward = place.fwd("svc/NAME :80")?;
+pub(crate) async fn deleted_pod(workspace: Arc<Workspace>) -> Test {
+    workspace.app().await?;
+    let mut forward = workspace.fwd("svc/NAME :80")?;
     let port = forward.port().await?;
     let first = ask(port).await?;
-    place.kubectl(&format!("delete pod {first} --wait=false")).await?;
+    workspace.kubectl(&format!("delete pod {first} --wait=false")).await?;
     forward.stderr(&format!("pod {first} is terminating, new connections go to ")).await?;
     for _ in 0..OTHERS {
         assert_ne!(ask(port).await?, first);
@@ -67,27 +67,27 @@ pub(crate) async fn deleted_pod(place: Arc<Place>) -> Test {
 }
 
 /// No request fails while every pod is replaced, one after the other.
-pub(crate) async fn rolling_restart(place: Arc<Place>) -> Test {
-    place.app().await?;
-    let mut forward = place.fwd("svc/NAME :80")?;
+pub(crate) async fn rolling_restart(workspace: Arc<Workspace>) -> Test {
+    workspace.app().await?;
+    let mut forward = workspace.fwd("svc/NAME :80")?;
     let load = Load::start(forward.port().await?);
-    within("the first answers", load.until(|tally| tally.answered >= SOME)).await?;
-    let old: BTreeSet<String> = place.pods().await?.into_iter().collect();
-    place.kubectl("rollout restart deployment/NAME".replace("NAME", &place.name).as_str()).await?;
-    place.rolled_out(&format!("deployment/{}", place.name)).await?;
+    within("the first answers", load.until(|counts| counts.answered >= SOME)).await?;
+    let old: BTreeSet<String> = workspace.pods().await?.into_iter().collect();
+    workspace.kubectl("rollout restart deployment/NAME".replace("NAME", &workspace.name).as_str()).await?;
+    workspace.rolled_out(&format!("deployment/{}", workspace.name)).await?;
     let new = |pod: &String| !old.contains(pod);
-    within("an answer from a new pod", load.until(|tally| tally.last.as_ref().is_some_and(new))).await?;
-    let before = load.tally().answered;
-    within("more answers", load.until(|tally| tally.answered >= before + SOME)).await?;
-    let tally = load.stop().await;
-    assert_eq!(tally.failed, 0, "{tally:?}\n{}", forward.said_on_stderr());
+    within("an answer from a new pod", load.until(|counts| counts.last.as_ref().is_some_and(new))).await?;
+    let before = load.counts().answered;
+    within("more answers", load.until(|counts| counts.answered >= before + SOME)).await?;
+    let counts = load.stop().await;
+    assert_eq!(counts.failed, 0, "{counts:?}\n{}", forward.said_on_stderr());
     Ok(())
 }
 
 /// One port refuses, again and again, and the other goes on.
-pub(crate) async fn refused_port(place: Arc<Place>) -> Test {
-    place.app().await?;
-    let mut forward = place.fwd("deployment/NAME :8080 :1")?;
+pub(crate) async fn refused_port(workspace: Arc<Workspace>) -> Test {
+    workspace.app().await?;
+    let mut forward = workspace.fwd("deployment/NAME :8080 :1")?;
     let (good, bad) = (forward.port().await?, forward.port().await?);
     let mut lasting = connect(good).await?;
     assert!(!post(&mut lasting, "/", b"").await?.is_empty());
@@ -102,9 +102,9 @@ pub(crate) async fn refused_port(place: Arc<Place>) -> Test {
 }
 
 /// Neither a client nor an application that stops reading holds up anybody else.
-pub(crate) async fn stalled_reader(place: Arc<Place>) -> Test {
-    place.app().await?;
-    let mut forward = place.fwd("deployment/NAME :8080 :9004")?;
+pub(crate) async fn stalled_reader(workspace: Arc<Workspace>) -> Test {
+    workspace.app().await?;
+    let mut forward = workspace.fwd("deployment/NAME :8080 :9004")?;
     let (http, deaf) = (forward.port().await?, forward.port().await?);
     let idle_client = send(http, &format!("/bytes?n={MORE_THAN_QUEUED}")).await?;
     within("the first bytes", idle_client.readable()).await??;
@@ -120,14 +120,14 @@ pub(crate) async fn stalled_reader(place: Arc<Place>) -> Test {
 }
 
 /// `create` on `pods/portforward` is enough, whatever the server's version.
-pub(crate) async fn create_only_role(place: Arc<Place>) -> Test {
-    place.app().await?;
-    place.apply("role.yaml").await?;
-    let kubeconfig = place.kubeconfig_of(&place.name).await?;
-    let mut forward = place.fwd_as(&kubeconfig, "svc/NAME :80")?;
+pub(crate) async fn create_only_role(workspace: Arc<Workspace>) -> Test {
+    workspace.app().await?;
+    workspace.apply("role.yaml").await?;
+    let kubeconfig = workspace.kubeconfig_of(&workspace.name).await?;
+    let mut forward = workspace.fwd_as(&kubeconfig, "svc/NAME :80")?;
     let port = forward.port().await?;
     let first = ask(port).await?;
-    place.kubectl(&format!("delete pod {first} --wait=false")).await?;
+    workspace.kubectl(&format!("delete pod {first} --wait=false")).await?;
     forward.stderr("new connections go to ").await?;
     assert_ne!(ask(port).await?, first);
     assert_eq!(forward.end("INT").await?.code, Some(0));
@@ -135,13 +135,13 @@ pub(crate) async fn create_only_role(place: Arc<Place>) -> Test {
 }
 
 /// The only pod goes and comes back under its name; a connection made in between waits for it.
-pub(crate) async fn stateful_set(place: Arc<Place>) -> Test {
-    place.apply("stateful.yaml").await?;
-    place.rolled_out(&format!("statefulset/{}", place.name)).await?;
-    let mut forward = place.fwd("statefulset/NAME :pg")?;
+pub(crate) async fn stateful_set(workspace: Arc<Workspace>) -> Test {
+    workspace.apply("stateful.yaml").await?;
+    workspace.rolled_out(&format!("statefulset/{}", workspace.name)).await?;
+    let mut forward = workspace.fwd("statefulset/NAME :pg")?;
     let port = forward.port().await?;
     echoes(&mut connect(port).await?).await?;
-    place.kubectl(&format!("delete pod {}-0 --wait=false", place.name)).await?;
+    workspace.kubectl(&format!("delete pod {}-0 --wait=false", workspace.name)).await?;
     forward.stderr("waiting for a ready pod").await?;
     echoes(&mut connect(port).await?).await?;
     assert_eq!(forward.end("INT").await?.code, Some(0));

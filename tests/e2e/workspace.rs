@@ -1,4 +1,4 @@
-//! A place on a cluster for one scenario: a namespace, what is applied there, and its removal.
+//! A workspace on a cluster for one scenario: a namespace, what is applied there, and its removal.
 
 use std::env;
 use std::ffi::OsStr;
@@ -26,8 +26,8 @@ const LABEL: &str = "fwd-e2e";
 const ROLLOUT: &str = "--timeout=120s";
 
 /// Where one scenario happens.
-pub(crate) struct Place {
-    ground: Ground,
+pub(crate) struct Workspace {
+    cluster: TestCluster,
     namespace: String,
     /// For files of this scenario alone.
     scratch: PathBuf,
@@ -37,7 +37,7 @@ pub(crate) struct Place {
 
 /// A cluster to run scenarios on, and what to do it with.
 #[derive(Clone)]
-pub(crate) struct Ground {
+pub(crate) struct TestCluster {
     pub(crate) kubectl: PathBuf,
     pub(crate) kubeconfig: PathBuf,
     /// Of the pods.
@@ -47,12 +47,12 @@ pub(crate) struct Ground {
 /// Runs a scenario on a sandbox of its own.
 pub(crate) async fn on_the_sandbox<F: Future<Output = Test> + Send + 'static>(
     name: &str,
-    scenario: fn(Arc<Place>) -> F,
+    scenario: fn(Arc<Workspace>) -> F,
 ) -> Test {
     let Some(kubectl) = kubectl::all().pop() else { return Ok(()) };
     let sandbox = Sandbox::start(Options::default()).await?;
-    let ground = Ground { kubectl, kubeconfig: sandbox.kubeconfig("admin"), image: IMAGE.to_owned() };
-    let outcome = ground.run(name, None, scenario).await;
+    let cluster = TestCluster { kubectl, kubeconfig: sandbox.kubeconfig("admin"), image: IMAGE.to_owned() };
+    let outcome = cluster.run(name, None, scenario).await;
     sandbox.stop().await;
     outcome
 }
@@ -60,7 +60,7 @@ pub(crate) async fn on_the_sandbox<F: Future<Output = Test> + Send + 'static>(
 /// Runs a scenario on the cluster that the environment names, if it names one.
 pub(crate) async fn on_a_cluster<F: Future<Output = Test> + Send + 'static>(
     name: &str,
-    scenario: fn(Arc<Place>) -> F,
+    scenario: fn(Arc<Workspace>) -> F,
 ) -> Test {
     static SAID: Once = Once::new();
     let Some(kubeconfig) = env::var_os("FWD_E2E_KUBECONFIG") else {
@@ -73,34 +73,34 @@ pub(crate) async fn on_a_cluster<F: Future<Output = Test> + Send + 'static>(
     };
     let kubectl = kubectl::all().pop().ok_or("a cluster is named, but there is no kubectl")?;
     let image = env::var("FWD_E2E_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
-    let ground = Ground { kubectl, kubeconfig: kubeconfig.into(), image };
-    ground.run(name, env::var("FWD_E2E_NAMESPACE").ok(), scenario).await
+    let cluster = TestCluster { kubectl, kubeconfig: kubeconfig.into(), image };
+    cluster.run(name, env::var("FWD_E2E_NAMESPACE").ok(), scenario).await
 }
 
-impl Ground {
+impl TestCluster {
     /// Runs a scenario, and removes what it made: its own namespace, or what it made in the one that is given, which
     /// other scenarios may be using.
     pub(crate) async fn run<F: Future<Output = Test> + Send + 'static>(
         self,
         name: &str,
         namespace: Option<String>,
-        scenario: fn(Arc<Place>) -> F,
+        scenario: fn(Arc<Workspace>) -> F,
     ) -> Test {
         const KINDS: &str = "deployments,statefulsets,services,rolebindings,roles,serviceaccounts";
         let own = namespace.is_none();
-        let place = Arc::new(Place::new(self, name, namespace)?);
+        let workspace = Arc::new(Workspace::new(self, name, namespace)?);
         if own {
-            place.make_namespace().await?;
+            workspace.make_namespace().await?;
         }
         // In a task of its own, so that a panic waits for what follows.
-        let outcome = tokio::spawn(scenario(place.clone())).await;
+        let outcome = tokio::spawn(scenario(workspace.clone())).await;
         let remove = if own {
-            format!("delete namespace {}", place.namespace)
+            format!("delete namespace {}", workspace.namespace)
         } else {
-            format!("delete {KINDS} -l {LABEL}={}", place.name)
+            format!("delete {KINDS} -l {LABEL}={}", workspace.name)
         };
-        let removed = place.kubectl(&format!("{remove} --wait=false")).await;
-        let _ = fs::remove_dir_all(&place.scratch);
+        let removed = workspace.kubectl(&format!("{remove} --wait=false")).await;
+        let _ = fs::remove_dir_all(&workspace.scratch);
         match outcome {
             Ok(outcome) => outcome.and(removed.map(drop)),
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
@@ -108,15 +108,15 @@ impl Ground {
     }
 }
 
-impl Place {
-    fn new(ground: Ground, scenario: &str, namespace: Option<String>) -> io::Result<Self> {
+impl Workspace {
+    fn new(cluster: TestCluster, scenario: &str, namespace: Option<String>) -> io::Result<Self> {
         let name = scenario.replace('_', "-");
         // Unlike any other: two runs may share a cluster.
         let unique = format!("{LABEL}-{name}-{:08x}", fastrand::u32(..));
         let scratch = env::temp_dir().join(&unique);
         fs::create_dir(&scratch)?;
         let namespace = namespace.unwrap_or(unique);
-        Ok(Self { ground, namespace, scratch, name })
+        Ok(Self { cluster, namespace, scratch, name })
     }
 
     async fn make_namespace(&self) -> Test {
@@ -128,8 +128,8 @@ impl Place {
     fn command(&self, program: &Path, kubeconfig: &Path, args: &[&str]) -> Command {
         let mut command = forward::command(program, kubeconfig, args);
         // Nothing is left beside a kubeconfig that is somebody's own.
-        for place in ["XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP", "XDG_CONFIG_HOME", "APPDATA"] {
-            command.env(place, &self.scratch);
+        for variable in ["XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP", "XDG_CONFIG_HOME", "APPDATA"] {
+            command.env(variable, &self.scratch);
         }
         // kubectl finds the built program as its plugin, and keeps what it learns of the API to this scenario.
         let plugins = program_path().parent().map(Path::to_owned);
@@ -146,7 +146,7 @@ impl Place {
 
     async fn kubectl_reading(&self, line: &str, input: &[u8]) -> Result<String, Failure> {
         let args: Vec<&str> = ["-n", &self.namespace].into_iter().chain(line.split_whitespace()).collect();
-        let mut command = self.command(&self.ground.kubectl, &self.ground.kubeconfig, &args);
+        let mut command = self.command(&self.cluster.kubectl, &self.cluster.kubeconfig, &args);
         let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(input).await?;
@@ -164,7 +164,7 @@ impl Place {
         let text = fs::read_to_string(path)?
             .replace("$NAMESPACE", &self.namespace)
             .replace("$NAME", &self.name)
-            .replace("$IMAGE", &self.ground.image);
+            .replace("$IMAGE", &self.cluster.image);
         self.kubectl_reading("apply -f -", text.as_bytes()).await?;
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Place {
 
     /// Starts a forward, NAME in its words being the scenario's name.
     pub(crate) fn fwd(&self, line: &str) -> io::Result<Forward> {
-        self.fwd_as(&self.ground.kubeconfig, line)
+        self.fwd_as(&self.cluster.kubeconfig, line)
     }
 
     /// Starts a forward as the user of another kubeconfig.
@@ -199,7 +199,7 @@ impl Place {
 
     /// Starts a forward through kubectl.
     pub(crate) fn kubectl_fwd(&self, line: &str) -> io::Result<Forward> {
-        self.start(&self.ground.kubectl, &self.ground.kubeconfig, "fwd ", line)
+        self.start(&self.cluster.kubectl, &self.cluster.kubeconfig, "fwd ", line)
     }
 
     fn start(&self, program: &Path, kubeconfig: &Path, before: &str, line: &str) -> io::Result<Forward> {

@@ -1,7 +1,7 @@
 //! API servers that are busy, slow, or answer what makes no sense, while a forward starts and while it works.
 
 use http::StatusCode;
-use sandbox::faults::{Denial, Odd};
+use sandbox::faults::{BadAnswer, Denial};
 
 use crate::start::{fwd, working};
 use sandbox::support::pods::{a_pod, cluster};
@@ -15,7 +15,7 @@ async fn first_reads_are_made_again() -> Test {
     for denial in [
         busy(StatusCode::TOO_MANY_REQUESTS).path("/services/"),
         busy(StatusCode::SERVICE_UNAVAILABLE).path("/services/"),
-        Denial::new(StatusCode::OK).odd(Odd::Reset).path("/services/").times(1),
+        Denial::new(StatusCode::OK).bad_answer(BadAnswer::Reset).path("/services/").times(1),
     ] {
         sandbox.faults().deny(denial);
         let (forward, port) = working(&sandbox, "svc/api :80").await?;
@@ -33,7 +33,7 @@ async fn a_long_wait_is_told() -> Test {
         ("/services/", "svc/api :80", "to answer (svc/api)"),
         ("limit=500", "-l app=api :8080", "to answer (the pods of "),
     ] {
-        sandbox.faults().deny(Denial::new(StatusCode::OK).odd(Odd::Silent).path(path));
+        sandbox.faults().deny(Denial::new(StatusCode::OK).bad_answer(BadAnswer::Silent).path(path));
         let mut forward = fwd(&sandbox, line)?;
         let told = forward.stderr("still waiting for ").await?;
         assert!(told.contains(&sandbox.url()) && told.contains(words), "{told}");
@@ -47,7 +47,7 @@ async fn a_long_wait_is_told() -> Test {
 #[tokio::test]
 async fn a_silent_list_ends_with_the_timeout() -> Test {
     let sandbox = cluster().await?;
-    sandbox.faults().deny(Denial::new(StatusCode::OK).odd(Odd::Silent).path("limit=500"));
+    sandbox.faults().deny(Denial::new(StatusCode::OK).bad_answer(BadAnswer::Silent).path("limit=500"));
     let ended = fwd(&sandbox, "svc/api :80 --pod-running-timeout 1s")?.wait().await?;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     for words in ["its pods could not be read within 1s", &sandbox.url(), "it does not answer"] {
@@ -74,7 +74,7 @@ async fn without_a_watch_that_works() -> Test {
 #[tokio::test]
 async fn with_a_deaf_watch() -> Test {
     let sandbox = cluster().await?;
-    sandbox.faults().deny(Denial::new(StatusCode::OK).odd(Odd::Deaf).path("watch=true"));
+    sandbox.faults().deny(Denial::new(StatusCode::OK).bad_answer(BadAnswer::Deaf).path("watch=true"));
     let (mut forward, port) = working(&sandbox, "deploy/web :8080").await?;
     let pod = a_pod(&sandbox, "web")?;
     assert_eq!(ask(port).await?, pod);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sandbox::Sandbox;
-use sandbox::faults::Trip;
+use sandbox::faults::PairFault;
 use sandbox::node::{Support, Timing};
 use sandbox::support::forward::Forward;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,7 +89,7 @@ async fn a_reset_in_mid_answer_is_a_reset() -> Test {
 async fn a_stream_that_is_cut_off_is_a_reset() -> Test {
     for support in [Support::Full, Support::NoTunnel] {
         let (sandbox, mut forward, port, _) = one(support, ":8080").await?;
-        sandbox.faults().trip(Trip::CutSilently { after: 100_000 });
+        sandbox.faults().pair_fault(PairFault::CutSilently { after: 100_000 });
         let mut client = send(port, "/bytes?n=1000000").await?;
         let mut all = Vec::new();
         let read = within("its end", client.read_to_end(&mut all)).await?;

@@ -30,4 +30,4 @@ mod start;
 mod targets;
 mod traffic;
 mod unready;
-mod upsets;
+mod upgrade_faults;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use sandbox::faults::Denial;
 use sandbox::support::forward::Forward;
-use sandbox::support::load::{Load, Tally};
+use sandbox::support::load::{Load, LoadCounts};
 use sandbox::{Options, Sandbox};
 
 use crate::start::{fwd, fwd_as, working};
@@ -16,8 +16,8 @@ use sandbox::support::{Test, answer, ask, expect_reset, send, within};
 /// Answers between one event and the next.
 const SOME: u64 = 50;
 
-fn none_failed(tally: &Tally, forward: &Forward) {
-    let Tally { answered, failed, why, .. } = tally;
+fn none_failed(counts: &LoadCounts, forward: &Forward) {
+    let LoadCounts { answered, failed, why, .. } = counts;
     assert_eq!(
         *failed,
         0,
@@ -31,12 +31,12 @@ async fn a_pod_is_deleted_under_load() -> Test {
     let sandbox = cluster().await?;
     let (mut forward, port) = working(&sandbox, "svc/api :80").await?;
     let load = Load::start(port);
-    let tally = within("answers", load.until(|tally| tally.answered >= SOME)).await?;
-    let first = tally.last.unwrap_or_default();
+    let counts = within("answers", load.until(|counts| counts.answered >= SOME)).await?;
+    let first = counts.last.unwrap_or_default();
     sandbox.delete("pod", "default", &first)?;
     forward.stderr(&format!("svc/api: pod {first} is terminating, new connections go to ")).await?;
-    let enough = tally.answered + SOME;
-    let elsewhere = |tally: &Tally| tally.answered >= enough && tally.last.as_ref() != Some(&first);
+    let enough = counts.answered + SOME;
+    let elsewhere = |counts: &LoadCounts| counts.answered >= enough && counts.last.as_ref() != Some(&first);
     within("answers of another pod", load.until(elsewhere)).await?;
     sandbox.settled().await?;
     none_failed(&load.stop().await, &forward);
@@ -66,11 +66,11 @@ async fn a_pod_is_deleted_unseen() -> Test {
     let mut forward = fwd_as(&sandbox, "nowatch", "svc/api :80")?;
     let port = forward.port().await?;
     let load = Load::start(port);
-    let tally = within("answers", load.until(|tally| tally.answered >= SOME)).await?;
-    let first = tally.last.unwrap_or_default();
+    let counts = within("answers", load.until(|counts| counts.answered >= SOME)).await?;
+    let first = counts.last.unwrap_or_default();
     sandbox.delete("pod", "default", &first)?;
     forward.stderr("new connections go to ").await?;
-    let elsewhere = |tally: &Tally| tally.last.as_ref().is_some_and(|pod| *pod != first);
+    let elsewhere = |counts: &LoadCounts| counts.last.as_ref().is_some_and(|pod| *pod != first);
     within("an answer of another pod", load.until(elsewhere)).await?;
     none_failed(&load.stop().await, &forward);
     Ok(())
@@ -81,13 +81,13 @@ async fn a_deployment_rolls_under_load() -> Test {
     let sandbox = cluster().await?;
     let (mut forward, port) = working(&sandbox, "deploy/web :http").await?;
     let load = Load::start(port);
-    within("answers", load.until(|tally| tally.answered >= SOME)).await?;
+    within("answers", load.until(|counts| counts.answered >= SOME)).await?;
     for _ in 0..2 {
         let old: BTreeSet<_> = sandbox.ready_pods("default", "app=web")?.into_iter().collect();
         sandbox.restart("deploy", "default", "web")?;
         forward.stderr("is terminating, new connections go to ").await?;
         sandbox.settled().await?;
-        let is_new = |tally: &Tally| tally.last.as_ref().is_some_and(|pod| !old.contains(pod));
+        let is_new = |counts: &LoadCounts| counts.last.as_ref().is_some_and(|pod| !old.contains(pod));
         within("an answer of a new pod", load.until(is_new)).await?;
     }
     none_failed(&load.stop().await, &forward);
@@ -103,7 +103,7 @@ async fn a_stateful_pod_comes_back() -> Test {
     let (mut forward, port) = working(&sandbox, "sts/db :8080").await?;
     let before = uid(&sandbox, "db-0")?;
     let load = Load::start(port);
-    within("answers", load.until(|tally| tally.answered >= SOME)).await?;
+    within("answers", load.until(|counts| counts.answered >= SOME)).await?;
     sandbox.delete("pod", "default", "db-0")?;
     forward
         .stderr("sts/db: waiting for a ready pod: pod db-0 is being deleted; connections are held")
@@ -147,12 +147,12 @@ async fn a_container_restarts_in_place() -> Test {
         sandbox.wait_until("the crash", |sandbox| !sandbox.node().is_running(&id)).await?;
         // Some meet the refusal, others the news of it.
         let load = Load::start(port);
-        within("answers", load.until(|tally| tally.answered >= SOME)).await?;
+        within("answers", load.until(|counts| counts.answered >= SOME)).await?;
         Ok::<_, sandbox::support::Failure>(load.stop().await)
     };
-    let (killed, tally) = tokio::join!(sandbox.kill_container("default", &pod), requests);
+    let (killed, counts) = tokio::join!(sandbox.kill_container("default", &pod), requests);
     killed?;
-    none_failed(&tally?, &forward);
+    none_failed(&counts?, &forward);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sandbox::Sandbox;
-use sandbox::faults::{Denial, Trip};
+use sandbox::faults::{Denial, PairFault};
 use sandbox::node::{Support, Timing};
 use sandbox::support::forward::Forward;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,24 +89,24 @@ impl One {
         Ok(())
     }
 
-    /// Waits until the last trip is met.
+    /// Waits until the last pair fault is met.
     async fn tripped(&self) -> Test {
-        within("the trip to be met", async {
-            while self.sandbox.faults().trips() > 0 {
+        within("the pair fault to be met", async {
+            while self.sandbox.faults().pair_faults() > 0 {
                 tokio::task::yield_now().await;
             }
         })
         .await
     }
 
-    /// A request that trips, and is answered as if it had not.
-    async fn is_tried_again(&mut self, trip: Trip) -> Test {
-        let what = format!("{trip:?}");
-        self.sandbox.faults().trip(trip);
+    /// A request that meets a fault, and is answered as if it had not.
+    async fn is_tried_again(&mut self, pair_fault: PairFault) -> Test {
+        let what = format!("{pair_fault:?}");
+        self.sandbox.faults().pair_fault(pair_fault);
         let answered = ask(self.port).await;
         let answered = answered.map_err(|why| format!("{what}: {why}; {}", self.forward.said_on_stderr()))?;
         assert_eq!(answered, self.pod, "{what}");
-        assert_eq!(self.sandbox.faults().trips(), 0, "{what}");
+        assert_eq!(self.sandbox.faults().pair_faults(), 0, "{what}");
         self.had(1).await.map_err(|why| format!("{what}: {why}").into())
     }
 
@@ -129,12 +129,12 @@ fn length(path: &str) -> usize {
 async fn what_was_refused_by_the_runtime_is_tried_again() -> Test {
     for support in SUPPORTS {
         let mut one = One::start(support).await?;
-        for trip in [Trip::RefuseError, Trip::RefuseData, Trip::Incomplete] {
-            one.is_tried_again(trip).await?;
+        for pair_fault in [PairFault::RefuseError, PairFault::RefuseData, PairFault::Incomplete] {
+            one.is_tried_again(pair_fault).await?;
         }
         for text in BEFORE {
             // All that was sent had come by then.
-            one.is_tried_again(Trip::Text { text: said(text), after: length("/") }).await?;
+            one.is_tried_again(PairFault::Text { text: said(text), after: length("/") }).await?;
         }
         let ended = one.forward.end("INT").await?;
         assert_eq!(ended.stderr, "", "nobody is told of what nobody notices");
@@ -148,15 +148,15 @@ async fn what_may_have_been_delivered_is_not_tried_again() -> Test {
     for support in SUPPORTS {
         let mut one = One::start(support).await?;
         for text in AFTER {
-            one.sandbox.faults().trip(Trip::Cut { text: said(text), after: 0 });
+            one.sandbox.faults().pair_fault(PairFault::Cut { text: said(text), after: 0 });
             let client = send(one.port, "/").await?;
             one.is_reset(client, 1, text).await?;
         }
-        one.sandbox.faults().trip(Trip::CutSilently { after: 0 });
+        one.sandbox.faults().pair_fault(PairFault::CutSilently { after: 0 });
         let client = send(one.port, "/").await?;
         one.is_reset(client, 1, "no text").await?;
         // Even where the request was not: it cannot be known.
-        one.sandbox.faults().trip(Trip::Text { text: said(AFTER[3]), after: length("/") });
+        one.sandbox.faults().pair_fault(PairFault::Text { text: said(AFTER[3]), after: length("/") });
         let client = send(one.port, "/").await?;
         one.is_reset(client, 0, "an unknown text").await?;
     }
@@ -169,7 +169,7 @@ async fn after_the_first_byte_nothing_is_tried_again() -> Test {
     for support in SUPPORTS {
         let mut one = One::start(support).await?;
         for text in BEFORE {
-            one.sandbox.faults().trip(Trip::Cut { text: said(text), after: 1 });
+            one.sandbox.faults().pair_fault(PairFault::Cut { text: said(text), after: 1 });
             let mut client = send(one.port, "/").await?;
             assert_eq!(within("the first byte", client.read_u8()).await??, b'H');
             one.is_reset(client, 1, text).await?;
@@ -183,7 +183,7 @@ async fn after_the_first_byte_nothing_is_tried_again() -> Test {
 async fn an_empty_answer_is_an_answer() -> Test {
     for support in SUPPORTS {
         let mut one = One::start(support).await?;
-        one.sandbox.faults().trip(Trip::Cut { text: String::new(), after: 0 });
+        one.sandbox.faults().pair_fault(PairFault::Cut { text: String::new(), after: 0 });
         let mut client = send(one.port, "/").await?;
         assert_eq!(rest(&mut client).await?, b"");
         one.had(1).await?;
@@ -205,14 +205,14 @@ async fn what_is_kept_has_a_limit() -> Test {
         let body = vec![b'x'; KEPT - head(KEPT).len()];
         one.sandbox
             .faults()
-            .trip(Trip::Text { text: text.clone(), after: head(body.len()).len() + body.len() });
+            .pair_fault(PairFault::Text { text: text.clone(), after: head(body.len()).len() + body.len() });
         let told = post(&mut connect(one.port).await?, "/sink", &body).await?;
         assert!(told.starts_with(format!("{} ", body.len()).as_bytes()));
-        assert_eq!(one.sandbox.faults().trips(), 0);
+        assert_eq!(one.sandbox.faults().pair_faults(), 0);
         one.had(1).await?;
         let body = vec![b'x'; KEPT];
         let all = head(body.len()).len() + body.len();
-        one.sandbox.faults().trip(Trip::Text { text, after: all });
+        one.sandbox.faults().pair_fault(PairFault::Text { text, after: all });
         let mut client = connect(one.port).await?;
         client.write_all(head(body.len()).as_bytes()).await?;
         client.write_all(&body).await?;
@@ -227,7 +227,7 @@ async fn what_is_kept_has_a_limit() -> Test {
 async fn a_session_lost_with_nothing_written() -> Test {
     for support in SUPPORTS {
         let mut one = One::start(support).await?;
-        one.sandbox.faults().trip(Trip::LoseAtSyn);
+        one.sandbox.faults().pair_fault(PairFault::LoseAtSyn);
         let mut silent = connect(one.port).await?;
         one.tripped().await?;
         silent.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").await?;
@@ -235,11 +235,11 @@ async fn a_session_lost_with_nothing_written() -> Test {
         one.had(1).await?;
         assert!(!one.forward.said_on_stderr().contains(" failed: "));
         // The same with one byte on its way.
-        one.sandbox.faults().trip(Trip::LoseAtData { after: 1 });
+        one.sandbox.faults().pair_fault(PairFault::LoseAtData { after: 1 });
         let mut client = connect(one.port).await?;
         client.write_all(b"G").await?;
         one.is_reset(client, 0, "a byte was written").await?;
-        one.sandbox.faults().trip(Trip::LoseAtData { after: length("/") });
+        one.sandbox.faults().pair_fault(PairFault::LoseAtData { after: length("/") });
         let client = send(one.port, "/").await?;
         one.is_reset(client, 0, "a request was written").await?;
     }
@@ -287,14 +287,14 @@ async fn an_upgrade_of_one_connection_is_refused() -> Test {
 async fn a_port_that_refuses_for_a_moment() -> Test {
     let mut one = One::start(Support::Full).await?;
     for _ in 0..3 {
-        one.sandbox.faults().trip(Trip::Text { text: said(BEFORE[0]), after: 0 });
+        one.sandbox.faults().pair_fault(PairFault::Text { text: said(BEFORE[0]), after: 0 });
     }
     assert_eq!(ask(one.port).await?, one.pod);
-    assert_eq!(one.sandbox.faults().trips(), 0);
+    assert_eq!(one.sandbox.faults().pair_faults(), 0);
     one.had(1).await?;
     // For longer than a moment: it is told.
     for _ in 0..100 {
-        one.sandbox.faults().trip(Trip::Text { text: said(BEFORE[0]), after: 0 });
+        one.sandbox.faults().pair_fault(PairFault::Text { text: said(BEFORE[0]), after: 0 });
     }
     let mut client = send(one.port, "/").await?;
     expect_reset(&mut client).await?;

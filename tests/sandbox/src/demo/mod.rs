@@ -12,7 +12,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use crate::support::forward::{self, Forward};
-use crate::support::load::{Load, Tally};
+use crate::support::load::{Load, LoadCounts};
 use crate::{Options, Sandbox};
 
 /// The deployment whose pods go, behind the service of the same name.
@@ -58,23 +58,23 @@ async fn play(stay: bool) -> Result<u64, Failure> {
     say(&forward.stdout("Forwarding from ").await?);
 
     let load = Load::start(port);
-    let tally = patient("the first answers", load.until(|tally| tally.answered >= INTERLUDE)).await?;
-    let first = tally.last.clone().unwrap_or_default();
-    say(&format!("{} requests on new connections answered, by pod {first}.", tally.answered));
+    let counts = patient("the first answers", load.until(|counts| counts.answered >= INTERLUDE)).await?;
+    let first = counts.last.clone().unwrap_or_default();
+    say(&format!("{} requests on new connections answered, by pod {first}.", counts.answered));
 
-    let before = tally.answered;
+    let before = counts.answered;
     cluster.delete("pod", NAMESPACE, &first)?;
     say(&format!("Deleted pod {first}."));
     let elsewhere =
-        |tally: &Tally| tally.answered >= before + INTERLUDE && tally.last.as_ref() != Some(&first);
-    let tally = patient("an answer from another pod", load.until(elsewhere)).await?;
+        |counts: &LoadCounts| counts.answered >= before + INTERLUDE && counts.last.as_ref() != Some(&first);
+    let counts = patient("an answer from another pod", load.until(elsewhere)).await?;
     cluster.settled().await?;
-    let second = tally.last.clone().unwrap_or_default();
-    let failed = tally.failed;
+    let second = counts.last.clone().unwrap_or_default();
+    let failed = counts.failed;
     say(&format!("Its replacement is ready; pod {second} answers. Failed so far: {failed}."));
 
     let old: BTreeSet<String> = load
-        .tally()
+        .counts()
         .pods
         .into_keys()
         .chain(cluster.ready_pods(NAMESPACE, &format!("app={DEPLOYMENT}"))?)
@@ -82,27 +82,27 @@ async fn play(stay: bool) -> Result<u64, Failure> {
     cluster.restart("deploy", NAMESPACE, DEPLOYMENT)?;
     say(&format!("Rolling deployment {DEPLOYMENT} ..."));
     cluster.settled().await?;
-    let fresh = |tally: &Tally| tally.last.as_ref().is_some_and(|pod| !old.contains(pod));
-    let tally = patient("an answer from a new pod", load.until(fresh)).await?;
-    let third = tally.last.clone().unwrap_or_default();
+    let fresh = |counts: &LoadCounts| counts.last.as_ref().is_some_and(|pod| !old.contains(pod));
+    let counts = patient("an answer from a new pod", load.until(fresh)).await?;
+    let third = counts.last.clone().unwrap_or_default();
     say(&format!("Rolled out: every pod is new, and {third} answers."));
 
-    let before = tally.answered;
-    patient("the last answers", load.until(|tally| tally.answered >= before + INTERLUDE)).await?;
-    let tally = load.stop().await;
-    for (pod, count) in &tally.pods {
+    let before = counts.answered;
+    patient("the last answers", load.until(|counts| counts.answered >= before + INTERLUDE)).await?;
+    let counts = load.stop().await;
+    for (pod, count) in &counts.pods {
         say(&format!("{count:>8} answered by {pod}"));
     }
-    if let Some(why) = &tally.why {
+    if let Some(why) = &counts.why {
         say(&format!("the first failure: {why}"));
     }
-    say(&format!("{} requests, {} failed.", tally.answered + tally.failed, tally.failed));
+    say(&format!("{} requests, {} failed.", counts.answered + counts.failed, counts.failed));
     if stay {
         linger(&kubeconfig.display().to_string(), port).await?;
     }
     forward.end("INT").await?;
     cluster.stop().await;
-    Ok(tally.failed)
+    Ok(counts.failed)
 }
 
 /// Tells what there is to play with, and waits for Ctrl-C.

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde::Deserialize;
 
-use super::Odd;
+use super::BadAnswer;
 use crate::serve::Body;
 
 /// Which requests are refused, how, and how often.
@@ -26,7 +26,7 @@ pub struct Denial {
     /// For ever without.
     times: Option<u32>,
     /// No refusal, but this.
-    odd: Option<Odd>,
+    bad_answer: Option<BadAnswer>,
 }
 
 impl Denial {
@@ -40,7 +40,7 @@ impl Denial {
             text: None,
             retry_after: None,
             times: None,
-            odd: None,
+            bad_answer: None,
         }
     }
 
@@ -67,8 +67,8 @@ impl Denial {
 
     /// No refusal at all, but something worse.
     #[must_use]
-    pub fn odd(mut self, odd: Odd) -> Self {
-        self.odd = Some(odd);
+    pub fn bad_answer(mut self, bad_answer: BadAnswer) -> Self {
+        self.bad_answer = Some(bad_answer);
         self
     }
 
@@ -104,8 +104,8 @@ impl Denial {
     /// The refusal; counts as one time.
     pub(super) fn response(&mut self) -> Response<Body> {
         self.times = self.times.map(|times| times.saturating_sub(1));
-        if let Some(odd) = self.odd {
-            return odd.response();
+        if let Some(bad_answer) = self.bad_answer {
+            return bad_answer.response();
         }
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (kind, body) = match &self.text {
@@ -122,7 +122,7 @@ impl Denial {
     }
 
     pub(super) fn resets(&self) -> bool {
-        self.odd == Some(Odd::Reset)
+        self.bad_answer == Some(BadAnswer::Reset)
     }
 
     pub(super) fn is_spent(&self) -> bool {

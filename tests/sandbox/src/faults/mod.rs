@@ -9,19 +9,19 @@
 //! | `black-hole` | `{"on": true}`: bytes vanish, connections stay |
 //! | `read-rate` | `{"bytes_per_second": 1000}`; 0 freezes, `null` lifts it |
 //! | `reset`, `close` | none: every live connection ends with a RST, with a FIN |
-//! | `deny` | a [`Denial`], which may be an [`Odd`] answer |
-//! | `trip` | a [`Trip`]: the next pair of streams fails so |
-//! | `upset` | `{"what": "unanswered", "times": 3}`: what becomes of the next upgrades, see [`Upset`]; without `times` of all |
+//! | `deny` | a [`Denial`], which may be a [`BadAnswer`] |
+//! | `pair-fault` | a [`PairFault`]: the next pair of streams fails so |
+//! | `upgrade-fault` | `{"what": "unanswered", "times": 3}`: what becomes of the next upgrades, see [`UpgradeFault`]; without `times` of all |
 //! | `dial-time` | `{"ms": 100}`: each answer to an upgrade comes so much later, however many are asked for at once |
 //! | `pings` | how they are echoed: `"queued"`, `"at-once"`, `"swapped"` |
 //! | `clear` | none: no faults from now on |
 
+mod bad_answer;
 mod delay;
 mod denial;
 mod link;
-mod odd;
 mod runtime;
-pub(crate) mod upset;
+pub(crate) mod upgrade_fault;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -35,13 +35,13 @@ use serde::Deserialize;
 use tokio::net::TcpStream;
 
 use crate::serve::Body;
+pub use bad_answer::BadAnswer;
+pub(crate) use bad_answer::NeverAnswered;
 pub use denial::Denial;
 pub use link::Io;
 use link::Link;
-pub(crate) use odd::NeverAnswered;
-pub use odd::Odd;
-pub use runtime::{Pings, Runtime, Trip};
-pub use upset::Upset;
+pub use runtime::{PairFault, Pings, Runtime};
+pub use upgrade_fault::UpgradeFault;
 
 /// No limit on reading.
 const UNLIMITED: u64 = u64::MAX;
@@ -119,28 +119,28 @@ impl Faults {
     }
 
     /// Has the next pair of streams fail.
-    pub fn trip(&self, trip: Trip) {
-        self.runtime.trip(trip);
+    pub fn pair_fault(&self, pair_fault: PairFault) {
+        self.runtime.pair_fault(pair_fault);
     }
 
-    /// Trips that no pair has met yet.
-    pub fn trips(&self) -> usize {
-        self.runtime.trips()
+    /// Pair faults that no pair has met yet.
+    pub fn pair_faults(&self) -> usize {
+        self.runtime.pair_faults()
     }
 
     /// Has this become of the next upgrades, or of all from now on.
-    pub fn upset(&self, what: Upset, times: Option<u32>) {
-        self.runtime.set_upset(upset::Asked { what, times });
+    pub fn upgrade_fault(&self, what: UpgradeFault, times: Option<u32>) {
+        self.runtime.set_upgrade_fault(upgrade_fault::Asked { what, times });
     }
 
-    /// How many upgrades met an upset so far.
-    pub fn upsets(&self) -> u64 {
-        self.runtime.upset()
+    /// How many upgrades met an upgrade fault so far.
+    pub fn upgrade_faults(&self) -> u64 {
+        self.runtime.upgrade_faults()
     }
 
     /// Resolves when that is as wanted.
-    pub async fn upsets_are(&self, wanted: impl Fn(u64) -> bool) {
-        self.runtime.upset_are(wanted).await;
+    pub async fn upgrade_faults_are(&self, wanted: impl Fn(u64) -> bool) {
+        self.runtime.upgrade_faults_are(wanted).await;
     }
 
     /// Resolves when clients have taken as many bytes of floods as wanted.
@@ -231,8 +231,8 @@ impl Faults {
                 Ok(())
             }
             "deny" => read(body).map(|denial| self.deny(denial)),
-            "trip" => read(body).map(|trip| self.trip(trip)),
-            "upset" => read(body).map(|asked| self.runtime.set_upset(asked)),
+            "pair-fault" => read(body).map(|pair_fault| self.pair_fault(pair_fault)),
+            "upgrade-fault" => read(body).map(|asked| self.runtime.set_upgrade_fault(asked)),
             "dial-time" => read(body).map(|Time { ms }| self.dial_time(Duration::from_millis(ms))),
             "pings" => read(body).map(|pings| self.pings(pings)),
             "clear" => {
@@ -400,19 +400,28 @@ mod tests {
         assert_eq!(denied.headers()["retry-after"], "2");
         assert!(ask(&Method::GET, "eve").is_none());
         assert_eq!(faults.admin("/admin/faults/deny", b"{}").status(), StatusCode::BAD_REQUEST);
-        assert_eq!(faults.admin("/admin/faults/trip", br#"{"cut":{"text":"","after":1}}"#).status(), 200);
-        assert_eq!(faults.admin("/admin/faults/trip", br#""refuse-data""#).status(), 200);
-        assert_eq!(faults.runtime().next_trip(), Some(Trip::Cut { text: String::new(), after: 1 }));
-        assert_eq!(faults.trips(), 1);
+        assert_eq!(
+            faults.admin("/admin/faults/pair-fault", br#"{"cut":{"text":"","after":1}}"#).status(),
+            200
+        );
+        assert_eq!(faults.admin("/admin/faults/pair-fault", br#""refuse-data""#).status(), 200);
+        assert_eq!(
+            faults.runtime().next_pair_fault(),
+            Some(PairFault::Cut { text: String::new(), after: 1 })
+        );
+        assert_eq!(faults.pair_faults(), 1);
         assert_eq!(faults.admin("/admin/faults/pings", br#""at-once""#).status(), 200);
         assert_eq!(faults.runtime().pings(), Pings::AtOnce);
-        assert_eq!(faults.admin("/admin/faults/upset", br#"{"what":"go-away","times":1}"#).status(), 200);
-        let met = [faults.runtime().next_upset(), faults.runtime().next_upset()];
-        assert_eq!((met, faults.upsets()), ([Some(Upset::GoAway), None], 1));
+        assert_eq!(
+            faults.admin("/admin/faults/upgrade-fault", br#"{"what":"go-away","times":1}"#).status(),
+            200
+        );
+        let met = [faults.runtime().next_upgrade_fault(), faults.runtime().next_upgrade_fault()];
+        assert_eq!((met, faults.upgrade_faults()), ([Some(UpgradeFault::GoAway), None], 1));
         assert_eq!(faults.admin("/admin/faults/dial-time", br#"{"ms":100}"#).status(), 200);
         assert_eq!(faults.runtime().dial_time(), Duration::from_millis(100));
         assert_eq!(faults.admin("/admin/faults/clear", b"").status(), 200);
-        assert_eq!((faults.trips(), faults.runtime().pings()), (0, Pings::Queued));
+        assert_eq!((faults.pair_faults(), faults.runtime().pings()), (0, Pings::Queued));
         assert_eq!(faults.runtime().dial_time(), Duration::ZERO);
         assert_eq!(faults.admin("/admin/faults/wat", b"").status(), StatusCode::NOT_FOUND);
     }

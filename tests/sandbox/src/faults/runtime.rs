@@ -8,12 +8,12 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::upset::{Asked, Upset};
+use super::upgrade_fault::{Asked, UpgradeFault};
 
 /// How one pair fails. Each is used up by one pair, in the order in which they were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Trip {
+pub enum PairFault {
     /// The error stream is reset without having been taken.
     RefuseError,
     /// The data stream is reset without having been taken.
@@ -66,8 +66,8 @@ pub enum Pings {
 #[derive(Debug, Clone, Default)]
 pub struct Runtime {
     state: Arc<Mutex<State>>,
-    /// Upgrades that met an upset.
-    upset: watch::Sender<u64>,
+    /// Upgrades that met an upgrade fault.
+    upgrade_faults: watch::Sender<u64>,
     /// Bytes of floods that were taken.
     flooded: watch::Sender<usize>,
     /// Upgrades whose answer is delayed now.
@@ -76,9 +76,9 @@ pub struct Runtime {
 
 #[derive(Debug, Default)]
 struct State {
-    trips: VecDeque<Trip>,
+    pair_faults: VecDeque<PairFault>,
     pings: Pings,
-    upset: Option<Asked>,
+    upgrade_fault: Option<Asked>,
     dial_time: Duration,
 }
 
@@ -92,27 +92,27 @@ impl Drop for Dial<'_> {
 }
 
 impl Runtime {
-    pub(super) fn trip(&self, trip: Trip) {
-        self.state().trips.push_back(trip);
+    pub(super) fn pair_fault(&self, pair_fault: PairFault) {
+        self.state().pair_faults.push_back(pair_fault);
     }
 
     pub(super) fn set_pings(&self, pings: Pings) {
         self.state().pings = pings;
     }
 
-    pub(super) fn set_upset(&self, upset: Asked) {
-        self.state().upset = Some(upset);
+    pub(super) fn set_upgrade_fault(&self, asked: Asked) {
+        self.state().upgrade_fault = Some(asked);
     }
 
-    /// How many upgrades met an upset so far.
-    pub(super) fn upset(&self) -> u64 {
-        *self.upset.borrow()
+    /// How many upgrades met an upgrade fault so far.
+    pub(super) fn upgrade_faults(&self) -> u64 {
+        *self.upgrade_faults.borrow()
     }
 
-    pub(super) async fn upset_are(&self, wanted: impl Fn(u64) -> bool) {
-        let mut upset = self.upset.subscribe();
+    pub(super) async fn upgrade_faults_are(&self, wanted: impl Fn(u64) -> bool) {
+        let mut met = self.upgrade_faults.subscribe();
         // The sender lives as long as this does.
-        let _ = upset.wait_for(|upset| wanted(*upset)).await;
+        let _ = met.wait_for(|met| wanted(*met)).await;
     }
 
     pub(super) fn flooded(&self, bytes: usize) {
@@ -125,11 +125,11 @@ impl Runtime {
     }
 
     /// What becomes of the upgrade that is asked for now.
-    pub(crate) fn next_upset(&self) -> Option<Upset> {
+    pub(crate) fn next_upgrade_fault(&self) -> Option<UpgradeFault> {
         let mut state = self.state();
-        let asked = state.upset.as_mut().filter(|asked| asked.times != Some(0))?;
+        let asked = state.upgrade_fault.as_mut().filter(|asked| asked.times != Some(0))?;
         asked.times = asked.times.map(|times| times - 1);
-        self.upset.send_modify(|upset| *upset += 1);
+        self.upgrade_faults.send_modify(|met| *met += 1);
         Some(asked.what)
     }
 
@@ -160,14 +160,14 @@ impl Runtime {
         *self.state() = State::default();
     }
 
-    /// Trips that no pair has met yet.
-    pub(super) fn trips(&self) -> usize {
-        self.state().trips.len()
+    /// Pair faults that no pair has met yet.
+    pub(super) fn pair_faults(&self) -> usize {
+        self.state().pair_faults.len()
     }
 
     /// How the pair that begins now is to fail.
-    pub(crate) fn next_trip(&self) -> Option<Trip> {
-        self.state().trips.pop_front()
+    pub(crate) fn next_pair_fault(&self) -> Option<PairFault> {
+        self.state().pair_faults.pop_front()
     }
 
     pub(crate) fn pings(&self) -> Pings {

@@ -1,10 +1,10 @@
 //! The node: sandboxes whose applications really listen.
 //!
 //! A pod's network namespace is a map from its ports to loopback addresses the kernel chose. Whoever may reach the pod
-//! (the runtime's port-forward server, in [`crate::portforward`]) dials through `Sandbox::dial` and gets what
+//! (the runtime's port-forward server, in [`crate::portforward`]) dials through `PodSandbox::dial` and gets what
 //! containerd gets: a socket, a refusal, or the news that the namespace is closed.
 
-mod sandbox;
+mod pod_sandbox;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub use podserver::Stats;
 use tokio::sync::watch;
 
 use crate::faults::{Faults, Runtime};
-pub(crate) use sandbox::{DialError, Sandbox};
+pub(crate) use pod_sandbox::{DialError, PodSandbox};
 
 /// Which protocols of `pods/portforward` the server speaks (PROTOCOL §1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub struct Node {
 
 #[derive(Default)]
 struct Inner {
-    sandboxes: HashMap<String, Arc<Sandbox>>,
+    sandboxes: HashMap<String, Arc<PodSandbox>>,
     support: Support,
     timing: Timing,
     sessions: u64,
@@ -111,7 +111,7 @@ impl Node {
 
     /// Starts the pod's sandbox and returns when an application listens on each of `ports`.
     pub async fn start_pod(&self, uid: &str, namespace: &str, name: &str, ports: &[u16]) {
-        let sandbox = Arc::new(Sandbox::new(namespace, name, ports));
+        let sandbox = Arc::new(PodSandbox::new(namespace, name, ports));
         sandbox.start().await;
         self.lock().sandboxes.insert(uid.to_owned(), sandbox);
     }
@@ -147,7 +147,7 @@ impl Node {
     /// Every pod that has a sandbox.
     pub fn pods(&self) -> Vec<Pod> {
         let inner = self.lock();
-        let pod = |(uid, sandbox): (&String, &Arc<Sandbox>)| Pod {
+        let pod = |(uid, sandbox): (&String, &Arc<PodSandbox>)| Pod {
             uid: uid.clone(),
             namespace: sandbox.namespace.clone(),
             name: sandbox.name.to_string(),
@@ -241,7 +241,7 @@ impl Node {
         OpenSession(self.open.clone())
     }
 
-    pub(crate) fn sandbox(&self, uid: &str) -> Option<Arc<Sandbox>> {
+    pub(crate) fn sandbox(&self, uid: &str) -> Option<Arc<PodSandbox>> {
         self.lock().sandboxes.get(uid).cloned()
     }
 

@@ -18,7 +18,7 @@ use super::pair::Pair;
 use super::stream::Stream;
 use super::text;
 use super::transport::BufList;
-use crate::node::{DialError, Sandbox};
+use crate::node::{DialError, PodSandbox};
 
 /// Go copies 32 KiB at a time, and makes a frame of each read (PROTOCOL §2.7).
 const CHUNK: usize = 32 * 1024;
@@ -27,7 +27,7 @@ const CHUNK: usize = 32 * 1024;
 const ROOM: usize = 8 * CHUNK;
 
 /// Runs a connection to its end.
-pub(super) async fn run(pair: &Pair, port: u16, sandbox: &Arc<Sandbox>, grace: Duration) {
+pub(super) async fn run(pair: &Pair, port: u16, sandbox: &Arc<PodSandbox>, grace: Duration) {
     let failure = match sandbox.dial(port).await {
         // Told before the copies begin, so the data stream is not finished but reset.
         Err(DialError::Closed) => Some(text::closed(sandbox, port)),
@@ -61,7 +61,7 @@ enum Broken {
 }
 
 impl Broken {
-    fn text(&self, sandbox: &Sandbox, port: u16, local: SocketAddr) -> String {
+    fn text(&self, sandbox: &PodSandbox, port: u16, local: SocketAddr) -> String {
         match self {
             Self::Read(error) => text::read_failed(sandbox, port, local, error),
             Self::Write(error) => text::write_failed(sandbox, port, local, error),

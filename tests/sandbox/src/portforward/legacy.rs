@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::text;
 use super::transport::{self, Connection, Outbound};
-use crate::node::{DialError, Sandbox};
+use crate::node::{DialError, PodSandbox};
 use crate::websocket::{self, Piece};
 
 /// What one read of the application carries, as in [`super::forward`].
@@ -24,7 +24,7 @@ const CHUNK: usize = 32 * 1024;
 const BACKLOG: usize = 1;
 
 /// Serves one WebSocket to its end.
-pub(super) async fn serve(io: Box<dyn Connection>, sandbox: Arc<Sandbox>, ports: Vec<u16>, base64: bool) {
+pub(super) async fn serve(io: Box<dyn Connection>, sandbox: Arc<PodSandbox>, ports: Vec<u16>, base64: bool) {
     let (mut inbound, out) = transport::split(io, true);
     let channels = Channels { out: out.clone(), base64 };
     for (index, &port) in ports.iter().enumerate() {
@@ -84,7 +84,7 @@ async fn dispatch(mut message: Bytes, base64: bool, inputs: &[mpsc::Sender<Bytes
 /// One port's connection.
 async fn connection(
     channels: Channels,
-    sandbox: Arc<Sandbox>,
+    sandbox: Arc<PodSandbox>,
     index: usize,
     port: u16,
     mut input: mpsc::Receiver<Bytes>,

@@ -3,18 +3,18 @@
 //! [`handle`] answers the HTTP request; what follows the 101 is a `session` of SPDY frames, bare or in a WebSocket
 //! tunnel, or the `legacy` protocol of channels.
 
-mod cutter;
 mod forward;
+mod frame_splitter;
 mod headers;
 mod legacy;
 mod negotiate;
 mod pair;
+mod pair_fault;
 mod queue;
 mod session;
 mod stream;
 mod text;
 mod transport;
-mod trip;
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 
-use crate::faults::{Upset, upset};
-use crate::node::{Node, Sandbox};
+use crate::faults::{UpgradeFault, upgrade_fault};
+use crate::node::{Node, PodSandbox};
 use crate::serve::Body;
 use negotiate::Protocol;
 use transport::Connection;
@@ -37,10 +37,10 @@ pub async fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incomin
         Ok(agreed) => agreed,
         Err(refusal) => return *refusal.0,
     };
-    let upset = node.faults().next_upset();
-    match upset {
-        Some(Upset::Unanswered) => return std::future::pending().await,
-        Some(Upset::HalfRefused) => return upset::half_refused().await,
+    let upgrade_fault = node.faults().next_upgrade_fault();
+    match upgrade_fault {
+        Some(UpgradeFault::Unanswered) => return std::future::pending().await,
+        Some(UpgradeFault::HalfRefused) => return upgrade_fault::half_refused().await,
         _ => {}
     }
     if let Some(sandbox) = sandbox {
@@ -52,8 +52,10 @@ pub async fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incomin
             match upgrade.await {
                 Ok(upgraded) => {
                     let io = TokioIo::new(upgraded);
-                    match upset {
-                        Some(upset) => upset.run(io, protocol == Protocol::Tunnel, node.faults()).await,
+                    match upgrade_fault {
+                        Some(upgrade_fault) => {
+                            upgrade_fault.run(io, protocol == Protocol::Tunnel, node.faults()).await;
+                        }
                         None => run(Box::new(io), protocol, sandbox, node).await,
                     }
                 }
@@ -64,7 +66,7 @@ pub async fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incomin
     answer
 }
 
-async fn run(io: Box<dyn Connection>, protocol: Protocol, sandbox: Arc<Sandbox>, node: Node) {
+async fn run(io: Box<dyn Connection>, protocol: Protocol, sandbox: Arc<PodSandbox>, node: Node) {
     match protocol {
         Protocol::Tunnel => session::serve(io, true, sandbox, node).await,
         Protocol::Spdy => session::serve(io, false, sandbox, node).await,

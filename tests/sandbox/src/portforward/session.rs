@@ -18,16 +18,16 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::cutter::FrameSplitter;
 use super::forward;
+use super::frame_splitter::FrameSplitter;
 use super::headers::{HeaderDecoder, Headers};
 use super::pair::Pairs;
+use super::pair_fault;
 use super::queue::Queue;
 use super::stream::{Payload, Stream};
 use super::transport::{self, Connection, Inbound, Input, Outbound};
-use super::trip;
-use crate::faults::{Pings, Trip};
-use crate::node::{Node, Sandbox, Timing};
+use crate::faults::{PairFault, Pings};
+use crate::node::{Node, PodSandbox, Timing};
 
 /// Worker queues of a session (PROTOCOL §2.7).
 const QUEUES: usize = 5;
@@ -59,11 +59,11 @@ enum Work {
 }
 
 struct Session {
-    sandbox: Arc<Sandbox>,
+    sandbox: Arc<PodSandbox>,
     timing: Timing,
     node: Node,
     /// What is to go wrong with pairs that have begun, by request.
-    trips: Mutex<HashMap<String, Trip>>,
+    pair_faults: Mutex<HashMap<String, PairFault>>,
     /// A fault ends the session.
     lost: CancellationToken,
     /// A ping whose echo waits for the next one's.
@@ -78,13 +78,13 @@ struct Session {
 }
 
 /// Serves one session to its end. Its connections outlive it by the grace of each.
-pub(super) async fn serve(io: Box<dyn Connection>, tunnel: bool, sandbox: Arc<Sandbox>, node: Node) {
+pub(super) async fn serve(io: Box<dyn Connection>, tunnel: bool, sandbox: Arc<PodSandbox>, node: Node) {
     let (mut inbound, out) = transport::split(io, tunnel);
     let session = Arc::new(Session {
         sandbox,
         timing: node.timing(),
         node,
-        trips: Mutex::default(),
+        pair_faults: Mutex::default(),
         lost: CancellationToken::new(),
         swapped: Mutex::default(),
         out: out.clone(),
@@ -118,7 +118,7 @@ pub(super) async fn serve(io: Box<dyn Connection>, tunnel: bool, sandbox: Arc<Sa
 impl Session {
     /// The reader: frames into queues.
     async fn read(&self, inbound: &mut Inbound) -> End {
-        let mut sorter = ReaderState::default();
+        let mut reader_state = ReaderState::default();
         loop {
             let writes = self.out.writes();
             let mut bytes = match tokio::time::timeout(self.timing.idle, inbound.next()).await {
@@ -128,10 +128,10 @@ impl Session {
                 Err(_) if self.out.writes() == writes => return End::Idle,
                 Err(_) => continue,
             };
-            while let Some((mut slice, end)) = sorter.cutter.cut(&mut bytes) {
-                match sorter.decoder.decode(&mut slice) {
+            while let Some((mut slice, end)) = reader_state.frame_splitter.cut(&mut bytes) {
+                match reader_state.decoder.decode(&mut slice) {
                     Ok(Some(frame)) => {
-                        if let Err(end) = self.sort(&mut sorter, frame, end).await {
+                        if let Err(end) = self.sort(&mut reader_state, frame, end).await {
                             return end;
                         }
                     }
@@ -143,21 +143,22 @@ impl Session {
     }
 
     /// Puts a frame into its queue. `whole` tells that its last byte has come.
-    async fn sort(&self, sorter: &mut ReaderState, frame: Frame, whole: bool) -> Result<(), End> {
+    async fn sort(&self, reader_state: &mut ReaderState, frame: Frame, whole: bool) -> Result<(), End> {
         let (queue, priority, work) = match frame {
             Frame::SynStream { stream, fin, priority, block } => {
-                let headers = sorter.headers.decode(&block).map_err(|_| End::Server { goaway: true })?;
+                let headers =
+                    reader_state.headers.decode(&block).map_err(|_| End::Server { goaway: true })?;
                 let Some(opened) = self.open(stream, fin, priority, headers).await else { return Ok(()) };
                 (queue_of(stream), priority, Work::Syn(opened))
             }
             Frame::Data { stream, payload, fin } => {
                 if !payload.is_empty() {
-                    sorter.partial.push(payload);
+                    reader_state.partial.push(payload);
                 }
                 if !whole {
                     return Ok(());
                 }
-                let payload = std::mem::take(&mut sorter.partial);
+                let payload = std::mem::take(&mut reader_state.partial);
                 (queue_of(stream), self.priority(stream), Work::Data { stream, payload, fin })
             }
             Frame::Reset { stream, .. } => (queue_of(stream), self.priority(stream), Work::Reset { stream }),
@@ -167,8 +168,8 @@ impl Session {
                 self.echo(id).await;
                 return Ok(());
             }
-            Frame::Ping { id } => (sorter.round_robin(), 0, Work::Ping { id }),
-            Frame::Ignored { .. } => (sorter.round_robin(), LOWEST, Work::Ignored),
+            Frame::Ping { id } => (reader_state.round_robin(), 0, Work::Ping { id }),
+            Frame::Ignored { .. } => (reader_state.round_robin(), LOWEST, Work::Ignored),
             Frame::GoAway { .. } => return Err(End::Server { goaway: true }),
         };
         self.queues[queue].push(priority, work).await;
@@ -255,15 +256,15 @@ impl Session {
     }
 
     /// What is to go wrong with the pair of a stream that is new.
-    fn trip(&self, stream: &Stream) -> Option<Trip> {
-        let mut trips = self.trips.lock();
-        if !trips.contains_key(&stream.headers.request)
+    fn pair_fault(&self, stream: &Stream) -> Option<PairFault> {
+        let mut pair_faults = self.pair_faults.lock();
+        if !pair_faults.contains_key(&stream.headers.request)
             && stream.headers.kind == "error"
-            && let Some(trip) = self.node.faults().next_trip()
+            && let Some(pair_fault) = self.node.faults().next_pair_fault()
         {
-            trips.insert(stream.headers.request.clone(), trip);
+            pair_faults.insert(stream.headers.request.clone(), pair_fault);
         }
-        trips.get(&stream.headers.request).cloned()
+        pair_faults.get(&stream.headers.request).cloned()
     }
 
     /// Answers a SYN_STREAM and starts the connection if its pair is complete.
@@ -274,18 +275,18 @@ impl Session {
             self.streams().remove(&stream.id);
             return;
         }
-        let trip = self.trip(stream);
-        match (&trip, stream.headers.kind.as_str()) {
-            (Some(Trip::RefuseError), "error") | (Some(Trip::RefuseData), "data") => {
+        let pair_fault = self.pair_fault(stream);
+        match (&pair_fault, stream.headers.kind.as_str()) {
+            (Some(PairFault::RefuseError), "error") | (Some(PairFault::RefuseData), "data") => {
                 stream.reset().await;
                 self.streams().remove(&stream.id);
                 return;
             }
-            (Some(Trip::Incomplete), "data") => {
+            (Some(PairFault::Incomplete), "data") => {
                 self.streams().remove(&stream.id);
                 return;
             }
-            (Some(Trip::LoseAtSyn), _) => return self.lost.cancel(),
+            (Some(PairFault::LoseAtSyn), _) => return self.lost.cancel(),
             _ => {}
         }
         stream.reply();
@@ -300,12 +301,12 @@ impl Session {
             let session = self.clone();
             tokio::spawn(async move {
                 let (sandbox, grace) = (&session.sandbox, session.timing.grace);
-                match trip {
-                    Some(Trip::LoseAtData { after }) => {
-                        trip::swallow(&pair.data, after).await;
+                match pair_fault {
+                    Some(PairFault::LoseAtData { after }) => {
+                        pair_fault::swallow(&pair.data, after).await;
                         session.lost.cancel();
                     }
-                    Some(trip) => trip::run(&pair, port, sandbox, trip).await,
+                    Some(pair_fault) => pair_fault::run(&pair, port, sandbox, pair_fault).await,
                     None => forward::run(&pair, port, sandbox, grace).await,
                 }
                 session.forget(&pair.data);
@@ -347,7 +348,7 @@ fn queue_of(stream: u32) -> usize {
 /// What the reader remembers between bytes.
 #[derive(Default)]
 struct ReaderState {
-    cutter: FrameSplitter,
+    frame_splitter: FrameSplitter,
     decoder: FrameDecoder,
     headers: HeaderDecoder,
     /// The pieces of a DATA frame whose end has not come.

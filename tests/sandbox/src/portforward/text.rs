@@ -3,10 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::node::Sandbox;
+use crate::node::PodSandbox;
 
 /// Nobody listens on the port.
-pub(super) fn refused(sandbox: &Sandbox, port: u16) -> String {
+pub(super) fn refused(sandbox: &PodSandbox, port: u16) -> String {
     let id = &sandbox.id;
     in_namespace(
         sandbox,
@@ -20,29 +20,29 @@ pub(super) fn refused(sandbox: &Sandbox, port: u16) -> String {
 }
 
 /// The pod is gone.
-pub(super) fn closed(sandbox: &Sandbox, port: u16) -> String {
+pub(super) fn closed(sandbox: &PodSandbox, port: u16) -> String {
     failed(sandbox, port, &format!("network namespace for sandbox \"{}\" is closed", sandbox.id))
 }
 
 /// Reading from the application failed. `local` is our end; the application's has the pod's own port number.
-pub(super) fn read_failed(sandbox: &Sandbox, port: u16, local: SocketAddr, error: &io::Error) -> String {
+pub(super) fn read_failed(sandbox: &PodSandbox, port: u16, local: SocketAddr, error: &io::Error) -> String {
     let route = route(local, port);
     let why = errno(error);
     in_namespace(sandbox, port, &format!("writeto tcp4 {route}: read tcp4 {route}: read: {why}"))
 }
 
 /// Writing to the application failed.
-pub(super) fn write_failed(sandbox: &Sandbox, port: u16, local: SocketAddr, error: &io::Error) -> String {
+pub(super) fn write_failed(sandbox: &PodSandbox, port: u16, local: SocketAddr, error: &io::Error) -> String {
     let route = route(local, port);
     let why = errno(error);
     in_namespace(sandbox, port, &format!("readfrom tcp4 {route}: write tcp4 {route}: write: {why}"))
 }
 
-fn failed(sandbox: &Sandbox, port: u16, why: &str) -> String {
+fn failed(sandbox: &PodSandbox, port: u16, why: &str) -> String {
     format!("error forwarding port {port} to pod {}, uid : {why}", sandbox.id)
 }
 
-fn in_namespace(sandbox: &Sandbox, port: u16, why: &str) -> String {
+fn in_namespace(sandbox: &PodSandbox, port: u16, why: &str) -> String {
     let netns = &sandbox.netns;
     failed(sandbox, port, &format!("failed to execute portforward in network namespace \"{netns}\": {why}"))
 }

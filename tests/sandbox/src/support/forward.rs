@@ -72,8 +72,8 @@ pub fn program(built: &'static str) -> &'static Path {
 pub fn command(program: &Path, kubeconfig: &Path, args: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(program);
     let beside = kubeconfig.parent().unwrap_or(kubeconfig);
-    for place in ["XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP", "XDG_CONFIG_HOME", "APPDATA"] {
-        command.env(place, beside);
+    for variable in ["XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP", "XDG_CONFIG_HOME", "APPDATA"] {
+        command.env(variable, beside);
     }
     command
         .args(args)

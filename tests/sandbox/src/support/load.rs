@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(40);
 
 /// What came of the requests so far.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub struct LoadCounts {
     /// Requests answered as they should be.
     pub answered: u64,
     /// All others.
@@ -36,7 +36,7 @@ pub struct Tally {
     pub why: Option<String>,
 }
 
-impl Tally {
+impl LoadCounts {
     fn add(&mut self, outcome: Result<String, Failure>) {
         match outcome {
             Ok(pod) => {
@@ -54,7 +54,7 @@ impl Tally {
 
 /// The running requests.
 pub struct Load {
-    tally: watch::Receiver<Tally>,
+    counts: watch::Receiver<LoadCounts>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -62,7 +62,7 @@ pub struct Load {
 impl Load {
     /// Begins to send to a local port.
     pub fn start(port: u16) -> Self {
-        let (sender, tally) = watch::channel(Tally::default());
+        let (sender, counts) = watch::channel(LoadCounts::default());
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         for _ in 0..TASKS {
@@ -71,31 +71,31 @@ impl Load {
                 while !stop.is_cancelled() {
                     let outcome = tokio::time::timeout(LIMIT, get(port, "/")).await;
                     let outcome = outcome.unwrap_or_else(|_| Err("no answer in time".into()));
-                    sender.send_modify(|tally| tally.add(outcome));
+                    sender.send_modify(|counts| counts.add(outcome));
                 }
             });
         }
-        Self { tally, stop, tasks }
+        Self { counts, stop, tasks }
     }
 
     /// What came of the requests so far.
-    pub fn tally(&self) -> Tally {
-        self.tally.borrow().clone()
+    pub fn counts(&self) -> LoadCounts {
+        self.counts.borrow().clone()
     }
 
-    /// Resolves when the tally is `enough`.
-    pub async fn until(&self, enough: impl FnMut(&Tally) -> bool) -> Tally {
-        let mut tally = self.tally.clone();
+    /// Resolves when the counts are `enough`.
+    pub async fn until(&self, enough: impl FnMut(&LoadCounts) -> bool) -> LoadCounts {
+        let mut counts = self.counts.clone();
         // The senders live as long as this does.
-        let now = tally.wait_for(enough).await.map(|tally| tally.clone());
-        now.unwrap_or_else(|_| self.tally())
+        let now = counts.wait_for(enough).await.map(|counts| counts.clone());
+        now.unwrap_or_else(|_| self.counts())
     }
 
     /// Ends with the requests under way, none of which is cut short.
-    pub async fn stop(mut self) -> Tally {
+    pub async fn stop(mut self) -> LoadCounts {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
-        self.tally()
+        self.counts()
     }
 }
 
@@ -127,12 +127,12 @@ mod tests {
         let sandbox = node.sandbox("uid").unwrap();
         let port = sandbox.dial(8080).await.unwrap().peer_addr().unwrap().port();
         let load = Load::start(port);
-        let tally = load.until(|tally| tally.answered >= 10).await;
-        assert_eq!(tally.last.as_deref(), Some("api-0"));
+        let counts = load.until(|counts| counts.answered >= 10).await;
+        assert_eq!(counts.last.as_deref(), Some("api-0"));
         node.kill_container("uid").await;
-        load.until(|tally| tally.failed > 0).await;
-        let tally = load.stop().await;
-        assert_eq!(tally.pods["api-0"], tally.answered);
-        assert!(tally.why.is_some());
+        load.until(|counts| counts.failed > 0).await;
+        let counts = load.stop().await;
+        assert_eq!(counts.pods["api-0"], counts.answered);
+        assert!(counts.why.is_some());
     }
 }

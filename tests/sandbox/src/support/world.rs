@@ -148,14 +148,14 @@ impl World {
     }
 
     /// The directory of the sockets.
-    pub fn place(&self) -> PathBuf {
+    pub fn socket_directory(&self) -> PathBuf {
         self.sandbox.directory().join("kubectl-fwd")
     }
 
     /// The sockets in it.
     pub fn sockets(&self) -> Result<Vec<PathBuf>, Failure> {
         let mut all = Vec::new();
-        for entry in std::fs::read_dir(self.place())? {
+        for entry in std::fs::read_dir(self.socket_directory())? {
             all.push(entry?.path());
         }
         all.sort();

@@ -1,4 +1,4 @@
-//! Connections that fail because a test wants them to (see [`Trip`]), in the order in which the runtime fails them
+//! Connections that fail because a test wants them to (see [`PairFault`]), in the order in which the runtime fails them
 //! (PROTOCOL §3.4).
 
 use std::sync::Arc;
@@ -9,24 +9,25 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::pair::Pair;
 use super::stream::Stream;
 use super::transport::BufList;
-use crate::faults::Trip;
-use crate::node::Sandbox;
+use crate::faults::PairFault;
+use crate::node::PodSandbox;
 
 /// What is read of an answer at a time.
 const CHUNK: usize = 32 * 1024;
 
-/// Runs a complete pair to the end that `trip` has for it.
-pub(super) async fn run(pair: &Pair, port: u16, sandbox: &Arc<Sandbox>, trip: Trip) {
-    match trip {
-        Trip::Text { text, after } => {
+/// Runs a complete pair to the end that `pair-fault` has for it.
+pub(super) async fn run(pair: &Pair, port: u16, sandbox: &Arc<PodSandbox>, pair_fault: PairFault) {
+    match pair_fault {
+        PairFault::Text { text, after } => {
             swallow(&pair.data, after).await;
-            // A refusal is told once the data stream is finished; all else before (wire/refused-then-good, pod-deleted).
+            // A refusal is told once the data stream is finished, all else before: refused-then-good and pod-deleted in
+            // `tests/data/wire`.
             if text.contains("failed to connect to ") {
                 let _ = pair.data.finish().await;
             }
             fail(pair, text).await;
         }
-        Trip::Cut { text, after } => {
+        PairFault::Cut { text, after } => {
             ask(pair, port, sandbox, after).await;
             let _ = pair.data.finish().await;
             if text.is_empty() {
@@ -36,16 +37,16 @@ pub(super) async fn run(pair: &Pair, port: u16, sandbox: &Arc<Sandbox>, trip: Tr
                 fail(pair, text).await;
             }
         }
-        Trip::CutSilently { after } => {
+        PairFault::CutSilently { after } => {
             ask(pair, port, sandbox, after).await;
             fail(pair, String::new()).await;
         }
         // Met before there was a pair, or with the session.
-        Trip::RefuseError
-        | Trip::RefuseData
-        | Trip::Incomplete
-        | Trip::LoseAtSyn
-        | Trip::LoseAtData { .. } => {}
+        PairFault::RefuseError
+        | PairFault::RefuseData
+        | PairFault::Incomplete
+        | PairFault::LoseAtSyn
+        | PairFault::LoseAtData { .. } => {}
     }
 }
 
@@ -69,7 +70,7 @@ async fn fail(pair: &Pair, text: String) {
 }
 
 /// Passes on the client's bytes until the application answers, and the first `count` bytes of what it says.
-async fn ask(pair: &Pair, port: u16, sandbox: &Arc<Sandbox>, count: usize) {
+async fn ask(pair: &Pair, port: u16, sandbox: &Arc<PodSandbox>, count: usize) {
     let Ok(mut application) = sandbox.dial(port).await else { return };
     let (mut from, mut to) = application.split();
     let mut answer = vec![0; CHUNK];

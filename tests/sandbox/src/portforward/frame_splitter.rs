@@ -44,11 +44,11 @@ mod tests {
     fn frames_end_where_they_end_however_the_bytes_come() {
         let stream = [0, 0, 0, 3, 0, 0, 0, 2, b'a', b'b', 0, 0, 0, 3, 1, 0, 0, 0];
         for step in 1..=stream.len() {
-            let mut cutter = FrameSplitter::default();
+            let mut frame_splitter = FrameSplitter::default();
             let (mut at, mut ends) = (0, Vec::new());
             for chunk in stream.chunks(step) {
                 let mut input = Bytes::copy_from_slice(chunk);
-                while let Some((slice, end)) = cutter.cut(&mut input) {
+                while let Some((slice, end)) = frame_splitter.cut(&mut input) {
                     at += slice.len();
                     if end {
                         ends.push(at);

@@ -1,7 +1,7 @@
 //! Upgrades that go wrong in ways that no answer tells.
 
 use http::{Method, StatusCode};
-use sandbox::faults::{Denial, Upset};
+use sandbox::faults::{Denial, UpgradeFault};
 
 #[cfg(target_os = "linux")]
 use crate::pool::resident;
@@ -15,7 +15,7 @@ const MIB: usize = 1024 * 1024;
 #[tokio::test]
 async fn a_first_upgrade_is_never_answered() -> Test {
     let sandbox = cluster().await?;
-    sandbox.faults().upset(Upset::Unanswered, None);
+    sandbox.faults().upgrade_fault(UpgradeFault::Unanswered, None);
     let forward = fwd(&sandbox, "pod/solo :8080 --pod-running-timeout 1s")?;
     let ended = forward.wait().await?;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
@@ -29,7 +29,7 @@ async fn a_first_upgrade_is_never_answered() -> Test {
 #[tokio::test]
 async fn a_refusal_comes_in_part() -> Test {
     let sandbox = cluster().await?;
-    sandbox.faults().upset(Upset::HalfRefused, None);
+    sandbox.faults().upgrade_fault(UpgradeFault::HalfRefused, None);
     let mut forward = fwd(&sandbox, "pod/solo :8080")?;
     let told = forward.stderr("(attempt 1 of 3 in ").await?;
     assert!(told.ends_with(": no way to the node, as it (503))"), "{told}");
@@ -41,9 +41,9 @@ async fn a_refusal_comes_in_part() -> Test {
 /// A server that pings without end and reads nothing: no answers are kept for it, and a signal is heard.
 #[tokio::test]
 async fn a_flood_of_pings() -> Test {
-    for flood in [Upset::WebSocketPings, Upset::SpdyPings] {
+    for flood in [UpgradeFault::WebSocketPings, UpgradeFault::SpdyPings] {
         let sandbox = cluster().await?;
-        sandbox.faults().upset(flood, None);
+        sandbox.faults().upgrade_fault(flood, None);
         let (forward, _) = working(&sandbox, "pod/solo :8080").await?;
         let enough = sandbox.faults().flooded_are(|bytes| bytes > 16 * MIB);
         within("a flood", enough).await?;
@@ -93,7 +93,7 @@ async fn the_more_telling_refusal_is_told() -> Test {
 #[tokio::test]
 async fn sessions_end_at_once() -> Test {
     let sandbox = cluster().await?;
-    sandbox.faults().upset(Upset::Closed, None);
+    sandbox.faults().upgrade_fault(UpgradeFault::Closed, None);
     let (mut forward, port) = working(&sandbox, "pod/solo :8080").await?;
     for attempt in 1..=2 {
         let told = forward.stderr(&format!("(attempt {attempt} of 3 in ")).await?;
@@ -112,12 +112,12 @@ async fn sessions_end_at_once() -> Test {
 #[tokio::test]
 async fn sessions_that_end_at_once_are_given_up() -> Test {
     let sandbox = cluster().await?;
-    sandbox.faults().upset(Upset::GoAway, None);
+    sandbox.faults().upgrade_fault(UpgradeFault::GoAway, None);
     let ended = fwd(&sandbox, "pod/solo :8080 --give-up")?.wait().await?;
     assert_eq!(ended.code, Some(1));
     assert_eq!(ended.stderr.matches(" of 3 in ").count(), 3, "{}", ended.stderr);
     assert!(ended.stderr.contains("because: the server ended the session\n"), "{}", ended.stderr);
-    let upgrades = sandbox.faults().upsets();
+    let upgrades = sandbox.faults().upgrade_faults();
     assert!(upgrades <= 8, "{upgrades} upgrades, of which each attempt has two");
     Ok(())
 }

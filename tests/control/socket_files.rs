@@ -10,7 +10,7 @@ use sandbox::support::{Test, World, ask};
 async fn the_directory_is_ours_alone() -> Test {
     let world = World::new(crate::PROGRAM).await?;
     let (_forward, _) = world.working("pod/solo :8080").await?;
-    assert_eq!(fs::metadata(world.place())?.permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(world.socket_directory())?.permissions().mode() & 0o777, 0o700);
     Ok(())
 }
 
@@ -36,30 +36,30 @@ async fn after_a_kill() -> Test {
 async fn stale_and_strange_files() -> Test {
     let world = World::new(crate::PROGRAM).await?;
     let (_forward, _) = world.working("pod/solo :8080").await?;
-    let place = world.place();
-    drop(UnixListener::bind(place.join("1-dead.sock"))?);
-    fs::write(place.join("notes.txt"), "x")?;
-    fs::write(place.join("x-y.sock"), "x")?;
+    let directory = world.socket_directory();
+    drop(UnixListener::bind(directory.join("1-dead.sock"))?);
+    fs::write(directory.join("notes.txt"), "x")?;
+    fs::write(directory.join("x-y.sock"), "x")?;
     // By their names they could be sockets.
-    fs::write(place.join("1-file.sock"), "x")?;
-    symlink(place.join("1-dead.sock"), place.join("1-link.sock"))?;
-    let _datagrams = std::os::unix::net::UnixDatagram::bind(place.join("1-other.sock"))?;
+    fs::write(directory.join("1-file.sock"), "x")?;
+    symlink(directory.join("1-dead.sock"), directory.join("1-link.sock"))?;
+    let _datagrams = std::os::unix::net::UnixDatagram::bind(directory.join("1-other.sock"))?;
     let all = world.list().await?;
     assert_eq!(all.len(), 1);
     assert!(
-        !place.join("1-dead.sock").exists()
-            && place.join("notes.txt").exists()
-            && place.join("x-y.sock").exists()
+        !directory.join("1-dead.sock").exists()
+            && directory.join("notes.txt").exists()
+            && directory.join("x-y.sock").exists()
     );
     for name in ["1-file.sock", "1-link.sock", "1-other.sock"] {
-        assert!(fs::symlink_metadata(place.join(name)).is_ok(), "{name} was removed");
+        assert!(fs::symlink_metadata(directory.join(name)).is_ok(), "{name} was removed");
     }
     Ok(())
 }
 
-/// A place that is not to be trusted is neither written to nor read; forwarding goes on, and the reason is told.
+/// A directory that is not to be trusted is neither written to nor read; forwarding goes on, and the reason is told.
 #[tokio::test]
-async fn places_that_others_made() -> Test {
+async fn directories_that_others_made() -> Test {
     for (what, says) in [
         ("link", "is a link"),
         ("open", "its mode is not 0700"),
@@ -67,26 +67,26 @@ async fn places_that_others_made() -> Test {
         ("other", "another user"),
     ] {
         let world = World::new(crate::PROGRAM).await?;
-        let (place, elsewhere) = (world.place(), world.sandbox.directory().join("elsewhere"));
+        let (directory, elsewhere) = (world.socket_directory(), world.sandbox.directory().join("elsewhere"));
         fs::create_dir(&elsewhere)?;
         fs::set_permissions(&elsewhere, Permissions::from_mode(0o700))?;
         match what {
-            "link" => symlink(&elsewhere, &place)?,
-            "file" => fs::write(&place, "")?,
-            _ => fs::create_dir(&place)?,
+            "link" => symlink(&elsewhere, &directory)?,
+            "file" => fs::write(&directory, "")?,
+            _ => fs::create_dir(&directory)?,
         }
         match what {
-            "open" => fs::set_permissions(&place, Permissions::from_mode(0o755))?,
+            "open" => fs::set_permissions(&directory, Permissions::from_mode(0o755))?,
             "other" => {
-                fs::set_permissions(&place, Permissions::from_mode(0o700))?;
+                fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
                 // Only root may give a directory away.
-                if chown(&place, Some(65534), None).is_err() {
+                if chown(&directory, Some(65534), None).is_err() {
                     continue;
                 }
             }
             _ => {}
         }
-        // The other place, which is a fallback, is not to be had either.
+        // The other directory, which is a fallback, is not to be had either.
         let mut command = world.command("pod/solo :8080");
         let nowhere = world.sandbox.directory().join("nowhere");
         command.env("TMPDIR", &nowhere);

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::RwLock;
 
 /// A sandbox. Sessions hold on to it when its pod is gone.
-pub(crate) struct Sandbox {
+pub(crate) struct PodSandbox {
     /// 64 hexadecimal digits, as containerd names them.
     pub(crate) id: String,
     /// Where the network namespace is mounted; part of the error texts.
@@ -36,7 +36,7 @@ pub(crate) enum DialError {
     Closed,
 }
 
-impl Sandbox {
+impl PodSandbox {
     pub(super) fn new(namespace: &str, name: &str, ports: &[u16]) -> Self {
         let id = random_hex::<32>();
         let netns = random_hex::<16>();

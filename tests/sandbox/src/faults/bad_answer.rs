@@ -15,7 +15,7 @@ use crate::serve::Body;
 /// What is answered instead of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Odd {
+pub enum BadAnswer {
     /// Nothing.
     Silent,
     /// Nothing, and every connection is reset.
@@ -38,7 +38,7 @@ pub enum Odd {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NeverAnswered;
 
-impl Odd {
+impl BadAnswer {
     /// The answer of those that give one.
     pub(super) fn response(self) -> Response<Body> {
         let page = r#"{"kind":"List","apiVersion":"v1","metadata":{"continue":"x"},"items":[]}"#;

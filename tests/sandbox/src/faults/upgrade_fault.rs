@@ -13,7 +13,7 @@ use crate::websocket;
 /// What becomes of an upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Upset {
+pub enum UpgradeFault {
     /// It is never answered.
     Unanswered,
     /// It is refused by a 503, and the rest of the body never comes.
@@ -28,11 +28,11 @@ pub enum Upset {
     SpdyPings,
 }
 
-/// An upset that is asked for.
+/// An upgrade fault that is asked for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
-    pub(super) what: Upset,
+    pub(super) what: UpgradeFault,
     /// For ever without.
     pub(super) times: Option<u32>,
 }
@@ -49,7 +49,7 @@ pub(crate) async fn half_refused() -> Response<Body> {
     response
 }
 
-impl Upset {
+impl UpgradeFault {
     /// What it does with an upgraded connection.
     pub(crate) async fn run(
         self,
