@@ -69,6 +69,8 @@ async fn a_request_under_way() -> Test {
     let before = seen(&sandbox, &pod, 8080, |_| true).await?.requests;
     let mut stream = send(port, "/slow?ms=600000").await?;
     seen(&sandbox, &pod, 8080, |stats| stats.requests == before + 1).await?;
+    // Nor is one being dialled ahead of need, which would be there when the others are gone.
+    within("the spare sessions", sandbox.node().sessions_are(|open| open >= 3)).await?;
     sandbox.faults().reset_all();
     expect_reset(&mut stream).await?;
     let told = forward.stderr(" failed: ").await?;
