@@ -302,8 +302,14 @@ async fn through_a_session(down: usize, up: usize) {
     let io = Memory { messages: messages(), at: 0, left: down };
     // On one thread the driver first runs once we wait, by when the pair is asked for: no frame comes too early.
     // Without credit, for nobody echoes its pings here.
-    let session =
-        Session::spawn(io, Bytes::new(), Framing::WebSocket, false, &Arc::default(), &TaskTracker::new());
+    let session = Session::spawn(
+        io,
+        Bytes::new(),
+        Framing::WebSocket,
+        session::CreditMode::Off,
+        &Arc::default(),
+        &TaskTracker::new(),
+    );
     let mut stream = session.open(80, &Arc::default());
     for _ in 0..up {
         let mut chunk = Chunk::new(stream.send.permit().await);

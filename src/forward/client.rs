@@ -120,7 +120,7 @@ impl LocalClient {
 
     /// The application closed: so do we, once the client has all of it.
     pub(super) async fn close(&self) {
-        self.socket.reset_when_dropped(false);
+        self.socket.close_when_dropped();
         if self.socket.shutdown_write().is_ok() && self.eof.is_none() {
             let _ = timeout(DISCARD_WITHIN, self.discard()).await;
         }

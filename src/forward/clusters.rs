@@ -28,6 +28,7 @@ use crate::{
     },
     error::Fatal,
     model::endpoint::PodId,
+    spdy::session::CreditMode,
     tunnel::{
         dial::{PodDialer, Tunnel},
         error::DialError,
@@ -39,7 +40,7 @@ use crate::{
 pub(super) struct Clusters {
     flags: Flags,
     environment: ClusterEnvironment,
-    credit: bool,
+    credit: CreditMode,
     notifier: WaitNotifier,
     tracker: TaskTracker,
     limits: Arc<Limits>,
@@ -76,7 +77,7 @@ impl Clusters {
     pub(super) fn new(
         flags: Flags,
         environment: ClusterEnvironment,
-        credit: bool,
+        credit: CreditMode,
         notifier: WaitNotifier,
         tracker: TaskTracker,
     ) -> Self {

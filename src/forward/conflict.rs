@@ -25,6 +25,8 @@ const PRIVILEGED: u16 = 1024;
 /// What is added to a privileged port to propose another: 80 becomes 8080, 443 becomes 8443.
 const INSTEAD_OF_PRIVILEGED: u16 = 8000;
 
+const ANY_PORT: &str = "leave the local port empty for any free one, as in :80";
+
 /// The error for a local address that could not be bound, one of those that were wanted. Looks at the system's sockets;
 /// blocks for milliseconds.
 pub(super) fn explain(address: SocketAddr, error: &io::Error, wanted: &[ListenIp]) -> Fatal {
@@ -35,7 +37,7 @@ pub(super) fn explain(address: SocketAddr, error: &io::Error, wanted: &[ListenIp
             let free = nearest_free(wanted, INSTEAD_OF_PRIVILEGED + port - 1);
             Fatal::new("fwd::port::privileged", format!("local port {port} cannot be listened on"))
                 .because(format!("ports below {PRIVILEGED} need privileges that this process does not have"))
-                .help(suggestions(port, free, false))
+                .help(other_port(port, free))
         }
         io::ErrorKind::AddrNotAvailable => {
             Fatal::new("fwd::port::not_local", format!("{} is not an address of this machine", address.ip()))
@@ -93,17 +95,17 @@ fn in_use(address: SocketAddr, holder: Option<&PortHolder>, free: Option<u16>) -
         }
         None => fatal.because("another process listens on it; the system does not tell which"),
     };
-    fatal.help(suggestions(port, free, true))
+    fatal.help(match free {
+        Some(free) => format!("{free} is free: use it in place of {port}; or add --auto-port; or {ANY_PORT}"),
+        None => ANY_PORT.to_owned(),
+    })
 }
 
-fn suggestions(port: u16, free: Option<u16>, auto_port: bool) -> String {
-    let any = "leave the local port empty for any free one, as in :80";
+/// What to do in place of `port`, for which `--auto-port` would look for no other.
+fn other_port(port: u16, free: Option<u16>) -> String {
     match free {
-        Some(free) if auto_port => {
-            format!("{free} is free: use it in place of {port}; or add --auto-port; or {any}")
-        }
-        Some(free) => format!("use {free} in place of {port}; or {any}"),
-        None => any.to_owned(),
+        Some(free) => format!("use {free} in place of {port}; or {ANY_PORT}"),
+        None => ANY_PORT.to_owned(),
     }
 }
 

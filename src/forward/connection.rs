@@ -210,7 +210,7 @@ pub(super) async fn run(context: Arc<ConnectionContext>, local: LocalStream) {
     let end = Arc::clone(&context.port);
     let _open = end.counters.open();
     // However this task ends, cut off or by a panic too: nothing but the application's end looks like one.
-    local.reset_when_dropped(true);
+    local.reset_when_dropped();
     let mut connection = Connection { context, client: LocalClient::new(local) };
     let end = connection.carry().await;
     connection.end(end).await;
@@ -302,7 +302,7 @@ impl Connection {
     async fn end(&mut self, end: ConnectionEnd) {
         match end {
             ConnectionEnd::Closed => self.client.close().await,
-            ConnectionEnd::Idle => self.client.socket.reset_when_dropped(false),
+            ConnectionEnd::Idle => self.client.socket.close_when_dropped(),
             ConnectionEnd::Reset => {}
             ConnectionEnd::Failed(failure) => self.fail(failure).await,
         }

@@ -136,16 +136,25 @@ impl LocalStream {
         on_stream!(self, stream => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write))
     }
 
-    /// Chooses how it looks to the client once this is dropped: reset, which cannot be taken for the end of an answer,
-    /// or closed in order.
-    pub(super) fn reset_when_dropped(&self, reset: bool) {
+    /// Once this is dropped it looks reset to the client, which cannot be taken for the end of an answer.
+    pub(super) fn reset_when_dropped(&self) {
         match self {
             Self::Tcp(stream) => {
-                let linger = reset.then_some(std::time::Duration::ZERO);
-                let _ = socket2::SockRef::from(stream).set_linger(linger);
+                let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
             }
             #[cfg(unix)]
-            Self::Unix(stream, unread) => unread.keep(stream, reset),
+            Self::Unix(_, unread) => unread.keep(),
+        }
+    }
+
+    /// Once this is dropped it looks closed in order.
+    pub(super) fn close_when_dropped(&self) {
+        match self {
+            Self::Tcp(stream) => {
+                let _ = socket2::SockRef::from(stream).set_linger(None);
+            }
+            #[cfg(unix)]
+            Self::Unix(stream, unread) => unread.release(stream),
         }
     }
 }

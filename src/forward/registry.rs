@@ -130,7 +130,7 @@ impl Registry {
         let tracker = TaskTracker::new();
         let notifier = notice_sender(events.clone());
         let shared = RegistryInner {
-            clusters: Clusters::new(flags, environment, credit.is_on(), notifier.clone(), tracker.clone()),
+            clusters: Clusters::new(flags, environment, credit, notifier.clone(), tracker.clone()),
             events,
             notifier,
             tracker,

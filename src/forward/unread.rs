@@ -35,13 +35,16 @@ mod system {
     }
 
     impl UnreadByte {
-        /// From now on the end of the connection is a cut one, or is in order.
-        pub(in crate::forward) fn keep(&self, stream: &UnixStream, wanted: bool) {
-            self.wanted.store(wanted, Relaxed);
-            if !wanted {
-                // What cannot be taken is gone with its client.
-                let _ = self.take(stream);
-            }
+        /// From now on the end of the connection is a cut one.
+        pub(in crate::forward) fn keep(&self) {
+            self.wanted.store(true, Relaxed);
+        }
+
+        /// From now on it is in order.
+        pub(in crate::forward) fn release(&self, stream: &UnixStream) {
+            self.wanted.store(false, Relaxed);
+            // What cannot be taken is gone with its client.
+            let _ = self.take(stream);
         }
 
         /// As `try_read_buf` does it.
@@ -122,9 +125,9 @@ mod system {
             }
         }
 
-        fn wanted(local: &UnixStream) -> UnreadByte {
+        fn wanted() -> UnreadByte {
             let unread = UnreadByte::default();
-            unread.keep(local, true);
+            unread.keep();
             unread
         }
 
@@ -132,11 +135,13 @@ mod system {
         async fn a_cut_connection_ends_with_an_error() {
             for in_order in [false, true] {
                 let (local, mut client) = UnixStream::pair().unwrap();
-                let unread = wanted(&local);
+                let unread = wanted();
                 client.write_all(b"what is it?").await.unwrap();
                 assert_eq!(next(&local, &unread, 64).await, b"what is it?");
                 local.try_write(b"half of").unwrap();
-                unread.keep(&local, !in_order);
+                if in_order {
+                    unread.release(&local);
+                }
                 drop(local);
                 let mut answer = Vec::new();
                 let end = client.read_to_end(&mut answer).await;
@@ -153,7 +158,7 @@ mod system {
         async fn nothing_is_lost_or_read_twice() {
             for (portion, room) in [(1, 1), (1, 64), (2, 1), (7, 3), (64, 64), (65, 64), (5000, 64)] {
                 let (local, mut client) = UnixStream::pair().unwrap();
-                let unread = wanted(&local);
+                let unread = wanted();
                 let mut expected = Vec::new();
                 let mut seen = Vec::new();
                 for round in 0..20_u8 {
@@ -173,7 +178,7 @@ mod system {
         #[tokio::test]
         async fn the_end_of_a_client_that_said_nothing() {
             let (local, client) = UnixStream::pair().unwrap();
-            let unread = wanted(&local);
+            let unread = wanted();
             drop(client);
             assert_eq!(next(&local, &unread, 64).await, b"");
         }
@@ -192,7 +197,9 @@ mod system {
 
     #[expect(clippy::unused_self, reason = "the other system's has a state")]
     impl UnreadByte {
-        pub(in crate::forward) fn keep(&self, _: &UnixStream, _: bool) {}
+        pub(in crate::forward) fn keep(&self) {}
+
+        pub(in crate::forward) fn release(&self, _: &UnixStream) {}
 
         pub(in crate::forward) fn read(
             &self,

@@ -31,10 +31,22 @@ pub const ASLEEP: Duration = PING_EVERY;
 /// makes ends within moments.
 pub const PROVEN_AFTER: Duration = Duration::from_secs(5);
 
+/// What becomes of what a session writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// The transport takes it.
+    Flowing,
+    /// Some of it waits.
+    Stuck,
+}
+
 /// Whether a session is dead that heard nothing for `silence`, in a process that runs for as long as `awake`, while its
-/// writes were `stuck` or not.
-pub fn is_dead(silence: Duration, awake: Duration, stuck: bool) -> bool {
-    let limit = if stuck { DEAD_IF_STUCK } else { DEAD_AFTER };
+/// `writes` did or did not get through.
+pub fn is_dead(silence: Duration, awake: Duration, writes: Writes) -> bool {
+    let limit = match writes {
+        Writes::Flowing => DEAD_AFTER,
+        Writes::Stuck => DEAD_IF_STUCK,
+    };
     silence >= limit && awake >= PING_EVERY
 }
 
@@ -45,11 +57,11 @@ mod tests {
     #[test]
     fn silence_counts_while_the_process_runs() {
         let (late, round) = (DEAD_AFTER + ASLEEP, PING_EVERY);
-        assert!(is_dead(DEAD_AFTER, DEAD_AFTER, false));
-        assert!(!is_dead(DEAD_AFTER.saturating_sub(Duration::from_millis(1)), DEAD_AFTER, false));
-        assert!(!is_dead(late, late, true));
-        assert!(is_dead(DEAD_IF_STUCK, late, true));
-        assert!(!is_dead(late, Duration::ZERO, false));
-        assert!(is_dead(late, round, false));
+        assert!(is_dead(DEAD_AFTER, DEAD_AFTER, Writes::Flowing));
+        assert!(!is_dead(DEAD_AFTER.saturating_sub(Duration::from_millis(1)), DEAD_AFTER, Writes::Flowing));
+        assert!(!is_dead(late, late, Writes::Stuck));
+        assert!(is_dead(DEAD_IF_STUCK, late, Writes::Stuck));
+        assert!(!is_dead(late, Duration::ZERO, Writes::Flowing));
+        assert!(is_dead(late, round, Writes::Flowing));
     }
 }

@@ -9,7 +9,7 @@ use super::{CAPACITY, MARK_EVERY, QUEUES, WINDOW, queue_of};
 use crate::spdy::{
     frame::{self, Frame, FrameDecoder},
     header::HeaderEncoder,
-    session::{PairId, SendStatus, SpdySession},
+    session::{CreditMode, PairId, SendStatus, SpdySession},
 };
 
 /// The peer.
@@ -121,7 +121,7 @@ struct SlowLink {
 
 impl SlowLink {
     fn new() -> Self {
-        let (session, peer) = (SpdySession::new(true), QueuePeer::default());
+        let (session, peer) = (SpdySession::new(CreditMode::On), QueuePeer::default());
         Self { session, peer, out: BytesMut::new(), wants: BTreeMap::new() }
     }
 
@@ -466,7 +466,7 @@ fn an_echo_out_of_order_switches_credit_off() {
     };
     let mut out = BytesMut::new();
     for (echoes, is_off) in [(&[3, 5, 1][..], false), (&[11, 1], true), (&[1, 1], true), (&[99], true)] {
-        let mut session = SpdySession::new(true);
+        let mut session = SpdySession::new(CreditMode::On);
         let pair = session.open(80, &mut out).unwrap();
         session.keep_alive(&mut out);
         session.keep_alive(&mut out);
@@ -476,7 +476,7 @@ fn an_echo_out_of_order_switches_credit_off() {
         assert_eq!(unlimited(&mut session, pair), is_off, "{echoes:?}");
         session.flush(&mut out);
     }
-    let mut session = SpdySession::new(false);
+    let mut session = SpdySession::new(CreditMode::Off);
     let pair = session.open(80, &mut out).unwrap();
     assert!(unlimited(&mut session, pair));
     let mut nothing = Bytes::new();

@@ -184,8 +184,8 @@ impl SpdySession {
     pub const UNOPENED: usize = 0;
 
     /// A session that sends the peer no more than its queues hold; without `credit` (the default), anything at any time.
-    pub fn new(credit: bool) -> Self {
-        Self { credit: Credit::new(credit), ..Self::default() }
+    pub fn new(credit: CreditMode) -> Self {
+        Self { credit: Credit::new(credit.is_on()), ..Self::default() }
     }
 
     /// Opens a pair to `port` of the pod and appends both SYN_STREAMs to `out`: error first, already finished, for

@@ -2,7 +2,7 @@ use super::*;
 
 /// A session with one pair, and the ids of its error and data stream.
 fn opened() -> (SpdySession, PairId, u32, u32) {
-    let mut session = SpdySession::new(true);
+    let mut session = SpdySession::new(CreditMode::On);
     let pair = session.open(80, &mut BytesMut::new()).unwrap();
     let data = session.data_stream(pair).unwrap();
     (session, pair, pair.error_stream(), data)

@@ -166,7 +166,7 @@ mod tests {
             Self {
                 backlog: Backlog::default(),
                 streams: StreamTable::new(),
-                spdy: SpdySession::new(true),
+                spdy: SpdySession::new(crate::spdy::session::CreditMode::On),
                 write_queue: WriteQueue::new(Framing::Plain),
                 wire: Vec::new(),
                 decoder: FrameDecoder::default(),

@@ -19,14 +19,14 @@ use super::{
     upgrade::{Upgraded, upgrade},
     write_queue::Framing,
 };
-use crate::{cluster::client::Cluster, error::Transient, model::endpoint::PodId};
+use crate::{cluster::client::Cluster, error::Transient, model::endpoint::PodId, spdy::session::CreditMode};
 
 /// Makes tunnels to the pods of one cluster.
 #[derive(Clone)]
 pub struct PodDialer {
     cluster: Arc<Cluster>,
     tracker: TaskTracker,
-    credit: bool,
+    credit: CreditMode,
     limits: Arc<Limits>,
     /// The protocol that worked last. Of no meaning to memory order: it is a hint.
     remembered: Arc<AtomicU8>,
@@ -50,7 +50,7 @@ const PROTOCOLS: [Protocol; 3] = [Protocol::WebSocketTunnel, Protocol::Spdy, Pro
 
 impl PodDialer {
     /// A dialer whose sessions run on `tracker`, with or without `credit` (PROTOCOL §2.8), within `limits`.
-    pub fn new(cluster: Arc<Cluster>, tracker: TaskTracker, credit: bool, limits: Arc<Limits>) -> Self {
+    pub fn new(cluster: Arc<Cluster>, tracker: TaskTracker, credit: CreditMode, limits: Arc<Limits>) -> Self {
         Self { cluster, tracker, credit, limits, remembered: Arc::new(AtomicU8::new(0)) }
     }
 

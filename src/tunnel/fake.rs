@@ -26,6 +26,7 @@ use crate::{
     spdy::{
         frame::{self, Frame, FrameDecoder, MAX_DATA},
         header::HeaderEncoder,
+        session::CreditMode,
     },
 };
 
@@ -224,7 +225,7 @@ impl FakePod {
     pub(crate) fn session(&self) -> Session {
         let (near, far) = tokio::io::duplex(64 * 1024);
         self.peers.lock().push(FakePeer::new(far, self.deaf.load(Ordering::Relaxed)));
-        Session::spawn(near, Bytes::new(), Framing::Plain, true, &self.limits, &self.tracker)
+        Session::spawn(near, Bytes::new(), Framing::Plain, CreditMode::On, &self.limits, &self.tracker)
     }
 
     /// A pool to it, once its spare session is there.

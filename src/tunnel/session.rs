@@ -40,8 +40,11 @@ use super::{
     write_queue::{Framing, WriteQueue},
 };
 use crate::{
-    policy::{liveness, placement::Occupancy},
-    spdy::session::{self, PairEnd, PairId, SpdyEvent},
+    policy::{
+        liveness::{self, Writes},
+        placement::Occupancy,
+    },
+    spdy::session::{self, CreditMode, PairEnd, PairId, SpdyEvent},
 };
 
 /// Turns of the loop before other tasks of the runtime get theirs. With all there is to do, each reads [`READ`] and writes
@@ -86,7 +89,7 @@ impl Session {
         io: IO,
         early: Bytes,
         framing: Framing,
-        credit: bool,
+        credit: CreditMode,
         limits: &Arc<Limits>,
         tracker: &TaskTracker,
     ) -> Self
@@ -180,7 +183,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn new(
         io: IO,
         framing: Framing,
-        credit: bool,
+        credit: CreditMode,
         commands: mpsc::UnboundedReceiver<StreamCommand>,
         status: Arc<SessionStatus>,
     ) -> Self {
@@ -451,7 +454,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.awake = Instant::now();
         }
         let silence = self.last_received.elapsed();
-        if liveness::is_dead(silence, self.awake.elapsed(), self.write_queue.is_busy()) {
+        let writes = if self.write_queue.is_busy() { Writes::Stuck } else { Writes::Flowing };
+        if liveness::is_dead(silence, self.awake.elapsed(), writes) {
             return Err(SessionEnd::Silence(silence.as_secs()));
         }
         self.abandoned.take_if(|given_up| given_up.elapsed() >= ABANDONED);

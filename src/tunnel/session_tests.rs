@@ -27,7 +27,8 @@ async fn bytes_that_the_transport_did_not_take_were_not_written() {
     for (room, written) in [(8, false), (100, false), (64 * 1024, true)] {
         let (near, mut far) = tokio::io::duplex(room);
         let tracker = TaskTracker::new();
-        let session = Session::spawn(near, Bytes::new(), Framing::Plain, true, &Arc::default(), &tracker);
+        let session =
+            Session::spawn(near, Bytes::new(), Framing::Plain, CreditMode::On, &Arc::default(), &tracker);
         let mut stream = session.open(80, &Arc::default());
         send(&stream, b"request").await;
         settled().await;
@@ -73,7 +74,8 @@ impl AsyncWrite for Panics {
 #[tokio::test]
 async fn a_panic_of_the_driver_is_told_to_its_streams() {
     let tracker = TaskTracker::new();
-    let session = Session::spawn(Panics(0), Bytes::new(), Framing::Plain, true, &Arc::default(), &tracker);
+    let session =
+        Session::spawn(Panics(0), Bytes::new(), Framing::Plain, CreditMode::On, &Arc::default(), &tracker);
     let mut stream = session.open(80, &Arc::default());
     assert_eq!(session.end().wait().await, SessionEnd::Panicked);
     assert_eq!(stream.recv.recv().await, StreamEvent::Lost);
@@ -98,7 +100,8 @@ async fn a_peer_that_pings_and_does_not_read_is_owed_one_pong() {
     const PINGS: u32 = 200_000;
     let (near, mut far) = tokio::io::duplex(PIPE);
     let tracker = TaskTracker::new();
-    let session = Session::spawn(near, Bytes::new(), Framing::WebSocket, true, &Arc::default(), &tracker);
+    let session =
+        Session::spawn(near, Bytes::new(), Framing::WebSocket, CreditMode::On, &Arc::default(), &tracker);
     for ping in 0..PINGS {
         far.write_all(&[&[0x89, 4], &ping.to_be_bytes()[..]].concat()).await.unwrap();
     }
@@ -122,7 +125,8 @@ async fn a_peer_that_pings_over_spdy_and_does_not_read_waits_for_its_echoes() {
     const PINGS: u32 = 400_000;
     let (near, mut far) = tokio::io::duplex(PIPE);
     let tracker = TaskTracker::new();
-    let session = Session::spawn(near, Bytes::new(), Framing::Plain, false, &Arc::default(), &tracker);
+    let session =
+        Session::spawn(near, Bytes::new(), Framing::Plain, CreditMode::Off, &Arc::default(), &tracker);
     let mut ping = BytesMut::new();
     for id in 1..=PINGS {
         frame::put_ping(&mut ping, 2 * id);
@@ -141,8 +145,14 @@ async fn a_peer_that_pings_over_spdy_and_does_not_read_waits_for_its_echoes() {
 #[tokio::test(start_paused = true)]
 async fn streams_may_go_from_a_session_whose_peer_takes_nothing() {
     let (near, _far) = tokio::io::duplex(PIPE);
-    let session =
-        Session::spawn(near, Bytes::new(), Framing::Plain, false, &Arc::default(), &TaskTracker::new());
+    let session = Session::spawn(
+        near,
+        Bytes::new(),
+        Framing::Plain,
+        CreditMode::Off,
+        &Arc::default(),
+        &TaskTracker::new(),
+    );
     let mut streams = Vec::new();
     for _ in 0..QUEUE_LIMIT / MAX_DATA {
         let stream = session.open(80, &Arc::default());
@@ -167,8 +177,14 @@ async fn streams_may_go_from_a_session_whose_peer_takes_nothing() {
 /// A session over `PIPE` whose process sleeps as long as no peer may be silent, before it has asked anything.
 async fn slept() -> (Session, DuplexStream) {
     let (near, far) = tokio::io::duplex(PIPE);
-    let session =
-        Session::spawn(near, Bytes::new(), Framing::Plain, true, &Arc::default(), &TaskTracker::new());
+    let session = Session::spawn(
+        near,
+        Bytes::new(),
+        Framing::Plain,
+        CreditMode::On,
+        &Arc::default(),
+        &TaskTracker::new(),
+    );
     tokio::time::sleep(liveness::PING_EVERY.saturating_sub(Duration::from_secs(1))).await;
     tokio::time::advance(liveness::DEAD_AFTER + liveness::ASLEEP).await;
     settled().await;
@@ -194,8 +210,14 @@ async fn after_a_sleep_a_peer_is_asked_before_it_is_dead() {
 async fn a_session_has_to_prove_itself() {
     let open = || {
         let (near, far) = tokio::io::duplex(PIPE);
-        let session =
-            Session::spawn(near, Bytes::new(), Framing::Plain, false, &Arc::default(), &TaskTracker::new());
+        let session = Session::spawn(
+            near,
+            Bytes::new(),
+            Framing::Plain,
+            CreditMode::Off,
+            &Arc::default(),
+            &TaskTracker::new(),
+        );
         (session.end(), session.open(80, &Arc::default()), far)
     };
     // Its peer echoes pings at once, and is heard of after a while.

@@ -26,7 +26,7 @@ use kubectl_fwd::{
     sets::{self, ForwardSet, ReadSet, SetDocument},
     spdy::{
         frame::{self, Frame, FrameDecoder, FrameError},
-        session::{PairEnd, PairId, SendStatus, SpdyEvent, SpdySession},
+        session::{CreditMode, PairEnd, PairId, SendStatus, SpdyEvent, SpdySession},
     },
     tunnel::websocket::{self, WebSocketError, WebSocketEvent},
     ui::{
@@ -165,7 +165,7 @@ fn unwrapped(parts: Vec<Bytes>) -> Unwrapped {
 /// heard of it afterwards.
 pub fn spdy_session(data: &[u8]) {
     let mut script = Script(data);
-    let mut peer = Peer::new(script.byte() & 1 == 0);
+    let mut peer = Peer::new(if script.byte() & 1 == 0 { CreditMode::On } else { CreditMode::Off });
     while !script.0.is_empty() {
         let op = script.byte();
         let alive = match op % 12 {
@@ -221,7 +221,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(credit: bool) -> Self {
+    fn new(credit: CreditMode) -> Self {
         Self {
             session: SpdySession::new(credit),
             live: BTreeSet::new(),
