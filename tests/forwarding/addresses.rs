@@ -52,11 +52,11 @@ async fn every_ipv6_address_is_of_ipv6_alone() -> Test {
         return Ok(());
     }
     let sandbox = cluster().await?;
-    let mut forward = fwd(&sandbox, "svc/api :80 --address ::")?;
-    let line = forward.stdout("Forwarding from [::]:").await?;
-    let port = port_in(&line).ok_or("no port")?;
-    // A listener there is not in its way, nor it in that one's.
-    TcpListener::bind(("0.0.0.0", port))?;
+    // A listener on that port of every IPv4 address is not in its way.
+    let other = TcpListener::bind("0.0.0.0:0")?;
+    let port = other.local_addr()?.port();
+    let mut forward = fwd(&sandbox, &format!("svc/api {port}:80 --address ::"))?;
+    forward.stdout(&format!("Forwarding from [::]:{port} ")).await?;
     assert_eq!(forward.end("TERM").await?.code, Some(0));
     Ok(())
 }
