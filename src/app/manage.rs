@@ -99,11 +99,15 @@ async fn stop_some(
     words: &[String],
     common: &CommonOptions,
 ) -> Result<u8, Fatal> {
-    let ForwardListing { found, complete } = find(directories, common).await;
-    let (sockets, forwards): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let listing = find(directories, common).await;
+    let unlisted = listing.unlisted(common);
+    let (sockets, forwards): (Vec<_>, Vec<_>) = listing.found.into_iter().unzip();
     let mut chosen: Vec<ForwardId> = Vec::new();
     for word in words {
-        let picked = pick(word, &forwards).map_err(|fatal| mention_unanswered(fatal, complete, common))?;
+        let picked = pick(word, &forwards).map_err(|fatal| match &unlisted {
+            Some(why) => fatal.because(why).help("'kubectl fwd list' shows every forward"),
+            None => fatal,
+        })?;
         chosen.extend(picked.iter().map(|forward| forward.id));
     }
     let found: Vec<FoundForward> =
@@ -116,15 +120,16 @@ async fn stop_some(
     outcome(problems, common)
 }
 
-/// What was not looked at may have what was not found.
-fn mention_unanswered(fatal: Fatal, complete: bool, common: &CommonOptions) -> Fatal {
-    let filter = filter(common);
-    let why = match (filter.is_empty(), complete) {
-        (true, true) => return fatal,
-        (false, _) => format!("only forwards{filter} were looked at"),
-        (true, false) => "not every process has answered".to_owned(),
-    };
-    fatal.because(why).help("'kubectl fwd list' shows every forward")
+impl ForwardListing {
+    /// Why there may be forwards that it does not have: what was not looked at may have what was not found.
+    fn unlisted(&self, common: &CommonOptions) -> Option<String> {
+        let filter = filter(common);
+        match (filter.is_empty(), self.complete) {
+            (true, true) => None,
+            (false, _) => Some(format!("only forwards{filter} were looked at")),
+            (true, false) => Some("not every process has answered".to_owned()),
+        }
+    }
 }
 
 /// Stops these, of all processes at once. Returns those that are stopped, and what went wrong with others.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::no_port;
+use super::{ForwardOptions, no_port};
 use crate::{
     cluster::pods::target::ResolvedTarget,
     error::Fatal,
@@ -22,8 +22,13 @@ pub(super) struct PodChooser {
 }
 
 impl PodChooser {
-    pub(super) fn new(resolved: Arc<ResolvedTarget>, allow_unready: bool, ports: Vec<RemotePort>) -> Self {
-        let readiness = resolved.readiness(allow_unready);
+    pub(super) fn new(
+        resolved: Arc<ResolvedTarget>,
+        options: &ForwardOptions,
+        ports: Vec<RemotePort>,
+    ) -> Self {
+        let asked = resolved.readiness();
+        let readiness = if options.allow_unready { asked.relaxed() } else { asked };
         Self { resolved, readiness, ports }
     }
 

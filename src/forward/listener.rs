@@ -53,15 +53,24 @@ const LOOK_WITHIN: Duration = Duration::from_secs(2);
 /// An address that could not be bound, and why.
 type BindFailure = (SocketAddr, io::Error);
 
+/// What becomes of a wanted port that is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TakenPort {
+    /// It is an error.
+    Refuse,
+    /// The next one that is free is bound in its place.
+    Replace,
+}
+
 /// Binds one local address on all its addresses. `same` is the number that [`LocalPort::Same`] means.
 ///
 /// `localhost` is both loopback addresses, of which one may be missing; any other address must be bound. A port of 0 is
-/// one that is free on all of them. With `auto_port` a taken port is replaced by the next one that is.
+/// one that is free on all of them.
 pub(super) async fn bind(
     local: &LocalPort,
     same: u16,
     addresses: &[Address],
-    auto_port: bool,
+    taken: TakenPort,
 ) -> Result<(Vec<BoundListener>, Option<PortReplacement>), Fatal> {
     let wanted = match local {
         LocalPort::Unix(path) => return unix(path).await.map(|listening| (vec![listening], None)),
@@ -78,7 +87,7 @@ pub(super) async fn bind(
         Ok(listening) => return Ok((listening, None)),
         Err(failure) => failure,
     };
-    if auto_port
+    if taken == TakenPort::Replace
         && is_taken(&failure.1)
         && let Some((bound, listening)) = bind_next(wanted, &ips)
     {
@@ -299,7 +308,8 @@ mod tests {
             ("::1,::", &["::"]),
             ("127.0.0.1,127.0.0.1", &["127.0.0.1"]),
         ] {
-            let (listening, _) = bind(&LocalPort::Any, 0, &addresses(wanted), false).await.unwrap();
+            let (listening, _) =
+                bind(&LocalPort::Any, 0, &addresses(wanted), TakenPort::Refuse).await.unwrap();
             let bound = ports(&listening);
             let ips: Vec<_> = bound.iter().map(|(ip, _)| ip.to_string()).collect();
             assert_eq!(ips, expected, "{wanted}");
@@ -325,8 +335,9 @@ mod tests {
         let _next = TcpListener::bind((other, port.saturating_add(1)));
         for wanted in [format!("{one},{other}"), format!("{other},{one}")] {
             let wanted = addresses(&wanted);
-            assert!(bind(&LocalPort::Number(port), 0, &wanted, false).await.is_err());
-            let (listening, instead) = bind(&LocalPort::Number(port), 0, &wanted, true).await.unwrap();
+            assert!(bind(&LocalPort::Number(port), 0, &wanted, TakenPort::Refuse).await.is_err());
+            let (listening, instead) =
+                bind(&LocalPort::Number(port), 0, &wanted, TakenPort::Replace).await.unwrap();
             let bound = ports(&listening);
             assert!(bound.len() == 2 && bound[0].1 == bound[1].1 && bound[0].1 > port + 1, "{bound:?}");
             assert_eq!(instead.map(|instead| (instead.wanted, instead.bound)), Some((port, bound[0].1)));

@@ -19,7 +19,7 @@ use super::{
     chooser::PodChooser,
     clusters::{ClusterHandle, WatchedPods},
     connection::ConnectionContext,
-    listener::{self, BoundListener, PortReplacement},
+    listener::{self, BoundListener, PortReplacement, TakenPort},
     no_port, pods_unread,
     registry::{Registry, RegistryInner, RunningForward, TargetRun},
     reporter::{ForwardedPort, Reporter},
@@ -168,7 +168,7 @@ impl Registry {
             );
             let watched = cluster.watch(&resolved);
             let ports = wanted.request.ports.iter().map(|port| port.remote.clone()).collect();
-            let chooser = PodChooser::new(Arc::clone(&resolved), wanted.options.allow_unready, ports);
+            let chooser = PodChooser::new(Arc::clone(&resolved), &wanted.options, ports);
             let chooser = Arc::new(chooser);
             prepared.push(PreparedTarget {
                 wanted,
@@ -325,6 +325,7 @@ impl PreparedTarget {
     /// Binds every local address of the target.
     async fn bind(&mut self) -> Result<(), Fatal> {
         let ForwardOptions { addresses, auto_port, .. } = &self.wanted.options;
+        let taken = if *auto_port { TakenPort::Replace } else { TakenPort::Refuse };
         for port in &self.wanted.request.ports {
             let same = match (&port.local, self.resolved.same_local(&port.remote)) {
                 (LocalPort::Same, Some(number)) => number,
@@ -335,7 +336,7 @@ impl PreparedTarget {
                 Some(address) => std::slice::from_ref(address),
                 None => addresses.as_slice(),
             };
-            let (listening, instead) = listener::bind(&port.local, same, addresses, *auto_port).await?;
+            let (listening, instead) = listener::bind(&port.local, same, addresses, taken).await?;
             let address = address(port, addresses);
             self.ports.push(BoundPort {
                 remote: port.remote.clone(),

@@ -21,6 +21,17 @@ pub enum Readiness {
     Ignored,
 }
 
+impl Readiness {
+    /// The same where a pod that is not ready will do while none is.
+    #[must_use]
+    pub fn relaxed(self) -> Self {
+        match self {
+            Self::Required => Self::Preferred,
+            asked => asked,
+        }
+    }
+}
+
 /// How many ports a pod has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Coverage {

@@ -329,12 +329,9 @@ impl ResolvedTarget {
         }
     }
 
-    /// What is asked of the pods' readiness; with `allow_unready`, one that is not ready will do while none is.
-    pub fn readiness(&self, allow_unready: bool) -> Readiness {
-        match self.readiness {
-            Readiness::Required if allow_unready => Readiness::Preferred,
-            readiness => readiness,
-        }
+    /// What is asked of the pods' readiness.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness
     }
 
     /// Whether it is one pod by its name.
