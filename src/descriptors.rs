@@ -7,7 +7,7 @@
 
 use std::{error::Error, fs::File, io, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 /// Descriptors in reserve: a dial takes one, a name lookup on its way a few more for a moment, another process that asks
@@ -64,7 +64,7 @@ pub struct Loan<'a> {
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        self.of.reserve().lent -= self.count;
+        self.of.reserve.lock().lent -= self.count;
         self.of.freed.notify_one();
     }
 }
@@ -75,14 +75,10 @@ impl Descriptors {
         Self { reserve: Mutex::new(reserve), short: Notify::const_new(), freed: Notify::const_new() }
     }
 
-    fn reserve(&self) -> MutexGuard<'_, Reserve> {
-        self.reserve.lock()
-    }
-
     /// Keeps some in reserve from now on, of as many as the system gives. Windows has no such limit.
     pub fn set_reserve(&self, limit: u64) {
         if cfg!(unix) {
-            let mut reserve = self.reserve();
+            let mut reserve = self.reserve.lock();
             reserve.limit = limit;
             reserve.size = usize::try_from(limit / RESERVE_DIVISOR).unwrap_or(RESERVE).min(RESERVE);
         }
@@ -91,7 +87,7 @@ impl Descriptors {
 
     /// Takes back what was used of the reserve. Says whether all of it is there.
     pub fn refill(&self) -> bool {
-        let mut reserve = self.reserve();
+        let mut reserve = self.reserve.lock();
         while reserve.held.len() + reserve.lent < reserve.size {
             match File::open(NULL_DEVICE) {
                 Ok(file) => reserve.held.push(file),
@@ -103,17 +99,17 @@ impl Descriptors {
 
     /// Whether a client may be accepted: the reserve comes first.
     pub fn has_for_clients(&self) -> bool {
-        self.refill() && self.reserve().lent == 0
+        self.refill() && self.reserve.lock().lent == 0
     }
 
     /// Gives one of the reserve up, for use at once. False where there is none.
     pub fn spend(&self) -> bool {
-        self.reserve().held.pop().is_some()
+        self.reserve.lock().held.pop().is_some()
     }
 
     /// Gives half of the reserve up for a while; the other half is for others.
     pub fn lend(&self) -> Loan<'_> {
-        let mut reserve = self.reserve();
+        let mut reserve = self.reserve.lock();
         let count = reserve.held.len().div_ceil(2);
         let left = reserve.held.len() - count;
         reserve.held.truncate(left);
@@ -124,7 +120,7 @@ impl Descriptors {
     /// There was none for a client: those that linger are asked to give way. Returns the system's limit where this is news.
     pub fn ran_out(&self) -> Option<u64> {
         self.short.notify_waiters();
-        let mut reserve = self.reserve();
+        let mut reserve = self.reserve.lock();
         let before = reserve.short_at.replace(Instant::now());
         before.is_none_or(|before| before.elapsed() > SAME).then_some(reserve.limit)
     }
@@ -179,7 +175,7 @@ mod tests {
     use super::*;
 
     fn held(descriptors: &Descriptors) -> usize {
-        descriptors.reserve().held.len()
+        descriptors.reserve.lock().held.len()
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use jiff::{Timestamp, Unit};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::error::io_message;
 
@@ -41,10 +41,6 @@ impl Log {
         let inner = LogFile { path: path.to_owned(), file: open(path, Which::New)?, fresh: true, lost: None };
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
-
-    fn lock(&self) -> MutexGuard<'_, LogFile> {
-        self.0.lock()
-    }
 }
 
 /// Which file will do as a log.
@@ -71,7 +67,7 @@ fn open(path: &Path, which: Which) -> io::Result<File> {
 impl Write for Log {
     /// Always takes all of it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if let Err(error) = inner.append(bytes) {
             let count = inner.lost.as_ref().map_or(0, |(count, _)| *count);
             inner.lost = Some((count + 1, io_message(&error)));
@@ -287,10 +283,10 @@ mod tests {
         let mut log = Log::begin(&path).unwrap();
         writeln!(log, "before").unwrap();
         // This one cannot be written to.
-        let good = std::mem::replace(&mut log.lock().file, File::open(&path).unwrap());
+        let good = std::mem::replace(&mut log.0.lock().file, File::open(&path).unwrap());
         writeln!(log, "lost").unwrap();
         writeln!(log, "lost as well").unwrap();
-        log.lock().file = good;
+        log.0.lock().file = good;
         writeln!(log, "after").unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(" (2 lines could not be written: "), "{text}");

@@ -12,7 +12,7 @@
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -124,13 +124,9 @@ impl ControlServer {
         let _ = timeout(LAST_ANSWERS, self.tracker.wait()).await;
     }
 
-    fn clients(&self) -> MutexGuard<'_, Clients> {
-        self.clients.lock()
-    }
-
     /// A seat for a new client; where there is none left, that of the most silent one.
     fn take_slot(self: &Arc<Self>) -> ClientSlot {
-        let mut clients = self.clients();
+        let mut clients = self.clients.lock();
         if clients.slots.len() >= MAX_CLIENTS
             && let Some((_, oldest)) = clients.slots.pop_first()
         {
@@ -307,7 +303,7 @@ async fn next_event(events: &mut Option<Subscription>) -> Result<Arc<Event>, bro
 impl ClientSlot {
     /// The client said something, and is the least silent one now.
     fn touch(&mut self, subscribed: bool) {
-        let mut clients = self.server.clients();
+        let mut clients = self.server.clients.lock();
         // A client that was dropped meanwhile has no slot any more.
         if let Some(gone) = clients.slots.remove(&self.at) {
             clients.clock += 1;
@@ -319,7 +315,7 @@ impl ClientSlot {
 
 impl Drop for ClientSlot {
     fn drop(&mut self) {
-        self.server.clients().slots.remove(&self.at);
+        self.server.clients.lock().slots.remove(&self.at);
     }
 }
 

@@ -10,7 +10,7 @@ use futures_util::{
     FutureExt as _, TryFutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 type MakeFuture<V, E> = BoxFuture<'static, Result<Arc<V>, E>>;
 
@@ -55,7 +55,7 @@ where
         make: impl FnOnce() -> BoxFuture<'static, Result<V, E>>,
     ) -> Result<Arc<V>, E> {
         let making: Shared<_> = {
-            let mut entries = self.lock();
+            let mut entries = self.entries.lock();
             // Few are there at a time, and one that is gone leaves nothing but its name.
             entries.retain(|_, entry| entry.is_wanted());
             let entry =
@@ -72,7 +72,7 @@ where
             }
         };
         let outcome = making.await;
-        if let (Ok(made), Some(entry)) = (&outcome, self.lock().get_mut(&key)) {
+        if let (Ok(made), Some(entry)) = (&outcome, self.entries.lock().get_mut(&key)) {
             entry.value = Arc::downgrade(made);
         }
         outcome
@@ -80,15 +80,11 @@ where
 
     /// Forgets `thing`: the next one who wants its like gets another.
     pub(super) fn forget(&self, key: &K, thing: &Arc<V>) {
-        if let Some(entry) = self.lock().get_mut(key)
+        if let Some(entry) = self.entries.lock().get_mut(key)
             && entry.value.ptr_eq(&Arc::downgrade(thing))
         {
             *entry = OnceEntry { pending: None, value: Weak::new() };
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, OnceEntry<V, E>>> {
-        self.entries.lock()
     }
 }
 

@@ -7,7 +7,7 @@ use std::{future::Future, process, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch},
     time::timeout,
@@ -152,7 +152,7 @@ impl Registry {
 
     /// Every forward, in the order in which they were started.
     pub fn list(&self) -> Vec<PortForward> {
-        self.shared.forwards().iter().map(RunningForward::snapshot).collect()
+        self.shared.forwards.lock().iter().map(RunningForward::snapshot).collect()
     }
 
     /// Stops forwards: they no longer accept when this returns, and the connections that they have may go on for `grace`
@@ -163,7 +163,7 @@ impl Registry {
     /// One of them is not there. Then none is stopped.
     pub async fn stop(&self, ids: &[ForwardId], grace: Duration) -> Result<(), Fatal> {
         let gone = {
-            let mut forwards = self.shared.forwards();
+            let mut forwards = self.shared.forwards.lock();
             if let Some(unknown) = ids.iter().find(|id| !forwards.iter().any(|one| one.port.id == **id)) {
                 return Err(Fatal::new("fwd::control::unknown_id", format!("there is no forward {unknown}"))
                     .help("list those that there are"));
@@ -176,7 +176,7 @@ impl Registry {
 
     /// Stops every forward, and says how many.
     pub async fn stop_all(&self, grace: Duration) -> usize {
-        let gone = take(&mut self.shared.forwards(), |_| true);
+        let gone = take(&mut self.shared.forwards.lock(), |_| true);
         let count = gone.len();
         self.shared.end(gone, &StopReason::Asked, grace).await;
         count
@@ -198,7 +198,7 @@ impl Registry {
     pub async fn shutdown(&self, grace: Duration) {
         let shared = &self.shared;
         shared.stop.cancel();
-        let gone = take(&mut shared.forwards(), |_| true);
+        let gone = take(&mut shared.forwards.lock(), |_| true);
         shared.end(gone, &StopReason::Exit, grace).await;
         shared.endings.close();
         shared.endings.wait().await;
@@ -211,7 +211,7 @@ impl Registry {
 impl Drop for RegistryInner {
     /// Accept loops and connections know their forward, not the registry.
     fn drop(&mut self) {
-        for forward in self.forwards().iter() {
+        for forward in self.forwards.lock().iter() {
             forward.stop.cancel();
             forward.kill.cancel();
         }
@@ -219,10 +219,6 @@ impl Drop for RegistryInner {
 }
 
 impl RegistryInner {
-    fn forwards(&self) -> MutexGuard<'_, Vec<RunningForward>> {
-        self.forwards.lock()
-    }
-
     /// Seats for so many forwards, taken before anything is done for them: of those that start at once no more come
     /// about than may.
     pub(super) fn acquire_permits(&self, count: usize) -> Result<OwnedSemaphorePermit, Fatal> {
@@ -243,7 +239,7 @@ impl RegistryInner {
 
     /// An id that no forward here has.
     pub(super) fn new_id(&self) -> ForwardId {
-        let forwards = self.forwards();
+        let forwards = self.forwards.lock();
         loop {
             let id = ForwardId::from_bits(fastrand::u64(..));
             if !forwards.iter().any(|one| one.port.id == id) {
@@ -256,32 +252,32 @@ impl RegistryInner {
     pub(super) fn add(&self, forward: RunningForward) {
         let reporter = forward.run.reporter.for_port(&forward.port);
         forward.run.reporter.add(Arc::clone(&forward.port));
-        self.forwards().push(forward);
+        self.forwards.lock().push(forward);
         self.count();
         reporter.emit(EventKind::Started);
     }
 
     fn count(&self) {
         // Read inside, so that the last one to tell is right.
-        self.outcome.send_modify(|outcome| outcome.forwards = self.forwards().len());
+        self.outcome.send_modify(|outcome| outcome.forwards = self.forwards.lock().len());
     }
 
     /// Which of these are still there.
     pub(super) fn still_running(&self, ids: &[ForwardId]) -> Vec<ForwardId> {
-        let forwards = self.forwards();
+        let forwards = self.forwards.lock();
         ids.iter().copied().filter(|id| forwards.iter().any(|one| one.port.id == *id)).collect()
     }
 
     /// Ends a group that did not come about: at once, for it has no connections that work.
     pub(super) fn undo(&self, ids: &[ForwardId], by: &StopReason) -> impl Future<Output = ()> + use<> {
-        let gone = take(&mut self.forwards(), |one| ids.contains(&one.port.id));
+        let gone = take(&mut self.forwards.lock(), |one| ids.contains(&one.port.id));
         self.end(gone, by, Duration::ZERO)
     }
 
     /// A target was given up.
     pub(super) async fn gave_up(&self, reporter: &Reporter, fatal: Fatal) {
         let ids: Vec<_> = reporter.ports().iter().map(|end| end.id).collect();
-        let gone = take(&mut self.forwards(), |one| ids.contains(&one.port.id));
+        let gone = take(&mut self.forwards.lock(), |one| ids.contains(&one.port.id));
         let by = StopReason::GaveUp { why: fatal.to_string() };
         self.outcome.send_modify(|outcome| outcome.gave_up = Some(fatal));
         self.end(gone, &by, GRACE).await;

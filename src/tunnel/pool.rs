@@ -32,7 +32,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit},
     time::{Instant, interval, timeout},
@@ -225,7 +225,7 @@ impl SessionPool {
     /// Whether one has.
     pub fn is_proven(&self) -> bool {
         self.inner.proven.is_cancelled()
-            || self.inner.lock().slots.iter().any(|slot| slot.session.is_proven())
+            || self.inner.state.lock().slots.iter().any(|slot| slot.session.is_proven())
     }
 
     /// Waits until no session is left, and tells why. One that is being dialled is waited for, but not for long.
@@ -233,7 +233,7 @@ impl SessionPool {
         loop {
             let ended = self.inner.ended.notified();
             let is_last = {
-                let state = self.inner.lock();
+                let state = self.inner.state.lock();
                 let none = state.slots.iter().all(|slot| slot.session.is_closed());
                 if state.over || none && state.dials.is_empty() {
                     return state.why.clone();
@@ -243,7 +243,7 @@ impl SessionPool {
             if !is_last {
                 ended.await;
             } else if timeout(LAST_DIAL_TIMEOUT, ended).await.is_err() {
-                self.inner.lock().over = true;
+                self.inner.state.lock().over = true;
                 self.inner.changed();
             }
         }
@@ -251,10 +251,6 @@ impl SessionPool {
 }
 
 impl PoolInner {
-    fn lock(&self) -> MutexGuard<'_, PoolState> {
-        self.state.lock()
-    }
-
     /// Wakes those who wait for the pool's end, and those who wait for a session.
     fn changed(&self) {
         self.ended.notify_waiters();
@@ -263,7 +259,7 @@ impl PoolInner {
 
     /// Picks a session for a new connection.
     fn choose(&self, port: u16, blocked: &Gauge, waited: Duration, waits: bool) -> OpenDecision {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.over {
             return OpenDecision::Over;
         }
@@ -291,7 +287,7 @@ impl PoolInner {
     fn dial_missing(self: &Arc<Self>) {
         loop {
             let dialling = {
-                let mut state = self.lock();
+                let mut state = self.state.lock();
                 if state.dial_state(&self.limits) != DialState::Allowed || state.missing(&self.limits) == 0 {
                     return;
                 }
@@ -327,7 +323,7 @@ impl PoolInner {
 
     /// Takes a session in, and notices when it has shown that it works and when it ends. `place` is held until then.
     fn add(self: &Arc<Self>, session: &Session, place: Option<OwnedSemaphorePermit>) {
-        self.lock().slots.push(PooledSession { session: session.clone(), idle: 0 });
+        self.state.lock().slots.push(PooledSession { session: session.clone(), idle: 0 });
         let inner = Arc::downgrade(self);
         let watch = session.end();
         self.tracker.spawn(async move {
@@ -354,13 +350,13 @@ impl PoolInner {
         if session.is_proven() {
             self.proven.cancel();
         }
-        self.lock().why = end.to_string();
+        self.state.lock().why = end.to_string();
         self.changed();
     }
 
     /// Closes sessions that were idle for long, but one, and forgets bursts that are long past.
     fn close_idle(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.sweep();
         let streams = state.streams();
         state.peak = streams.max(state.peak - state.peak.div_ceil(4));
@@ -383,13 +379,13 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     fn new(pool: &'a PoolInner) -> Self {
-        pool.lock().waiting += 1;
+        pool.state.lock().waiting += 1;
         Self { pool, wants: false }
     }
 
     fn wants(&mut self, dial: bool) {
         if std::mem::replace(&mut self.wants, dial) != dial {
-            let mut state = self.pool.lock();
+            let mut state = self.pool.state.lock();
             state.wanting = if dial { state.wanting + 1 } else { state.wanting - 1 };
         }
     }
@@ -398,7 +394,7 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.wants(false);
-        self.pool.lock().waiting -= 1;
+        self.pool.state.lock().waiting -= 1;
         // What was kept free for it is another's.
         self.pool.limits.freed.notify_waiters();
     }
@@ -425,7 +421,7 @@ impl PendingDial {
             // Those who wait share what there is.
             Err(error) => {
                 tracing::debug!(why = %error.why, "no further session");
-                inner.lock().why = error.why.to_string();
+                inner.state.lock().why = error.why.to_string();
             }
         }
     }
@@ -435,7 +431,7 @@ impl Drop for PendingDial {
     fn drop(&mut self) {
         let Some(inner) = self.pool.upgrade() else { return };
         {
-            let mut state = inner.lock();
+            let mut state = inner.state.lock();
             if let Some(own) = state.dials.iter().position(|begun| *begun == self.begun) {
                 state.dials.swap_remove(own);
             }

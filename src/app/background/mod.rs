@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::{
     io::AsyncReadExt as _,
     process::{Child, Command},
@@ -229,7 +229,7 @@ impl DetachedChild {
 
     /// Whether somebody waits for us.
     pub(super) fn has_waiting_parent(&self) -> bool {
-        self.parent().is_some()
+        self.parent.lock().is_some()
     }
 
     /// Tells them that all is well, and goes on alone.
@@ -254,12 +254,8 @@ impl DetachedChild {
         self.send(&ChildMessage::Err(text.to_owned()));
     }
 
-    fn parent(&self) -> MutexGuard<'_, Option<ParentPipe>> {
-        self.parent.lock()
-    }
-
     fn send(&self, message: &ChildMessage) {
-        let mut parent = self.parent();
+        let mut parent = self.parent.lock();
         // Who was killed meanwhile waits no more.
         if parent.as_ref().is_some_and(|parent| !parent.send(message)) {
             parent.take();
@@ -268,7 +264,7 @@ impl DetachedChild {
 
     /// Nobody waits for us any more.
     fn send_last(&self, message: &ChildMessage) {
-        let parent = self.parent().take();
+        let parent = self.parent.lock().take();
         if let Some(parent) = parent {
             parent.send_last(message);
         }

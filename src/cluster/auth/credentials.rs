@@ -13,7 +13,7 @@ use futures_util::{
 };
 use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout};
 
@@ -205,18 +205,14 @@ impl Credentials {
         Arc::new(Self { source, state, use_certificate, notifier, timeout: patience })
     }
 
-    fn state(&self) -> MutexGuard<'_, CredentialState> {
-        self.state.lock()
-    }
-
     /// The header for a request now.
     pub(in crate::cluster) async fn current(self: &Arc<Self>) -> Result<AuthHeader, Fatal> {
-        let held = self.state().held.clone();
+        let held = self.state.lock().held.clone();
         if !held.has_ended() {
             return Ok(held.ticket());
         }
         self.renew(held.generation).await?;
-        Ok(self.state().held.ticket())
+        Ok(self.state.lock().held.ticket())
     }
 
     /// The header after the server refused `refused`; `None` where there is no better one.
@@ -224,7 +220,7 @@ impl Credentials {
         self: &Arc<Self>,
         refused: &AuthHeader,
     ) -> Result<Option<AuthHeader>, Fatal> {
-        let held = self.state().held.clone();
+        let held = self.state.lock().held.clone();
         if held.generation == refused.generation {
             // An issuer gives no other token while the last one lasts.
             let same = matches!(self.source, CredentialSource::Fixed(_) | CredentialSource::Oidc(_));
@@ -233,7 +229,7 @@ impl Credentials {
             }
             self.renew(held.generation).await?;
         }
-        let held = self.state().held.clone();
+        let held = self.state.lock().held.clone();
         let same = held.header == refused.header && held.certificate.is_none();
         Ok((!same).then(|| held.ticket()))
     }
@@ -241,7 +237,7 @@ impl Credentials {
     /// Waits for a run that gives another credential than that of generation `old`.
     async fn renew(self: &Arc<Self>, old: u64) -> Result<(), Fatal> {
         let run = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             if state.held.generation != old {
                 return Ok(());
             }
@@ -260,7 +256,7 @@ impl Credentials {
     async fn run(&self) -> Result<(), Fatal> {
         tracing::debug!("{}, again", self.source.waiting_for());
         let fetched = self.notifier.watch(|| self.source.waiting_for(), self.source.ask()).await;
-        let old = self.state().held.clone();
+        let old = self.state.lock().held.clone();
         let fetched = match fetched {
             // As client-go: what removes a token file once the process has read it means the process to go on.
             Err(error) if matches!(self.source, CredentialSource::File { .. }) => {
@@ -275,7 +271,7 @@ impl Credentials {
         {
             (self.use_certificate)(certificate, key.expose_secret())?;
         }
-        self.state().held = next;
+        self.state.lock().held = next;
         Ok(())
     }
 }
@@ -341,7 +337,7 @@ mod tests {
     async fn a_refused_one_is_replaced_once_for_all_who_ask() {
         let (credentials, path) = counting("refused", "").await;
         let old = credentials.current().await.ok().unwrap();
-        credentials.state().held.fetched = Instant::now().checked_sub(FRESH).unwrap();
+        credentials.state.lock().held.fetched = Instant::now().checked_sub(FRESH).unwrap();
         let (a, b) = tokio::join!(credentials.after_refusal(&old), credentials.after_refusal(&old));
         for ticket in [a, b] {
             assert_eq!(token(&ticket.ok().unwrap().unwrap()), "Bearer t2");
@@ -369,7 +365,7 @@ mod tests {
             assert_eq!(error.to_string(), "credential plugin sh is still running");
         }
         // The first run goes on, and its answer is the next request's.
-        let run = credentials.state().run.clone().unwrap();
+        let run = credentials.state.lock().run.clone().unwrap();
         while !std::path::Path::new(&format!("{file}.runs")).exists() {
             tokio::task::yield_now().await;
         }
@@ -392,7 +388,7 @@ mod tests {
         let ticket = credentials.current().await.ok().unwrap();
         assert_eq!(token(&ticket), "Bearer t1");
         let refused = || {
-            let mut state = credentials.state();
+            let mut state = credentials.state.lock();
             state.held.fetched = Instant::now().checked_sub(FRESH).unwrap();
         };
         // The file is read again where the server refuses what it held, and there is nothing better in it yet.
