@@ -91,30 +91,36 @@ pub struct PlacementContext {
 }
 
 /// Places one connection.
-pub fn place(sessions: &(impl Iterator<Item = Occupancy> + Clone), context: PlacementContext) -> Placement {
+pub fn place(sessions: &[Occupancy], context: PlacementContext) -> Placement {
     let PlacementContext { dialing, dials, waited, before } = context;
-    let taken = |load: Load| {
-        let those = sessions.clone().enumerate().filter(move |(_, session)| session.load == load);
-        those.min_by_key(|(_, session)| session.streams).map(|(index, _)| Placement::Take(index))
+    // The least risky session that is taken, up to this risk.
+    let least = |most: Load| {
+        let taken =
+            sessions.iter().enumerate().filter(|(_, session)| (Load::Resting..=most).contains(&session.load));
+        taken
+            .min_by_key(|(_, session)| (session.load, session.streams))
+            .map(|(index, _)| Placement::Take(index))
     };
-    let mut idle = sessions.clone().enumerate().filter(|(_, session)| session.load == Load::Idle);
+    let mut idle = sessions.iter().enumerate().filter(|(_, session)| session.load == Load::Idle);
     if let Some((index, _)) = idle.nth(before) {
         return Placement::Take(index);
     }
-    let count = sessions.clone().count();
-    if count == 0 && dials == 0 {
+    if sessions.is_empty() && dials == 0 {
         return Placement::Nowhere;
     }
     let wait = |dial: bool, until: Duration| Placement::Wait { dial, at_most: until.saturating_sub(waited) };
     if dialing == DialState::BackingOff {
-        let shared = taken(Load::Resting).or_else(|| taken(Load::Active)).or_else(|| taken(Load::Bulk));
-        return shared.unwrap_or(if dials == 0 { Placement::Nowhere } else { wait(false, waited + AGAIN) });
+        return least(Load::Bulk).unwrap_or(if dials == 0 {
+            Placement::Nowhere
+        } else {
+            wait(false, waited + AGAIN)
+        });
     }
     let patient = waited < DIAL_PATIENCE;
-    if dialing == DialState::Allowed && count < OWN_SESSIONS && patient {
+    if dialing == DialState::Allowed && sessions.len() < OWN_SESSIONS && patient {
         return wait(true, DIAL_PATIENCE);
     }
-    if let Some(resting) = taken(Load::Resting) {
+    if let Some(resting) = least(Load::Resting) {
         return resting;
     }
     if waited < REST {
@@ -124,13 +130,13 @@ pub fn place(sessions: &(impl Iterator<Item = Occupancy> + Clone), context: Plac
     if dialing == DialState::Allowed && patient {
         return wait(true, DIAL_PATIENCE);
     }
-    if let Some(active) = taken(Load::Active) {
+    if let Some(active) = least(Load::Active) {
         return active;
     }
     if patient {
         return wait(false, DIAL_PATIENCE);
     }
-    taken(Load::Bulk).unwrap_or(wait(dialing == DialState::Allowed, waited + AGAIN))
+    least(Load::Bulk).unwrap_or(wait(dialing == DialState::Allowed, waited + AGAIN))
 }
 
 #[cfg(test)]
@@ -143,8 +149,11 @@ mod tests {
     const LATE: Duration = DIAL_PATIENCE;
 
     fn at(sessions: &[(Load, usize)], dialing: DialState, waited: Duration) -> Placement {
-        let sessions = sessions.iter().map(|&(load, streams)| Occupancy { load, streams });
-        place(&sessions, PlacementContext { dialing, dials: 0, waited, before: 0 })
+        place(&occupied(sessions), PlacementContext { dialing, dials: 0, waited, before: 0 })
+    }
+
+    fn occupied(sessions: &[(Load, usize)]) -> Vec<Occupancy> {
+        sessions.iter().map(|&(load, streams)| Occupancy { load, streams }).collect()
     }
 
     /// So many sessions that each have one connection.
@@ -158,7 +167,7 @@ mod tests {
         for dialing in [Allowed, LimitReached, BackingOff] {
             assert_eq!(at(&sessions, dialing, Duration::ZERO), Take(1));
         }
-        let sessions = sessions.iter().map(|&(load, streams)| Occupancy { load, streams });
+        let sessions = occupied(&sessions);
         let behind = |before| {
             place(&sessions, PlacementContext { dialing: Allowed, dials: 0, waited: Duration::ZERO, before })
         };
@@ -221,7 +230,7 @@ mod tests {
         assert_eq!(at(&[], Allowed, Duration::ZERO), Nowhere);
         for dialing in [Allowed, BackingOff] {
             let context = PlacementContext { dialing, dials: 1, waited: Duration::ZERO, before: 0 };
-            assert!(matches!(place(&std::iter::empty(), context), Wait { .. }));
+            assert!(matches!(place(&[], context), Wait { .. }));
         }
     }
 }

@@ -147,13 +147,13 @@ impl PoolState {
         self.no_dial_until = Some(Instant::now() + DIAL_PAUSE);
     }
 
-    fn occupancies(&self) -> impl Iterator<Item = Occupancy> + Clone {
+    fn occupancies(&self) -> impl Iterator<Item = Occupancy> {
         self.slots.iter().map(|slot| slot.session.occupancy())
     }
 
     /// Connections that are open.
     fn streams(&self) -> usize {
-        self.occupancies().map(|session| session.streams).sum()
+        self.slots.iter().map(|slot| slot.session.streams()).sum()
     }
 
     /// Dials that may still go well. One that takes longer most likely hangs, and is not counted on.
@@ -270,8 +270,9 @@ impl PoolInner {
         }
         let (dialing, dials) = (state.dial_state(&self.limits), state.dials.len());
         let before = if waits { 0 } else { state.waiting };
-        let placement = place(&state.occupancies(), PlacementContext { dialing, dials, waited, before });
-        match placement {
+        // Looked at once: how a session is taken is asked of its driver and of the clock.
+        let sessions: Vec<Occupancy> = state.occupancies().collect();
+        match place(&sessions, PlacementContext { dialing, dials, waited, before }) {
             Placement::Nowhere => OpenDecision::Over,
             Placement::Wait { dial, at_most } => OpenDecision::Wait { dial, at_most },
             Placement::Take(index) => {
@@ -283,25 +284,22 @@ impl PoolInner {
         }
     }
 
+    /// Counts one more dial where one is missing and the limits allow it, and gives its permit, which is for the dial alone.
+    fn begin_dial(self: &Arc<Self>) -> Option<(PendingDial, OwnedSemaphorePermit)> {
+        let (mut state, limits) = (self.state.lock(), &self.limits);
+        if state.dial_state(limits) != DialState::Allowed || state.missing(limits) == 0 {
+            return None;
+        }
+        let permit = Arc::clone(&limits.dials).try_acquire_owned().ok()?;
+        let session = Some(Arc::clone(&limits.sessions).try_acquire_owned().ok()?);
+        let begun = Instant::now();
+        state.dials.push(begun);
+        Some((PendingDial { pool: Arc::downgrade(self), begun, failed: true, session }, permit))
+    }
+
     /// Dials in the background what is missing, as far as the limits allow.
     fn dial_missing(self: &Arc<Self>) {
-        loop {
-            let dialling = {
-                let mut state = self.state.lock();
-                if state.dial_state(&self.limits) != DialState::Allowed || state.missing(&self.limits) == 0 {
-                    return;
-                }
-                let limits = &self.limits;
-                let Ok(dial) = Arc::clone(&limits.dials).try_acquire_owned() else { return };
-                let Ok(session) = Arc::clone(&limits.sessions).try_acquire_owned() else { return };
-                let begun = Instant::now();
-                state.dials.push(begun);
-                (
-                    PendingDial { pool: Arc::downgrade(self), begun, failed: true, session: Some(session) },
-                    dial,
-                )
-            };
-            let (dialling, permit) = dialling;
+        while let Some((dialling, permit)) = self.begin_dial() {
             let gone = self.gone();
             let mut dialled = (self.dial)();
             self.tracker.spawn(gone.run_until_cancelled_owned(async move {
@@ -362,7 +360,7 @@ impl PoolInner {
         state.peak = streams.max(state.peak - state.peak.div_ceil(4));
         let mut spare = false;
         state.slots.retain_mut(|slot| {
-            slot.idle = if slot.session.occupancy().streams == 0 { slot.idle + 1 } else { 0 };
+            slot.idle = if slot.session.streams() == 0 { slot.idle + 1 } else { 0 };
             let keep = slot.idle < MAX_IDLE_CHECKS || !spare;
             spare |= slot.idle > 0;
             keep

@@ -135,7 +135,12 @@ impl Session {
 
     /// What a newcomer would share it with.
     pub fn occupancy(&self) -> Occupancy {
-        Occupancy { load: self.status.load(), streams: self.status.streams() }
+        Occupancy { load: self.status.load(), streams: self.streams() }
+    }
+
+    /// How many streams are open whose clients have more to say.
+    pub fn streams(&self) -> usize {
+        self.status.streams()
     }
 
     /// Whether it has shown that it works, see [`SessionWatch::proven`].

@@ -89,10 +89,11 @@ impl SessionStatus {
         }
     }
 
-    /// What a newcomer would share it with.
+    /// What a newcomer would share it with. The clock is asked only where it matters, for many are looked at at once.
     pub(super) fn load(&self) -> Load {
-        let now = self.milliseconds();
-        let past = |since: u64, limit: Duration| u128::from(now.saturating_sub(since)) >= limit.as_millis();
+        let past = |since: u64, limit: Duration| {
+            u128::from(self.milliseconds().saturating_sub(since)) >= limit.as_millis()
+        };
         match self.full.load(Ordering::Relaxed) {
             0 => {}
             full if past(full - 1, STALLED) => return Load::Stalled,
