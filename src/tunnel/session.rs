@@ -35,7 +35,7 @@ use super::{
     stalled::Stalled,
     status::{SessionStatus, SessionWatch},
     stream::{COPY_BELOW, Gauge, READ, Stream, StreamCommand, StreamEvent},
-    stream_entry::{StreamEntry, StreamTable},
+    stream_entry::{StreamCounts, StreamEntry, StreamTable},
     websocket,
     write_queue::{Framing, WriteQueue},
 };
@@ -160,10 +160,8 @@ struct Driver<IO> {
     streams: StreamTable,
     /// Streams whose clients are behind.
     stalled: Stalled,
-    /// How many of `streams` are transfers and bulk ones, and on how many an answer is due.
-    transfers: usize,
-    bulk: usize,
-    awaiting: usize,
+    /// Of `streams`.
+    counts: StreamCounts,
     /// Something was sent or came in this turn.
     moved: bool,
     /// When a transfer was given up last, of which more comes (see [`ABANDONED`]).
@@ -203,9 +201,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             commands,
             streams: StreamTable::new(),
             stalled: Stalled::new(&status),
-            transfers: 0,
-            bulk: 0,
-            awaiting: 0,
+            counts: StreamCounts::default(),
             abandoned: None,
             moved: false,
             blocked: false,
@@ -252,9 +248,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             if std::mem::take(&mut self.moved) {
                 self.status.moved();
             }
-            let is_bulk =
-                self.bulk > 0 || self.abandoned.is_some() || self.write_queue.queued() >= QUEUE_LIMIT;
-            self.status.note(is_bulk, self.awaiting + self.transfers, !self.stalled.is_empty());
+            let is_bulk = self.counts.has_bulk()
+                || self.abandoned.is_some()
+                || self.write_queue.queued() >= QUEUE_LIMIT;
+            self.status.note(is_bulk, self.counts.owed(), !self.stalled.is_empty());
             if !progress {
                 return Poll::Pending;
             }
@@ -298,10 +295,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             StreamCommand::Data(stream, chunk) => {
                 if let Some(pair) = stream.pair.get() {
                     if let Some(entry) = self.streams.get_mut(pair) {
-                        let (transfer, bulk) = entry.count_moved(chunk.payload().len());
-                        self.transfers += usize::from(transfer);
-                        self.bulk += usize::from(bulk);
-                        self.awaiting += usize::from(!std::mem::replace(&mut entry.awaits, true));
+                        self.counts.sent(entry, chunk.payload().len());
                         self.moved = true;
                     }
                     self.backlog.send(*pair, chunk, &mut self.streams, &mut self.spdy, &mut self.write_queue);
@@ -314,9 +308,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             }
             StreamCommand::HalfClose(stream) => {
                 if let Some(entry) = stream.pair.get().and_then(|pair| self.streams.get_mut(pair)) {
-                    self.transfers -= usize::from(entry.is_transfer());
-                    self.bulk -= usize::from(entry.is_bulk());
-                    entry.rests();
+                    self.counts.half_closed(entry);
                 }
             }
             StreamCommand::Reset(stream) => {
@@ -347,9 +339,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn remove_stream(&mut self, pair: PairId) -> Option<StreamEntry> {
         let mut entry = self.streams.remove(&pair)?;
         self.backlog.remove(pair, &mut entry.pending);
-        self.transfers -= usize::from(entry.is_transfer());
-        self.bulk -= usize::from(entry.is_bulk());
-        self.awaiting -= usize::from(entry.awaits);
+        self.counts.remove(&entry);
         Some(entry)
     }
 
@@ -433,10 +423,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     fn deliver(&mut self, pair: PairId, payload: Bytes) {
         let Some(entry) = self.streams.get_mut(&pair) else { return };
-        let (transfer, bulk) = entry.count_moved(payload.len());
-        self.transfers += usize::from(transfer);
-        self.bulk += usize::from(bulk);
-        self.awaiting -= usize::from(entry.comes(self.last_received));
+        self.counts.received(entry, payload.len(), self.last_received);
         self.moved = true;
         let length = payload.len();
         let (payload, fills) = entry.shared.add_buffered(payload);
@@ -464,10 +451,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             return Err(SessionEnd::Silence(silence.as_secs()));
         }
         self.abandoned.take_if(|given_up| given_up.elapsed() >= ABANDONED);
-        self.streams.values_mut().for_each(StreamEntry::decay);
-        self.transfers = self.streams.values().filter(|entry| entry.is_transfer()).count();
-        self.bulk = self.streams.values().filter(|entry| entry.is_bulk()).count();
-        if self.bulk == 0 {
+        self.counts.decay(&mut self.streams);
+        if !self.counts.has_bulk() {
             // Of a burst that may be long past.
             self.read.release();
         }

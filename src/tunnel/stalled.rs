@@ -8,12 +8,7 @@ use std::{sync::Arc, task::Context};
 
 use tokio::time::Instant;
 
-use super::{
-    status::SessionStatus,
-    stream::StreamShared,
-    stream_entry::{StreamEntry, StreamTable},
-    wake::Wake,
-};
+use super::{status::SessionStatus, stream::StreamShared, stream_entry::StreamTable, wake::Wake};
 
 /// Bytes read for clients that are behind since another's last came, after which no more are expected: on a session
 /// that several streams fill, their frames of 32 KiB take turns.
@@ -65,15 +60,14 @@ impl Stalled {
         status: &SessionStatus,
     ) -> bool {
         if !self.is_full(cx) {
-            self.block(false, streams, status);
+            self.block(None, streams, status);
             return false;
         }
         let now = Instant::now();
-        let waits = |entry: &StreamEntry| entry.is_owed(now) && !entry.shared.is_full();
         let is_turn = self.since_others < TURN_PASSED && status.streams() > self.full.len();
-        let is_wanted = is_turn || streams.values().any(waits);
+        let is_wanted = is_turn || streams.values().any(|entry| entry.is_owed(now));
         let is_blocked = is_wanted && self.is_spent(cx, status);
-        self.block(is_blocked, streams, status);
+        self.block(is_blocked.then_some(now), streams, status);
         is_blocked || !is_wanted
     }
 
@@ -98,17 +92,15 @@ impl Stalled {
         freed.unless(cx, || unread.is_spent())
     }
 
-    /// Counts the streams that have something to come as blocked, or as blocked no more.
-    fn block(&mut self, blocked: bool, streams: &mut StreamTable, status: &SessionStatus) {
-        if !blocked && !self.blocking {
+    /// Counts the streams that have something to come as blocked, or none any more where none is blocked now.
+    fn block(&mut self, now: Option<Instant>, streams: &mut StreamTable, status: &SessionStatus) {
+        if now.is_none() && !self.blocking {
             return;
         }
-        self.blocking = blocked;
-        let now = Instant::now();
+        self.blocking = now.is_some();
         let mut news = false;
         for entry in streams.values_mut() {
-            let waits = blocked && entry.is_owed(now) && !entry.shared.is_full();
-            news |= entry.block(waits);
+            news |= entry.block(now.is_some_and(|now| entry.is_owed(now)));
         }
         if news {
             status.limits.unread.blocked.notify_waiters();

@@ -56,7 +56,7 @@ pub(super) struct StreamEntry {
     /// None come any more.
     pub(super) ended: bool,
     /// Its client has said something that was not answered yet.
-    pub(super) awaits: bool,
+    awaits: bool,
     /// It is counted as one that waits for another's client.
     blocked: bool,
 }
@@ -80,37 +80,15 @@ impl StreamEntry {
     }
 
     /// Whether it moved more than a question and its answer: more may come, also after a pause.
-    pub(super) fn is_transfer(&self) -> bool {
+    fn is_transfer(&self) -> bool {
         self.moved > TRANSFER
     }
 
-    /// Notes that bytes came; whether an answer was due.
-    pub(super) fn comes(&mut self, now: Instant) -> bool {
-        self.came = Some(now);
-        std::mem::take(&mut self.awaits)
-    }
-
-    /// Whether something is to come for it: an answer that is due, or more of a transfer.
+    /// Whether something is to come for it that its client would take: an answer that is due, or more of a transfer.
     pub(super) fn is_owed(&self, now: Instant) -> bool {
         let lately = |came: Instant| now.duration_since(came) < PAUSE;
-        self.awaits || self.is_transfer() && !self.ended && self.came.is_some_and(lately)
-    }
-
-    /// Counts bytes moved; whether they make the stream a transfer, and a bulk one.
-    pub(super) fn count_moved(&mut self, bytes: usize) -> (bool, bool) {
-        let before = (self.is_transfer(), self.is_bulk());
-        self.moved = self.moved.saturating_add(bytes);
-        (!before.0 && self.is_transfer(), !before.1 && self.is_bulk())
-    }
-
-    /// Time goes by: what moved nothing for two turns of this is no bulk stream any more.
-    pub(super) fn decay(&mut self) {
-        self.moved = self.moved.min(2 * BULK) / 2;
-    }
-
-    /// Forgets what it has moved.
-    pub(super) fn rests(&mut self) {
-        self.moved = 0;
+        let is_due = self.awaits || self.is_transfer() && !self.ended && self.came.is_some_and(lately);
+        is_due && !self.shared.is_full()
     }
 
     /// Counts it as one that waits for another's client, or does not any more; whether that is news.
@@ -124,6 +102,65 @@ impl StreamEntry {
             self.shared.blocked.fetch_sub(1, Ordering::Relaxed);
         }
         true
+    }
+}
+
+/// How many streams of a session are transfers and bulk ones, and on how many an answer is due. Whatever changes that about a
+/// stream is done here, so that the numbers are right at every moment and nobody has to count.
+#[derive(Default)]
+pub(super) struct StreamCounts {
+    transfers: usize,
+    bulk: usize,
+    awaiting: usize,
+}
+
+impl StreamCounts {
+    pub(super) fn has_bulk(&self) -> bool {
+        self.bulk > 0
+    }
+
+    /// On how many streams something may be due.
+    pub(super) fn owed(&self) -> usize {
+        self.awaiting + self.transfers
+    }
+
+    /// The client has sent bytes on a stream.
+    pub(super) fn sent(&mut self, entry: &mut StreamEntry, bytes: usize) {
+        self.set_moved(entry, entry.moved.saturating_add(bytes));
+        self.awaiting += usize::from(!std::mem::replace(&mut entry.awaits, true));
+    }
+
+    /// Bytes have come for a stream.
+    pub(super) fn received(&mut self, entry: &mut StreamEntry, bytes: usize, now: Instant) {
+        self.set_moved(entry, entry.moved.saturating_add(bytes));
+        self.awaiting -= usize::from(std::mem::take(&mut entry.awaits));
+        entry.came = Some(now);
+    }
+
+    /// The client has no more to say: what the stream has moved is forgotten.
+    pub(super) fn half_closed(&mut self, entry: &mut StreamEntry) {
+        self.set_moved(entry, 0);
+    }
+
+    /// Time goes by: what moved nothing for two turns of this is no bulk stream any more.
+    pub(super) fn decay(&mut self, streams: &mut StreamTable) {
+        for entry in streams.values_mut() {
+            self.set_moved(entry, entry.moved.min(2 * BULK) / 2);
+        }
+    }
+
+    /// A stream is gone.
+    pub(super) fn remove(&mut self, entry: &StreamEntry) {
+        self.transfers -= usize::from(entry.is_transfer());
+        self.bulk -= usize::from(entry.is_bulk());
+        self.awaiting -= usize::from(entry.awaits);
+    }
+
+    fn set_moved(&mut self, entry: &mut StreamEntry, moved: usize) {
+        let (was_transfer, was_bulk) = (entry.is_transfer(), entry.is_bulk());
+        entry.moved = moved;
+        self.transfers = self.transfers - usize::from(was_transfer) + usize::from(entry.is_transfer());
+        self.bulk = self.bulk - usize::from(was_bulk) + usize::from(entry.is_bulk());
     }
 }
 
