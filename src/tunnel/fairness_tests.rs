@@ -8,7 +8,7 @@ use std::{
 use bytes::{BufMut as _, BytesMut};
 use tokio::io::ReadBuf;
 
-use super::*;
+use super::{tests::over, *};
 use crate::{
     spdy::frame,
     tunnel::{
@@ -99,14 +99,7 @@ async fn other_tasks_wait_for_a_bounded_amount() {
     const STREAMS: usize = 40;
     const ENOUGH: usize = 64 * 1024 * 1024;
     let (io, moved, mut wire) = Busy::new();
-    let session = Session::spawn(
-        io,
-        Bytes::new(),
-        Framing::Plain,
-        CreditMode::Off,
-        &Arc::default(),
-        &TaskTracker::new(),
-    );
+    let session = over(io, CreditMode::Off, &TaskTracker::new());
     for _ in 0..STREAMS {
         tokio::spawn(keep_busy(session.open(80, &Arc::default()), 1));
     }
@@ -131,14 +124,7 @@ async fn bulk_streams_keep_another_waiting_for_their_own_buffers_at_most() {
     const BULK: u8 = 6;
     const FRAMES: usize = 200;
     let (io, _, mut wire) = Busy::new();
-    let session = Session::spawn(
-        io,
-        Bytes::new(),
-        Framing::Plain,
-        CreditMode::Off,
-        &Arc::default(),
-        &TaskTracker::new(),
-    );
+    let session = over(io, CreditMode::Off, &TaskTracker::new());
     let other = session.open(80, &Arc::default());
     for byte in 1..=BULK {
         tokio::spawn(keep_busy(session.open(80, &Arc::default()), byte));

@@ -55,6 +55,20 @@ pub(super) async fn take(stream: &mut Stream, length: usize) -> bool {
     true
 }
 
+/// Four connections on two sessions, for no other is to be had. The first two share one, and the last two the other.
+async fn two_that_share(pod: &FakePod, pool: &SessionPool, blocked: &Gauge) -> [Stream; 4] {
+    pod.refuses.store(true, Ordering::Relaxed);
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(pool.open(80, blocked).await.unwrap());
+        settled().await;
+    }
+    assert_eq!(pod.connections(), [2, 2]);
+    let with_first = (1..4).find(|&at| streams[at].is_with(&streams[0])).unwrap();
+    streams.swap(1, with_first);
+    streams.try_into().unwrap()
+}
+
 /// Until all that is open is at rest.
 async fn rested() {
     tokio::time::sleep(REST * 2).await;
@@ -237,14 +251,7 @@ async fn a_stalled_client_goes_on() {
 async fn a_slow_transfer_beside_a_client_that_does_not_read_goes_on() {
     let pod = FakePod::default();
     let pool = pod.pool().await;
-    pod.refuses.store(true, Ordering::Relaxed);
-    let mut streams = Vec::new();
-    for _ in 0..4 {
-        streams.push(open(&pool).await);
-    }
-    let stalled = streams.remove(0);
-    let slow = streams.iter().position(|stream| stream.is_with(&stalled)).unwrap();
-    let mut slow = streams.remove(slow);
+    let [stalled, mut slow, _third, _fourth] = two_that_share(&pod, &pool, &Arc::default()).await;
     let at = pod.connections().iter().position(|connections| *connections == 2).unwrap();
     let slow_id = pod.peer(at).streams()[1];
     pod.peer(at).zeros(slow_id, 100_000);
@@ -264,14 +271,7 @@ async fn a_slow_transfer_beside_a_client_that_does_not_read_goes_on() {
 async fn after_a_bulk_download_that_is_given_up_a_session_is_left() {
     let pod = FakePod::default();
     let pool = pod.pool().await;
-    pod.refuses.store(true, Ordering::Relaxed);
-    let mut streams = Vec::new();
-    for _ in 0..4 {
-        streams.push(open(&pool).await);
-    }
-    let bulk = streams.remove(0);
-    let company = streams.iter().position(|stream| stream.is_with(&bulk)).unwrap();
-    let company = streams.remove(company);
+    let [bulk, company, _third, _fourth] = two_that_share(&pod, &pool, &Arc::default()).await;
     ask(&bulk, 2 * MIB).await;
     settled().await;
     drop(bulk);
@@ -371,17 +371,9 @@ async fn idle_extras_close_after_a_while() {
 async fn who_shares_with_a_client_that_does_not_read_goes_on_for_a_while() {
     let pod = FakePod::default();
     let pool = pod.pool().await;
-    pod.refuses.store(true, Ordering::Relaxed);
     let blocked = Arc::default();
-    let mut streams = Vec::new();
-    for _ in 0..4 {
-        streams.push(pool.open(80, &blocked).await.unwrap());
-        settled().await;
-    }
-    assert_eq!(pod.connections(), [2, 2]);
-    let (stalled, mut others) = (streams.remove(0), streams);
-    let other = others.iter().position(|other| other.is_with(&stalled)).unwrap();
-    let other = &mut others[other];
+    let [stalled, mut other, _third, _fourth] = two_that_share(&pod, &pool, &blocked).await;
+    let other = &mut other;
     ask(&stalled, 1024 * MIB).await;
     settled().await;
     let mut answers = 0;

@@ -14,6 +14,14 @@ use crate::{
     tunnel::{fake::settled, stream::Chunk},
 };
 
+/// A session of plain SPDY over a transport in memory.
+pub(super) fn over<IO>(io: IO, credit: CreditMode, tracker: &TaskTracker) -> Session
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    Session::spawn(io, Bytes::new(), Framing::Plain, credit, &Arc::default(), tracker)
+}
+
 async fn send(stream: &Stream, bytes: &[u8]) {
     let mut chunk = Chunk::new(stream.send.permit().await);
     chunk.buffer().put_slice(bytes);
@@ -27,8 +35,7 @@ async fn bytes_that_the_transport_did_not_take_were_not_written() {
     for (room, written) in [(8, false), (100, false), (64 * 1024, true)] {
         let (near, mut far) = tokio::io::duplex(room);
         let tracker = TaskTracker::new();
-        let session =
-            Session::spawn(near, Bytes::new(), Framing::Plain, CreditMode::On, &Arc::default(), &tracker);
+        let session = over(near, CreditMode::On, &tracker);
         let mut stream = session.open(80, &Arc::default());
         send(&stream, b"request").await;
         settled().await;
@@ -74,8 +81,7 @@ impl AsyncWrite for Panics {
 #[tokio::test]
 async fn a_panic_of_the_driver_is_told_to_its_streams() {
     let tracker = TaskTracker::new();
-    let session =
-        Session::spawn(Panics(0), Bytes::new(), Framing::Plain, CreditMode::On, &Arc::default(), &tracker);
+    let session = over(Panics(0), CreditMode::On, &tracker);
     let mut stream = session.open(80, &Arc::default());
     assert_eq!(session.end().wait().await, SessionEnd::Panicked);
     assert_eq!(stream.recv.recv().await, StreamEvent::Lost);
@@ -125,8 +131,7 @@ async fn a_peer_that_pings_over_spdy_and_does_not_read_waits_for_its_echoes() {
     const PINGS: u32 = 400_000;
     let (near, mut far) = tokio::io::duplex(PIPE);
     let tracker = TaskTracker::new();
-    let session =
-        Session::spawn(near, Bytes::new(), Framing::Plain, CreditMode::Off, &Arc::default(), &tracker);
+    let session = over(near, CreditMode::Off, &tracker);
     let mut ping = BytesMut::new();
     for id in 1..=PINGS {
         frame::put_ping(&mut ping, 2 * id);
@@ -145,14 +150,7 @@ async fn a_peer_that_pings_over_spdy_and_does_not_read_waits_for_its_echoes() {
 #[tokio::test(start_paused = true)]
 async fn streams_may_go_from_a_session_whose_peer_takes_nothing() {
     let (near, _far) = tokio::io::duplex(PIPE);
-    let session = Session::spawn(
-        near,
-        Bytes::new(),
-        Framing::Plain,
-        CreditMode::Off,
-        &Arc::default(),
-        &TaskTracker::new(),
-    );
+    let session = over(near, CreditMode::Off, &TaskTracker::new());
     let mut streams = Vec::new();
     for _ in 0..QUEUE_LIMIT / MAX_DATA {
         let stream = session.open(80, &Arc::default());
@@ -177,14 +175,7 @@ async fn streams_may_go_from_a_session_whose_peer_takes_nothing() {
 /// A session over `PIPE` whose process sleeps as long as no peer may be silent, before it has asked anything.
 async fn slept() -> (Session, DuplexStream) {
     let (near, far) = tokio::io::duplex(PIPE);
-    let session = Session::spawn(
-        near,
-        Bytes::new(),
-        Framing::Plain,
-        CreditMode::On,
-        &Arc::default(),
-        &TaskTracker::new(),
-    );
+    let session = over(near, CreditMode::On, &TaskTracker::new());
     tokio::time::sleep(liveness::PING_EVERY.saturating_sub(Duration::from_secs(1))).await;
     tokio::time::advance(liveness::DEAD_AFTER + liveness::ASLEEP).await;
     settled().await;
@@ -210,14 +201,7 @@ async fn after_a_sleep_a_peer_is_asked_before_it_is_dead() {
 async fn a_session_has_to_prove_itself() {
     let open = || {
         let (near, far) = tokio::io::duplex(PIPE);
-        let session = Session::spawn(
-            near,
-            Bytes::new(),
-            Framing::Plain,
-            CreditMode::Off,
-            &Arc::default(),
-            &TaskTracker::new(),
-        );
+        let session = over(near, CreditMode::Off, &TaskTracker::new());
         (session.end(), session.open(80, &Arc::default()), far)
     };
     // Its peer echoes pings at once, and is heard of after a while.
