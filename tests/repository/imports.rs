@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     files, read, root,
-    rust::{Token, attribute, tokens},
+    rust::{Token, attribute, balanced, tokens},
     shown,
 };
 
@@ -85,7 +85,7 @@ impl Crate {
                 "pub" => {
                     is_public = true;
                     i = if tokens.get(i + 1) == Some(&Token::Sign('(')) {
-                        closing(tokens, i + 1)
+                        balanced(tokens, i + 1)
                     } else {
                         i + 1
                     };
@@ -99,7 +99,7 @@ impl Crate {
                 "mod" => {
                     let name = word(tokens, i + 1).to_owned();
                     if tokens.get(i + 2) == Some(&Token::Sign('{')) {
-                        let end = closing(tokens, i + 2);
+                        let end = balanced(tokens, i + 2);
                         let inner: Names = module.iter().cloned().chain([name]).collect();
                         self.add(&tokens[i + 3..end - 1], file, &inner, submodule);
                         i = end;
@@ -201,20 +201,6 @@ fn word(tokens: &[Token], i: usize) -> &str {
         Some(Token::Word(word)) => word,
         _ => "",
     }
-}
-
-/// The end of the bracket that opens here.
-fn closing(tokens: &[Token], open: usize) -> usize {
-    let mut depth = 0;
-    let closes = |token: &Token| {
-        depth += match token {
-            Token::Sign('(' | '[' | '{') => 1,
-            Token::Sign(')' | ']' | '}') => -1,
-            _ => 0,
-        };
-        depth == 0
-    };
-    tokens[open..].iter().position(closes).map_or(tokens.len(), |length| open + length + 1)
 }
 
 /// The file that an attribute names for a module, `path = "..."`.

@@ -127,7 +127,7 @@ pub(crate) fn attribute(tokens: &[Token], start: usize) -> Option<usize> {
 }
 
 /// The end of the bracket that opens here.
-fn balanced(tokens: &[Token], open: usize) -> usize {
+pub(crate) fn balanced(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0;
     for (i, token) in tokens.iter().enumerate().skip(open) {
         match token {
