@@ -1,17 +1,14 @@
 //! kube's own way to forward a port: the legacy protocol, whose WebSocket carries one connection. It shows what isolation
 //! costs where nothing at all is shared.
 
-use std::{net::Ipv4Addr, str::FromStr};
+use std::str::FromStr;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kubectl_fwd::{
-    cli::resolve::Environment,
-    cluster::{client::Cluster, config::flags::Flags},
-};
-use tokio::net::{TcpListener, TcpStream};
+use kubectl_fwd::{ClusterEnvironment, Flags, cluster::client::Cluster};
+use tokio::net::TcpStream;
 
-use super::{cluster::NAMESPACE, contender::WORKS, outcome::Outcome};
+use super::{cluster::NAMESPACE, local_port::listen, outcome::Outcome};
 
 /// What is read of either side at once.
 const BUFFER: usize = 64 * 1024;
@@ -39,16 +36,10 @@ pub(super) fn serve(ports: &[PodPort]) -> Outcome {
     // Two a connection.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     tokio::runtime::Runtime::new()?.block_on(async {
-        let cluster = Cluster::connect(&Flags::default(), &Environment::read().cluster).await?;
+        let cluster = Cluster::connect(&Flags::default(), &ClusterEnvironment::read()).await?;
         for to in ports.iter().cloned() {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-            println!("{WORKS}{} -> {}", listener.local_addr()?.port(), to.port);
             let pods = Api::<Pod>::namespaced(cluster.data.clone(), NAMESPACE);
-            tokio::spawn(async move {
-                while let Ok((client, _)) = listener.accept().await {
-                    tokio::spawn(forward(client, pods.clone(), to.clone()));
-                }
-            });
+            listen(to.port, move |client| forward(client, pods.clone(), to.clone())).await?;
         }
         std::future::pending().await
     })

@@ -19,6 +19,7 @@ mod contender;
 mod goal;
 mod isolation;
 mod legacy;
+mod local_port;
 mod measure;
 mod number;
 mod outcome;

@@ -1,13 +1,10 @@
 //! The relay: it copies, and does nothing else.
 
-use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
-};
+use std::{io, net::SocketAddr};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use super::{contender::WORKS, outcome::Outcome};
+use super::{local_port::listen, outcome::Outcome};
 
 /// What it reads at once.
 const BUFFER: usize = 64 * 1024;
@@ -16,13 +13,7 @@ const BUFFER: usize = 64 * 1024;
 pub(super) fn serve(addresses: &[SocketAddr]) -> Outcome {
     tokio::runtime::Runtime::new()?.block_on(async {
         for &address in addresses {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-            println!("{WORKS}{} -> {}", listener.local_addr()?.port(), address.port());
-            tokio::spawn(async move {
-                while let Ok((client, _)) = listener.accept().await {
-                    tokio::spawn(copy(client, address));
-                }
-            });
+            listen(address.port(), move |client| copy(client, address)).await?;
         }
         std::future::pending().await
     })
