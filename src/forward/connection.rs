@@ -69,14 +69,14 @@ impl ConnectionContext {
     pub(super) fn new(
         route: RouteReceiver,
         resolved: Arc<ResolvedTarget>,
-        end: Arc<ForwardedPort>,
+        port: Arc<ForwardedPort>,
         hold: Duration,
         reporter: Reporter,
         stop: CancellationToken,
     ) -> Self {
         let lingering = Semaphore::new(LINGERING);
         let (answered, descriptors) = (AtomicBool::new(false), descriptors());
-        Self { route, resolved, port: end, hold, reporter, stop, answered, lingering, descriptors }
+        Self { route, resolved, port, hold, reporter, stop, answered, lingering, descriptors }
     }
 
     fn pump_environment(&self) -> PumpEnvironment<'_> {
@@ -132,8 +132,8 @@ impl AttemptError {
     /// Whether the same connection may be opened again without anybody noticing.
     fn may_replay(&self, client: &LocalClient) -> bool {
         let data_written = matches!(self, Self::Stream { data_written: true, .. });
-        let (answered, kept) = (client.answered, client.replay.is_some());
-        retry::may_replay(self.failure(), Evidence { answered, data_written, replayable: kept })
+        let (answered, replayable) = (client.answered, client.replay.is_some());
+        retry::may_replay(self.failure(), Evidence { answered, data_written, replayable })
     }
 
     /// What became of a connection to `port`, for a person.
@@ -207,8 +207,8 @@ struct Connection {
 
 /// Carries one connection.
 pub(super) async fn run(context: Arc<ConnectionContext>, local: LocalStream) {
-    let end = Arc::clone(&context.port);
-    let _open = end.counters.open();
+    let port = Arc::clone(&context.port);
+    let _open = port.counters.open();
     // However this task ends, cut off or by a panic too: nothing but the application's end looks like one.
     local.reset_when_dropped();
     let mut connection = Connection { context, client: LocalClient::new(local) };
