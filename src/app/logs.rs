@@ -95,7 +95,7 @@ impl FollowedProcess {
             }
             self.stream = None;
         }
-        // Our seat may have been given to another client, so it is asked for anew.
+        // Our slot may have been given to another client, so it is asked for anew.
         match timeout(ACCEPT, self.socket.connect()).await {
             Ok(Ok(SocketConnection::Dead)) => false,
             Ok(Ok(SocketConnection::Stream(stream))) => {

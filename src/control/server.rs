@@ -124,7 +124,7 @@ impl ControlServer {
         let _ = timeout(LAST_ANSWERS, self.tracker.wait()).await;
     }
 
-    /// A seat for a new client; where there is none left, that of the most silent one.
+    /// A slot for a new client; where there is none left, that of the most silent one.
     fn take_slot(self: &Arc<Self>) -> ClientSlot {
         let mut clients = self.clients.lock();
         if clients.slots.len() >= MAX_CLIENTS

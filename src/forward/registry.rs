@@ -219,7 +219,7 @@ impl Drop for RegistryInner {
 }
 
 impl RegistryInner {
-    /// Seats for so many forwards, taken before anything is done for them: of those that start at once no more come
+    /// Permits for so many forwards, taken before anything is done for them: of those that start at once no more come
     /// about than may.
     pub(super) fn acquire_permits(&self, count: usize) -> Result<OwnedSemaphorePermit, Fatal> {
         let permits = u32::try_from(count).ok();
