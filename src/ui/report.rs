@@ -1,7 +1,8 @@
 //! How the error that ends a command is shown: once, on stderr.
 //!
-//! A person at a terminal gets miette's drawing, as wide as the terminal. A pipe gets plain lines that a script can
-//! read: `error: `, then `  because: ` and `  help: `, without a single escape code unless colour is asked for.
+//! Both begin with the word `error:`. A person at a terminal gets miette's drawing, as wide as the terminal. A pipe gets
+//! plain lines that a script can read: `error: `, then `  because: ` and `  help: `, without a single escape code unless
+//! colour is asked for. The code of an error is for programs, and stands in JSON only.
 
 use std::{
     error::Error as _,
@@ -9,7 +10,8 @@ use std::{
 };
 
 use miette::{
-    Diagnostic, LabeledSpan, MietteHandler, MietteHandlerOpts, NamedSource, ReportHandler as _, SourceCode,
+    Diagnostic, GraphicalTheme, LabeledSpan, MietteHandler, MietteHandlerOpts, NamedSource,
+    ReportHandler as _, SourceCode, ThemeCharacters, ThemeStyles,
 };
 use owo_colors::Style;
 use textwrap::{WordSeparator, WordSplitter};
@@ -76,7 +78,7 @@ fn fancy(fatal: &Fatal, color: Styling) -> String {
     // Names, flags and URLs stay whole, so that they can be copied: lines end at spaces only.
     let handler = MietteHandlerOpts::new()
         .force_graphical(true)
-        .color(color == Styling::Ansi)
+        .graphical_theme(theme(color))
         .terminal_links(false)
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation)
@@ -84,7 +86,21 @@ fn fancy(fatal: &Fatal, color: Styling) -> String {
         .build();
     let shown = EscapedReport::new(fatal);
     let drawing = format!("{:?}", FancyReport { handler: &handler, shown: &shown });
-    format!("{}\n", drawing.trim_end())
+    format!("{}\n", drawing.trim())
+}
+
+/// miette's own, with the word in place of its sign for an error.
+fn theme(color: Styling) -> GraphicalTheme {
+    let drawn = if supports_unicode::on(supports_unicode::Stream::Stderr) {
+        ThemeCharacters::unicode()
+    } else {
+        ThemeCharacters::ascii()
+    };
+    let styles = match color {
+        Styling::Ansi => ThemeStyles { error: Style::new().red().bold(), ..ThemeStyles::ansi() },
+        Styling::Plain => ThemeStyles::none(),
+    };
+    GraphicalTheme { characters: ThemeCharacters { error: "error:".to_owned(), ..drawn }, styles }
 }
 
 /// The error as miette draws it, with what came from elsewhere escaped.
@@ -129,10 +145,6 @@ impl std::error::Error for EscapedReport {
 }
 
 impl Diagnostic for EscapedReport {
-    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Diagnostic::code(&self.fatal)
-    }
-
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Diagnostic::help(&self.fatal)
     }
@@ -192,9 +204,11 @@ mod tests {
     #[test]
     fn drawn_for_a_terminal() {
         let text = render(&fatal(), ReportStyle { fancy: true, color: Styling::Plain });
-        for part in ["fwd::port::in_use", "port 8080 is taken", "nginx (pid 7)", "use 8081"] {
+        assert!(text.starts_with("error: port 8080 is taken\n"), "{text}");
+        for part in ["nginx (pid 7)", "use 8081"] {
             assert!(text.contains(part), "{part} in {text}");
         }
+        assert!(!text.contains("fwd::port::in_use"), "{text}");
         assert!(!text.contains('\u{1b}'));
         assert!(render(&fatal(), ReportStyle { fancy: true, color: Styling::Ansi }).contains('\u{1b}'));
     }
