@@ -58,7 +58,7 @@ pub(super) async fn forward(
     if let Err(fatal) = process.listen(sockets) {
         // It forwards all the same.
         let why = fatal.causes().collect::<Vec<_>>().join(": ");
-        tracing::warn!("'kubectl fwd list' will not show this: {why}");
+        tracing::warn!("'kubectl fwd list' cannot show this process: {why}");
     }
     let mut set_sync = SetSync::new(&process.registry, configuration);
     if let Some(fatal) = &left_out {

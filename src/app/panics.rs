@@ -42,7 +42,7 @@ fn print_panic(panic: &PanicHookInfo<'_>) {
 
 fn of_a_task(place: &str) -> String {
     format!(
-        "a mistake of this program ended one of its tasks ({place}), and all else goes on; please report it: {ISSUES}"
+        "a bug in kubectl fwd ended one of its tasks ({place}); everything else goes on. Please report it: {ISSUES}"
     )
 }
 
@@ -51,9 +51,9 @@ pub(super) fn or_error<T>(work: impl FnOnce() -> Result<T, Fatal>) -> Result<T, 
     // What is left half-way is not used again: the process ends.
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         let place = WHERE.lock().clone();
-        Err(Fatal::new("fwd::internal", "a mistake of this program ended it")
+        Err(Fatal::new("fwd::internal", "kubectl fwd ended because of a bug")
             .because(format!("it panicked at {place}"))
-            .help(format!("please report it, with what -v 4 says: {ISSUES}")))
+            .help(format!("please report it with the output of -v 4: {ISSUES}")))
     })
 }
 

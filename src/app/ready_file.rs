@@ -78,9 +78,9 @@ impl ReadyFile {
 /// Whether there is one. What is something else is an error.
 fn is_a_ready_file(path: &Path) -> Result<bool, Fatal> {
     let not_ours = |why: &str| {
-        Err(Fatal::new("fwd::ready::not_ours", format!("{} is no ready file", path.display()))
+        Err(Fatal::new("fwd::ready::not_ours", format!("{} is not a ready file", path.display()))
             .because(why)
-            .help("give --ready-file a path of its own: the file is replaced, and removed at the end"))
+            .help("give --ready-file a path of its own: the file is overwritten, and removed at the end"))
     };
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -99,12 +99,12 @@ fn is_a_ready_file(path: &Path) -> Result<bool, Fatal> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed(path, &error)),
         Ok(_) if serde_json::from_slice::<ReadReadyFile>(&text).is_ok() => Ok(true),
-        Ok(_) => not_ours("it exists, and something else is in it"),
+        Ok(_) => not_ours("it exists and contains something else"),
     }
 }
 
 fn failed(path: &Path, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::ready::unwritable", format!("the ready file {} cannot be written", path.display()))
+    Fatal::new("fwd::ready::unwritable", format!("cannot write the ready file {}", path.display()))
         .because(io_message(error))
         .help("its directory has to exist, and you need the right to write there")
 }

@@ -42,7 +42,7 @@ pub(super) async fn serve(
         Err(fatal) if !stdio => return process.end(Err(fatal), None).await,
         Err(fatal) => {
             let why = fatal.causes().collect::<Vec<_>>().join(": ");
-            tracing::warn!("only this pipe reaches it: {why}");
+            tracing::warn!("it can be reached by this pipe only: {why}");
         }
     }
     let server = Arc::clone(&process.server);

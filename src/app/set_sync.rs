@@ -176,7 +176,8 @@ async fn apply(sets: &SetStore, changes: Vec<SetChange>) {
         // Counted, so that each of them is made.
         changes.iter().filter(|change| change.apply_to(set, directory)).count() > 0
     };
-    let notify = |lock: &Path| tracing::warn!("sets that are kept current wait for {}", lock.display());
+    let notify =
+        |lock: &Path| tracing::warn!("saving the sets that are kept current waits for {}", lock.display());
     let failed = spawn_blocking(move || sets.update_auto_sets(notify, change)).await.unwrap_or_default();
     for fatal in failed {
         let why = fatal.causes().collect::<Vec<_>>().join(": ");

@@ -15,8 +15,6 @@ pub(super) fn put(bytes: &[u8]) -> Result<bool, Fatal> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => {
-            Err(Fatal::new("fwd::output", "stdout cannot be written to").because(io_message(&error)))
-        }
+        Err(error) => Err(Fatal::new("fwd::output", "cannot write to stdout").because(io_message(&error))),
     }
 }

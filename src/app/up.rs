@@ -152,7 +152,7 @@ fn document(
 
 /// There is no place where saved sets could be.
 pub(super) fn no_config_directory() -> Fatal {
-    Fatal::new("fwd::set::no_home", "there is no directory for saved sets")
+    Fatal::new("fwd::set::no_home", "there is not a directory for saved sets")
         .because("the home directory of this user is not known")
         .help("set HOME (on Windows APPDATA), or use a file: -f FILE")
 }

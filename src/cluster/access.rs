@@ -21,7 +21,7 @@ pub const LOG_IN: &str = "the credentials are missing, wrong or expired: log in 
 
 /// What to do about an answer that the API server would word otherwise.
 const NOT_THE_SERVER: &str =
-    "a proxy or a firewall in between may have answered; `kubectl version` takes the same way";
+    "a proxy or a firewall in between may have answered; run `kubectl version` to check";
 
 /// What API servers, and other programs in Go, say of a path that they do not know.
 const NO_SUCH_PATH: [&str; 2] = ["404 page not found", "the server could not find the requested resource"];
@@ -63,7 +63,7 @@ fn explain(doing: &str, place: &ServerContext, error: &(dyn Error + 'static)) ->
             "check the server's name and the network; behind a VPN or a proxy, connect it or set HTTPS_PROXY",
         ),
         RootCause::Late(_) => reach("fwd::cluster::timeout", why)
-            .help("is the network, or the VPN to the cluster, connected? `kubectl version` takes the same way"),
+            .help("is the network, or the VPN to the cluster, connected? run `kubectl version` to check"),
         RootCause::Proxy(_) => reach("fwd::cluster::proxy", why).help(
             "the proxy comes from proxy-url in the kubeconfig, else HTTPS_PROXY; NO_PROXY lists hosts to reach directly",
         ),
@@ -72,14 +72,14 @@ fn explain(doing: &str, place: &ServerContext, error: &(dyn Error + 'static)) ->
             reach("fwd::cluster::refused", why)
                 .help("is the cluster running, and is this its address? `kubectl config view --minify` shows it")
         }
-        RootCause::Io(_) => reach("fwd::cluster::unreachable", why).help("try again; `kubectl version` takes the same way"),
+        RootCause::Io(_) => reach("fwd::cluster::unreachable", why).help("try again; run `kubectl version` to check"),
         RootCause::NotHttp if server.starts_with("http://") => reach("fwd::cluster::needs_tls", why)
             .help("if it is an API server, its URL has to begin with https://"),
         RootCause::NotHttp => reach("fwd::cluster::not_http", why)
             .help("is this the API server's address and port? `kubectl config view --minify` shows it"),
         RootCause::Odd(_) => reach("fwd::cluster::failed", why)
             .help("is this the URL of an API server, and no proxy's in between? `kubectl config view --minify` shows it"),
-        RootCause::Other(_) => reach("fwd::cluster::failed", why).help("`kubectl version` takes the same way"),
+        RootCause::Other(_) => reach("fwd::cluster::failed", why).help("run `kubectl version` to check"),
     }
 }
 
@@ -106,8 +106,8 @@ fn explain_status(doing: &str, place: &ServerContext, status: &Status) -> Fatal 
             .because(why)
             .help("is this the URL of an API server? `kubectl config view --minify` shows it"),
         429 | 500..=599 => Fatal::new("fwd::cluster::overloaded", what).because(why).help(match retry_after(status) {
-            0 => "the server has trouble; try again".to_owned(),
-            seconds => format!("the server has trouble; it wants to be asked again in {seconds} s"),
+            0 => "the server failed; try again".to_owned(),
+            seconds => format!("the server is overloaded; it asks to be tried again in {seconds} s"),
         }),
         400 if status.message.contains("HTTP request to an HTTPS server") => {
             Fatal::new("fwd::cluster::needs_tls", what)

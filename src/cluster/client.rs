@@ -253,7 +253,7 @@ fn readable(user: &AuthInfo) -> Result<(), Fatal> {
         {
             return Err(Fatal::new("fwd::auth::unusable", format!("cannot read the user's {field} {path}"))
                 .because(super::error::reason::reason(&error))
-                .help("logging in to the cluster again usually writes it anew"));
+                .help("log in to the cluster again; that usually writes a new one"));
         }
     }
     Ok(())

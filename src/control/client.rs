@@ -121,13 +121,13 @@ fn is_end(error: &io::Error) -> bool {
 async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> Result<T, CallError> {
     match timeout(CALL_TIMEOUT, work).await {
         Ok(done) => done.map_err(|error| CallError::Silent(io_message(&error))),
-        Err(_) => Err(CallError::Silent(format!("it said nothing for {} s", CALL_TIMEOUT.as_secs()))),
+        Err(_) => Err(CallError::Silent(format!("it did not answer for {} s", CALL_TIMEOUT.as_secs()))),
     }
 }
 
 fn read(line: &[u8]) -> Result<Value, CallError> {
-    let mut answer: Value = serde_json::from_slice(line)
-        .map_err(|_| CallError::Silent("what it said is no answer".to_owned()))?;
+    let mut answer: Value =
+        serde_json::from_slice(line).map_err(|_| CallError::Silent("its answer is not valid".to_owned()))?;
     match answer.get_mut("error").map(Value::take) {
         Some(error) => Err(serde_json::from_value(error)
             .map_or_else(|error| CallError::Silent(error.to_string()), CallError::Refused)),
@@ -139,9 +139,10 @@ fn read(line: &[u8]) -> Result<Value, CallError> {
 pub fn no_answer(socket: &ControlSocket, trouble: &CallError) -> Fatal {
     let fatal = Fatal::new("fwd::control::no_answer", format!("process {} does not answer", socket.pid));
     match trouble {
-        CallError::Silent(why) => fatal
-            .because(why)
-            .help(format!("it may be stopped (kill -CONT {0}), or hang (kill {0} ends it)", socket.pid)),
+        CallError::Silent(why) => fatal.because(why).help(format!(
+            "it may be suspended (resume it: kill -CONT {0}) or hang (end it: kill {0})",
+            socket.pid
+        )),
         CallError::Refused(error) => fatal.because(&error.message),
     }
 }

@@ -149,7 +149,7 @@ impl Methods {
             let ids: Vec<_> = self.registry.list().iter().map(|one| one.id.to_string()).collect();
             let help = match nearest(&id, ids.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean '{near}'?"),
-                None => format!("'{}' tells which there are", names::LIST),
+                None => format!("call '{}' to see them", names::LIST),
             };
             error.help("fwd::control::unknown_id", help)
         };
@@ -209,7 +209,7 @@ pub(super) fn notifications(event: &Event) -> Vec<Value> {
 
 fn read<T: DeserializeOwned>(method: &str, params: Map<String, Value>) -> Result<T, RpcError> {
     serde_json::from_value(Value::Object(params)).map_err(|error| {
-        bad("params", format!("'{method}': {error}"), "docs/CONTROL.md tells what each method takes")
+        bad("params", format!("'{method}': {error}"), "docs/CONTROL.md describes each method")
     })
 }
 

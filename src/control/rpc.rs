@@ -110,7 +110,7 @@ pub fn read(line: &[u8]) -> Result<RpcMessage, InvalidRequest> {
     let refuse =
         |code, message: &str| InvalidRequest { id: Some(Value::Null), error: RpcError::new(code, message) };
     match serde_json::from_slice(line) {
-        Err(error) => Err(refuse(codes::PARSE, &format!("this is no JSON: {error}"))),
+        Err(error) => Err(refuse(codes::PARSE, &format!("this is not JSON: {error}"))),
         Ok(Value::Array(all)) if all.is_empty() => Err(refuse(codes::INVALID_REQUEST, "the batch is empty")),
         Ok(Value::Array(all)) if all.len() > MAX_BATCH => {
             Err(refuse(codes::INVALID_REQUEST, &format!("a batch has at most {MAX_BATCH} requests")))

@@ -289,7 +289,7 @@ async fn unless_it_panics(
 ) -> Result<MethodResult, rpc::RpcError> {
     // What a method shares with others is behind locks that each of them takes as it finds it.
     AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
-        Err(rpc::RpcError::new(rpc::codes::INTERNAL, "the request failed by a mistake of this program"))
+        Err(rpc::RpcError::new(rpc::codes::INTERNAL, "the request failed because of a bug in this program"))
     })
 }
 

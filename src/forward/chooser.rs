@@ -74,9 +74,9 @@ impl PodChooser {
         match self.readiness {
             _ if pod.ready => None,
             Readiness::Ignored if self.resolved.is_named_pod() => {
-                Some(format!("pod {name} is not ready; as it was named, it is forwarded to all the same"))
+                Some(format!("pod {name} is not ready; forwarding to it anyway, because you named it"))
             }
-            Readiness::Preferred => Some(format!("no pod is ready; connections go to {name}, which runs")),
+            Readiness::Preferred => Some(format!("no pod is ready; using {name}, which is running")),
             Readiness::Ignored | Readiness::Required => None,
         }
     }

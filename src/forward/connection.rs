@@ -237,7 +237,7 @@ impl Connection {
             attempts.remaining_hold = attempts.remaining_hold.saturating_sub(held.elapsed());
             let attempt = match opened {
                 Err(_) => {
-                    let why = format!("no session to the pod came free within {:?}", self.context.hold);
+                    let why = format!("no session to the pod became free within {:?}", self.context.hold);
                     return failed(Some(backend), Some(port), why);
                 }
                 Ok(Err(error)) => Err(AttemptError::NotOpened(error.why)),

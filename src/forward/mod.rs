@@ -107,7 +107,7 @@ impl ForwardSpec {
 fn pods_unread(target: &str, server: &str, waited: Duration, why: &str) -> Fatal {
     Fatal::new("fwd::pod::none_ready", format!("{target}: its pods could not be read within {waited:?}"))
         .because(format!("{server}: {why}"))
-        .help("`kubectl get pods` takes the same way; --pod-running-timeout waits longer")
+        .help("run `kubectl get pods` to check; --pod-running-timeout waits longer")
 }
 
 fn no_port(target: &str, remote: &RemotePort, why: String) -> Fatal {

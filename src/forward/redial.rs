@@ -221,7 +221,7 @@ fn unreachable(target: &str, pod: &PodId, error: &DialError) -> Fatal {
     let fatal = Fatal::new("fwd::tunnel::unreachable", format!("cannot forward to pod {name}{whose}"))
         .because(&error.why);
     let Some(refusal) = &error.refusal else {
-        return fatal.help("is the API server reachable? `kubectl port-forward` takes the same way");
+        return fatal.help("is the API server reachable? run `kubectl fwd doctor` to check");
     };
     let denied = refusal.kubernetes_status.as_ref().and_then(|said| Denied::parse(&said.message));
     match (refusal.status.as_u16(), denied) {

@@ -166,7 +166,7 @@ impl Registry {
             let mut forwards = self.shared.forwards.lock();
             if let Some(unknown) = ids.iter().find(|id| !forwards.iter().any(|one| one.port.id == **id)) {
                 return Err(Fatal::new("fwd::control::unknown_id", format!("there is no forward {unknown}"))
-                    .help("list those that there are"));
+                    .help("list the forwards to see their ids"));
             }
             take(&mut forwards, |one| ids.contains(&one.port.id))
         };
@@ -227,9 +227,9 @@ impl RegistryInner {
         permits.ok_or_else(|| {
             let there = MAX_FORWARDS - self.permits.available_permits();
             let what = match there {
-                _ if count > MAX_FORWARDS => format!("{count} forwards are wanted of one process"),
+                _ if count > MAX_FORWARDS => format!("{count} forwards are too many for one process"),
                 MAX_FORWARDS => format!("this process has {MAX_FORWARDS} forwards already"),
-                _ => format!("this process has {there} forwards already, and {count} more are wanted"),
+                _ => format!("this process has {there} forwards already, and {count} more were requested"),
             };
             Fatal::new(TOO_MANY, what)
                 .because(format!("a process has {MAX_FORWARDS} at most"))

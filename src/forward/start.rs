@@ -88,7 +88,7 @@ impl Registry {
     pub async fn start(&self, wanted: Vec<ForwardSpec>) -> Result<Vec<ForwardId>, Fatal> {
         let permits = self.shared.acquire_permits(wanted.iter().map(|one| one.request.ports.len()).sum())?;
         let over = || {
-            Fatal::new("fwd::forward::exit", "nothing is started any more: this process is about to exit")
+            Fatal::new("fwd::forward::exit", "cannot start a forward: this process is about to exit")
                 .help("start it in another process")
         };
         tokio::select! {
@@ -126,7 +126,7 @@ impl Registry {
         match self.shared.still_running(&std::mem::take(&mut group.ids)) {
             none if none.is_empty() => {
                 Err(Fatal::new("fwd::forward::stopped", "it was stopped before it worked")
-                    .because("somebody asked for that: 'kubectl fwd stop', or another program"))
+                    .because("by 'kubectl fwd stop' or another program"))
             }
             ids => Ok(ids),
         }
@@ -256,9 +256,9 @@ impl Registry {
             let run = AssertUnwindSafe(supervisor::run(supervisor)).catch_unwind();
             let Some(ended) = stop.run_until_cancelled(run).await else { return };
             let fatal = ended.unwrap_or_else(|_| {
-                let what = format!("{}: a mistake of this program ended the forwarding", reporter.target());
+                let what = format!("{}: forwarding ended because of a bug in kubectl fwd", reporter.target());
                 Fatal::new("fwd::internal", what)
-                    .help("start it again, and please report it with what -v 4 says")
+                    .help("start it again, and please report the bug with the output of -v 4")
             });
             if !*worked.borrow() {
                 // The caller that starts it gets the error.
@@ -351,7 +351,7 @@ impl PreparedTarget {
     /// The number of a pod's named port, where the local port is to be the same: known only from a pod.
     async fn same_in_pod(&self, remote: &RemotePort) -> Result<u16, Fatal> {
         let unknown = |why: String| {
-            Fatal::new("fwd::port::unknown", format!("the local port for '{remote}' is not known"))
+            Fatal::new("fwd::port::unknown", format!("cannot choose a local port for '{remote}'"))
                 .because(why)
                 .help(format!(
                     "name the local port as well, for example 8080:{remote}, or :{remote} for any free one"
@@ -410,7 +410,7 @@ mod tests {
         let two = registry.start(wanted(2)).await.unwrap_err();
         assert_eq!(
             (two.code(), two.to_string().as_str()),
-            (TOO_MANY, "this process has 999 forwards already, and 2 more are wanted")
+            (TOO_MANY, "this process has 999 forwards already, and 2 more were requested")
         );
         // There is no cluster, and a start that failed is none that is about to be.
         for _ in 0..3 {

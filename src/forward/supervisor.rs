@@ -248,7 +248,7 @@ impl Supervisor {
             return pods_unread(self.reporter.target(), &self.cluster.client.server, waited, why);
         }
         let help = if snapshot.synced && snapshot.pods.is_empty() {
-            "are there replicas, and is it the right namespace? `kubectl get pods --show-labels` shows what is there"
+            "are there replicas, and is it the right namespace? run `kubectl get pods --show-labels` to check"
         } else {
             "`kubectl describe pod` tells more; --pod-running-timeout waits longer"
         };

@@ -44,7 +44,7 @@ impl WaitLimit {
         match late {
             Ok(value) => Ok(Some(value)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("it went wrong half-way")),
+            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the read failed half-way")),
         }
     }
 }

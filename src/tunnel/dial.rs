@@ -77,7 +77,7 @@ impl PodDialer {
     /// One more session to a pod that was reached by one.
     async fn session(&self, pod: &PodId) -> Result<Session, DialError> {
         let none =
-            || DialError { why: Transient { why: "no session is to be had".to_owned() }, refusal: None };
+            || DialError { why: Transient { why: "no session is available".to_owned() }, refusal: None };
         self.session_or_legacy(pod, 1).await?.ok_or_else(none)
     }
 
@@ -111,7 +111,7 @@ impl PodDialer {
         }
         // What worked once no longer does: the next dial starts from the best again.
         self.remembered.store(0, Ordering::Relaxed);
-        let why = Transient { why: "no protocol is left to try".to_owned() };
+        let why = Transient { why: "the server accepts none of the three protocols".to_owned() };
         Err(failures.told.unwrap_or(DialError { why, refusal: None }))
     }
 }

@@ -31,10 +31,10 @@ pub enum SessionEnd {
     #[error("{0}")]
     Io(String),
     /// What came is not SPDY.
-    #[error("the server broke the protocol: {0}")]
+    #[error("protocol error from the server: {0}")]
     Frame(#[from] frame::FrameError),
     /// What came is not WebSocket.
-    #[error("the server broke the protocol: {0}")]
+    #[error("protocol error from the server: {0}")]
     WebSocket(#[from] websocket::WebSocketError),
     /// The driver's task panicked.
     #[error("the session's task failed")]

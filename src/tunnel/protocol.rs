@@ -110,7 +110,7 @@ impl UpgradeRefusal {
 
     fn worded(&self) -> String {
         match (self.status.as_u16(), self.words()) {
-            (101, _) => "the server upgraded to another protocol than the one asked for".to_owned(),
+            (101, _) => "the server switched to a protocol that was not asked for".to_owned(),
             (status, "") => format!("the server answered {status}"),
             (status, page) if page.starts_with('<') => format!("the server answered {status} and a web page"),
             (status, said) => match Denied::parse(said) {

@@ -145,8 +145,8 @@ async fn names_that_may_not_be_listed() {
     check(
         &sandbox.kubeconfig("someone"),
         &[
-            ("svc/apo :80", &["there is no service apo in namespace default", "services may not be listed"]),
-            ("pod/sol :80", &["there is no pod sol in namespace default", "pods may not be listed"]),
+            ("svc/apo :80", &["there is no service apo in namespace default", "services cannot be listed"]),
+            ("pod/sol :80", &["there is no pod sol in namespace default", "pods cannot be listed"]),
             (
                 "svc/api :80 -n prod",
                 &["User \"someone\" cannot get services in namespace prod", "namespace: prod"],

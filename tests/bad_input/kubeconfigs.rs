@@ -52,7 +52,7 @@ async fn no_kubeconfig() {
     let home = sandbox.directory().join(".kube").join("config").display().to_string();
     let mut nothing = fwd(&missing, "svc/api :80");
     nothing.env_remove("KUBECONFIG");
-    check_one(nothing, &["there is no cluster to talk to", &home, "this is no pod", "set KUBECONFIG"]).await;
+    check_one(nothing, &["no cluster is configured", &home, "this is not a pod", "set KUBECONFIG"]).await;
     let listed = fwd(&missing, "svc/api :80 --context dev");
     check_one(listed, &["there is no context 'dev'", &missing.display().to_string(), "set KUBECONFIG"]).await;
 }
@@ -129,7 +129,7 @@ async fn entries_that_cannot_be_used() {
             "bad-ca",
             json!({ "server": url, "certificate-authority-data": base64("s3cret") }),
             user.clone(),
-            ["certificate-authority-data", "it holds no certificate"],
+            ["certificate-authority-data", "it contains no certificate"],
         ),
         (
             "not-base64",
@@ -189,7 +189,7 @@ async fn entries_that_cannot_be_used() {
             "bad-key",
             cluster_of(&sandbox),
             json!({ "client-certificate-data": base64("s3cret"), "client-key-data": base64("s3cret") }),
-            ["cannot use the client certificate", "it holds no PEM block"],
+            ["cannot use the client certificate", "it contains no PEM block"],
         ),
     ] {
         let path = kubeconfig(&sandbox, name, &cluster, &user);

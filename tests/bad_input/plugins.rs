@@ -35,7 +35,7 @@ async fn plugins() {
             &["plugin sh failed", "status 3", "your session has ended", "a new login"],
         ),
         ("killed", shell("kill -KILL $$", &none), &["plugin sh failed", "it was killed", "by hand"]),
-        ("garbage", shell("echo s3cret", &none), &["plugin sh failed", "no ExecCredential", "by hand"]),
+        ("garbage", shell("echo s3cret", &none), &["plugin sh failed", "not an ExecCredential", "by hand"]),
         ("empty", shell("echo '{\"status\": {}}'", &none), &["plugin sh failed", "neither a token nor"]),
         ("endless", shell("yes s3cret", &none), &["plugin sh failed", "more than 1 MiB", "by hand"]),
         (

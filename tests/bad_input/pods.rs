@@ -32,7 +32,7 @@ async fn not_ready_in_time() {
             ),
             (
                 "pod/stuck http --pod-running-timeout 300ms",
-                &["the local port for 'http' is not known", "no pod was ready within 300ms", "8080:http"],
+                &["cannot choose a local port for 'http'", "no pod was ready within 300ms", "8080:http"],
             ),
         ],
     )

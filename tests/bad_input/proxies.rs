@@ -21,14 +21,14 @@ async fn refusals() {
     let refuses = says(Some("\u{5}\u{1}")).await;
     for (proxy, words) in [
         (format!("http://{gone}"), "the proxy: connection refused"),
-        (wants.clone(), "wants a user and a password (407)"),
+        (wants.clone(), "requires a user and a password (407)"),
         (format!("u:s3cret@{wants}"), "does not accept this user and password (407)"),
-        (page, "refuses to lead there (502 Bad Gateway)"),
-        (other.clone(), "is no HTTP proxy"),
+        (page, "refuses to connect there (502 Bad Gateway)"),
+        (other.clone(), "answer is not HTTP"),
         (closes, "the proxy closed the connection"),
         (format!("https://{other}"), "the proxy does not speak TLS"),
-        (format!("socks5://{no_socks}"), "is no SOCKS5 proxy"),
-        (format!("socks5h://{refuses}"), "wants a user and a password (SOCKS)"),
+        (format!("socks5://{no_socks}"), "answer is not SOCKS5"),
+        (format!("socks5h://{refuses}"), "requires a user and a password (SOCKS)"),
     ] {
         let mut command = fwd(&kubeconfig, "svc/api :80");
         command.env("HTTPS_PROXY", proxy);

@@ -100,7 +100,7 @@ async fn certificates() {
         check(&path, &[("svc/api :80", &words), ("pod/solo :80", &words)]).await;
     }
     let words =
-        ["not for other.example, but for localhost, kubernetes, sandbox, 127.0.0.1", "--tls-server-name"];
+        ["is for localhost, kubernetes, sandbox, 127.0.0.1, not for other.example", "--tls-server-name"];
     check(&sandbox.kubeconfig("admin"), &[("svc/api :80 --tls-server-name other.example", &words)]).await;
     for (name, from, until, words) in [
         ("expired", 2001, 2002, ["the server's certificate has expired", "has to replace"]),
@@ -144,7 +144,7 @@ async fn another_protocol() {
     let address = sandbox.address();
     let (go, web) = (says(Some(NOT_TLS)).await, says(Some(WEB_PAGE)).await);
     for (name, server, words) in [
-        ("plain-to-tls", format!("http://{address}"), ["does not speak HTTP", "begin with https://"]),
+        ("plain-to-tls", format!("http://{address}"), ["the answer is not HTTP", "begin with https://"]),
         ("plain-to-go", format!("http://{go}"), ["HTTP request to an HTTPS server", "begin with https://"]),
         ("tls-to-plain", format!("https://{web}"), ["does not speak TLS", "begin with http://"]),
         ("web", format!("http://{web}"), ["404: the answer is a web page", "an API server?"]),

@@ -68,7 +68,7 @@ async fn ports() {
             ("svc/api 81", &["port 81 of service api", "http (80), echo (9000)", "kubectl fwd svc/api 80"]),
             ("svc/api :abc", &["no port named 'abc'", "http (80), echo (9000)", "kubectl fwd svc/api :80"]),
             ("svc/api htpp", &["no port named 'htpp'", "did you mean 'http'?"]),
-            ("svc/web :8080", &["no port 8080", "8080 is the pods' port", "is 80"]),
+            ("svc/web :8080", &["no port 8080", "8080 is the port of the pods", "is 80"]),
             ("svc/api :53", &["port 53 of service api is not TCP", "only TCP", "kubectl fwd svc/api :80"]),
             ("svc/dns :53", &["port 53 of service dns is not TCP", "no port of this service is TCP"]),
             ("svc/dns :dns", &["port named 'dns' of service dns is not TCP"]),

@@ -147,7 +147,7 @@ fn a_full_disk_is_told_in_words() {
     let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
     let output = Command::new(program()).arg("--version").stdout(full).output().expect("the binary runs");
     let said = text(&output.stderr);
-    assert!(said.starts_with("error: stdout cannot be written to\n  because: "), "{said}");
+    assert!(said.starts_with("error: cannot write to stdout\n  because: "), "{said}");
     assert!(!said.contains("os error"), "{said}");
     assert_eq!(output.status.code(), Some(1));
 }

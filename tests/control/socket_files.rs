@@ -61,9 +61,9 @@ async fn stale_and_strange_files() -> Test {
 #[tokio::test]
 async fn directories_that_others_made() -> Test {
     for (what, says) in [
-        ("link", "is a link"),
+        ("link", "is a symbolic link"),
         ("open", "its mode is not 0700"),
-        ("file", "is no directory"),
+        ("file", "is not a directory"),
         ("other", "another user"),
     ] {
         let world = World::new(crate::PROGRAM).await?;
@@ -105,7 +105,7 @@ async fn directories_that_others_made() -> Test {
         let ended = sandbox::support::forward::Forward::spawn(command)?.wait().await?;
         assert_eq!(ended.code, Some(1), "{what}");
         assert!(
-            ended.stderr.contains("no safe place") && ended.stderr.contains(says),
+            ended.stderr.contains("no safe directory") && ended.stderr.contains(says),
             "{what}: {}",
             ended.stderr
         );

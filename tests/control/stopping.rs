@@ -135,7 +135,7 @@ async fn beside_one_that_hangs() -> Test {
     let ran = world.run("stop --all").await?;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "1 forward stopped\n"));
     assert!(
-        ran.stderr.contains("does not answer") && ran.stderr.contains("it said nothing for 2 s"),
+        ran.stderr.contains("does not answer") && ran.stderr.contains("it did not answer for 2 s"),
         "{ran:?}"
     );
     assert_eq!(other.wait().await?.code, Some(0));

@@ -22,7 +22,7 @@ fn ready_pod(sandbox: &Sandbox, name: &str) -> Test {
 async fn a_named_pod_is_forwarded_to_once_it_runs() -> Test {
     let sandbox = cluster().await?;
     let (mut forward, port) = working(&sandbox, "pod/notready :8080").await?;
-    let told = "pod/notready: pod notready is not ready; as it was named, it is forwarded to all the same";
+    let told = "pod/notready: pod notready is not ready; forwarding to it anyway, because you named it";
     assert_eq!(forward.stderr("not ready").await?, told);
     assert_eq!(ask(port).await?, "notready");
     Ok(())

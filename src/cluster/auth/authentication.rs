@@ -86,7 +86,7 @@ fn known(provider: &AuthProviderConfig) -> Result<(), Fatal> {
             "fwd::auth::provider",
             format!("the auth-provider '{name}' of the kubeconfig cannot be used"),
         )
-        .because("Kubernetes has removed it: a credential plugin took its place")
+        .because("Kubernetes has removed it; a credential plugin replaces it")
         .help(help)
     };
     match provider.name.as_str() {
@@ -103,7 +103,7 @@ fn known(provider: &AuthProviderConfig) -> Result<(), Fatal> {
             "fwd::auth::provider",
             format!("the auth-provider '{other}' of the kubeconfig is not known"),
         )
-        .because("kubectl has only oidc still")
+        .because("kubectl supports only oidc")
         .help("use a credential plugin: users[].user.exec of the kubeconfig")),
     }
 }
@@ -122,7 +122,7 @@ fn basic(name: &str, password: &SecretString) -> Result<HeaderValue, Fatal> {
 fn sensitive(bytes: &[u8], what: &str) -> Result<HeaderValue, Fatal> {
     let mut value = HeaderValue::from_bytes(bytes).map_err(|_| {
         Fatal::new("fwd::auth::unusable", format!("the {what} cannot be sent"))
-            .because("it holds a line break or another character that a header may not hold")
+            .because("it contains a line break or another character that is not allowed in a header")
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -134,7 +134,7 @@ pub(in crate::cluster) fn impersonation(user: &AuthInfo) -> Result<Vec<(HeaderNa
     let mut add = |name: HeaderName, flag: &str, text: &str| {
         let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
             Fatal::new("fwd::auth::unusable", format!("cannot impersonate: {flag} cannot be sent"))
-                .because("it holds a line break or another character that a header may not hold")
+                .because("it contains a line break or another character that is not allowed in a header")
                 .help("check --as, --as-uid, --as-group and --as-user-extra, and the same in the kubeconfig")
         })?;
         headers.push((name, value));

@@ -133,9 +133,9 @@ impl CredentialSource {
             Self::Plugin(plugin) => plugin.slow(waited),
             Self::Fixed(_) | Self::File { .. } | Self::Oidc(_) => {
                 let why = format!("still {}, for more than {} s", self.waiting_for(), waited.as_secs());
-                Fatal::new("fwd::auth::unusable", "the credentials have ended")
+                Fatal::new("fwd::auth::unusable", "the credentials have expired")
                     .because(why)
-                    .help("they are used as soon as they come")
+                    .help("new ones are used as soon as they arrive")
             }
         }
     }
@@ -146,7 +146,7 @@ async fn read(path: &std::path::Path) -> Result<HeaderValue, Fatal> {
     let unusable = |why: String| {
         Fatal::new("fwd::auth::unusable", format!("cannot read the user's tokenFile {}", path.display()))
             .because(why)
-            .help("logging in to the cluster again usually writes it anew")
+            .help("log in to the cluster again; that usually writes a new one")
     };
     let bytes = files::read(path.to_owned())
         .await
@@ -417,7 +417,7 @@ mod tests {
         assert_eq!(error.causes().next(), Some("no such file"));
         let otherwise = source(bearer(b"t3").ok()).fetch().await.ok().unwrap();
         assert_eq!(otherwise.held.header.unwrap(), "Bearer t3");
-        for (text, why) in [(" \n", "it is empty"), ("a\nb", "it holds a line break")] {
+        for (text, why) in [(" \n", "it is empty"), ("a\nb", "it contains a line break")] {
             std::fs::write(&path, text).unwrap();
             let error = source(None).fetch().await.err().unwrap();
             assert!(error.causes().next().unwrap().starts_with(why), "{error:?}");

@@ -122,21 +122,21 @@ impl Oidc {
     pub(in crate::cluster) async fn fetch(&self) -> Result<Credential, Fatal> {
         let mut tokens = self.tokens.lock().await;
         if let Some(id) = &tokens.id {
-            let end = end_of(id).ok_or_else(|| self.failed("the id-token of the kubeconfig is no JWT"))?;
+            let end = end_of(id).ok_or_else(|| self.failed("the id-token in the kubeconfig is not a JWT"))?;
             if Timestamp::now().as_second() + MARGIN < end {
                 return Ok(credential(id, end));
             }
         }
         let refresh = tokens.refresh.clone();
         let refresh =
-            refresh.ok_or_else(|| self.failed("the id-token has ended, and there is no refresh-token"))?;
+            refresh.ok_or_else(|| self.failed("the id-token has expired, and there is no refresh-token"))?;
         let answer = self.refresh(&refresh).await?;
         let id = answer.id_token.map(SecretString::from).ok_or_else(|| {
             self.failed(
                 "its answer holds no id_token: perhaps the scope openid was not asked for at the login",
             )
         })?;
-        let end = end_of(&id).ok_or_else(|| self.failed("its id_token is no JWT"))?;
+        let end = end_of(&id).ok_or_else(|| self.failed("its id_token is not a JWT"))?;
         let given = credential(&id, end);
         tokens.id = Some(id);
         if let Some(refresh) = answer.refresh_token {
@@ -167,7 +167,7 @@ impl Oidc {
             let (status, body) =
                 self.ask(request.ok_or_else(|| self.failed("its token_endpoint is no URL"))?).await?;
             if status.is_success() {
-                return serde_json::from_slice(&body).map_err(|_| self.failed("its answer is not of JSON"));
+                return serde_json::from_slice(&body).map_err(|_| self.failed("its answer is not JSON"));
             }
             refused = status;
         }

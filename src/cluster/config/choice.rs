@@ -83,12 +83,12 @@ fn no_cluster(files: &KubeconfigFiles) -> Fatal {
     let why = if files.any() {
         format!("{} names no cluster", files.names())
     } else if files.looked.is_empty() {
-        "no kubeconfig is there, nor a home directory to look for one".to_owned()
+        "there is no kubeconfig, and the home directory is not known".to_owned()
     } else {
-        format!("no kubeconfig is there (looked at {})", files.names())
+        format!("there is no kubeconfig (looked at {})", files.names())
     };
-    Fatal::new("fwd::kubeconfig::none", "there is no cluster to talk to")
-        .because(format!("{why}, and this is no pod of a cluster"))
+    Fatal::new("fwd::kubeconfig::none", "no cluster is configured")
+        .because(format!("{why}, and this is not a pod in a cluster"))
         .help("set KUBECONFIG, give --kubeconfig FILE, or get a kubeconfig from your cluster's provider")
 }
 
@@ -144,9 +144,9 @@ fn unknown(kind: &'static str, name: &str, files: &KubeconfigFiles, names: &[&st
     };
     Fatal::new(code, format!("there is no {kind} '{name}'"))
         .because(if files.any() {
-            format!("{} does not name it", files.names())
+            format!("it is not in {}", files.names())
         } else {
-            format!("no kubeconfig is there (looked at {})", files.names())
+            format!("there is no kubeconfig (looked at {})", files.names())
         })
         .help(if files.any() {
             suggestion(name, &format!("{kind}s"), names)

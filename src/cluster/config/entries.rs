@@ -175,7 +175,7 @@ impl<'a> EntryFields<'a> {
         let Self { entry, kind } = self;
         Fatal::new("fwd::kubeconfig::broken", format!("cannot use the {kind} '{}'", entry.name))
             .because(format!("{field} in {} {unfit}", entry.file.display()))
-            .help("`kubectl config view` reads the same file")
+            .help("run `kubectl config view` to check the file")
     }
 
     fn text(&self, node: &YamlNode, name: &str) -> Result<Option<String>, Fatal> {

@@ -43,13 +43,13 @@ pub(in crate::cluster) async fn reading<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Fatal> + Send + 'static,
 ) -> Result<T, Fatal> {
     let failed = |why: String| {
-        Fatal::new("fwd::kubeconfig::unreadable", format!("cannot {what}"))
-            .because(why)
-            .help("is one of its files on a disk that is gone, or a pipe that nobody writes to?")
+        Fatal::new("fwd::kubeconfig::unreadable", format!("cannot {what}")).because(why).help(
+            "is one of its files on a network disk that does not answer, or a pipe that nobody writes to?",
+        )
     };
     match timeout(LIMIT, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(done)) => done,
-        Ok(Err(_)) => Err(failed("it went wrong in a way that was not foreseen".to_owned())),
+        Ok(Err(_)) => Err(failed("an unexpected error in this program".to_owned())),
         Err(_) => Err(failed(format!("it took longer than {} s", LIMIT.as_secs()))),
     }
 }

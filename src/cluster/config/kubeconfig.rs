@@ -187,7 +187,7 @@ fn broken(path: &Path, broken: &YamlError) -> Fatal {
         .help(if broken.tab {
             "YAML is indented with blanks, never with tabs"
         } else {
-            "`kubectl config view` reads the same file"
+            "run `kubectl config view` to check the file"
         })
 }
 

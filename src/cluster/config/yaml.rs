@@ -209,7 +209,7 @@ impl TreeBuilder {
                 Some(MapKey::Merge) => {
                     self.merged += merge(merged, &node);
                     if self.merged > MERGED_LIMIT {
-                        let why = format!("its merge keys bring more than {MERGED_LIMIT} entries");
+                        let why = format!("its merge keys add more than {MERGED_LIMIT} entries");
                         return Err(YamlError { place: Some((node.line, 1)), why, tab: false });
                     }
                 }
@@ -295,7 +295,7 @@ impl YamlNode {
             YamlValue::Plain(text) | YamlValue::Text(text) => text.clone(),
             YamlValue::Binary(text) => match base64(text).map(String::from_utf8) {
                 Some(Ok(text)) => text,
-                Some(Err(_)) => return self.unfit("is !!binary and no text"),
+                Some(Err(_)) => return self.unfit("is !!binary and not text"),
                 None => return self.unfit("is !!binary and not base64"),
             },
             YamlValue::List(_) => return self.unfit("is a list where a text belongs"),

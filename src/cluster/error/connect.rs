@@ -82,16 +82,16 @@ impl Error for ConnectError {
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cluster) enum ProxyError {
     /// It wants to know who asks.
-    #[error("the proxy wants a user and a password ({0})")]
+    #[error("the proxy requires a user and a password ({0})")]
     NoUser(&'static str),
     /// It does not believe it.
     #[error("the proxy does not accept this user and password ({0})")]
     WrongUser(&'static str),
     /// It said no, and why.
-    #[error("the proxy refuses to lead there ({0})")]
+    #[error("the proxy refuses to connect there ({0})")]
     Refused(String),
     /// It spoke, and not as such a proxy does.
-    #[error("what answers there is no {0} proxy")]
+    #[error("the proxy's answer is not {0}")]
     NoProxy(&'static str),
     /// It closed the connection.
     #[error("the proxy closed the connection")]
@@ -100,7 +100,7 @@ pub(in crate::cluster) enum ProxyError {
     #[error("the proxy's answer has more than {0} KiB of headers")]
     TooLong(usize),
     /// It sends bytes as if they came from the server, which has not been asked anything.
-    #[error("the proxy sent something behind its answer")]
+    #[error("the proxy sent data before the connection was used")]
     Early,
     /// A name or a password that the protocol has no room for.
     #[error("the {0} is too long for a SOCKS proxy")]

@@ -54,7 +54,7 @@ pub fn reason(error: &(dyn Error + 'static)) -> String {
         | RootCause::Odd(words)
         | RootCause::Other(words) => words,
         RootCause::UnknownHost => "unknown host".to_owned(),
-        RootCause::NotHttp => "what answers there does not speak HTTP".to_owned(),
+        RootCause::NotHttp => "the answer is not HTTP".to_owned(),
         RootCause::Io(error) => io_reason(error),
         // A plugin's words are among the causes, and may be lines.
         RootCause::Ours(fatal) => {
@@ -147,13 +147,13 @@ fn odd(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(json) = error.downcast_ref::<serde_json::Error>() {
         let what = match json.classify() {
             Category::Eof => "the answer is empty, or cut short",
-            Category::Syntax => "the answer is no JSON",
+            Category::Syntax => "the answer is not JSON",
             Category::Data | Category::Io => "the answer is not the object that was asked for",
         };
         return Some(what.to_owned());
     }
     if error.is::<std::string::FromUtf8Error>() {
-        return Some("the answer is no text".to_owned());
+        return Some("the answer is not text".to_owned());
     }
     match error.downcast_ref::<hyper::Error>() {
         Some(http) if http.is_parse() && http.to_string().contains("too large") => {

@@ -16,16 +16,16 @@ pub(in crate::cluster) fn reason(error: &Error) -> String {
         }
         Error::AlertReceived(alert) => format!("the server ended TLS: {}", alert_words(*alert)),
         Error::PeerIncompatible(_) | Error::NoApplicationProtocol => {
-            "the server and this program have no version or cipher of TLS in common".to_owned()
+            "the server and this program have no TLS version or cipher in common".to_owned()
         }
         Error::NoCertificatesPresented => "the server showed no certificate".to_owned(),
         Error::DecryptError | Error::PeerSentOversizedRecord => {
-            "TLS was broken on the way: what came cannot be decrypted".to_owned()
+            "TLS data was damaged on the way and cannot be decrypted".to_owned()
         }
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
-        | Error::PeerMisbehaved(_) => "the server does not keep to the rules of TLS".to_owned(),
+        | Error::PeerMisbehaved(_) => "the server violates the TLS protocol".to_owned(),
         Error::General(words) => format!("TLS failed: {words}"),
         Error::Other(other) => format!("TLS failed: {other}"),
         _ => "TLS failed on this side".to_owned(),
@@ -44,13 +44,13 @@ fn certificate_reason(error: &CertificateError) -> String {
         }
         C::NotValidForNameContext { expected, presented } => {
             return format!(
-                "the server's certificate is not for {}, but for {}",
-                expected.to_str(),
-                shown(presented)
+                "the server's certificate is for {}, not for {}",
+                shown(presented),
+                expected.to_str()
             );
         }
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => "is not for servers (extended key usage)",
-        C::UnhandledCriticalExtension => "has a critical extension that is not known here",
+        C::UnhandledCriticalExtension => "has an unknown critical extension",
         C::BadEncoding => "cannot be read",
         C::Revoked => "was revoked",
         C::Other(other) => return format!("the server's certificate is not accepted: {other}"),
@@ -67,7 +67,7 @@ fn shown(names: &[String]) -> String {
 
 fn alert_words(alert: Alert) -> String {
     let words = match alert {
-        Alert::CertificateRequired | Alert::NoCertificate => "it wants a client certificate",
+        Alert::CertificateRequired | Alert::NoCertificate => "it requires a client certificate",
         Alert::CertificateExpired => "the client certificate has expired",
         Alert::CertificateRevoked => "the client certificate was revoked",
         Alert::UnknownCA => "it does not know who signed the client certificate",
@@ -75,12 +75,12 @@ fn alert_words(alert: Alert) -> String {
             "it does not accept the client certificate"
         }
         Alert::AccessDenied => "it denies access",
-        Alert::ProtocolVersion => "it speaks no version of TLS that is still safe (1.2 or 1.3)",
+        Alert::ProtocolVersion => "it supports neither TLS 1.2 nor TLS 1.3",
         Alert::HandshakeFailure | Alert::InsufficientSecurity => {
             "it found no cipher, key or certificate that both sides have"
         }
         Alert::UnrecognisedName => "it is not the server of that name",
-        Alert::InternalError => "it had an error of its own",
+        Alert::InternalError => "it had an internal error",
         Alert::DecryptError => "it could not check a signature",
         other => return format!("alert {}", u8::from(other)),
     };
@@ -93,7 +93,7 @@ pub(in crate::cluster) fn help(error: &Error) -> &'static str {
     match error {
         // By name it is the right authority: that of the cluster which was there before.
         Error::InvalidCertificate(C::BadSignature) => {
-            "if the cluster was made anew, get its new kubeconfig; else give its CA with --certificate-authority FILE"
+            "if the cluster was re-created, get its new kubeconfig; otherwise give its CA with --certificate-authority FILE"
         }
         Error::InvalidCertificate(C::UnknownIssuer) => {
             "give the cluster's CA with certificate-authority in the kubeconfig or --certificate-authority FILE"
@@ -133,7 +133,7 @@ pub(in crate::cluster) fn help(error: &Error) -> &'static str {
         Error::AlertReceived(Alert::UnrecognisedName) => {
             "give the server's own name with --tls-server-name NAME"
         }
-        _ => "`kubectl version` takes the same way",
+        _ => "run `kubectl version` to check",
     }
 }
 
@@ -176,14 +176,14 @@ mod tests {
             (CertificateError::Revoked.into(), "revoked"),
             (CertificateError::ApplicationVerificationFailure.into(), "is not accepted"),
             (refusal("its issuer is odd").into(), "not accepted: its issuer is odd"),
-            (names(&["b", "10.0.0.1"]).into(), "not for a, but for b, 10.0.0.1"),
+            (names(&["b", "10.0.0.1"]).into(), "is for b, 10.0.0.1, not for a"),
             (names(&many).into(), "n7 and 2 more"),
             (names(&[]).into(), "names no host"),
             (Error::AlertReceived(Alert::UnknownCA), "does not know who signed the client certificate"),
             (Error::AlertReceived(Alert::DecodeError), "alert 50"),
-            (PeerIncompatible::ServerDoesNotSupportTls12Or13.into(), "no version or cipher"),
-            (PeerMisbehaved::TooMuchEarlyDataReceived.into(), "rules of TLS"),
-            (InvalidMessage::MessageTooLarge.into(), "rules of TLS"),
+            (PeerIncompatible::ServerDoesNotSupportTls12Or13.into(), "no TLS version or cipher"),
+            (PeerMisbehaved::TooMuchEarlyDataReceived.into(), "violates the TLS protocol"),
+            (InvalidMessage::MessageTooLarge.into(), "violates the TLS protocol"),
             (InvalidMessage::InvalidContentType.into(), "does not speak TLS"),
             (Error::FailedToGetRandomBytes, "on this side"),
         ] {

@@ -209,7 +209,7 @@ async fn what_no_api_server_answers() {
             "302: it leads to https://login.example/start",
         ),
         (Response::builder(), "", "the answer is empty, or cut short"),
-        (ok(), "<html>", "the answer is no JSON"),
+        (ok(), "<html>", "the answer is not JSON"),
         (ok(), r#"{"x": "s3cret"}"#, "the answer is not the object that was asked for"),
     ] {
         let client = client(Duration::ZERO, None, answer, vec![send(text)]);

@@ -57,7 +57,7 @@ impl Connector {
     ) -> Result<Self, String> {
         let name = server_name.or_else(|| server.host()).unwrap_or_default();
         let server_name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned())
-            .map_err(|_| format!("'{name}' is no name that a certificate can be checked against"))?;
+            .map_err(|_| format!("'{name}' is not a name that a certificate can be checked against"))?;
         Ok(Self {
             server: bare(server).ok_or("the server's URL is not usable")?,
             server_name,

@@ -63,18 +63,18 @@ async fn proxies_that_lead_there() {
 #[tokio::test]
 async fn proxies_that_do_not() {
     for (answer, user, words) in [
-        (&b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"[..], false, "wants a user and a password (407)"),
+        (&b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"[..], false, "requires a user and a password (407)"),
         (b"HTTP/1.1 407 No\r\n\r\n", true, "does not accept this user and password (407)"),
         (
             b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n\r\n<h1>no</h1>",
             false,
             "(502 Bad Gateway)",
         ),
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n", false, "refuses to lead there (403 Forbidden)"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", false, "refuses to connect there (403 Forbidden)"),
         (b"HTTP/1.1 201 Created\r\n\r\n", false, "(201 Created)"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://login\r\n\r\n", false, "(302 Found)"),
-        (b"SSH-2.0-x\r\n\r\n", false, "is no HTTP proxy"),
-        (b"HTTP/1.1 2000 OK\r\n\r\n", false, "is no HTTP proxy"),
+        (b"SSH-2.0-x\r\n\r\n", false, "answer is not HTTP"),
+        (b"HTTP/1.1 2000 OK\r\n\r\n", false, "answer is not HTTP"),
         (b"", false, "closed the connection"),
         (b"HTTP/1.1 200 OK\r\nX: ", false, "closed the connection"),
         (b"HTTP/1.1 200 OK\r\n\r\nhello", false, "behind its answer"),
@@ -137,17 +137,17 @@ async fn socks_proxies_that_lead_there() {
 async fn socks_proxies_that_do_not() {
     let long = "x".repeat(256);
     for (host, user, answers, words) in [
-        ("api", None, &[&[5_u8, 0xff][..]][..], "wants a user and a password"),
+        ("api", None, &[&[5_u8, 0xff][..]][..], "requires a user and a password"),
         ("api", Some(("j", "pw")), &[&[5, 0xff]], "does not accept this user"),
         ("api", Some(("j", "pw")), &[&[5, 2], &[1, 1]], "does not accept this user"),
-        ("api", None, &[&[5, 2]], "wants a user and a password"),
+        ("api", None, &[&[5, 2]], "requires a user and a password"),
         ("api", Some((&*long, "pw")), &[&[5, 2]], "user is too long"),
         (&long, None, &[&[5, 0]], "host's name is too long"),
         ("api", None, &[&[5, 0], &[5, 2, 0, 1, 0, 0, 0, 0, 0, 0]], "not allowed by its rules"),
         ("api", None, &[&[5, 0], &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]], "connection refused"),
         ("api", None, &[&[5, 0], &[5, 0x5b, 0, 1, 0, 0, 0, 0, 0, 0]], "SOCKS reply 91"),
-        ("api", None, &[&[5, 0], &[5, 0, 0, 9]], "is no SOCKS5 proxy"),
-        ("api", None, &[b"HTTP/1.1 400 Bad Request\r\n\r\n"], "is no SOCKS5 proxy"),
+        ("api", None, &[&[5, 0], &[5, 0, 0, 9]], "answer is not SOCKS5"),
+        ("api", None, &[b"HTTP/1.1 400 Bad Request\r\n\r\n"], "answer is not SOCKS5"),
         ("api", None, &[b""], "closed the connection"),
         ("api", None, &[&[5, 0], &[5, 0, 0, 1, 0]], "closed the connection"),
     ] {

@@ -153,8 +153,8 @@ fn reply_words(code: u8) -> String {
         4 => "host unreachable",
         5 => "connection refused",
         6 => "timed out",
-        7 => "it knows no CONNECT",
-        8 => "it knows no such kind of address",
+        7 => "it does not support CONNECT",
+        8 => "it does not support this kind of address",
         code => return format!("SOCKS reply {code}"),
     };
     words.to_owned()

@@ -75,7 +75,7 @@ where
             let mut made = 0;
             loop {
                 let Some(request) = next.take() else {
-                    return Err("a request that cannot be made again".into());
+                    return Err("a request that cannot be repeated".into());
                 };
                 if !once && made < RETRIES {
                     next = copy(&request);

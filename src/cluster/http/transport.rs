@@ -278,7 +278,7 @@ async fn exchange(io: Io, mut request: Request<Body>) -> Result<Response<Incomin
 
 /// The server sends one informational answer after the other.
 #[derive(Debug, thiserror::Error)]
-#[error("more than {INFORMATIONAL} informational answers (1xx) came, and no real one")]
+#[error("more than {INFORMATIONAL} informational answers (1xx) and no final one")]
 struct TooManyInformational;
 
 /// Has the informational answers to a request counted; what is returned is told when there are too many.

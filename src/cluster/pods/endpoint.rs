@@ -51,7 +51,7 @@ pub(super) fn from_pod(pod: &Pod) -> Option<Endpoint> {
 pub(super) fn pod_id(namespace: &str, name: &str, uid: Option<&str>) -> Option<PodId> {
     let uid = uid.unwrap_or_default();
     if !name::is_dns_label(namespace) || !name::is_object_name(name) || !name::is_token(uid) {
-        tracing::warn!(namespace, name, uid, "what is called so cannot be a pod, and is left out");
+        tracing::warn!(namespace, name, uid, "ignored an object whose name is not valid for a pod");
         return None;
     }
     Some(PodId { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() })

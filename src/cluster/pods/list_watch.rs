@@ -173,7 +173,7 @@ pub(in crate::cluster) fn version(text: Option<String>) -> String {
 }
 
 fn no_token() -> kube::Error {
-    let fatal = Fatal::new("fwd::cluster::bad_answer", "the rest of a list cannot be asked for")
-        .because("its 'continue' token is none that an API server gives");
+    let fatal = Fatal::new("fwd::cluster::bad_answer", "cannot get the rest of a list")
+        .because("the server sent an invalid 'continue' token");
     kube::Error::Service(Box::new(fatal))
 }

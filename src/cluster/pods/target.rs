@@ -87,9 +87,9 @@ pub async fn resolve(cluster: &Cluster, target: &Target) -> Result<ResolvedTarge
     let namespace = target.namespace.clone().unwrap_or_else(|| cluster.namespace.clone());
     // Upper case is a mistake that the server's answer tells better.
     if !name::is_object_name(&namespace.to_ascii_lowercase()) {
-        return Err(Fatal::new("fwd::target::bad_namespace", format!("'{namespace}' cannot be a namespace"))
+        return Err(Fatal::new("fwd::target::bad_namespace", format!("'{namespace}' is not a valid namespace"))
             .because("a namespace is letters, digits and '-'; this one is the kubeconfig's, or this pod's own")
-            .help("name another with -n, or mend the context: `kubectl config set-context --current --namespace NAME`"));
+            .help("name another with -n, or correct the context: `kubectl config set-context --current --namespace NAME`"));
     }
     let plain = |pods| ResolvedTarget::of_pods(namespace.clone(), pods);
     let (kind, name) = match &target.subject {
@@ -165,7 +165,7 @@ impl ObjectFinder<'_> {
             }
             Some(names) => error.help(listed(self.name, self.kind.plural(), &names)),
             None => error.help(format!(
-                "check the name and the namespace; {} may not be listed here, so none can be suggested",
+                "check the name and the namespace; {} cannot be listed with your rights, so no similar name is suggested",
                 self.kind.plural()
             )),
         }
@@ -177,7 +177,7 @@ impl ObjectFinder<'_> {
 
     fn unselective(&self) -> Fatal {
         Fatal::new("fwd::target::no_selector", format!("{} selects no pods", self.subject()))
-            .because("its selector is empty, or holds an operator or a label that there cannot be")
+            .because("its selector is empty, or has an invalid operator or label")
             .help("forward to a pod by name, or by label with -l")
     }
 
@@ -379,7 +379,7 @@ fn near_port(service: &ServicePorts, remote: &RemotePort) -> Option<String> {
                 })
                 .collect();
             let number = by_target.get(wanted)?;
-            Some(format!("{wanted} is the pods' port; the service's port that leads there is {number}"))
+            Some(format!("{wanted} is the port of the pods; the port of the service is {number}"))
         }
     }
 }

@@ -158,7 +158,7 @@ async fn ports_of_a_service() {
         let why = std::error::Error::source(&error).unwrap().to_string();
         format!("{why}: {}", Diagnostic::help(&error).map(|help| help.to_string()).unwrap_or_default())
     };
-    assert!(help(RemotePort::Number(8080)).contains("the service's port that leads there is 80"));
+    assert!(help(RemotePort::Number(8080)).contains("the port of the service is 80"));
     assert!(help(name("htpp")).contains("did you mean 'http'?"));
     assert!(help(RemotePort::Number(53)).contains("not TCP"));
 

@@ -132,11 +132,16 @@ impl<'l> ChainLink<'l> {
             && self.down().skip(1).any(|below| names::first_excluded(constraints, below.names()).is_some())
         {
             let name = certificate.name();
-            return Err(refusal(format!("its authority, {name}, may not vouch for one of its names")));
+            return Err(refusal(format!(
+                "its authority, {name}, is not allowed to certify one of its names"
+            )));
         }
         let constraints = certificate.basic_constraints();
         if role == ChainRole::Intermediate && !constraints.is_some_and(|constraints| constraints.ca) {
-            return Err(refusal(format!("its issuer, {}, is no authority", certificate.name())));
+            return Err(refusal(format!(
+                "its issuer, {}, is not a certificate authority",
+                certificate.name()
+            )));
         }
         let most = constraints.filter(|constraints| constraints.ca).and_then(|it| it.path_len_constraint);
         // Itself and the server's own do not count.
@@ -209,9 +214,7 @@ impl ChainSearch<'_> {
         }
         self.signatures += 1;
         if self.signatures > MAX_SIGNATURES {
-            return Err(refusal(
-                "there are too many ways to an authority among the certificates that the server sent",
-            ));
+            return Err(refusal("the server sent too many certificates to check"));
         }
         let longer = ChainLink { certificate: candidate, issued: Some(chain) };
         let usable = self.may_have_issued(candidate, chain.certificate).and_then(|()| {
@@ -234,7 +237,7 @@ impl ChainSearch<'_> {
         issued: &Certificate<'_>,
     ) -> Result<(), CertificateError> {
         if !issuer.may_sign() {
-            return Err(refusal(format!("its issuer, {}, is no authority", issuer.name())));
+            return Err(refusal(format!("its issuer, {}, is not a certificate authority", issuer.name())));
         }
         issued.is_signed_by(issuer, self.case.algorithms)
     }

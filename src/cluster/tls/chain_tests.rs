@@ -95,7 +95,7 @@ fn a_certificate_that_is_believed_itself() {
     let client = selfsigned("api", api_with(|params| params.extended_key_usages = vec![Usage::ClientAuth]));
     refused("it is for clients", &[&client], &[&client], "not for servers");
     let pinned = selfsigned("pinned", api);
-    refused("it signs another", &[&pinned.issue("api", api)], &[&pinned], "is no authority");
+    refused("it signs another", &[&pinned.issue("api", api)], &[&pinned], "is not a certificate authority");
 }
 
 #[test]
@@ -174,9 +174,9 @@ fn a_certificate_that_an_authority_signed() {
         (
             "a root that signs lists",
             |params| params.key_usages = vec![KeyUsagePurpose::CrlSign],
-            "is no authority",
+            "is not a certificate authority",
         ),
-        ("a root that is none", |params| params.is_ca = IsCa::ExplicitNoCa, "is no authority"),
+        ("a root that is none", |params| params.is_ca = IsCa::ExplicitNoCa, "is not a certificate authority"),
     ] {
         let root = selfsigned("root", authority_with(change));
         refused(what, &[&root.issue("leaf", api)], &[&root], words);
@@ -233,13 +233,13 @@ fn authorities_below_authorities() {
         (
             "CA:FALSE",
             (|params| params.is_ca = IsCa::ExplicitNoCa) as fn(&mut CertificateParams),
-            "is no authority",
+            "is not a certificate authority",
         ),
-        ("no word of CA", |params| params.is_ca = IsCa::NoCa, "is no authority"),
+        ("no word of CA", |params| params.is_ca = IsCa::NoCa, "is not a certificate authority"),
         (
             "no right to sign",
             |params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature],
-            "is no authority",
+            "is not a certificate authority",
         ),
         ("for clients", |params| params.extended_key_usages = vec![Usage::ClientAuth], "not for servers"),
         ("expired", |params| params.not_after = date_time_ymd(2025, 1, 1), "middle, has expired"),
@@ -257,7 +257,7 @@ fn authorities_below_authorities() {
         .issue("only", authority_with(|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0))));
     accepted("none below it, and there is none", &[&only.issue("leaf", api), &only], &[&root]);
     let ancient = middle.as_version_1(&root);
-    refused("version 1", &[&leaf, &low, &ancient], &[&root], "is no authority");
+    refused("version 1", &[&leaf, &low, &ancient], &[&root], "is not a certificate authority");
 }
 
 #[test]
@@ -297,8 +297,8 @@ fn names_that_an_authority_may_not_vouch_for() {
             accepted(what, &[&leaf], &[&root]);
             accepted(what, &[&below, &middle], &[&root]);
         } else {
-            refused(what, &[&leaf], &[&root], "may not vouch");
-            refused(what, &[&below, &middle], &[&root], "may not vouch");
+            refused(what, &[&leaf], &[&root], "is not allowed to certify");
+            refused(what, &[&below, &middle], &[&root], "is not allowed to certify");
         }
     }
 }
@@ -336,7 +336,7 @@ fn a_search_without_end_is_given_up() {
         .collect();
     let leaf = many[0].issue("leaf", api);
     let shown: Vec<_> = std::iter::once(&leaf).chain(&many).collect();
-    refused("a maze", &shown, &[&selfsigned("root", authority)], "too many ways");
+    refused("a maze", &shown, &[&selfsigned("root", authority)], "too many certificates");
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) fn identity(
 ) -> Result<Arc<CertifiedKey>, Fatal> {
     let chain = chain(certificate)?;
     let leaf = Certificate::read(&chain[0])
-        .map_err(|_| unusable("certificate", certificate, "what it holds is no certificate"))?;
+        .map_err(|_| unusable("certificate", certificate, "it does not contain a certificate"))?;
     let signer = signer(key, provider)?;
     let matches = signer.public_key().is_none_or(|public| {
         SubjectPublicKeyInfo::from_der(&public)
@@ -52,11 +52,13 @@ fn chain(source: &PemSource) -> Result<Vec<CertificateDer<'static>>, Fatal> {
         pem::blocks(&source.pem).partition(|block| block.label == "CERTIFICATE");
     if certificates.is_empty() {
         let why = match others.first() {
-            None => "it holds no PEM block".to_owned(),
+            None => "it contains no PEM block".to_owned(),
             Some(block) if is_key(block) => {
-                "it holds a key; are the certificate and the key swapped?".to_owned()
+                "it contains a key; are the certificate and the key swapped?".to_owned()
             }
-            Some(block) => format!("it holds no certificate, but a block '{}'", block.label.escape_debug()),
+            Some(block) => {
+                format!("it contains no certificate, only a block '{}'", block.label.escape_debug())
+            }
         };
         return Err(unusable("certificate", source, why));
     }
@@ -75,15 +77,15 @@ fn signer(source: &PemSource, provider: &CryptoProvider) -> Result<Arc<dyn Signi
     });
     let Some(block) = block else {
         return Err(unusable(match others.first().map(String::as_str) {
-            None => "it holds no PEM block".to_owned(),
+            None => "it contains no PEM block".to_owned(),
             Some("CERTIFICATE") => {
-                "it holds a certificate; are the certificate and the key swapped?".to_owned()
+                "it contains a certificate; are the certificate and the key swapped?".to_owned()
             }
-            Some(label) => format!("it holds no key, but a block '{}'", label.escape_debug()),
+            Some(label) => format!("it contains no key, only a block '{}'", label.escape_debug()),
         }));
     };
     if block.headers || block.label.starts_with("ENCRYPTED ") {
-        return Err(unusable("it is encrypted, and nobody can be asked for its passphrase".to_owned()).help(
+        return Err(unusable("it is encrypted, and this program cannot ask for its passphrase".to_owned()).help(
             "decrypt it, as with `openssl pkey -in ENCRYPTED -out KEY`, and name that file in the kubeconfig",
         ));
     }
@@ -107,5 +109,5 @@ fn is_key(block: &pem::PemBlock) -> bool {
 fn unusable(what: &str, source: &PemSource, why: impl std::fmt::Display) -> Fatal {
     Fatal::new("fwd::auth::unusable", format!("cannot use the client {what} in {}", source.field))
         .because(why)
-        .help("logging in to the cluster again usually writes it anew")
+        .help("log in to the cluster again; that usually writes a new one")
 }

@@ -101,7 +101,7 @@ fn own_identity(user: &AuthInfo, provider: &CryptoProvider) -> Result<Option<Arc
         (Some(certificate), None) => {
             Err(Fatal::new("fwd::auth::unusable", format!("there is no key for {}", certificate.field))
                 .because("the user has neither client-key-data nor client-key")
-                .help("logging in to the cluster again usually writes both"))
+                .help("log in to the cluster again; that usually writes both"))
         }
         // As client-go: a key alone is of no use, and no harm.
         (None, _) => Ok(None),
@@ -115,7 +115,7 @@ fn source(field: &str, data: Option<&str>, path: Option<&str>) -> Result<Option<
         let pem = decoded(data).ok_or_else(|| {
             Fatal::new("fwd::auth::unusable", format!("cannot use the user's {field}"))
                 .because("it is not base64")
-                .help("it has to be a PEM file in base64; logging in to the cluster again usually writes it anew")
+                .help("it has to be a PEM file in base64; log in to the cluster again; that usually writes a new one")
         })?;
         return Ok(Some(PemSource { field, pem }));
     }
@@ -123,7 +123,7 @@ fn source(field: &str, data: Option<&str>, path: Option<&str>) -> Result<Option<
     let pem = std::fs::read(path).map_err(|error| {
         Fatal::new("fwd::auth::unusable", format!("cannot read the user's {field} {path}"))
             .because(reason(&error))
-            .help("logging in to the cluster again usually writes it anew")
+            .help("log in to the cluster again; that usually writes a new one")
     })?;
     Ok(Some(PemSource { field: format!("{field} {path}"), pem }))
 }
@@ -155,7 +155,7 @@ pub(super) fn certificate_authority(cluster: &Cluster) -> Result<Option<Vec<Vec<
     };
     let certificates: Vec<_> = authorities(&pem).map(|der| der.to_vec()).collect();
     if certificates.is_empty() {
-        return Err(no_authority(place, "it holds no certificate"));
+        return Err(no_authority(place, "it contains no certificate"));
     }
     Ok(Some(certificates))
 }

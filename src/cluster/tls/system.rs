@@ -11,7 +11,7 @@ use crate::error::Fatal;
 pub(super) fn verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Fatal> {
     let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
     let verifier = verifier.map_err(|error| {
-        Fatal::new("fwd::cluster::tls", "this system's certificate authorities cannot be asked")
+        Fatal::new("fwd::cluster::tls", "cannot read this system's certificate authorities")
             .because(crate::cluster::error::tls::reason(&error))
             .help("give the cluster's CA with --certificate-authority FILE")
     })?;

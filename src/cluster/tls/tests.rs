@@ -76,7 +76,7 @@ fn what_cannot_be_used_is_told_by_its_field() {
         ("nonsense", &key, "client-certificate-data", "no PEM block"),
         (&key, &certificate, "client-certificate-data", "swapped"),
         (&pem("X", &[1]), &key, "client-certificate-data", "a block 'X'"),
-        (&pem("CERTIFICATE", &[1]), &key, "client-certificate-data", "is no certificate"),
+        (&pem("CERTIFICATE", &[1]), &key, "client-certificate-data", "does not contain a certificate"),
         (&certificate, "nonsense", "client-key-data", "no PEM block"),
         (&certificate, &certificate, "client-key-data", "swapped"),
         (&certificate, &pem("PRIVATE KEY", &[1]), "client-key-data", "damaged"),

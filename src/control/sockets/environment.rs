@@ -16,5 +16,5 @@ pub struct SocketEnvironment {
 }
 
 pub(super) fn no_place(why: impl std::fmt::Display) -> Fatal {
-    Fatal::new("fwd::control::place", "there is no safe place for a control socket").because(why)
+    Fatal::new("fwd::control::place", "there is no safe directory for a control socket").because(why)
 }

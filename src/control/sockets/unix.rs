@@ -95,8 +95,8 @@ fn check(directory: &Path) -> Result<bool, Fatal> {
     match fs::symlink_metadata(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => refuse(&format!("cannot be looked at: {}", io_message(&error))),
-        Ok(found) if found.is_symlink() => refuse("is a link, and where it leads is not for us to trust"),
-        Ok(found) if !found.is_dir() => refuse("is no directory"),
+        Ok(found) if found.is_symlink() => refuse("is a symbolic link, which is not trusted"),
+        Ok(found) if !found.is_dir() => refuse("is not a directory"),
         Ok(found) if found.uid() != user => refuse("belongs to another user"),
         Ok(found) if found.mode() & 0o777 != MODE => refuse("is open to other users: its mode is not 0700"),
         Ok(_) => Ok(true),

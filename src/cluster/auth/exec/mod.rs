@@ -176,7 +176,7 @@ impl ExecPlugin {
 
     /// Reads what it printed, as client-go does: JSON or YAML. Nothing of it is ever shown, for it is the secret.
     fn read(stdout: &[u8]) -> Result<Credential, &'static str> {
-        const OTHER: &str = "it printed something that is no ExecCredential";
+        const OTHER: &str = "what it printed is not an ExecCredential";
         let answer = yaml::read(stdout).map_err(|_| OTHER)?.ok_or("it printed nothing")?;
         if answer.map().is_err() {
             return Err(OTHER);
@@ -193,7 +193,7 @@ impl ExecPlugin {
             return Err("it gave neither a token nor a certificate");
         }
         let expires = text("expirationTimestamp")?.map(|text| text.parse()).transpose();
-        let expires = expires.map_err(|_| "it gave an expirationTimestamp that is no time")?;
+        let expires = expires.map_err(|_| "its expirationTimestamp is not a time")?;
         Ok(Credential { token: token.map(SecretString::from), certificate, expires })
     }
 
@@ -351,10 +351,10 @@ mod tests {
         }
         for (answer, why) in [
             ("", "nothing"),
-            ("t0", "no ExecCredential"),
+            ("t0", "not an ExecCredential"),
             ("{}", "without a status"),
             (r#"{"status": {"token": ""}}"#, "neither"),
-            (r#"{"status": {"token": [1]}}"#, "no ExecCredential"),
+            (r#"{"status": {"token": [1]}}"#, "not an ExecCredential"),
             (r#"{"status": {"clientKeyData": "k"}}"#, "without its key"),
         ] {
             assert!(ExecPlugin::read(answer.as_bytes()).err().unwrap().contains(why), "{answer}");
