@@ -33,7 +33,7 @@ async fn a_named_pod_stays_when_it_is_no_longer_ready() -> Test {
     let sandbox = cluster().await?;
     let (mut forward, port) = working(&sandbox, "pod/solo :http").await?;
     sandbox.mark_ready("default", "solo", false)?;
-    forward.stderr("pod solo is not ready; as it was named").await?;
+    forward.stderr("pod solo is not ready; forwarding to it anyway").await?;
     assert_eq!(ask(port).await?, "solo");
     // It may come and go: that is told once.
     for ready in [true, false, true] {
@@ -64,14 +64,14 @@ async fn a_service_that_publishes_pods_that_are_not_ready() -> Test {
 async fn an_unready_pod_is_allowed_while_none_is_ready() -> Test {
     let sandbox = cluster().await?;
     let (mut forward, port) = working(&sandbox, "svc/notready :80 --allow-unready").await?;
-    forward.stderr("svc/notready: no pod is ready; connections go to notready, which runs").await?;
+    forward.stderr("svc/notready: no pod is ready; using notready, which is running").await?;
     assert_eq!(ask(port).await?, "notready");
     ready_pod(&sandbox, "ready")?;
     forward.stderr("svc/notready: pod notready is not ready, new connections go to ready").await?;
     assert_eq!(ask(port).await?, "ready");
     // With none that is ready, the one in use is as good as any.
     sandbox.mark_ready("default", "ready", false)?;
-    forward.stderr("svc/notready: no pod is ready; connections go to ready, which runs").await?;
+    forward.stderr("svc/notready: no pod is ready; using ready, which is running").await?;
     assert_eq!(ask(port).await?, "ready");
     Ok(())
 }

@@ -77,7 +77,7 @@ async fn proxies_that_do_not() {
         (b"HTTP/1.1 2000 OK\r\n\r\n", false, "answer is not HTTP"),
         (b"", false, "closed the connection"),
         (b"HTTP/1.1 200 OK\r\nX: ", false, "closed the connection"),
-        (b"HTTP/1.1 200 OK\r\n\r\nhello", false, "behind its answer"),
+        (b"HTTP/1.1 200 OK\r\n\r\nhello", false, "before the connection was used"),
         (&with_headers(200), false, "more than 64 KiB"),
     ] {
         let error =
