@@ -23,6 +23,9 @@ pub const LOG_IN: &str = "the credentials are missing, wrong or expired: log in 
 const NOT_THE_SERVER: &str =
     "a proxy or a firewall in between may have answered; run `kubectl version` to check";
 
+/// The code of the error that the server answers, and has trouble.
+const OVERLOADED: &str = "fwd::cluster::overloaded";
+
 /// What API servers, and other programs in Go, say of a path that they do not know.
 const NO_SUCH_PATH: [&str; 2] = ["404 page not found", "the server could not find the requested resource"];
 
@@ -41,7 +44,25 @@ impl ServerContext {
 
 /// The reason as an error that ends the command, with what to do next. `doing` completes "cannot".
 pub fn fatal(doing: &str, cluster: &Cluster, error: impl Borrow<kube::Error>) -> Fatal {
-    explain(doing, &ServerContext::of(cluster), error.borrow())
+    with_doctor(explain(doing, &ServerContext::of(cluster), error.borrow()), cluster)
+}
+
+/// The same for a connection that did not come to be, as the doctor tells it.
+pub fn unconnected(doing: &str, cluster: &Cluster, error: &(dyn Error + 'static)) -> Fatal {
+    explain(doing, &ServerContext::of(cluster), error)
+}
+
+/// Where the server was not reached, each step of the way is worth a look.
+fn with_doctor(fatal: Fatal, cluster: &Cluster) -> Fatal {
+    let is_on_the_way = fatal.code().starts_with("fwd::cluster::") && fatal.code() != OVERLOADED;
+    match fatal.advice().filter(|_| is_on_the_way) {
+        Some(advice) => {
+            let help =
+                format!("{advice}\nto check each step of the way, run: {}", cluster.kubectl_fwd("doctor"));
+            fatal.help(help)
+        }
+        None => fatal,
+    }
 }
 
 /// What the server said no to, with what to do next.
@@ -105,7 +126,7 @@ fn explain_status(doing: &str, place: &ServerContext, status: &Status) -> Fatal 
         404 => Fatal::new("fwd::access::not_found", what)
             .because(why)
             .help("is this the URL of an API server? `kubectl config view --minify` shows it"),
-        429 | 500..=599 => Fatal::new("fwd::cluster::overloaded", what).because(why).help(match retry_after(status) {
+        429 | 500..=599 => Fatal::new(OVERLOADED, what).because(why).help(match retry_after(status) {
             0 => "the server failed; try again".to_owned(),
             seconds => format!("the server is overloaded; it asks to be tried again in {seconds} s"),
         }),
@@ -119,7 +140,7 @@ fn explain_status(doing: &str, place: &ServerContext, status: &Status) -> Fatal 
             .help("check the selector: -l app=web, -l 'app in (web, api)', -l 'tier!=cache'"),
         _ if is_kubernetes(status) => Fatal::new("fwd::access::refused", what)
             .because(why)
-            .help("the API server itself says so; `kubectl get` is told the same"),
+            .help("the API server itself refuses it; run `kubectl get pods` to check"),
         _ => Fatal::new("fwd::access::refused", what).because(why).help(NOT_THE_SERVER),
     }
 }

@@ -170,7 +170,7 @@ fn the_help_fits_who_answered() {
     let said = |code, message: &str, reason: &str| Status::failure(message, reason).with_code(code);
     for (status, words) in [
         (said(400, "unable to parse requirement: found ''", "BadRequest"), "check the selector"),
-        (said(400, "something else", "BadRequest"), "the API server itself says so"),
+        (said(400, "something else", "BadRequest"), "the API server itself refuses it"),
         (said(405, "not here", ""), "a proxy or a firewall in between"),
         (said(403, "<html>blocked", ""), "a proxy or a firewall in between"),
         (said(403, "denied by a webhook", "Forbidden"), "ask the cluster's administrator"),

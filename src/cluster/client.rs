@@ -57,6 +57,8 @@ pub struct Cluster {
     pub context: Option<String>,
     /// The namespace of targets that name none.
     pub namespace: String,
+    /// The flags by which it was chosen.
+    pub(super) flags: Arc<Flags>,
     /// How long a whole list may take.
     pub(super) list_time: Duration,
     pub(super) transport: Arc<Transport>,
@@ -163,6 +165,17 @@ impl Cluster {
     /// Begins to dial the first tunnel's connection: TCP and TLS take their round trips while the API is asked.
     pub fn preconnect(&self) {
         self.transport.preconnect();
+    }
+
+    /// A command line for a person, of `kubectl` about what is in this namespace.
+    pub fn kubectl(&self, namespace: &str, words: &str) -> String {
+        format!("{} {words}", self.flags.command("kubectl", Some(namespace)))
+    }
+
+    /// A command line for a person, of this program, where a target without a namespace means what it meant here.
+    pub fn kubectl_fwd(&self, words: &str) -> String {
+        let flags = &self.flags;
+        format!("{} {words}", flags.command("kubectl fwd", flags.namespace.as_deref()))
     }
 
     /// What a request waits for at the moment, for [`WaitNotifier::watch`]; `asked` is what was asked for.
@@ -278,7 +291,7 @@ async fn build(
     let unusable = |why: String| {
         Fatal::new("fwd::auth::unusable", "the kubeconfig's credentials cannot be used")
             .because(why)
-            .help("check the user's certificate, key and token; `kubectl auth whoami` uses the same")
+            .help("check the user's certificate, key and token: run `kubectl auth whoami`")
     };
     let no_use = move |error: kube::Error| unusable(super::error::reason::reason(&error));
     let agent = concat!("kubectl-fwd/", env!("CARGO_PKG_VERSION"));
@@ -324,7 +337,7 @@ async fn build(
     let server = config.cluster_url.to_string();
     let server = server.trim_end_matches('/').to_owned();
     let list_time = wanted.unwrap_or(LIST_TIME);
-    Ok(Cluster { api, data, server, context, namespace, list_time, transport })
+    Ok(Cluster { api, data, server, context, namespace, flags: Arc::new(flags), list_time, transport })
 }
 
 fn bad_proxy(bad: &proxy::ProxyUrlError) -> Fatal {

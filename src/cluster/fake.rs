@@ -93,6 +93,7 @@ impl FakeApiServer {
             server: "https://fake".into(),
             context: Some("fake".into()),
             namespace: "default".into(),
+            flags: Arc::default(),
             list_time: super::client::LIST_TIME,
             transport: nowhere(),
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ForwardOptions, no_port};
+use super::{ForwardOptions, no_pod::no_port};
 use crate::{
-    cluster::pods::target::ResolvedTarget,
+    cluster::{client::Cluster, pods::target::ResolvedTarget},
     error::Fatal,
     model::{
         endpoint::{Endpoint, PodId},
@@ -83,11 +83,17 @@ impl PodChooser {
 
     /// The error for a port that no pod has and none of those that may become ready will have, where some pod could be
     /// forwarded to for its readiness.
-    pub(super) fn never(&self, target: &str, pods: &[Endpoint], wanted: &[RemotePort]) -> Option<Fatal> {
+    pub(super) fn never(
+        &self,
+        target: &str,
+        cluster: &Cluster,
+        pods: &[Endpoint],
+        wanted: &[RemotePort],
+    ) -> Option<Fatal> {
         let port = self.without_pod(pods, wanted)?;
         let usable = select::choose(pods, None, self.readiness, |_| Coverage { wanted: 1, target: 1 })?;
         let why = self.resolved.pod_port(port, usable).err()?;
         let hope = pods.iter().any(|pod| !pod.is_finished() && self.has(pod, port));
-        (!hope).then(|| no_port(target, port, why))
+        (!hope).then(|| no_port(target, cluster, &usable.id, port, why))
     }
 }

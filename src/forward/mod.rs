@@ -11,6 +11,7 @@ mod counters;
 mod linger;
 mod listener;
 mod local;
+mod no_pod;
 mod once_map;
 mod outbound;
 mod pump;
@@ -29,12 +30,9 @@ mod unread;
 
 use std::time::Duration;
 
-use crate::{
-    error::Fatal,
-    model::{
-        ports::{Address, PortSpec, RemotePort},
-        target::Target,
-    },
+use crate::model::{
+    ports::{Address, PortSpec},
+    target::Target,
 };
 
 /// How long the command line lets connections go on once their forward was stopped: long enough for a request under way,
@@ -101,17 +99,4 @@ impl ForwardSpec {
         let request = ForwardRequest { target, ports: ports.into_iter().collect() };
         Self { request, options: ForwardOptions::default(), context: None, label: None }
     }
-}
-
-/// The error for a target whose pods are not known by the time that one of them has to be ready.
-fn pods_unread(target: &str, server: &str, waited: Duration, why: &str) -> Fatal {
-    Fatal::new("fwd::pod::none_ready", format!("{target}: its pods could not be read within {waited:?}"))
-        .because(format!("{server}: {why}"))
-        .help("run `kubectl get pods` to check; --pod-running-timeout waits longer")
-}
-
-fn no_port(target: &str, remote: &RemotePort, why: String) -> Fatal {
-    Fatal::new("fwd::port::unknown", format!("cannot forward to port {remote} of {target}"))
-        .because(why)
-        .help("`kubectl describe pod` shows the declared ports; others can be forwarded by number, if they are TCP")
 }

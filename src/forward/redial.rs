@@ -17,7 +17,7 @@ use super::{
     supervisor::{DialOutcome, Supervisor, SupervisorEnd, SupervisorState, changed},
 };
 use crate::{
-    cluster::{access, error::denied::Denied, pods::watch::Snapshot},
+    cluster::{access, client::Cluster, error::denied::Denied, pods::watch::Snapshot},
     error::{Fatal, Transient},
     model::{
         endpoint::{Endpoint, PodId},
@@ -118,7 +118,12 @@ impl Supervisor {
         error: &DialError,
     ) -> Option<SupervisorEnd> {
         if memory.last_pod.is_none() || self.options.give_up {
-            return Some(SupervisorEnd::GaveUp(unreachable(self.reporter.target(), pod, error)));
+            return Some(SupervisorEnd::GaveUp(unreachable(
+                self.reporter.target(),
+                &self.cluster.client,
+                pod,
+                error,
+            )));
         }
         (memory.preferred_pod, memory.attempts) = (None, 0);
         memory.rounds += 1;
@@ -214,20 +219,26 @@ fn retry_after(error: &DialError) -> Duration {
     Duration::from_secs(seconds).min(MAX_RETRY_AFTER)
 }
 
-fn unreachable(target: &str, pod: &PodId, error: &DialError) -> Fatal {
+fn unreachable(target: &str, cluster: &Cluster, pod: &PodId, error: &DialError) -> Fatal {
     let name = &pod.name;
     let whose =
         if target.ends_with(&format!("pod/{name}")) { String::new() } else { format!(" of {target}") };
     let fatal = Fatal::new("fwd::tunnel::unreachable", format!("cannot forward to pod {name}{whose}"))
         .because(&error.why);
     let Some(refusal) = &error.refusal else {
-        return fatal.help("is the API server reachable? run `kubectl fwd doctor` to check");
+        return fatal.help(format!(
+            "is the API server reachable? to check each step of the way, run: {}",
+            cluster.kubectl_fwd(&format!("doctor {target}"))
+        ));
     };
     let denied = refusal.kubernetes_status.as_ref().and_then(|said| Denied::parse(&said.message));
     match (refusal.status.as_u16(), denied) {
         (403, Some(denied)) => fatal.help(denied.help()),
         (403, None) => fatal.help("ask the cluster's administrator for get and create on pods/portforward"),
         (401, _) => fatal.help(access::LOG_IN),
-        _ => fatal.help("`kubectl describe pod` shows the pod's state; try again if it was just starting"),
+        _ => fatal.help(format!(
+            "try again if the pod has just started; to see its state, run: {}",
+            cluster.kubectl(&pod.namespace, &format!("describe pod {name}"))
+        )),
     }
 }

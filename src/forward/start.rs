@@ -20,7 +20,7 @@ use super::{
     clusters::{ClusterHandle, WatchedPods},
     connection::ConnectionContext,
     listener::{self, BoundListener, PortReplacement, TakenPort},
-    no_port, pods_unread,
+    no_pod::{no_port, pods_unread},
     registry::{Registry, RegistryInner, RunningForward, TargetRun},
     reporter::{ForwardedPort, Reporter},
     route::RouteReceiver,
@@ -30,6 +30,7 @@ use super::{
 use crate::{
     cluster::pods::{
         examine::examine,
+        namesake::with_namesake,
         target::{self, ResolvedTarget},
         watch::Snapshot,
     },
@@ -311,15 +312,19 @@ impl PreparedTarget {
         let waited = self.wanted.options.pod_running_timeout;
         let word = pods.wait_for(|set| set.synced || set.problem.is_some());
         let Ok(told) = timeout(waited, word).await else {
-            let server = &self.cluster.client.server;
-            return Err(pods_unread(self.reporter.target(), server, waited, "it does not answer"));
+            let cluster = &self.cluster.client;
+            return Err(pods_unread(self.reporter.target(), cluster, waited, "it does not answer"));
         };
         let ports: Vec<RemotePort> =
             self.wanted.request.ports.iter().map(|port| port.remote.clone()).collect();
         if told.is_ok_and(|set| self.chooser.without_pod(&set.pods, &ports).is_none()) {
             return Ok(());
         }
-        examine(&self.cluster.client, &self.resolved).await
+        let (cluster, request) = (&self.cluster.client, &self.wanted.request);
+        match examine(cluster, &self.resolved).await {
+            Err(fatal) => Err(with_namesake(fatal, cluster, &request.target, &request.ports).await),
+            fine => fine,
+        }
     }
 
     /// Binds every local address of the target.
@@ -360,20 +365,23 @@ impl PreparedTarget {
         let patience = self.wanted.options.pod_running_timeout;
         let mut pods = self.watched.pods.clone();
         let wanted = std::slice::from_ref(remote);
-        let target = self.reporter.target();
+        let (target, cluster) = (self.reporter.target(), &self.cluster.client);
         let settled = |set: &Snapshot| {
             let pods = &set.pods;
             self.chooser.without_pod(pods, wanted).is_none()
-                || self.chooser.never(target, pods, wanted).is_some()
+                || self.chooser.never(target, cluster, pods, wanted).is_some()
         };
         let Ok(Ok(set)) = timeout_at(Instant::now() + patience, pods.wait_for(settled)).await else {
             return Err(unknown(format!("no pod was ready within {patience:?}")));
         };
-        if let Some(never) = self.chooser.never(target, &set.pods, wanted) {
+        if let Some(never) = self.chooser.never(target, cluster, &set.pods, wanted) {
             return Err(never);
         }
         match self.chooser.choose(&set.pods, None, wanted) {
-            Some(pod) => self.resolved.pod_port(remote, pod).map_err(|why| no_port(target, remote, why)),
+            Some(pod) => self
+                .resolved
+                .pod_port(remote, pod)
+                .map_err(|why| no_port(target, cluster, &pod.id, remote, why)),
             None => Err(unknown("no pod is ready".to_owned())),
         }
     }

@@ -29,7 +29,7 @@ use super::{
     ForwardOptions,
     chooser::PodChooser,
     clusters::ClusterHandle,
-    no_port, pods_unread,
+    no_pod::{no_port, none_ready, pods_unread},
     reporter::{ForwardedPort, Reporter},
     route::{Backend, Route},
     start_progress::StartProgress,
@@ -228,7 +228,7 @@ impl Supervisor {
             let wanted = this.wanted();
             match this.chooser.without_pod(pods, &wanted) {
                 None => Some(Ok(())),
-                Some(_) => this.chooser.never(&target, pods, &wanted).map(Err),
+                Some(_) => this.chooser.never(&target, &this.cluster.client, pods, &wanted).map(Err),
             }
         };
         self.wait_until(memory, enough).await?;
@@ -239,25 +239,17 @@ impl Supervisor {
     fn no_pod(&self) -> Fatal {
         let snapshot = self.pods.borrow();
         let waited = self.options.pod_running_timeout;
+        let (target, cluster) = (self.reporter.target(), &self.cluster.client);
         let unread = match (&snapshot.problem, snapshot.synced) {
             (Some(problem), _) => Some(problem.as_str()),
             (None, true) => None,
             (None, false) => Some("it does not answer"),
         };
         if let Some(why) = unread {
-            return pods_unread(self.reporter.target(), &self.cluster.client.server, waited, why);
+            return pods_unread(target, cluster, waited, why);
         }
-        let help = if snapshot.synced && snapshot.pods.is_empty() {
-            "are there replicas, and is it the right namespace? run `kubectl get pods --show-labels` to check"
-        } else {
-            "`kubectl describe pod` tells more; --pod-running-timeout waits longer"
-        };
-        Fatal::new(
-            "fwd::pod::none_ready",
-            format!("{}: no pod was ready within {waited:?}", self.reporter.target()),
-        )
-        .because(self.chooser.why_none(&snapshot.pods, &self.wanted()))
-        .help(help)
+        let why = self.chooser.why_none(&snapshot.pods, &self.wanted());
+        none_ready(target, cluster, &self.chooser.resolved.namespace, &snapshot.pods, waited, why)
     }
 
     /// Waits until some port has a pod.
@@ -412,7 +404,7 @@ impl Supervisor {
     pub(super) fn ports_in(&self, pod: &Endpoint) -> Result<Vec<(Arc<ForwardedPort>, u16)>, Fatal> {
         let in_pod = |end: Arc<ForwardedPort>| match self.chooser.resolved.pod_port(&end.remote, pod) {
             Ok(port) => Ok((end, port)),
-            Err(why) => Err(no_port(self.reporter.target(), &end.remote, why)),
+            Err(why) => Err(no_port(self.reporter.target(), &self.cluster.client, &pod.id, &end.remote, why)),
         };
         self.reporter.ports().into_iter().map(in_pod).collect()
     }

@@ -99,12 +99,15 @@ pub fn why_none(
             format!("all {} pods are being deleted", many.len())
         }
         many => {
-            // The one that is closest to ready says the most about what is being waited for.
-            let closest = many.iter().max_by_key(|pod| (closeness(pod), Reverse(&pod.id)));
-            let why = closest.map(condition).unwrap_or_default();
+            let why = closest(many).map(condition).unwrap_or_default();
             format!("none of {} pods is ready: {why}", many.len())
         }
     }
+}
+
+/// The pod that is closest to ready: it says the most about what is being waited for.
+pub fn closest(pods: &[Endpoint]) -> Option<&Endpoint> {
+    pods.iter().max_by_key(|pod| (closeness(pod), Reverse(&pod.id)))
 }
 
 /// How close to ready a pod is.

@@ -15,7 +15,7 @@ async fn not_ready_in_time() {
                 &[
                     "svc/stuck: no pod was ready within 300ms",
                     "pod stuck is Pending (ImagePullBackOff)",
-                    "describe pod",
+                    "to see why, run: kubectl -n default describe pod stuck",
                 ],
             ),
             (
@@ -28,7 +28,11 @@ async fn not_ready_in_time() {
             ),
             (
                 "-l app=nothing :80 --pod-running-timeout 300ms",
-                &["-l app=nothing: no pod was ready", "no pod matches", "--show-labels"],
+                &[
+                    "-l app=nothing: no pod was ready",
+                    "no pod matches",
+                    "kubectl -n default get pods --show-labels",
+                ],
             ),
             (
                 "pod/stuck http --pod-running-timeout 300ms",

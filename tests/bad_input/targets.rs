@@ -23,6 +23,18 @@ async fn names() {
             ("rc/odl :80", &["there is no replicationcontroller odl", "did you mean 'old'?"]),
             ("pod/sol :80", &["there is no pod sol in namespace default", "did you mean 'solo'?"]),
             ("solo2 :80", &["there is no pod solo2 in namespace default", "did you mean 'solo'?"]),
+            (
+                "api 8080:80",
+                &["there is no pod api", "there is a service api; run: kubectl fwd svc/api 8080:80\n"],
+            ),
+            ("api :80 -n prod", &["there is no pod api", "run: kubectl fwd -n prod svc/api :80\n"]),
+            ("prod/pod/api :80", &["there is no pod api", "run: kubectl fwd prod/svc/api :80\n"]),
+            ("agent 1:2 :3", &["there is a daemonset agent; run: kubectl fwd ds/agent 1:2 :3\n"]),
+            ("headles :80", &["there is no pod headles", "pods: "]),
+            (
+                "db-headles :80",
+                &["did you mean the service db-headless? run: kubectl fwd svc/db-headless :80\n"],
+            ),
             ("svc/API :80", &["there is no service API", "did you mean 'api'?"]),
             ("svc api 80", &["there is no pod svc in namespace default", "with a slash inside: svc/NAME"]),
             ("prod/svc/web :80", &["there is no service web in namespace prod", "services: api"]),
@@ -72,9 +84,19 @@ async fn ports() {
             ("svc/api :53", &["port 53 of service api is not TCP", "only TCP", "kubectl fwd svc/api :80"]),
             ("svc/dns :53", &["port 53 of service dns is not TCP", "no port of this service is TCP"]),
             ("svc/dns :dns", &["port named 'dns' of service dns is not TCP"]),
-            ("deploy/api :htpp", &["port htpp of deploy/api", "http (8080), echo (9000)", "describe pod"]),
-            ("pod/solo htpp", &["port htpp of pod/solo", "http (8080)", "describe pod"]),
-            ("-l app=api :htpp", &["port htpp of -l app=api", "http (8080)", "describe pod"]),
+            (
+                "deploy/api :htpp",
+                &[
+                    "port htpp of deploy/api",
+                    "http (8080), echo (9000)",
+                    "kubectl -n default describe pod api-",
+                ],
+            ),
+            (
+                "pod/solo htpp",
+                &["port htpp of pod/solo", "http (8080)", "kubectl -n default describe pod solo"],
+            ),
+            ("-l app=api :htpp", &["port htpp of -l app=api", "http (8080)", "describe pod api-"]),
         ],
     )
     .await;

@@ -148,7 +148,7 @@ impl Oidc {
     fn failed(&self, why: &str) -> Fatal {
         Fatal::new("fwd::auth::oidc", format!("the OIDC issuer {} gave no token", self.name()))
             .because(why)
-            .help("log in to the cluster again; `kubectl get --raw /version` asks the same issuer")
+            .help("log in to the cluster again; run `kubectl get --raw /version` to check")
     }
 
     async fn refresh(&self, token: &SecretString) -> Result<TokenResponse, Fatal> {

@@ -1,6 +1,6 @@
 //! What decides which cluster is reached, as kubectl has it: its flags, and what it reads of the environment.
 
-use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
+use std::{borrow::Cow, ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
@@ -48,6 +48,39 @@ pub struct Flags {
     pub request_timeout: Option<Duration>,
     /// `--disable-compression`.
     pub disable_compression: bool,
+}
+
+impl Flags {
+    /// The beginning of a command line that reaches the same cluster as the same user: `program` and these flags. The namespace
+    /// is `namespace`. What is secret, and what only says how to ask, is left out.
+    pub(in crate::cluster) fn command(&self, program: &str, namespace: Option<&str>) -> String {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        // A user may stand in it, with a password.
+        let server = self.server.as_deref().filter(|server| !server.contains('@')).map(str::to_owned);
+        let flags = [
+            ("--kubeconfig", path(&self.kubeconfig)),
+            ("--context", self.context.clone()),
+            ("--cluster", self.cluster.clone()),
+            ("--user", self.user.clone()),
+            ("--server", server),
+            ("--as", self.as_user.clone()),
+            ("-n", namespace.map(str::to_owned)),
+        ];
+        flags.into_iter().fold(program.to_owned(), |line, (flag, value)| match value {
+            Some(value) => format!("{line} {flag} {}", shell_word(&value)),
+            None => line,
+        })
+    }
+}
+
+/// One word for a shell: in quotes where a shell would take it for something else.
+fn shell_word(word: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:@%+=,~".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''")).into()
+    }
 }
 
 // Written by hand so that a new secret has to be thought about: names and places are shown, credentials are not.
@@ -117,6 +150,23 @@ impl fmt::Debug for ClusterEnvironment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_line_reaches_the_same_cluster() {
+        let flags = Flags {
+            kubeconfig: Some("/tmp/my config".into()),
+            context: Some("arn:aws:eks:eu-1:1:cluster/x".into()),
+            server: Some("https://u:s3cret@a".into()),
+            token: Some("s3cret".into()),
+            as_user: Some("o'hara".into()),
+            ..Flags::default()
+        };
+        assert_eq!(
+            flags.command("kubectl", Some("prod")),
+            "kubectl --kubeconfig '/tmp/my config' --context arn:aws:eks:eu-1:1:cluster/x --as 'o'\\''hara' -n prod"
+        );
+        assert_eq!(Flags::default().command("kubectl fwd", None), "kubectl fwd");
+    }
 
     #[test]
     fn secrets_are_not_shown() {

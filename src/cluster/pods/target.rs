@@ -41,6 +41,9 @@ const NAMES_FETCHED: u32 = 500;
 /// Addresses that are named where a service leads to no pods: enough to recognise what they are.
 const ADDRESSES_SHOWN: usize = 10;
 
+/// The code of the error that the object is not there.
+pub(super) const NOT_FOUND: &str = "fwd::target::not_found";
+
 /// A target, found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedTarget {
@@ -157,7 +160,7 @@ impl ObjectFinder<'_> {
         if let Some(error) = no_namespace(&namespaces, self.namespace).await {
             return error.because(format!("{} {} was looked for there", self.kind.singular(), self.name));
         }
-        let error = Fatal::new("fwd::target::not_found", format!("there is no {}", self.subject()));
+        let error = Fatal::new(NOT_FOUND, format!("there is no {}", self.subject()));
         match names(api).await {
             // `kubectl fwd svc api 80`, as one types behind `kubectl get`.
             _ if self.kind == Kind::Pod && Kind::parse(self.name).is_some() => {
@@ -264,7 +267,7 @@ pub(super) async fn no_namespace(namespaces: &Api<Namespace>, wanted: &str) -> O
 }
 
 /// The names of what is there; `None` where that may not be asked.
-async fn names<K>(api: &Api<K>) -> Option<Vec<String>>
+pub(super) async fn names<K>(api: &Api<K>) -> Option<Vec<String>>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
