@@ -114,7 +114,7 @@ async fn locate(
     word: &str,
     common: &CommonOptions,
 ) -> Result<(PathBuf, Option<ControlSocket>), Fatal> {
-    let (sockets, forwards): (Vec<_>, Vec<_>) = find(directories, common).await.found.into_iter().unzip();
+    let (sockets, forwards): (Vec<_>, Vec<_>) = find(directories, common).await?.found.into_iter().unzip();
     let all = directories.logs();
     let unknown = match pick(word, &forwards) {
         Ok(found) => {
@@ -125,8 +125,8 @@ async fn locate(
             return match all.into_iter().find(|(other, _)| *other == pid) {
                 Some((_, path)) => Ok((path, Some(socket))),
                 None => Err(Fatal::new("fwd::logs::none", format!("'{word}' has no log"))
-                    .because(format!("its process ({pid}) is not in the background"))
-                    .help("what it has to say is in its terminal")),
+                    .because(format!("its process ({pid}) does not run in the background"))
+                    .help("its messages are in the terminal where it runs")),
             };
         }
         Err(unknown) => unknown,
@@ -145,9 +145,9 @@ async fn locate(
     }
 }
 
-/// What [`pick`] says is said to who wants to stop something.
+/// What [`pick`] says is said to somebody who wants to stop something.
 fn none(word: &str, unknown: &Fatal) -> Fatal {
-    let what = format!("there is no log of one forward '{word}'");
+    let what = format!("no log of one forward '{word}' was found");
     let fatal = unknown.causes().fold(Fatal::new("fwd::logs::unknown", what), Fatal::because);
     match unknown.advice() {
         Some(advice) => fatal.help(advice),

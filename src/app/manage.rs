@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::stdout::print;
 use crate::{
     cli::{args, resolve::CommonOptions},
+    cluster::config::place::check_context,
     control::{
         client::{CallError, CallResults, call, call_all, no_answer},
         methods::names,
@@ -20,7 +21,7 @@ use crate::{
     model::forward::{ForwardId, PortForward},
     ui::{
         escape,
-        list::{self, ListFormat},
+        list::{self, ListRow, ListStyle, RowState},
         report,
     },
 };
@@ -31,6 +32,8 @@ pub(super) type FoundForward = (ControlSocket, PortForward);
 /// What all processes have told.
 pub(super) struct ForwardListing {
     pub found: Vec<FoundForward>,
+    /// Processes that did not answer.
+    pub unanswered: Vec<ListRow>,
     /// Every process has answered, and every directory could be looked into.
     pub complete: bool,
 }
@@ -38,18 +41,31 @@ pub(super) struct ForwardListing {
 /// Shows every forward of this user.
 pub(super) async fn list(
     directories: &SocketDirectories,
-    format: ListFormat,
+    style: &ListStyle,
     common: &CommonOptions,
 ) -> Result<u8, Fatal> {
-    let ForwardListing { found, complete } = find(directories, common).await;
-    let forwards: Vec<_> = found.into_iter().map(|(_, forward)| forward).collect();
-    let for_people = matches!(format, ListFormat::Table | ListFormat::Wide) && !common.ui.quiet;
-    if forwards.is_empty() && complete && for_people {
-        let example = "for example 'kubectl fwd svc/api 8080:80' begins to";
-        print_notice(&format!("nothing is forwarded{}; {example}", escape::line(&filter(common))));
+    let ForwardListing { found, unanswered, complete } = find(directories, common).await?;
+    let mut rows: Vec<ListRow> = found.into_iter().map(|(_, forward)| forward.into()).collect();
+    if rows.is_empty() && complete && style.format.is_for_people() {
+        print_none(common);
     }
-    let printed = print(&list::render(&forwards, format, Timestamp::now(), common.ui.colors.stdout))?;
+    rows.extend(unanswered);
+    let printed = print(&list::render(&rows, style, Timestamp::now()))?;
     Ok(printed.max(u8::from(!complete)))
+}
+
+/// Says that no forwards are running, and how to start one.
+pub(super) fn print_none(common: &CommonOptions) {
+    if common.ui.quiet {
+        return;
+    }
+    let filter = filter(common);
+    let next = if filter.is_empty() {
+        "Start one: kubectl fwd svc/api 8080:80"
+    } else {
+        "All forwards: kubectl fwd list"
+    };
+    print_notice(&format!("No forwards are running{}. {next}", escape::line(&filter)));
 }
 
 /// Stops those that are named, or all.
@@ -59,12 +75,13 @@ pub(super) async fn stop(
     common: &CommonOptions,
 ) -> Result<u8, Fatal> {
     match (stop.all, stop.words.is_empty()) {
-        (false, true) => Err(Fatal::new("fwd::usage::missing_arguments", "there is nothing to stop")
-            .help("name it by id, local port, --name or target, as 'kubectl fwd list' shows them; or --all")),
-        (true, false) => {
-            Err(Fatal::new("fwd::usage::arguments", "--all stops every forward, and more are named")
-                .help("leave out either the names or --all"))
+        (false, true) => {
+            Err(Fatal::new("fwd::usage::missing_arguments", "which forwards? none is named").help(
+                "usage: kubectl fwd stop ID, NAME, PORT or TARGET, as 'kubectl fwd list' shows them; or --all",
+            ))
         }
+        (true, false) => Err(Fatal::new("fwd::usage::arguments", "--all stops every forward, so name none")
+            .help("leave out either --all or the names")),
         (true, true) if filter(common).is_empty() => stop_all(directories, common).await,
         (true, true) => stop_all_of(directories, common).await,
         (false, false) => stop_some(directories, &stop.words, common).await,
@@ -72,22 +89,25 @@ pub(super) async fn stop(
 }
 
 async fn stop_all(directories: &SocketDirectories, common: &CommonOptions) -> Result<u8, Fatal> {
-    let CallResults { results, problems } = call_all::<usize>(directories, names::STOP_ALL).await;
-    stopped(results.iter().map(|(_, count)| count).sum(), common)?;
+    let CallResults { results, problems, .. } = call_all::<usize>(directories, names::STOP_ALL).await;
+    print_stopped(results.iter().map(|(_, count)| count).sum(), common)?;
     outcome(problems, common)
 }
 
 /// All that the flags leave.
 async fn stop_all_of(directories: &SocketDirectories, common: &CommonOptions) -> Result<u8, Fatal> {
-    let ForwardListing { found, complete } = find(directories, common).await;
+    let ForwardListing { found, complete, .. } = find(directories, common).await?;
     let (gone, problems) = stop_these(&found).await;
-    stopped(gone.len(), common)?;
+    print_stopped(gone.len(), common)?;
     Ok(outcome(problems, common)?.max(u8::from(!complete)))
 }
 
-fn stopped(count: usize, common: &CommonOptions) -> Result<(), Fatal> {
+fn print_stopped(count: usize, common: &CommonOptions) -> Result<(), Fatal> {
     let text = match count {
-        0 => format!("nothing was forwarded{}\n", escape::line(&filter(common))),
+        0 => {
+            print_none(common);
+            return Ok(());
+        }
         1 => "1 forward stopped\n".to_owned(),
         count => format!("{count} forwards stopped\n"),
     };
@@ -99,22 +119,27 @@ async fn stop_some(
     words: &[String],
     common: &CommonOptions,
 ) -> Result<u8, Fatal> {
-    let listing = find(directories, common).await;
+    let listing = find(directories, common).await?;
     let unlisted = listing.unlisted(common);
     let (sockets, forwards): (Vec<_>, Vec<_>) = listing.found.into_iter().unzip();
     let mut chosen: Vec<ForwardId> = Vec::new();
     for word in words {
         let picked = pick(word, &forwards).map_err(|fatal| match &unlisted {
-            Some(why) => fatal.because(why).help("'kubectl fwd list' shows every forward"),
+            Some(why) => fatal.because(why).help("all forwards: kubectl fwd list"),
             None => fatal,
         })?;
         chosen.extend(picked.iter().map(|forward| forward.id));
     }
     let found: Vec<FoundForward> =
         sockets.into_iter().zip(forwards).filter(|(_, forward)| chosen.contains(&forward.id)).collect();
-    let (gone, problems) = stop_these(&found).await;
+    stop_and_tell(&found, common).await
+}
+
+/// Stops these, and says so of each.
+pub(super) async fn stop_and_tell(found: &[FoundForward], common: &CommonOptions) -> Result<u8, Fatal> {
+    let (gone, problems) = stop_these(found).await;
     if !common.ui.quiet {
-        let line = |forward: &&PortForward| format!("{} {} stopped\n", forward.id, list::target(forward));
+        let line = |forward: &&PortForward| format!("{} stopped\n", list::named(forward));
         print(&gone.iter().map(line).collect::<String>())?;
     }
     outcome(problems, common)
@@ -126,8 +151,8 @@ impl ForwardListing {
         let filter = filter(common);
         match (filter.is_empty(), self.complete) {
             (true, true) => None,
-            (false, _) => Some(format!("only forwards{filter} were looked at")),
-            (true, false) => Some("not every process has answered".to_owned()),
+            (false, _) => Some(format!("only forwards{filter} were looked for")),
+            (true, false) => Some("not every process answered".to_owned()),
         }
     }
 }
@@ -144,7 +169,7 @@ async fn stop_these(found: &[FoundForward]) -> (Vec<&PortForward>, Vec<Fatal>) {
     let (mut gone, mut problems) = (Vec::new(), Vec::new());
     for (socket, process, answers) in join_all(asked).await.into_iter().flatten() {
         let mut answers = answers.unwrap_or_else(|trouble| vec![Err(trouble)]);
-        if !matches!(answers.last(), Some(Err(CallError::Silent(_)))) {
+        if !matches!(answers.last(), Some(Err(CallError::Silent(_) | CallError::Suspended))) {
             // It ended meanwhile, and the rest with it.
             answers.resize_with(process.len(), || Ok(Value::Null));
         }
@@ -169,18 +194,42 @@ fn outcome(mut problems: Vec<Fatal>, common: &CommonOptions) -> Result<u8, Fatal
 
 /// Every forward of this user, or of these the ones in the namespace and the context that the flags name. Processes that
 /// do not answer are told about.
-pub(super) async fn find(directories: &SocketDirectories, common: &CommonOptions) -> ForwardListing {
-    let CallResults { results, problems } = call_all::<Vec<PortForward>>(directories, names::LIST).await;
+///
+/// A context that neither a forward nor a kubeconfig has is an error: it is misspelt.
+pub(super) async fn find(
+    directories: &SocketDirectories,
+    common: &CommonOptions,
+) -> Result<ForwardListing, Fatal> {
+    let CallResults { results, problems, unanswered } =
+        call_all::<Vec<PortForward>>(directories, names::LIST).await;
+    let context = &common.flags.context;
+    let of_context = |one: &PortForward| context.is_none() || *context == one.context;
+    if problems.is_empty() && !results.iter().flat_map(|(_, forwards)| forwards).any(of_context) {
+        check_context(common.flags.clone(), common.environment.clone()).await?;
+    }
     warn(&problems, common);
-    let (namespace, context) = (&common.flags.namespace, &common.flags.context);
-    let wanted = |forward: &PortForward| {
-        namespace.as_ref().is_none_or(|namespace| *namespace == forward.namespace)
-            && (context.is_none() || *context == forward.context)
-    };
     let of = |(socket, forwards): (ControlSocket, Vec<PortForward>)| {
-        forwards.into_iter().filter(wanted).map(move |forward| (socket.clone(), forward))
+        forwards
+            .into_iter()
+            .filter(|forward| is_wanted(forward, common))
+            .map(move |forward| (socket.clone(), forward))
     };
-    ForwardListing { found: results.into_iter().flat_map(of).collect(), complete: problems.is_empty() }
+    let row = |(socket, why): (ControlSocket, CallError)| {
+        let state = if why == CallError::Suspended { RowState::Suspended } else { RowState::Silent };
+        ListRow::of_process(socket.pid, state)
+    };
+    Ok(ForwardListing {
+        found: results.into_iter().flat_map(of).collect(),
+        unanswered: unanswered.into_iter().map(row).collect(),
+        complete: problems.is_empty(),
+    })
+}
+
+/// Whether it is in the namespace and the context that the flags name.
+pub(super) fn is_wanted(forward: &PortForward, common: &CommonOptions) -> bool {
+    let (namespace, context) = (&common.flags.namespace, &common.flags.context);
+    namespace.as_ref().is_none_or(|namespace| *namespace == forward.namespace)
+        && (context.is_none() || *context == forward.context)
 }
 
 /// What the flags leave, in words behind a sentence; empty where that is everything.

@@ -196,9 +196,12 @@ fn subcommand(
             forward(work, system, error_output)
         }
         Subcommand::List(list) => {
-            let common = begin(args, error_output)?;
-            let format = resolve::list_format(list.output.as_deref())?;
-            run_async(async { manage::list(&sockets()?, format, &common).await })
+            let mut common = begin(args, error_output)?;
+            if list.all_namespaces {
+                common.flags.namespace = None;
+            }
+            let style = resolve::list_style(&list, &common)?;
+            run_async(async { manage::list(&sockets()?, &style, &common).await })
         }
         Subcommand::Stop(stop) => {
             let common = begin(args, error_output)?;

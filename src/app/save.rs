@@ -27,14 +27,14 @@ pub(super) async fn save(
 ) -> Result<u8, Fatal> {
     let usage = |what: &str, help: &str| Err(Fatal::new("fwd::usage::arguments", what).help(help));
     match (&save.set, &save.file) {
-        (None, None) => return usage("there is no name for the set", "for example: kubectl fwd save dev"),
+        (None, None) => return usage("which name should the set get?", "for example: kubectl fwd save dev"),
         (Some(_), Some(_)) => {
-            return usage("there are both the name of a set and a file", "leave one of them out");
+            return usage("a set is saved under a name or in a file, not both", "leave one of them out");
         }
         (None, Some(_)) if save.auto => {
             return usage(
-                "a file of its own is not kept current",
-                "name a set: kubectl fwd save --auto NAME",
+                "--auto works for sets that are saved under a name, not for files",
+                "name the set: kubectl fwd save --auto NAME",
             );
         }
         _ => {}
@@ -42,7 +42,7 @@ pub(super) async fn save(
     if let (Some(name), Some(sets)) = (&save.set, sets) {
         sets.path(name)?;
     }
-    let ForwardListing { found, complete } = find(directories, common).await;
+    let ForwardListing { found, complete, .. } = find(directories, common).await?;
     let forwards: Vec<_> = found.into_iter().map(|(_, forward)| forward).collect();
     // What is missing was told, and the exit status has to show it.
     let status = u8::from(!complete);
@@ -50,11 +50,11 @@ pub(super) async fn save(
     if forwards.is_empty() && !save.auto {
         return Err(Fatal::new("fwd::set::nothing", "there is nothing to save")
             .because(if complete {
-                format!("nothing is forwarded{} at the moment", filter(common))
+                format!("no forwards are running{}", filter(common))
             } else {
-                format!("no process that answered forwards anything{}", filter(common))
+                format!("no process that answered has forwards{}", filter(common))
             })
-            .help("start what is to be saved, for example 'kubectl fwd -d svc/api 8080:80'"));
+            .help("start them first, for example: kubectl fwd -d svc/api 8080:80"));
     }
     let set = ForwardSet { auto: save.auto, ..ForwardSet::of(&forwards)? };
     let count = set.forwards();
@@ -74,13 +74,19 @@ pub(super) async fn save(
     if common.ui.quiet {
         return Ok(status);
     }
-    let current = if save.auto { ", which is kept current from now on" } else { "" };
-    let (count, them) = match count {
-        0 => return print(&format!("an empty set saved to {path}{current}\n")).map(|_| status),
-        1 => ("1 forward".to_owned(), "it"),
-        count => (format!("{count} forwards"), "them"),
+    let text = match count {
+        // It is worth a word: what is to be kept current may have been meant to begin with something.
+        0 => format!(
+            "No forwards are running{}, so {path} is empty. Forwards that you start are added to it from now on\n",
+            filter(common)
+        ),
+        count => {
+            let forwards = if count == 1 { "1 forward".to_owned() } else { format!("{count} forwards") };
+            let current = if save.auto { ", and kept current from now on" } else { "" };
+            format!("{forwards} saved to {path}{current}. Start: kubectl fwd up {up}\n")
+        }
     };
-    print(&format!("{count} saved to {path}{current}; 'kubectl fwd up {up}' starts {them}\n")).map(|_| status)
+    print(&text).map(|_| status)
 }
 
 fn lock(sets: &SetStore, common: &CommonOptions) -> Result<SetLock, Fatal> {

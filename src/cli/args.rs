@@ -15,6 +15,9 @@ use argh::{ArgsInfo, FromArgs};
 /// How the tool calls itself: what is typed to start it.
 pub const NAME: &str = "kubectl fwd";
 
+/// Other words for subcommands, and these.
+pub const ALIASES: [(&str, &str); 1] = [("ls", "list")];
+
 /// The file that stands for stdin.
 const STDIN: &str = "-";
 
@@ -241,13 +244,22 @@ pub enum Subcommand {
     example = "kubectl fwd list -o wide",
     example = "kubectl fwd list -n prod                       # those in this namespace",
     example = "kubectl fwd list -o json                       # everything, for programs",
-    note = "-n and --context leave the forwards of that namespace and context; the other flags for reaching a cluster mean nothing here.",
-    note = "CONNECTIONS are open/total, BYTES are from/to the pod; SINCE is the age of STATE."
+    example = "kubectl fwd list -o custom-columns=ID:.id,OPEN:.connections.open",
+    note = "'kubectl fwd ls' is the same. -n and --context show the forwards of that namespace and context only; the other flags for reaching a cluster mean nothing here.",
+    note = "CONNECTIONS are open/total, BYTES are from/to the pod; SINCE is the age of STATE. A terminal that is too narrow shows fewer columns."
 )]
 pub struct ListArgs {
-    /// show a table, wide, json or name, which is the ids alone (default: table)
+    /// show a table, wide, json, yaml, name, which is the ids alone, or custom-columns=HEADER:.field,... (default: table)
     #[argh(option, short = 'o', arg_name = "FORMAT")]
     pub output: Option<String>,
+
+    /// show the forwards of every namespace, whatever -n says; without -n that is so anyway
+    #[argh(switch, short = 'A')]
+    pub all_namespaces: bool,
+
+    /// leave out the names of the columns
+    #[argh(switch)]
+    pub no_headers: bool,
 }
 
 /// Stop forwards, and leave the others of their processes working.

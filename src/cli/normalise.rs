@@ -17,7 +17,7 @@ use std::ffi::OsString;
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, SubCommandInfo};
 
-use super::args::{FIRST_COMMON_FLAG, SWITCH_WITH_VALUE};
+use super::args::{ALIASES, FIRST_COMMON_FLAG, SWITCH_WITH_VALUE};
 use crate::{error::Fatal, policy::nearest::nearest};
 
 const HELP: &str = "--help";
@@ -118,7 +118,8 @@ impl<'a> ArgReader<'a> {
             } else if is_flag(word) {
                 self.shorts(word, &mut words);
             } else {
-                let named = self.commands.iter().find(|command| command.name == word);
+                let name = ALIASES.iter().find(|(alias, _)| *alias == word).map_or(word, |(_, name)| *name);
+                let named = self.commands.iter().find(|command| command.name == name);
                 match named {
                     // `kubectl fwd help version`: the word behind `help` is still a first word.
                     _ if first_word && word == HELP_WORD && !self.help => {

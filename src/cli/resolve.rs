@@ -6,10 +6,11 @@
 use std::{env, io, io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use terminal_size::{Width, terminal_size_of};
 
 use super::{
     ParsedArgs,
-    args::Args,
+    args::{Args, ListArgs},
     grammar::{self, ArgToken},
     normalise::ArgKind,
 };
@@ -30,7 +31,7 @@ use crate::{
     ui::{
         OutputFormat, OutputSettings,
         color::{ColorChoice, ColorEnvironment},
-        list::ListFormat,
+        list::{CustomColumn, ListFormat, ListStyle, TableWidth},
     },
 };
 
@@ -66,6 +67,8 @@ pub struct CommonOptions {
     pub ui: OutputSettings,
     /// A person sees what is asked on stderr, and can answer on stdin.
     pub can_ask: bool,
+    /// Columns of the terminal that stdout is.
+    pub columns: Option<usize>,
 }
 
 /// The environment and the terminals, read once.
@@ -83,6 +86,8 @@ pub struct Environment {
     pub program: Option<PathBuf>,
     /// `KUBECTL_FWD_CREDIT`.
     pub credit: Option<String>,
+    /// Columns of the terminal that stdout is.
+    pub columns: Option<usize>,
 }
 
 impl Environment {
@@ -108,6 +113,7 @@ impl Environment {
             configuration: configuration(|name| env::var_os(name).map(PathBuf::from), env::home_dir()),
             program: env::current_exe().ok(),
             credit: env::var_os(CREDIT).map(|value| value.to_string_lossy().into_owned()),
+            columns: terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns)),
         }
     }
 }
@@ -173,7 +179,8 @@ pub fn common(args: Args, environment: Environment) -> Result<CommonOptions, Fat
     };
     let credit = credit(environment.credit.as_deref())?;
     let can_ask = environment.cluster.stdin_is_terminal && environment.signals.stderr_is_terminal;
-    Ok(CommonOptions { flags: flags(args)?, environment: environment.cluster, credit, ui, can_ask })
+    let (flags, columns) = (flags(args)?, environment.columns);
+    Ok(CommonOptions { flags, environment: environment.cluster, credit, ui, can_ask, columns })
 }
 
 /// The words, ports and selector in the order in which they were typed.
@@ -272,17 +279,29 @@ fn credit(text: Option<&str>) -> Result<CreditMode, Fatal> {
     }
 }
 
+/// How a list is to look.
+pub fn list_style(list: &ListArgs, common: &CommonOptions) -> Result<ListStyle, Fatal> {
+    Ok(ListStyle {
+        format: list_format(list.output.as_deref())?,
+        headers: !list.no_headers,
+        width: common.columns.map_or(TableWidth::Any, TableWidth::Within),
+        styling: common.ui.colors.stdout,
+    })
+}
+
 /// Reads `list -o`.
-pub fn list_format(text: Option<&str>) -> Result<ListFormat, Fatal> {
+fn list_format(text: Option<&str>) -> Result<ListFormat, Fatal> {
     match text {
         None | Some("table") => Ok(ListFormat::Table),
         Some("wide") => Ok(ListFormat::Wide),
         Some("json") => Ok(ListFormat::Json),
+        Some("yaml") => Ok(ListFormat::Yaml),
         Some("name") => Ok(ListFormat::Name),
-        Some(other) => {
-            Err(Fatal::new("fwd::usage::bad_output", format!("a list cannot be shown as '{other}'"))
-                .help("-o takes table, wide, json or name"))
-        }
+        Some(other) => match other.strip_prefix("custom-columns=") {
+            Some(columns) => CustomColumn::parse_all(columns).map(ListFormat::Custom),
+            None => Err(Fatal::new("fwd::usage::bad_output", format!("a list cannot be shown as '{other}'"))
+                .help("-o takes table, wide, json, yaml, name, or custom-columns=HEADER:.field")),
+        },
     }
 }
 

@@ -1,6 +1,6 @@
 //! Asks other processes of this user.
 
-use std::{io, time::Duration};
+use std::{io, pin::pin, time::Duration};
 
 use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
@@ -14,11 +14,17 @@ use super::{
     rpc,
     sockets::{ControlSocket, ControlStream, SocketConnection, SocketDirectories},
 };
-use crate::error::{Fatal, io_message};
+use crate::{
+    error::{Fatal, io_message},
+    system::process_state::is_suspended,
+};
 
 /// How long a process may take over one answer: one that works answers within milliseconds, on a machine that is busy
 /// within tenths of a second; one that hangs never does, and a command that asks all of them waits for it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// After this long without an answer it is looked whether the process is suspended, which is not waited for: with the look
+/// itself it costs a command less than a second.
+const SUSPENDED_AFTER: Duration = Duration::from_millis(500);
 /// Bytes of an answer: a list of some ten thousand forwards.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
@@ -29,6 +35,8 @@ pub enum CallError {
     Refused(rpc::RpcError),
     /// It did not answer.
     Silent(String),
+    /// It is suspended, and answers once it is resumed.
+    Suspended,
 }
 
 /// What every process answered.
@@ -37,12 +45,14 @@ pub struct CallResults<T> {
     pub results: Vec<(ControlSocket, T)>,
     /// What is missing from them, and why.
     pub problems: Vec<Fatal>,
+    /// The processes that did not answer, each with why.
+    pub unanswered: Vec<(ControlSocket, CallError)>,
 }
 
 /// Asks every process of this user the same, all at once. Those that are dead are no trouble.
 pub async fn call_all<T: DeserializeOwned>(place: &SocketDirectories, method: &str) -> CallResults<T> {
     let (sockets, problems) = place.sockets();
-    let mut answers = CallResults { results: Vec::new(), problems };
+    let mut answers = CallResults { results: Vec::new(), problems, unanswered: Vec::new() };
     let asked = sockets.into_iter().map(|socket| async move {
         let answer = call(&socket, &[(method, json!({}))]).await;
         (socket, answer)
@@ -57,7 +67,10 @@ pub async fn call_all<T: DeserializeOwned>(place: &SocketDirectories, method: &s
         match result {
             Ok(None) => {}
             Ok(Some(result)) => answers.results.push((socket, result)),
-            Err(trouble) => answers.problems.push(no_answer(&socket, &trouble)),
+            Err(trouble) => {
+                answers.problems.push(no_answer(&socket, &trouble));
+                answers.unanswered.push((socket, trouble));
+            }
         }
     }
     answers
@@ -73,7 +86,7 @@ pub async fn call(
     let mut answers = Vec::new();
     for (id, (method, params)) in requests.iter().enumerate() {
         let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        match in_time(exchange(&mut stream, &format!("{request}\n"))).await {
+        match in_time(socket, exchange(&mut stream, &format!("{request}\n"))).await {
             Ok(Some(line)) => answers.push(read(&line)),
             // It has closed the connection: because it ends, which leaves no socket, or for a reason of its own.
             Ok(None) if connect(socket).await.is_ok_and(|stream| stream.is_none()) => break,
@@ -92,7 +105,7 @@ pub async fn call(
 
 /// None where the process is dead.
 async fn connect(socket: &ControlSocket) -> Result<Option<ControlStream>, CallError> {
-    Ok(match in_time(socket.connect()).await? {
+    Ok(match in_time(socket, socket.connect()).await? {
         SocketConnection::Stream(stream) => Some(stream),
         SocketConnection::Dead => None,
     })
@@ -118,11 +131,21 @@ fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
 }
 
-async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> Result<T, CallError> {
-    match timeout(CALL_TIMEOUT, work).await {
-        Ok(done) => done.map_err(|error| CallError::Silent(io_message(&error))),
-        Err(_) => Err(CallError::Silent(format!("it did not answer for {} s", CALL_TIMEOUT.as_secs()))),
+async fn in_time<T>(
+    socket: &ControlSocket,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, CallError> {
+    let mut work = pin!(work);
+    let done = |done: io::Result<T>| done.map_err(|error| CallError::Silent(io_message(&error)));
+    for wait in [SUSPENDED_AFTER, CALL_TIMEOUT.saturating_sub(SUSPENDED_AFTER)] {
+        if let Ok(over) = timeout(wait, &mut work).await {
+            return done(over);
+        }
+        if is_suspended(socket.pid).await {
+            return Err(CallError::Suspended);
+        }
     }
+    Err(CallError::Silent(format!("it did not answer for {} s", CALL_TIMEOUT.as_secs())))
 }
 
 fn read(line: &[u8]) -> Result<Value, CallError> {
@@ -137,12 +160,14 @@ fn read(line: &[u8]) -> Result<Value, CallError> {
 
 /// A process that is there and gives no answer.
 pub fn no_answer(socket: &ControlSocket, trouble: &CallError) -> Fatal {
-    let fatal = Fatal::new("fwd::control::no_answer", format!("process {} does not answer", socket.pid));
+    let pid = socket.pid;
+    let fatal = |what: &str| Fatal::new("fwd::control::no_answer", format!("process {pid} {what}"));
     match trouble {
-        CallError::Silent(why) => fatal.because(why).help(format!(
-            "it may be suspended (resume it: kill -CONT {0}) or hang (end it: kill {0})",
-            socket.pid
-        )),
-        CallError::Refused(error) => fatal.because(&error.message),
+        CallError::Suspended => fatal("is suspended, so its forwards do not work")
+            .help(format!("resume it: kill -CONT {pid}, or 'fg' in its terminal")),
+        CallError::Silent(why) => {
+            fatal("does not answer").because(why).help(format!("if it hangs, end it: kill {pid}"))
+        }
+        CallError::Refused(error) => fatal("does not answer").because(&error.message),
     }
 }

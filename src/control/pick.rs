@@ -74,10 +74,10 @@ fn ambiguous(word: &str, found: &[&PortForward]) -> Fatal {
     let list: Vec<_> = found.iter().map(|one| format!("{} ({})", one.id, describe(one))).collect();
     Fatal::new(
         "fwd::control::ambiguous",
-        format!("'{word}' means {} forwards, so none was stopped", found.len()),
+        format!("{} forwards match '{word}', so none was stopped", found.len()),
     )
-    .because(format!("it is {}", list.join(" and ")))
-    .help("name those that are meant by their ids")
+    .because(format!("they are {}", list.join(" and ")))
+    .help("name the ones that you mean by their ids")
 }
 
 fn describe(forward: &PortForward) -> String {
@@ -87,7 +87,7 @@ fn describe(forward: &PortForward) -> String {
 
 fn unknown(word: &str, why: &str, all: &[PortForward]) -> Fatal {
     let fatal =
-        Fatal::new("fwd::control::unknown", format!("there is no forward '{word}', so none was stopped"))
+        Fatal::new("fwd::control::unknown", format!("no forward matches '{word}', so none was stopped"))
             .because(why);
     let mut names: Vec<String> = Vec::new();
     for one in all {
@@ -97,8 +97,8 @@ fn unknown(word: &str, why: &str, all: &[PortForward]) -> Fatal {
     }
     match nearest(word, names.iter().map(String::as_str)) {
         Some(near) => fatal.help(format!("did you mean '{near}'?")),
-        None if all.is_empty() => fatal.help("nothing is forwarded at the moment"),
-        None => fatal.help("'kubectl fwd list' shows every forward"),
+        None if all.is_empty() => fatal.help("no forwards are running"),
+        None => fatal.help("all forwards: kubectl fwd list"),
     }
 }
 
@@ -190,7 +190,7 @@ mod tests {
         }
         let empty = pick("8080", &[]).expect_err("nothing is there");
         assert!(
-            Diagnostic::help(&empty).is_some_and(|help| help.to_string().contains("nothing is forwarded"))
+            Diagnostic::help(&empty).is_some_and(|help| help.to_string().contains("no forwards are running"))
         );
     }
 }

@@ -10,6 +10,7 @@ pub mod report;
 pub mod text;
 pub mod throttle;
 pub mod wording;
+pub mod yaml;
 
 use self::color::Colors;
 

@@ -10,9 +10,11 @@ async fn an_empty_list_says_how_to_start() -> Test {
     for line in ["list", "list -o wide"] {
         let ran = world.run(line).await?;
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{line}");
-        assert!(ran.stderr.contains("kubectl fwd svc/api 8080:80"), "{}", ran.stderr);
+        assert_eq!(ran.stderr, "No forwards are running. Start one: kubectl fwd svc/api 8080:80\n");
     }
-    for (line, stdout) in [("list -o json", "[]\n"), ("list -o name", ""), ("list -q", "")] {
+    for (line, stdout) in
+        [("list -o json", "[]\n"), ("list -o yaml", "[]\n"), ("list -o name", ""), ("ls -q", "")]
+    {
         let ran = world.run(line).await?;
         assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), stdout, ""), "{line}");
     }
@@ -73,6 +75,15 @@ async fn every_process_is_listed() -> Test {
     let table = world.told("list").await?;
     assert!(table.starts_with("ID ") && table.lines().count() == 5 && !table.contains('\u{1b}'), "{table}");
     assert!(table.contains("svc/api:http") && table.contains(&format!("localhost:{http}")), "{table}");
+    let heads = table.lines().next().unwrap_or_default().split_whitespace().collect::<Vec<_>>();
+    assert_eq!(heads[..5], ["ID", "NAME", "NAMESPACE", "TARGET", "LOCAL"], "{table}");
+    let bare = world.told("ls --no-headers").await?;
+    assert!(bare.lines().count() == 4 && !bare.contains("TARGET"), "{bare}");
+    let columns =
+        world.told("list --no-headers -o custom-columns=X:.remotePort,Y:{.connections.total}").await?;
+    assert!(columns.lines().any(|line| line == "http   1"), "{columns}");
+    let yaml = world.told("list -o yaml").await?;
+    assert_eq!(yaml.matches("\n  id: ").count(), 4, "{yaml}");
     let wide = world.told("-n default list --output=wide --color=always").await?;
     assert!(wide.contains("LAST ERROR") && wide.contains("\u{1b}[32mactive"), "{wide}");
     for forward in [one, two] {
@@ -105,23 +116,24 @@ async fn a_forward_over_its_life() -> Test {
     Ok(())
 }
 
-/// One process that hangs holds nobody up.
+/// A process that is suspended is shown as that, and holds nobody up.
 #[tokio::test]
-async fn a_hung_process() -> Test {
+async fn a_suspended_process() -> Test {
     let world = World::new(crate::PROGRAM).await?;
     let (hung, _) = world.working("svc/web :80").await?;
     let (_forward, _) = world.working("pod/solo :8080").await?;
     hung.signal("STOP").await?;
     let ran = world.run("list -o json").await?;
+    let table = world.run("list").await?;
     hung.signal("CONT").await?;
+    let line = format!("process {} ", hung.pid().ok_or("it has ended")?);
+    let row = table.stdout.lines().find(|row| row.contains(&line)).ok_or("it is not in the table")?;
+    assert!(row.contains(" suspended") && table.stdout.contains("pod/solo"), "{}", table.stdout);
+    assert_eq!(table.code, Some(1));
     let all: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout)?;
     assert!(!all.iter().any(|one| one["target"] == "svc/web"), "{}", ran.stdout);
     assert_eq!(ran.code, Some(1));
-    assert!(
-        ran.stderr.contains("warning: process") && ran.stderr.contains("does not answer"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("warning: process") && ran.stderr.contains("is suspended"), "{}", ran.stderr);
     world.listed("both", |all| all.len() == 2).await?;
     Ok(())
 }
@@ -135,14 +147,14 @@ async fn nothing_is_not_said_of_what_is_not_known() -> Test {
     hung.signal("STOP").await?;
     let ran = world.run("list").await?;
     hung.signal("CONT").await?;
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
-    assert!(!ran.stderr.contains("nothing is forwarded"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("does not answer"), "{}", ran.stderr);
+    assert_eq!((ran.code, ran.stdout.lines().count()), (Some(1), 2));
+    assert!(!ran.stderr.contains("No forwards"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is suspended"), "{}", ran.stderr);
     std::fs::set_permissions(world.socket_directory(), std::fs::Permissions::from_mode(0o755))?;
     let ran = world.run("list").await?;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
     assert!(ran.stderr.contains("is open to other users"), "{}", ran.stderr);
-    assert!(!ran.stderr.contains("nothing is forwarded"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("No forwards"), "{}", ran.stderr);
     std::fs::set_permissions(world.socket_directory(), std::fs::Permissions::from_mode(0o700))?;
     assert_eq!(world.list().await?.len(), 1);
     Ok(())
@@ -162,18 +174,24 @@ async fn of_a_namespace_or_a_context() -> Test {
         ("-n none".to_owned(), 0),
         (format!("--context {context}"), 2),
         (format!("--context {context} -n prod"), 1),
-        ("--context none".to_owned(), 0),
+        ("-A -n none".to_owned(), 2),
+        (format!("--all-namespaces --context {context}"), 2),
     ] {
         let names = world.told(&format!("list -o name {flags}")).await?;
         assert_eq!(names.lines().count(), count, "{flags}: {names}");
     }
     let none = world.run("list -n none").await?;
-    assert!(none.stderr.starts_with("nothing is forwarded in namespace none;"), "{}", none.stderr);
+    assert_eq!(none.stderr, "No forwards are running in namespace none. All forwards: kubectl fwd list\n");
     let refused = world.run("stop svc/api -n none").await?;
     assert!(refused.code == Some(1) && world.list().await?.len() == 2, "{refused:?}");
-    assert_eq!(world.told("stop --all --context none").await?, "nothing was forwarded in context none\n");
+    // A context that nothing has is misspelt.
+    for line in ["list", "list -o json", "stop --all", "save x", "logs x"] {
+        let ran = world.run(&format!("{line} --context nope")).await?;
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{line}");
+        assert!(ran.stderr.contains("context 'nope'") || ran.stderr.contains("context nope"), "{ran:?}");
+    }
     // Without the namespace it could be either.
-    assert!(world.told("stop svc/api -n prod").await?.ends_with(" prod/svc/api:http stopped\n"));
+    assert!(world.told("stop svc/api -n prod").await?.starts_with("prod/svc/api:http (localhost:"));
     assert_eq!(there.wait().await?.code, Some(0));
     let (there, _) = world.working("prod/svc/api :http").await?;
     assert_eq!(world.told("stop --all -n prod").await?, "1 forward stopped\n");

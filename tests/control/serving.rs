@@ -107,7 +107,7 @@ async fn usage() -> Test {
         ("serve --stdoi", "did you mean '--stdio'?"),
         ("serve --auto-port", "takes no flag '--auto-port'"),
         ("list --stdio", "unknown flag '--stdio'"),
-        ("list -o yaml", "table, wide, json or name"),
+        ("list -o xml", "table, wide, json, yaml, name, or custom-columns"),
         ("stop --all -- x", "behind '--'"),
     ] {
         let ran = world.run(line).await?;

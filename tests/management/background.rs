@@ -3,20 +3,22 @@
 use serde_json::Value;
 
 use crate::PROGRAM;
-use sandbox::support::processes::{gone, id_in, is_alive, pid_of, port_in, signal};
+use sandbox::support::processes::{gone, is_alive, pid_of, port_in, signal};
 use sandbox::support::{Test, World, ask};
 
 #[tokio::test]
 async fn it_returns_once_it_works() -> Test {
     let world = World::with_background(PROGRAM).await?;
     let ran = world.succeed("-d svc/api :80 --name web").await?;
-    let (port, id) = (port_in(&ran.stdout)?, id_in(&ran.stderr)?);
+    let port = port_in(&ran.stdout)?;
     // kubectl's lines, and nothing else.
     assert!(ran.stdout.lines().all(|line| line.starts_with("Forwarding from ")), "{}", ran.stdout);
-    assert!(ran.stderr.contains(&format!("'kubectl fwd stop {id}' ends it")), "{}", ran.stderr);
+    let told =
+        "svc/api:80: running in the background. Logs: kubectl fwd logs web. Stop: kubectl fwd stop web\n";
+    assert_eq!(ran.stderr, told);
     ask(port).await?;
     let all = world.list().await?;
-    assert_eq!((all.len(), &all[0]["id"], &all[0]["label"]), (1, &id.clone().into(), &"web".into()));
+    assert_eq!((all.len(), &all[0]["label"]), (1, &"web".into()));
     world.succeed("stop web").await?;
     gone(pid_of(&all[0])?).await?;
     assert!(world.list().await?.is_empty());

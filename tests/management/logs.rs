@@ -7,7 +7,9 @@ use sandbox::support::{Test, World};
 async fn by_whatever_names_it() -> Test {
     let world = World::with_background(crate::PROGRAM).await?;
     let ran = world.succeed("-d svc/api :80 --name web").await?;
-    let (id, port) = (id_in(&ran.stderr)?, port_in(&ran.stdout)?);
+    let (name, port) = (id_in(&ran.stderr)?, port_in(&ran.stdout)?);
+    let id = world.list().await?[0]["id"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(name, "web");
     for word in [id.as_str(), "web", &port.to_string(), "svc/api"] {
         let log = world.succeed(&format!("logs {word}")).await?.stdout;
         let line = log.lines().find(|line| line.contains("Forwarding from 127.0.0.1:")).ok_or("no line")?;
@@ -17,7 +19,7 @@ async fn by_whatever_names_it() -> Test {
     assert!(unknown.code == Some(1) && unknown.stderr.contains("did you mean 'web'?"), "{unknown:?}");
     let (_terminal, port) = world.working("pod/solo :8080").await?;
     let none = world.run(&format!("logs {port}")).await?;
-    assert!(none.code == Some(1) && none.stderr.contains("not in the background"), "{none:?}");
+    assert!(none.code == Some(1) && none.stderr.contains("does not run in the background"), "{none:?}");
     Ok(())
 }
 

@@ -22,7 +22,7 @@ async fn saved_and_started_again() -> Test {
     assert_eq!(before.len(), 3);
     let saved = world.succeed("save dev").await?;
     assert!(saved.stdout.starts_with("3 forwards saved to "), "{}", saved.stdout);
-    assert!(saved.stdout.contains("'kubectl fwd up dev' starts them"), "{}", saved.stdout);
+    assert!(saved.stdout.contains(". Start: kubectl fwd up dev\n"), "{}", saved.stdout);
     let text = world.set("dev")?;
     assert!(
         text.contains("  - target: svc/api\n") && text.contains("hold: 5s") && text.contains("name: web"),
@@ -58,7 +58,7 @@ async fn credentials_are_not_saved() -> Test {
 async fn a_set_that_is_there() -> Test {
     let world = World::with_background(crate::PROGRAM).await?;
     let nothing = world.run("save dev").await?;
-    assert!(nothing.code == Some(1) && nothing.stderr.contains("nothing is forwarded"), "{nothing:?}");
+    assert!(nothing.code == Some(1) && nothing.stderr.contains("no forwards are running"), "{nothing:?}");
     let (_forward, _) = world.working("svc/api :80").await?;
     world.succeed("save dev").await?;
     let again = world.run("save dev").await?;
@@ -72,9 +72,9 @@ async fn a_set_that_is_there() -> Test {
     assert_eq!(shown, std::fs::read_to_string(world.path("fwd.yaml"))?);
     for (line, words) in [
         ("save ../dev", "'../dev' cannot be the name of a set"),
-        ("save", "there is no name for the set"),
-        ("save dev -f x", "there are both"),
-        ("save --auto -f x", "a file of its own is not kept current"),
+        ("save", "which name should the set get?"),
+        ("save dev -f x", "under a name or in a file, not both"),
+        ("save --auto -f x", "not for files"),
         ("up dve", "did you mean 'dev'?"),
         ("up fwd.yaml", "up -f fwd.yaml"),
         ("up -f none.yaml", "none.yaml cannot be read"),

@@ -102,7 +102,7 @@ async fn a_person_says_yes() -> Test {
     let world = World::with_background(crate::PROGRAM).await?;
     world.write("fwd.yaml", OPEN)?;
     for (answer, says) in
-        [("no", "you did not say yes"), ("yes", "in the background as"), ("", "in the background as")]
+        [("no", "you did not say yes"), ("yes", "in the background."), ("", "in the background.")]
     {
         let line = format!("{} up -d", crate::PROGRAM);
         let environment: Vec<_> = world

@@ -34,7 +34,7 @@ use crate::{
     error::{Fatal, io_message},
     model::forward::PortForward,
     ui::{
-        OutputFormat, OutputSettings, color, escape, json,
+        OutputFormat, OutputSettings, color, json, list,
         output_writer::{OutputStream, OutputWriter},
         report::{self, ReportStyle},
     },
@@ -75,7 +75,7 @@ pub(super) async fn detach(
     let mut child = command.spawn().map_err(|error| {
         Fatal::new("fwd::background::start", "a process in the background cannot be started")
             .because(io_message(&error))
-            .help("leave --detach out to forward in this terminal")
+            .help("run the command without --detach to forward in this terminal")
     })?;
     let Some(stdout) = child.stdout.take() else { return Err(exit_error(&mut child).await) };
     let mut messages = ChildMessages::of(stdout);
@@ -132,8 +132,10 @@ async fn end(child: &mut Child) {
 
 fn timed_out(silence: Duration) -> Fatal {
     Fatal::new("fwd::background::silent", "the process in the background does not answer")
-        .because(format!("it has said nothing for {} s, and was ended", silence.as_secs()))
-        .help("was it stopped, or is the machine very busy? Leave --detach out to see more")
+        .because(format!("it said nothing for {} s, so it was ended", silence.as_secs()))
+        .help(
+            "it may be suspended, or the machine is very busy; run the command without --detach to see more",
+        )
 }
 
 /// Says how to find again what goes on without us.
@@ -153,9 +155,12 @@ fn print_detached(
             writer.write_line(OutputStream::Out, json::detached(pid, &ids, log));
         }
         OutputFormat::Text => {
-            for PortForward { id, target, .. } in forwards {
-                let target = escape::line(target);
-                let text = format!("{target}: in the background as {id}; 'kubectl fwd stop {id}' ends it");
+            for forward in forwards {
+                let name = forward.label.clone().unwrap_or_else(|| forward.id.to_string());
+                let text = format!(
+                    "{}: running in the background. Logs: kubectl fwd logs {name}. Stop: kubectl fwd stop {name}",
+                    list::target(forward)
+                );
                 writer.write_line(OutputStream::Err, text);
             }
         }
@@ -169,7 +174,7 @@ async fn exit_error(child: &mut Child) -> Fatal {
         // A program that the child started may have its stderr open for longer.
         let _ = timeout(END_TIMEOUT, stderr.take(MAX_SHOWN_OUTPUT).read_to_end(&mut said)).await;
     }
-    let what = "the process in the background ended before it worked";
+    let what = "the process in the background ended before its forwards worked";
     let mut fatal = Fatal::new("fwd::background::died", what);
     match timeout(END_TIMEOUT, child.wait()).await {
         Ok(Ok(status)) => fatal = fatal.because(status),
@@ -183,7 +188,7 @@ async fn exit_error(child: &mut Child) -> Fatal {
     if !said.trim().is_empty() {
         fatal = fatal.because(said.trim());
     }
-    fatal.help("leave --detach out to see more")
+    fatal.help("run the command without --detach to see more")
 }
 
 /// The child's side.
@@ -204,7 +209,7 @@ impl DetachedChild {
         let log = Log::begin(&path).map_err(|error| {
             Fatal::new("fwd::background::log", format!("the log {} cannot be written", path.display()))
                 .because(io_message(&error))
-                .help("is the disk full? Or leave --detach out")
+                .help("is the disk full? Without --detach no log is needed")
         })?;
         let parent = ParentPipe::open().map_err(|error| no_start("the printer", &error))?;
         let background = Self { log, path, parent: Arc::new(Mutex::new(Some(parent))) };
@@ -234,9 +239,10 @@ impl DetachedChild {
 
     /// Tells them that all is well, and goes on alone.
     pub(super) fn report_ready(&self, forwards: Vec<PortForward>) {
-        for PortForward { id, target, .. } in &forwards {
+        for forward in &forwards {
             // By this the log is found when the process is gone.
-            let _ = writeln!(self.log.clone(), "{}: in the background as {id}", escape::line(target));
+            let target = list::target(forward);
+            let _ = writeln!(self.log.clone(), "{target}: running in the background as {}", forward.id);
         }
         self.send_last(&ChildMessage::Works { forwards, log: self.path.clone() });
     }

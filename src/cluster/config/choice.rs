@@ -111,9 +111,17 @@ fn find<'a>(entries: &'a [KubeconfigEntry], name: &str) -> Option<&'a Kubeconfig
 }
 
 fn context(files: &KubeconfigFiles, name: &str) -> Result<Context, Fatal> {
+    entries::context(context_entry(files, name)?)
+}
+
+fn context_entry<'a>(files: &'a KubeconfigFiles, name: &str) -> Result<&'a KubeconfigEntry, Fatal> {
     let contexts = &files.config.contexts;
-    let entry = find(contexts, name).ok_or_else(|| unknown("context", name, files, &names(contexts)))?;
-    entries::context(entry)
+    find(contexts, name).ok_or_else(|| unknown("context", name, files, &names(contexts)))
+}
+
+/// Refuses a context that is not there.
+pub(super) fn check_context(files: &KubeconfigFiles, name: &str) -> Result<(), Fatal> {
+    context_entry(files, name).map(drop)
 }
 
 fn cluster(files: &KubeconfigFiles, name: &str, flags: &Flags) -> Result<Cluster, Fatal> {

@@ -11,10 +11,11 @@ pub fn port_in(stdout: &str) -> Result<u16, Failure> {
     Ok(rest.split(' ').next().unwrap_or_default().parse()?)
 }
 
-/// The id in the line of a process in the background.
+/// The id in the line of a process in the background; the name of a forward that has one.
 pub fn id_in(stderr: &str) -> Result<String, Failure> {
-    let rest = stderr.split("in the background as ").nth(1).ok_or_else(|| format!("no id in {stderr:?}"))?;
-    Ok(rest.chars().take_while(char::is_ascii_alphanumeric).collect())
+    let rest =
+        stderr.split("Stop: kubectl fwd stop ").nth(1).ok_or_else(|| format!("no id in {stderr:?}"))?;
+    Ok(rest.chars().take_while(|c| !c.is_whitespace()).collect())
 }
 
 /// Whether a process is there. A zombie is not: it has ended, and only its parent has not looked.
