@@ -3,6 +3,8 @@
 use std::{env, ffi::OsString, process::ExitCode};
 
 fn main() -> ExitCode {
-    let argv: Vec<OsString> = env::args_os().skip(1).collect();
-    ExitCode::from(kubectl_fwd::app::run(&argv))
+    let mut words = env::args_os();
+    let name = words.next().unwrap_or_default();
+    let argv: Vec<OsString> = words.collect();
+    ExitCode::from(kubectl_fwd::app::run(&name, &argv))
 }

@@ -5,6 +5,7 @@
 //! is printed here and nowhere else.
 
 mod background;
+mod completion;
 mod forward;
 mod lifecycle;
 mod log_file;
@@ -21,9 +22,10 @@ mod stdio;
 mod stdout;
 mod trust;
 mod up;
+mod version;
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{self, Write as _},
     path::PathBuf,
     process::Stdio,
@@ -37,6 +39,7 @@ use crate::{
     cli::{
         self, Invocation,
         args::{Args, Subcommand},
+        complete::scripts::{self, CompletionAction},
         resolve::{self, CommonOptions, Environment},
     },
     control::sockets::{self, SocketDirectories},
@@ -71,10 +74,15 @@ struct ErrorOutput {
     log: Option<log::StderrLog>,
 }
 
-/// Runs the command line (the program's name left out), and returns the exit status.
-pub fn run(argv: &[OsString]) -> u8 {
-    panics::install();
+/// Runs the command line, of the program by this name, and returns the exit status.
+pub fn run(name: &OsStr, argv: &[OsString]) -> u8 {
     let environment = Environment::read();
+    if let Some(words) = completion::asked(name, argv) {
+        // A shell that completes has no use for an error.
+        panics::silence();
+        return panics::or_error(|| run_async(completion::complete(words, environment))).unwrap_or(0);
+    }
+    panics::install();
     // Until `--color` is understood an error is coloured as the environment has it.
     let look = ReportStyle {
         fancy: environment.signals.can_draw(),
@@ -138,10 +146,11 @@ fn command(argv: &[OsString], environment: Environment, error_output: &mut Error
         sockets: environment.sockets.clone(),
         configuration: environment.configuration.clone(),
         program: environment.program.clone(),
+        path: environment.path.clone(),
     };
     match cli::parse(argv)? {
-        Invocation::Help(text) => print(&text),
-        Invocation::Version => print(&version()),
+        Invocation::Help(request) => print(&request.render(environment.columns)),
+        Invocation::Version => print(&version::line()),
         Invocation::Forward(typed) => {
             error_output.is_child = typed.args.in_background;
             error_output.output = resolve::output(typed.args.output.as_deref())?;
@@ -181,7 +190,15 @@ fn subcommand(
 ) -> Result<u8, Fatal> {
     let sockets = || SocketDirectories::new(&system.sockets);
     match command {
-        Subcommand::Version(_) => print(&version()),
+        Subcommand::Version(version) => {
+            let common = begin(args, error_output)?;
+            run_async(version::version(&version, common))
+        }
+        Subcommand::Completion(completion) => match scripts::action(&completion.action)? {
+            CompletionAction::Print(script) => print(script),
+            CompletionAction::Install => completion::install(system.path.as_deref()),
+            CompletionAction::Uninstall => completion::uninstall(system.path.as_deref()),
+        },
         Subcommand::Up(up) if up.schema => print(sets::SCHEMA),
         Subcommand::Up(up) => {
             error_output.is_child = up.in_background;
@@ -230,6 +247,7 @@ struct SystemPaths {
     sockets: sockets::SocketEnvironment,
     configuration: Option<PathBuf>,
     program: Option<PathBuf>,
+    path: Option<OsString>,
 }
 
 impl SystemPaths {
@@ -278,15 +296,6 @@ fn runtime() -> io::Result<runtime::Runtime> {
     // tokio panics where it cannot open its sockets for signals, so it is tried first; what is opened is closed again.
     (0..PIPES_AT_LEAST).map(|_| io::pipe()).collect::<io::Result<Vec<_>>>()?;
     runtime::Builder::new_current_thread().enable_all().thread_name("fwd").build()
-}
-
-fn version() -> String {
-    format!(
-        "kubectl-fwd {} ({}/{})\n",
-        env!("CARGO_PKG_VERSION"),
-        std::env::consts::OS,
-        std::env::consts::ARCH
-    )
 }
 
 #[cfg(test)]

@@ -24,6 +24,11 @@ pub(super) fn install() {
     panic::set_hook(Box::new(print_panic));
 }
 
+/// From now on panics of this process are told to nobody.
+pub(super) fn silence() {
+    panic::set_hook(Box::new(|_| {}));
+}
+
 fn print_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     tracing::debug!("{panic}");

@@ -9,6 +9,10 @@
 //! A subcommand is a struct of its own and a variant of [`Subcommand`]. Its positional's `arg_name` is what its usage line
 //! shows, its examples stand in its help; a flag that it shares with the top level it declares again, and has then for
 //! itself.
+//!
+//! An `arg_name` also says how a value is completed (`complete`): words between `|` are all the values there are, FILE and
+//! DIRECTORY are completed by the shell, ID and FORWARD are running forwards, SET is a saved set, TARGET and PORT are looked
+//! up in the cluster; `--namespace`, `--context`, `--cluster` and `--user` are known by their names.
 
 use argh::{ArgsInfo, FromArgs};
 
@@ -102,15 +106,15 @@ pub struct Args {
     pub in_background: bool,
 
     /// print text, or json: one object an event (default: text)
-    #[argh(option, short = 'o', arg_name = "FORMAT")]
+    #[argh(option, short = 'o', arg_name = "text|json")]
     pub output: Option<String>,
 
     /// print errors only
     #[argh(switch, short = 'q')]
     pub quiet: bool,
 
-    /// colour the output: auto, always or never (default: auto)
-    #[argh(option, arg_name = "WHEN")]
+    /// colour the output (default: auto)
+    #[argh(option, arg_name = "auto|always|never")]
     pub color: Option<String>,
 
     /// log what happens inside, from 0 (warnings) to 9 (default: 0)
@@ -230,6 +234,8 @@ pub enum Subcommand {
     Save(SaveArgs),
     /// `logs`.
     Logs(LogsArgs),
+    /// `completion`.
+    Completion(CompletionArgs),
     /// `version`.
     Version(VersionArgs),
 }
@@ -250,7 +256,7 @@ pub enum Subcommand {
 )]
 pub struct ListArgs {
     /// show a table, wide, json, yaml, name, which is the ids alone, or custom-columns=HEADER:.field,... (default: table)
-    #[argh(option, short = 'o', arg_name = "FORMAT")]
+    #[argh(option, short = 'o', arg_name = "table|wide|json|yaml|name|custom-columns=")]
     pub output: Option<String>,
 
     /// show the forwards of every namespace, whatever -n says; without -n that is so anyway
@@ -316,7 +322,7 @@ pub struct ServeArgs {
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct UpArgs {
     /// the saved set
-    #[argh(positional, arg_name = "NAME")]
+    #[argh(positional, arg_name = "SET")]
     pub set: Option<String>,
 
     /// start the set in this file; - is stdin
@@ -348,7 +354,7 @@ pub struct UpArgs {
     pub give_up: bool,
 
     /// print text, or json: one object an event (default: text)
-    #[argh(option, short = 'o', arg_name = "FORMAT")]
+    #[argh(option, short = 'o', arg_name = "text|json")]
     pub output: Option<String>,
 
     /// how --detach starts itself again
@@ -375,7 +381,7 @@ impl UpArgs {
 )]
 pub struct SaveArgs {
     /// the name of the set
-    #[argh(positional, arg_name = "NAME")]
+    #[argh(positional, arg_name = "SET")]
     pub set: Option<String>,
 
     /// write to this file instead; - is stdout
@@ -410,10 +416,46 @@ pub struct LogsArgs {
     pub follow: bool,
 }
 
-/// Print the version.
+/// Complete commands, flags and names from the cluster with the TAB key.
 #[derive(FromArgs, ArgsInfo, Debug, Clone, PartialEq, Eq)]
-#[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
-pub struct VersionArgs {}
+#[argh(
+    subcommand,
+    name = "completion",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd completion install        # for 'kubectl fwd', in every shell that completes kubectl",
+    example = "kubectl fwd completion uninstall      # removes it again",
+    example = "source <(kubectl fwd completion bash) # for 'kubectl-fwd' called directly, in ~/.bashrc",
+    example = "kubectl fwd completion zsh > ~/.zsh/completions/_kubectl-fwd",
+    example = "kubectl fwd completion fish > ~/.config/fish/completions/kubectl-fwd.fish",
+    example = "kubectl fwd completion powershell | Out-String | Invoke-Expression",
+    note = "'install' makes the link kubectl_complete-fwd beside kubectl-fwd on the PATH: kubectl 1.26 and later asks it what can follow. The shell has to complete kubectl already: see 'kubectl completion --help'.",
+    note = "Names are looked up in the cluster that -n, --context and --kubeconfig mean, for 250 ms at most. KUBECTL_FWD_COMPLETION_TIMEOUT=1s allows a slow cluster or credential plugin more time."
+)]
+pub struct CompletionArgs {
+    /// a shell, to print its script; or install or uninstall
+    #[argh(positional, arg_name = "bash|zsh|fish|powershell|install|uninstall")]
+    pub action: String,
+}
+
+/// Print the version, and that of the server where it can be reached.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, Default, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "version",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd version",
+    example = "kubectl fwd version --client          # asks no server",
+    example = "kubectl fwd version -o json"
+)]
+pub struct VersionArgs {
+    /// print the version of this program only
+    #[argh(switch)]
+    pub client: bool,
+
+    /// print both versions as json or yaml
+    #[argh(option, short = 'o', arg_name = "json|yaml")]
+    pub output: Option<String>,
+}
 
 #[cfg(test)]
 mod tests {

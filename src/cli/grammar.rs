@@ -53,7 +53,7 @@ pub fn requests(tokens: &[ArgToken<'_>]) -> Result<Vec<ForwardRequest>, Fatal> {
             ArgToken::Selector(text) => {
                 requests.push(ForwardRequest { target: selector(text)?, ports: Vec::new() });
             }
-            ArgToken::Word(text) if is_target(text, &requests) => {
+            ArgToken::Word(text) if is_target(text, !requests.is_empty()) => {
                 requests.push(ForwardRequest { target: target(text)?, ports: Vec::new() });
             }
             ArgToken::Word(text) | ArgToken::Port(text) => {
@@ -68,31 +68,29 @@ pub fn requests(tokens: &[ArgToken<'_>]) -> Result<Vec<ForwardRequest>, Fatal> {
                 "fwd::usage::missing_arguments",
                 "TYPE/NAME and list of ports are required for forwarding",
             )
-            .help(format!("{EXAMPLE}\n'kubectl fwd --help' shows more")));
+            .help(format!("{EXAMPLE}\nrun 'kubectl fwd --help' for more")));
         }
         [] => {
-            return Err(Fatal::new(
-                "fwd::usage::no_target",
-                "there are ports, but no target to forward them to",
-            )
-            .help(format!("name the target first, for example: kubectl fwd svc/api {}", words(&early))));
+            let ports = words(&early);
+            return Err(Fatal::new("fwd::usage::no_target", format!("no target is given for {ports}"))
+                .help(format!("name the target first, for example: kubectl fwd svc/api {ports}")));
         }
         [only] => only.ports.splice(0..0, early).for_each(drop),
         _ if early.is_empty() => {}
         [first, ..] => {
-            let first = &first.target;
+            let (first, ports) = (&first.target, words(&early));
             return Err(Fatal::new(
                 "fwd::usage::no_target",
-                "there is a port before the first of several targets",
+                format!("{ports} stands before the first of several targets"),
             )
-            .help(format!("write each port behind its target: {first} {}", words(&early))));
+            .help(format!("write ports after their target: {first} {ports}")));
         }
     }
     match requests.iter().find(|request| request.ports.is_empty()) {
         None => Ok(requests),
         Some(ForwardRequest { target, .. }) => {
             let fatal = Fatal::new("fwd::usage::no_ports", format!("no port is given for {target}"));
-            let ports = format!("write its ports behind it: kubectl fwd {target} 8080:80");
+            let ports = format!("add its ports: kubectl fwd {target} 8080:80");
             Err(match command_like(target) {
                 Some(command) => {
                     fatal.help(format!("did you mean 'kubectl fwd {command}'? To forward, {ports}"))
@@ -118,15 +116,15 @@ fn command_like(target: &Target) -> Option<&'static str> {
     }
 }
 
-/// The rules of the module's doc.
-fn is_target(word: &str, before: &[ForwardRequest]) -> bool {
+/// The rules of the module's doc: whether a word is a target, behind another one or not.
+pub fn is_target(word: &str, behind_target: bool) -> bool {
     if word.starts_with("unix:") {
         false
     } else if word.contains('/') {
         true
     } else {
         let number = word.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit());
-        before.is_empty() && !number && !word.contains(':')
+        !behind_target && !number && !word.contains(':')
     }
 }
 
@@ -134,7 +132,7 @@ fn is_target(word: &str, before: &[ForwardRequest]) -> bool {
 fn target(text: &str) -> Result<Target, Fatal> {
     input::target(text).map_err(|fatal| match (fatal.code(), text.split_once(':')) {
         ("fwd::usage::bad_name", Some((target, port))) if text.contains('/') => {
-            fatal.help(format!("ports are words of their own: {target} {port}"))
+            fatal.help(format!("put a space before the port: {target} {port}"))
         }
         _ => match fatal.advice().filter(|advice| advice.ends_with(ANY_POD)) {
             Some(advice) => {
@@ -156,7 +154,7 @@ fn port(text: &str) -> Result<PortSpec, Fatal> {
         let fatal = bad_port(text, &error);
         match &error {
             PortError::BadRemote { .. } if !text.contains(':') => fatal.help(format!(
-                "behind a target a word is a port, or its name; a second pod is written pod/{text}"
+                "after a target, a word is a port or its name; write another pod as pod/{text}"
             )),
             _ => fatal,
         }
@@ -261,12 +259,12 @@ mod tests {
         for (line, hint) in [
             ("scv/x 80", "did you mean 'svc'?"),
             ("Deploymnt/x 80", "did you mean 'deployment'?"),
-            ("svc/api:80", "ports are words of their own: svc/api 80"),
+            ("svc/api:80", "put a space before the port: svc/api 80"),
             ("svc/api 80 other_pod", "pod/other_pod"),
             ("svc/api 0", ":80"),
             ("8080:81", "kubectl fwd svc/api 8080:81"),
             ("8080:81 svc/a 1 svc/b 2", "svc/a 8080:81"),
-            ("cronjob/x 80", "the kinds are pod, svc,"),
+            ("cronjob/x 80", "the types are pod, svc,"),
             ("cronjob/x 80", "reaches any pod: kubectl fwd -l app=web 8080"),
         ] {
             let help =

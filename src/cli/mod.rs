@@ -5,6 +5,7 @@
 //! Help and version leave before anything can fail.
 
 pub mod args;
+pub mod complete;
 pub mod grammar;
 pub mod help;
 pub mod normalise;
@@ -12,19 +13,20 @@ pub mod resolve;
 
 use std::ffi::OsString;
 
-use argh::{ArgsInfo, FromArgs};
+use argh::{ArgsInfo, FromArgs, Optionality};
 
 use self::{
     args::{Args, NAME, Subcommand},
+    help::HelpRequest,
     normalise::{ArgKind, Normalised},
 };
 use crate::error::Fatal;
 
 /// What the command line asks for.
 pub enum Invocation {
-    /// To print this, the help.
-    Help(String),
-    /// To print the version.
+    /// To print the help.
+    Help(HelpRequest),
+    /// To print the version of this program, `-V`.
     Version,
     /// To forward.
     Forward(Box<ParsedArgs>),
@@ -47,22 +49,17 @@ pub struct ParsedArgs {
 pub fn parse(argv: &[OsString]) -> Result<Invocation, Fatal> {
     let commands = Subcommand::get_subcommands();
     let normal = match normalise::normalise(argv, &Args::get_args_info(), &commands)? {
-        Normalised::Help(None) => return Ok(Invocation::Help(help::top(&Args::get_args_info(), &commands))),
-        Normalised::Help(Some(name)) => {
-            let text = commands.iter().find(|command| command.name == name).map(help::of_command);
-            return Ok(Invocation::Help(text.unwrap_or_default()));
-        }
+        Normalised::Help(request) => return Ok(Invocation::Help(request)),
         Normalised::Version => return Ok(Invocation::Version),
         Normalised::Run(normal) => normal,
     };
     let args: Args = with_argh(&normal.argv)?;
     match normal.command.as_deref().map(with_argh::<SubcommandArgs>).transpose()? {
-        Some(SubcommandArgs { command: Subcommand::Version(_) }) => Ok(Invocation::Version),
         Some(_) if !normal.rest.is_empty() => Err(Fatal::new(
             "fwd::usage::arguments",
-            format!("'{}' stands behind '--', where nothing is expected", normal.rest.join(" ")),
+            format!("unexpected arguments after '--': {}", normal.rest.join(" ")),
         )
-        .help("leave the '--' out")),
+        .help("leave out '--' and what follows it")),
         Some(SubcommandArgs { command }) => Ok(Invocation::Command(command, Box::new(args))),
         None => {
             Ok(Invocation::Forward(Box::new(ParsedArgs { args, order: normal.order, rest: normal.rest })))
@@ -85,18 +82,37 @@ fn with_argh<T: FromArgs>(argv: &[String]) -> Result<T, Fatal> {
     // What argh finds wrong here is rare: the normaliser has seen to flags and their values.
     T::from_args(&[NAME], &argv).map_err(|exit| {
         let said = exit.output.trim();
-        let what = if let Some(word) = said.strip_prefix("Unrecognized argument: ") {
-            format!("there is a word too many: '{word}'")
-        } else if let Some(missing) = said.strip_prefix("Required positional arguments not provided:") {
-            format!("{} is missing", missing.trim())
-        } else {
-            said.to_owned()
-        };
         let command = argv.first().copied().filter(|word| !word.starts_with('-'));
+        if said.starts_with("Required positional arguments not provided:")
+            && let Some(fatal) = command.and_then(missing)
+        {
+            return fatal;
+        }
+        let what = match said.strip_prefix("Unrecognized argument: ") {
+            Some(word) => format!("unexpected argument '{word}'"),
+            None => said.to_owned(),
+        };
         let words: Vec<&str> = std::iter::once(NAME).chain(command).collect();
         Fatal::new("fwd::usage::arguments", what)
-            .help(format!("'{} --help' shows how it is used", words.join(" ")))
+            .help(format!("run '{} --help' to see how it is used", words.join(" ")))
     })
+}
+
+/// The error of a subcommand whose first argument is missing.
+fn missing(command: &str) -> Option<Fatal> {
+    let commands = Subcommand::get_subcommands();
+    let command = commands.iter().find(|one| one.name == command)?;
+    let required = |optionality: &Optionality| matches!(optionality, Optionality::Required);
+    let positional = command.command.positionals.iter().find(|one| required(&one.optionality))?;
+    let what = match positional.name {
+        choices if choices.contains('|') => format!("which one? {}", choices.replace('|', ", ")),
+        name => format!("which {}?", name.to_lowercase()),
+    };
+    let usage = help::usage(command);
+    Some(
+        Fatal::new("fwd::usage::arguments", what)
+            .help(format!("usage: {usage} ({})", positional.description)),
+    )
 }
 
 #[cfg(test)]
@@ -116,14 +132,15 @@ mod tests {
         assert_eq!(typed.args.namespace.as_deref(), Some("y"));
         assert_eq!(typed.args.port, ["80"]);
         assert_eq!(typed.rest, ["a", "b"]);
-        assert!(matches!(parse_line("version -n x"), Ok(Invocation::Version)));
+        assert!(matches!(parse_line("version -n x"), Ok(Invocation::Command(Subcommand::Version(_), _))));
         assert!(matches!(parse_line("-V"), Ok(Invocation::Version)));
-        assert!(
-            matches!(parse_line("help version"), Ok(Invocation::Help(text)) if text.contains("fwd version"))
-        );
+        let Ok(Invocation::Help(asked)) = parse_line("help version") else { panic!() };
+        assert!(asked.render(None).contains("fwd version"));
         let extra = parse_line("version extra").err().map(|fatal| fatal.to_string());
-        assert_eq!(extra.as_deref(), Some("there is a word too many: 'extra'"));
+        assert_eq!(extra.as_deref(), Some("unexpected argument 'extra'"));
         let missing = parse_line("logs").err().map(|fatal| fatal.to_string());
-        assert_eq!(missing.as_deref(), Some("FORWARD is missing"));
+        assert_eq!(missing.as_deref(), Some("which forward?"));
+        let missing = parse_line("completion").err().map(|fatal| fatal.to_string());
+        assert_eq!(missing.as_deref(), Some("which one? bash, zsh, fish, powershell, install, uninstall"));
     }
 }

@@ -17,10 +17,12 @@ use std::ffi::OsString;
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, SubCommandInfo};
 
-use super::args::{ALIASES, FIRST_COMMON_FLAG, SWITCH_WITH_VALUE};
+use super::{
+    args::{ALIASES, FIRST_COMMON_FLAG, NAME, SWITCH_WITH_VALUE},
+    help::{HELP, HelpLength, HelpRequest},
+};
 use crate::{error::Fatal, policy::nearest::nearest};
 
-const HELP: &str = "--help";
 /// argh's table gives `--help` no short form.
 const HELP_SHORT: char = 'h';
 /// As a first word it asks for help as well; a pod of that name is `pod/help`.
@@ -31,8 +33,8 @@ const VERSION: &str = "--version";
 // Not `Debug`, as little as what it holds: a token may be among the words.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Normalised {
-    /// Help, of a subcommand where one is named.
-    Help(Option<&'static str>),
+    /// Help.
+    Help(HelpRequest),
     /// The version.
     Version,
     /// To do something.
@@ -68,9 +70,35 @@ pub fn normalise(
     commands: &[SubCommandInfo],
 ) -> Result<Normalised, Fatal> {
     let words = argv.iter().map(utf8).collect::<Result<Vec<_>, _>>()?;
-    let mut reader = ArgReader { top, commands, typed: Vec::new(), command: None, help: false, error: None };
+    let mut reader = ArgReader::new(top, commands);
     let rest = reader.read(&words);
     reader.finish(rest)
+}
+
+/// What stands in front of a word that is not finished yet.
+pub struct UnfinishedArgs<'a> {
+    /// The subcommand.
+    pub command: Option<&'a SubCommandInfo>,
+    /// Words and flags, as far as they were understood, in their order.
+    pub typed: Vec<ReadArg>,
+    /// The flag whose value the unfinished word is.
+    pub pending: Option<&'static FlagInfo<'static>>,
+    /// Help was asked for: what follows is a subcommand.
+    pub help: bool,
+    /// `--` was typed: what follows belongs to a command of the user's.
+    pub dashes: bool,
+}
+
+/// Reads what stands in front of the word that is being typed. What is wrong in it is left out.
+pub fn unfinished<'a>(
+    words: &[&str],
+    top: &'a CommandInfoWithArgs,
+    commands: &'a [SubCommandInfo],
+) -> UnfinishedArgs<'a> {
+    let mut reader = ArgReader::new(top, commands);
+    reader.read(words);
+    let ArgReader { command, typed, pending, help, dashes, .. } = reader;
+    UnfinishedArgs { command, typed, pending, help: help.is_some(), dashes }
 }
 
 fn utf8(word: &OsString) -> Result<&str, Fatal> {
@@ -84,14 +112,26 @@ fn utf8(word: &OsString) -> Result<&str, Fatal> {
 }
 
 /// A word that is no flag, or a flag with its value.
-enum ReadArg {
+pub enum ReadArg {
+    /// A word.
     Word(String),
+    /// A flag.
     Flag(&'static FlagInfo<'static>, FlagValue),
 }
 
-enum FlagValue {
+/// What a flag was given.
+pub enum FlagValue {
+    /// A value.
     Text(String),
+    /// To be on, or off.
     Switch(bool),
+}
+
+/// What is wrong with the words.
+enum ReadError {
+    Certain(Fatal),
+    /// No such flag. What it is like is known once the subcommand is.
+    UnknownFlag(String),
 }
 
 struct ArgReader<'a> {
@@ -99,18 +139,34 @@ struct ArgReader<'a> {
     commands: &'a [SubCommandInfo],
     typed: Vec<ReadArg>,
     command: Option<&'a SubCommandInfo>,
-    help: bool,
+    help: Option<HelpLength>,
+    pending: Option<&'static FlagInfo<'static>>,
+    dashes: bool,
     /// The first one; kept until the end because `--help` anywhere beats it.
-    error: Option<Fatal>,
+    error: Option<ReadError>,
 }
 
 impl<'a> ArgReader<'a> {
+    fn new(top: &'a CommandInfoWithArgs, commands: &'a [SubCommandInfo]) -> Self {
+        Self {
+            top,
+            commands,
+            typed: Vec::new(),
+            command: None,
+            help: None,
+            pending: None,
+            dashes: false,
+            error: None,
+        }
+    }
+
     /// Reads up to `--`, and returns what stands behind it.
     fn read(&mut self, words: &[&str]) -> Vec<String> {
         let mut words = words.iter();
         let mut first_word = true;
         while let Some(&word) = words.next() {
             if word == "--" {
+                self.dashes = true;
                 break;
             }
             if let Some(long) = word.strip_prefix("--") {
@@ -122,8 +178,8 @@ impl<'a> ArgReader<'a> {
                 let named = self.commands.iter().find(|command| command.name == name);
                 match named {
                     // `kubectl fwd help version`: the word behind `help` is still a first word.
-                    _ if first_word && word == HELP_WORD && !self.help => {
-                        self.help = true;
+                    _ if first_word && word == HELP_WORD && self.help.is_none() => {
+                        self.help = Some(HelpLength::Whole);
                         continue;
                     }
                     Some(command) if first_word => self.command = Some(command),
@@ -143,7 +199,7 @@ impl<'a> ArgReader<'a> {
         let found = self.flags().find(|flag| flag.long.strip_prefix("--") == Some(&name));
         match found {
             Some(flag) => self.take(flag, value, words),
-            None => self.fail(self.unknown(&format!("--{name}"))),
+            None => self.fail(ReadError::UnknownFlag(format!("--{name}"))),
         }
     }
 
@@ -151,11 +207,12 @@ impl<'a> ArgReader<'a> {
     fn shorts(&mut self, word: &str, words: &mut std::slice::Iter<'_, &str>) {
         let mut rest = word[1..].chars();
         while let Some(letter) = rest.next() {
-            let found = self.flags().find(|flag| flag.short == Some(letter)).or_else(|| {
-                (letter == HELP_SHORT).then(|| self.flags().find(|flag| flag.long == HELP)).flatten()
-            });
-            let Some(flag) = found else {
-                self.fail(self.unknown(word));
+            if letter == HELP_SHORT && !self.flags().any(|flag| flag.short == Some(letter)) {
+                self.help.get_or_insert(HelpLength::Short);
+                continue;
+            }
+            let Some(flag) = self.flags().find(|flag| flag.short == Some(letter)) else {
+                self.fail(ReadError::UnknownFlag(word.to_owned()));
                 return;
             };
             let tail = rest.as_str();
@@ -186,25 +243,34 @@ impl<'a> ArgReader<'a> {
                     words.next();
                     FlagValue::Text((*next).to_owned())
                 }
-                (None, None) => return self.fail(no_value(flag, words.as_slice().first().copied())),
+                (None, None) => {
+                    let next = words.as_slice().first().copied();
+                    self.pending = next.is_none().then_some(flag);
+                    return self.fail(ReadError::Certain(no_value(flag, next)));
+                }
             }
         } else {
             match attached.map_or(Some(true), go_bool) {
                 Some(on) if is_plain_switch(flag) => FlagValue::Switch(on),
                 Some(on) => FlagValue::Text(on.to_string()),
                 None => {
-                    return self.fail(
+                    return self.fail(ReadError::Certain(
                         Fatal::new(
                             "fwd::usage::bad_switch",
-                            format!("'{}' takes true or false, not '{}'", flag.long, attached.unwrap_or("")),
+                            format!("{} takes true or false, not '{}'", flag.long, attached.unwrap_or("")),
                         )
-                        .help(format!("write {} alone to turn it on", flag.long)),
-                    );
+                        .help(format!(
+                            "write {0} alone to turn it on, or {0}=false to turn it off",
+                            flag.long
+                        )),
+                    ));
                 }
             }
         };
         if flag.long == HELP {
-            self.help |= matches!(value, FlagValue::Switch(true));
+            if matches!(value, FlagValue::Switch(true)) {
+                self.help = Some(HelpLength::Whole);
+            }
         } else {
             self.typed.push(ReadArg::Flag(flag, value));
         }
@@ -229,27 +295,29 @@ impl<'a> ArgReader<'a> {
         of_command.chain(self.top.flags).chain(of_others)
     }
 
-    /// The flags of the top level that go with every subcommand.
-    fn common(&self) -> &'static [FlagInfo<'static>] {
-        let flags = self.top.flags;
-        let first = flags.iter().position(|flag| flag.long == FIRST_COMMON_FLAG).unwrap_or(flags.len());
-        &flags[first..]
+    /// The flags that may stand on this command line: the subcommand's and the common ones, or the top level's.
+    fn allowed(&self) -> Vec<&'static FlagInfo<'static>> {
+        allowed(self.top.flags, self.command)
     }
 
-    fn fail(&mut self, error: Fatal) {
+    fn fail(&mut self, error: ReadError) {
         self.error.get_or_insert(error);
     }
 
     fn unknown(&self, word: &str) -> Fatal {
         let fatal = Fatal::new("fwd::usage::unknown_flag", format!("unknown flag '{word}'"));
-        let visible = self.flags().filter(|flag| !flag.hidden).map(|flag| flag.long.trim_start_matches('-'));
-        match (nearest(word.trim_start_matches('-'), visible), self.command) {
-            (Some(near), _) => fatal.help(format!("did you mean '--{near}'?")),
-            (None, None) => fatal.help("'kubectl fwd --help' lists every flag"),
-            (None, Some(command)) => {
-                fatal.help(format!("'kubectl fwd {} --help' lists the flags it takes", command.name))
-            }
+        let allowed = self.allowed();
+        let names = allowed.iter().map(|flag| flag.long.trim_start_matches('-'));
+        match nearest(word.trim_start_matches('-'), names) {
+            Some(near) => fatal.help(format!("did you mean '--{near}'?")),
+            None => fatal.help(self.lists_flags()),
         }
+    }
+
+    /// Where the flags are listed that may stand here.
+    fn lists_flags(&self) -> String {
+        let name = self.command.map(|command| format!(" {}", command.name)).unwrap_or_default();
+        format!("run '{NAME}{name} --help' for a list of flags")
     }
 
     /// A flag that there is, but not here.
@@ -262,23 +330,29 @@ impl<'a> ArgReader<'a> {
             .collect();
         let fatal = |what: String| Fatal::new("fwd::usage::misplaced_flag", what);
         match self.command {
-            None => fatal(format!("'{flag}' is a flag of {}", owners.join(" and ")))
-                .help("the name of a command comes before any other word"),
-            Some(command) => fatal(format!("'kubectl fwd {}' takes no flag '{flag}'", command.name))
-                .help(format!("'kubectl fwd {} --help' lists the flags it takes", command.name)),
+            None => fatal(format!("{flag} is a flag of {}, not of forwarding", owners.join(" and ")))
+                .help(format!("a command is the first word: {NAME} COMMAND {flag}")),
+            Some(command) => {
+                fatal(format!("'{NAME} {}' has no flag {flag}", command.name)).help(self.lists_flags())
+            }
         }
     }
 
     fn finish(self, rest: Vec<String>) -> Result<Normalised, Fatal> {
-        if self.help {
-            return Ok(Normalised::Help(self.command.map(|command| command.name)));
+        if let Some(length) = self.help {
+            return Ok(Normalised::Help(HelpRequest {
+                command: self.command.map(|command| command.name),
+                length,
+            }));
         }
         let version = |typed: &&ReadArg| matches!(typed, ReadArg::Flag(flag, _) if flag.long == VERSION);
         if let Some(ReadArg::Flag(_, FlagValue::Switch(true))) = self.typed.iter().rfind(version) {
             return Ok(Normalised::Version);
         }
-        if let Some(error) = self.error {
-            return Err(error);
+        match &self.error {
+            Some(ReadError::UnknownFlag(word)) => return Err(self.unknown(word)),
+            Some(ReadError::Certain(fatal)) => return Err(fatal.clone()),
+            None => {}
         }
         let mut normal = NormalisedArgs { rest, ..NormalisedArgs::default() };
         let mut own = Vec::new();
@@ -300,7 +374,7 @@ impl<'a> ArgReader<'a> {
                     let of = |info: &CommandInfoWithArgs| info.flags.iter().any(|f| f.long == flag.long);
                     let list = match self.command {
                         Some(command) if of(&command.command) => &mut own,
-                        Some(_) if self.common().iter().any(|common| common.long == flag.long) => {
+                        Some(_) if common(self.top.flags).iter().any(|common| common.long == flag.long) => {
                             &mut normal.argv
                         }
                         None if of(self.top) => &mut normal.argv,
@@ -327,6 +401,24 @@ impl<'a> ArgReader<'a> {
     }
 }
 
+/// The flags of the top level that go with every subcommand.
+fn common(top: &'static [FlagInfo<'static>]) -> &'static [FlagInfo<'static>] {
+    let first = top.iter().position(|flag| flag.long == FIRST_COMMON_FLAG).unwrap_or(top.len());
+    &top[first..]
+}
+
+/// The flags that may be typed and are shown: of a subcommand and, of the top level, those that go with it; or all of the
+/// top level.
+pub fn allowed(
+    top: &'static [FlagInfo<'static>],
+    command: Option<&SubCommandInfo>,
+) -> Vec<&'static FlagInfo<'static>> {
+    let own = command.map_or(&[][..], |command| command.command.flags);
+    let others = if command.is_some() { common(top) } else { top };
+    let others = others.iter().filter(|flag| own.iter().all(|own| own.long != flag.long));
+    own.iter().chain(others).filter(|flag| !flag.hidden).collect()
+}
+
 /// `-x`, but neither `-` alone nor a negative number, which is a port gone wrong.
 fn is_flag(word: &str) -> bool {
     word.strip_prefix('-')
@@ -338,7 +430,7 @@ fn is_plain_switch(flag: &FlagInfo<'_>) -> bool {
 }
 
 /// Whether the word behind the flag is its value.
-fn takes_value(flag: &FlagInfo<'_>) -> bool {
+pub fn takes_value(flag: &FlagInfo<'_>) -> bool {
     matches!(flag.kind, FlagInfoKind::Option { arg_name } if arg_name != SWITCH_WITH_VALUE)
 }
 
@@ -346,10 +438,9 @@ fn no_value(flag: &FlagInfo<'_>, next: Option<&str>) -> Fatal {
     let FlagInfoKind::Option { arg_name } = flag.kind else {
         return Fatal::new("fwd::usage::no_value", flag.long);
     };
-    let fatal =
-        Fatal::new("fwd::usage::no_value", format!("the flag '{}' needs a value: {arg_name}", flag.long));
+    let fatal = Fatal::new("fwd::usage::no_value", format!("{} needs a value: {arg_name}", flag.long));
     match next {
-        Some(next) => fatal.help(format!("if '{next}' is the value, write {}={next}", flag.long)),
+        Some(next) => fatal.help(format!("if '{next}' is meant as the value, write {}={next}", flag.long)),
         None => fatal.help(format!("write {} {arg_name}", flag.long)),
     }
 }

@@ -31,7 +31,10 @@ fn in_line(asked: Result<Normalised, Fatal>) -> String {
             }
             words.join(" ")
         }
-        Ok(Normalised::Help(of)) => format!("HELP {}", of.unwrap_or_default()).trim().to_owned(),
+        Ok(Normalised::Help(HelpRequest { command, length })) => {
+            let word = if length == HelpLength::Short { "SHORT" } else { "HELP" };
+            format!("{word} {}", command.unwrap_or_default()).trim().to_owned()
+        }
         Ok(Normalised::Version) => "VERSION".to_owned(),
         Err(fatal) => fatal.code().to_owned(),
     }
@@ -178,7 +181,7 @@ fn flags_of_subcommands() {
         ("--hold 5s set", "| set --hold 5s"),
         ("--file x set", "| set --file x"),
         ("log --hold 5s", "fwd::usage::misplaced_flag"),
-        ("log --hold 5s -h", "HELP log"),
+        ("log --hold 5s -h", "SHORT log"),
         ("log --auto-port", "fwd::usage::misplaced_flag"),
         ("--auto-port log", "fwd::usage::misplaced_flag"),
         ("--file x log", "fwd::usage::misplaced_flag"),
@@ -202,15 +205,17 @@ fn order_is_kept() {
 #[test]
 fn special_modes() {
     for (typed, expected) in [
-        ("-h", "HELP"),
+        ("-h", "SHORT"),
         ("--help", "HELP"),
         ("help", "HELP"),
-        ("svc/api 80 -h", "HELP"),
-        ("-qh", "HELP"),
-        ("--bogus -h", "HELP"),
-        ("-h -V", "HELP"),
+        ("svc/api 80 -h", "SHORT"),
+        ("-qh", "SHORT"),
+        ("--bogus -h", "SHORT"),
+        ("-h --help", "HELP"),
+        ("-h -V", "SHORT"),
         ("help version", "HELP version"),
-        ("version -h", "HELP version"),
+        ("version -h", "SHORT version"),
+        ("help list -h", "HELP list"),
         ("version --help", "HELP version"),
         ("--help version", "HELP version"),
         ("-n x help", "HELP"),
@@ -253,12 +258,29 @@ fn refusals() {
 #[test]
 fn the_nearest_flag_is_suggested() {
     use miette::Diagnostic;
-    for (typed, near) in
-        [("--contxt=x", "--context"), ("--auto-prot", "--auto-port"), ("-contex", "--context")]
-    {
+    for (typed, near) in [
+        ("--contxt=x", "--context"),
+        ("--auto-prot", "--auto-port"),
+        ("-contex", "--context"),
+        ("list --contxt=x", "--context"),
+        ("--al stop", "--all"),
+        ("stop --al", "--all"),
+    ] {
         let Err(fatal) = asked(typed) else { panic!("{typed}") };
         let help = Diagnostic::help(&fatal).map(|help| help.to_string()).unwrap_or_default();
         assert_eq!(help, format!("did you mean '{near}'?"), "{typed}");
+    }
+}
+
+/// A flag that would be refused next is no suggestion.
+#[test]
+fn only_flags_that_may_stand_there_are_suggested() {
+    for typed in ["--stdi", "svc/api 80 --follo", "list --auto-prot", "stop --ready-fil", "logs --keep-goin"]
+    {
+        let Err(fatal) = asked(typed) else { panic!("{typed}") };
+        assert_eq!(fatal.code(), "fwd::usage::unknown_flag", "{typed}");
+        let help = fatal.advice().unwrap_or_default();
+        assert!(help.contains("for a list of flags"), "{typed}: {help}");
     }
 }
 

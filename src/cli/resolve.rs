@@ -3,7 +3,7 @@
 //! [`Environment::read`] looks once at the environment and the terminals; [`resolve`] is pure and decides everything
 //! the floors below are told.
 
-use std::{env, io, io::IsTerminal as _, path::PathBuf, time::Duration};
+use std::{env, ffi::OsString, io, io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use terminal_size::{Width, terminal_size_of};
@@ -11,6 +11,7 @@ use terminal_size::{Width, terminal_size_of};
 use super::{
     ParsedArgs,
     args::{Args, ListArgs},
+    complete::LOOKUP_LIMIT,
     grammar::{self, ArgToken},
     normalise::ArgKind,
 };
@@ -37,6 +38,8 @@ use crate::{
 
 /// How credit for the peer's queues is switched off, should a cluster's runtime not be as it supposes.
 const CREDIT: &str = "KUBECTL_FWD_CREDIT";
+/// How completion is given another time than [`LOOKUP_LIMIT`], for a cluster or a credential plugin that is slow.
+const COMPLETION_TIMEOUT: &str = "KUBECTL_FWD_COMPLETION_TIMEOUT";
 /// The long spellings whose place among the words matters.
 const PORT: &str = "--port";
 const SELECTOR: &str = "--selector";
@@ -88,6 +91,10 @@ pub struct Environment {
     pub credit: Option<String>,
     /// Columns of the terminal that stdout is.
     pub columns: Option<usize>,
+    /// `KUBECTL_FWD_COMPLETION_TIMEOUT`.
+    pub completion: Option<String>,
+    /// Where programs are.
+    pub path: Option<OsString>,
 }
 
 impl Environment {
@@ -114,6 +121,8 @@ impl Environment {
             program: env::current_exe().ok(),
             credit: env::var_os(CREDIT).map(|value| value.to_string_lossy().into_owned()),
             columns: terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns)),
+            completion: env::var(COMPLETION_TIMEOUT).ok(),
+            path: env::var_os("PATH"),
         }
     }
 }
@@ -197,7 +206,14 @@ fn tokens<'a>(args: &'a Args, order: &[ArgKind]) -> Vec<ArgToken<'a>> {
         .collect()
 }
 
-fn flags(args: Args) -> Result<Flags, Fatal> {
+/// How long completion may look things up. A value that is none is ignored, for completion tells no errors.
+pub fn completion_limit(environment: &Environment) -> Duration {
+    let wanted = environment.completion.as_deref().and_then(|text| duration::parse(text).ok());
+    wanted.filter(|limit| !limit.is_zero()).unwrap_or(LOOKUP_LIMIT)
+}
+
+/// Makes sense of the flags that reach a cluster.
+pub fn flags(args: Args) -> Result<Flags, Fatal> {
     // To kubectl an empty value is no value: `-n "$NAMESPACE"` with nothing in it is the default namespace.
     let given = |value: Option<String>| value.filter(|text| !text.is_empty());
     let namespace = given(args.namespace);
@@ -245,7 +261,7 @@ fn go_duration(flag: &str, text: &str) -> Result<Duration, Fatal> {
 }
 
 fn bad_duration(flag: &str, text: &str, why: &str) -> Fatal {
-    Fatal::new("fwd::usage::bad_duration", format!("'{text}' is not a duration that {flag} can take"))
+    Fatal::new("fwd::usage::bad_duration", format!("invalid value '{text}' for {flag}"))
         .because(why)
         .help(format!("for example {flag} 30s, or {flag} 1m30s"))
 }
@@ -255,8 +271,10 @@ pub fn output(text: Option<&str>) -> Result<OutputFormat, Fatal> {
     match text {
         None | Some("text") => Ok(OutputFormat::Text),
         Some("json") => Ok(OutputFormat::Json),
-        Some(other) => Err(Fatal::new("fwd::usage::bad_output", format!("--output cannot be '{other}'"))
-            .help("it is text or json")),
+        Some(other) => {
+            Err(Fatal::new("fwd::usage::bad_output", format!("invalid value '{other}' for --output"))
+                .help("use text or json"))
+        }
     }
 }
 
@@ -265,8 +283,10 @@ fn when(text: Option<&str>) -> Result<ColorChoice, Fatal> {
         None | Some("auto") => Ok(ColorChoice::Auto),
         Some("always") => Ok(ColorChoice::Always),
         Some("never") => Ok(ColorChoice::Never),
-        Some(other) => Err(Fatal::new("fwd::usage::bad_color", format!("--color cannot be '{other}'"))
-            .help("it is auto, always or never")),
+        Some(other) => {
+            Err(Fatal::new("fwd::usage::bad_color", format!("invalid value '{other}' for --color"))
+                .help("use auto, always or never"))
+        }
     }
 }
 
@@ -274,8 +294,10 @@ fn credit(text: Option<&str>) -> Result<CreditMode, Fatal> {
     match text {
         None | Some("" | "on") => Ok(CreditMode::On),
         Some("off") => Ok(CreditMode::Off),
-        Some(other) => Err(Fatal::new("fwd::usage::bad_credit", format!("{CREDIT} cannot be '{other}'"))
-            .help("it is on or off; without it, it is on")),
+        Some(other) => {
+            Err(Fatal::new("fwd::usage::bad_credit", format!("invalid value '{other}' of {CREDIT}"))
+                .help("use on or off; on is the default"))
+        }
     }
 }
 
@@ -313,7 +335,7 @@ fn verbosity(text: &str) -> Result<u8, Fatal> {
     // A `-v` without a number has taken the target for one.
     let target = if text.contains('/') { format!(" {text}") } else { String::new() };
     Err(Fatal::new("fwd::usage::bad_verbosity", format!("-v takes a number, not '{text}'")).help(format!(
-        "write the number behind it, as for kubectl: -v 4{target}\n0 logs warnings only, 4 what this tool decides, 9 everything"
+        "write the number after it, as for kubectl: -v 4{target}\n0 logs warnings only, 4 what this tool decides, 9 everything"
     )))
 }
 

@@ -61,7 +61,7 @@ fn credit_is_switched_off_by_the_environment() {
         assert_eq!(config(value).ok().map(|config| config.common.credit), Some(credit), "{value}");
     }
     let fatal = config("maybe").err().unwrap_or_else(|| panic!("it is accepted"));
-    assert_eq!(fatal.to_string(), "KUBECTL_FWD_CREDIT cannot be 'maybe'");
+    assert_eq!(fatal.to_string(), "invalid value 'maybe' of KUBECTL_FWD_CREDIT");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::{
         authorize::Authorize,
         credentials::{CertificateCallback, CredentialSource, Credentials, FetchedCredential},
         exec::{ExecPlugin, PluginStdin},
-        oidc::Oidc,
+        oidc::{self, Oidc},
     },
     config::{
         choice::{self, ClusterChoice},
@@ -104,6 +104,16 @@ impl ClusterConfig {
         let auth_method = authentication::auth_method(&choice.server, &choice.user)?;
         let impersonation = authentication::impersonation(&choice.user)?;
         Ok(Self { choice, auth_method, impersonation, flags, environment })
+    }
+
+    /// Gives up what is good for one use: an issuer that is asked for a new id-token may end the refresh-token that it was
+    /// asked with, and who does not keep the answer has logged the user out. For what is asked in passing, and cut short.
+    #[must_use]
+    pub fn without_refresh(mut self) -> Self {
+        if let AuthMethod::Oidc(config) = &mut self.auth_method {
+            config.remove(oidc::REFRESH_TOKEN);
+        }
+        self
     }
 
     /// The API server's URL, without the user that may stand in it.

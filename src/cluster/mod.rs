@@ -10,6 +10,7 @@
 //! - [`client`]: the two clients of a [`client::Cluster`]: `api` for objects, `data` for tunnels.
 //! - [`access`]: every error in words, with what to do about it.
 //! - [`pods`]: what a target stands for, and the pods behind it as they change.
+//! - [`names`]: what there is to be named, for completion.
 //!
 //! [`wait_notifier`] is beside all of them: what is waited for, told once the wait is long.
 //!
@@ -25,6 +26,7 @@ pub mod error;
 #[cfg(test)]
 mod fake;
 pub mod http;
+pub mod names;
 pub mod pods;
 mod tls;
 pub mod wait_notifier;

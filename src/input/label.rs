@@ -14,7 +14,7 @@ pub fn label(text: &str) -> Result<String, Fatal> {
         return Ok(text.to_owned());
     }
     Err(Fatal::new("fwd::usage::bad_label", format!("'{text}' cannot be the name of a forward")).help(format!(
-        "it is at most {LONGEST} letters, digits, '-', '_' and '.', begins with neither '-' nor '.', and is no number"
+        "use up to {LONGEST} letters, digits, '-', '_' and '.'; not '-' or '.' first, and not a number alone"
     )))
 }
 

@@ -22,7 +22,7 @@ pub fn bad_port(text: &str, error: &PortError) -> Fatal {
         PortError::OutOfRange { part, .. } if part == "0" => {
             "for any free local port write :PORT, for example :80"
         }
-        _ => "a port is written REMOTE, LOCAL:REMOTE or :REMOTE, for example 8080:80",
+        _ => "write a port as REMOTE, LOCAL:REMOTE or :REMOTE, for example 8080:80",
     })
 }
 

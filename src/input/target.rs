@@ -49,13 +49,13 @@ pub fn object_name(noun: &str, name: &str) -> Result<(), Fatal> {
         return Ok(());
     }
     Err(Fatal::new("fwd::usage::bad_name", format!("'{name}' cannot be a {noun} in Kubernetes"))
-        .help("names are letters, digits, '-' and '.'"))
+        .help("a name is letters, digits, '-' and '.', and begins and ends with a letter or digit"))
 }
 
 fn unknown_kind(word: &str) -> Fatal {
     let fatal = Fatal::new(
         "fwd::usage::unknown_kind",
-        format!("'{word}' is not a kind of object that can be forwarded to"),
+        format!("'{word}' is not a type of object that can be forwarded to"),
     );
     let lower = word.to_ascii_lowercase();
     let spellings = Kind::all().flat_map(|kind| [kind.short(), kind.singular(), kind.plural()]);
@@ -63,7 +63,7 @@ fn unknown_kind(word: &str) -> Fatal {
         return fatal.help(format!("did you mean '{near}'?"));
     }
     let all: Vec<_> = Kind::all().map(Kind::short).collect();
-    fatal.help(format!("the kinds are {}; {ANY_POD}", all.join(", ")))
+    fatal.help(format!("the types are {}; {ANY_POD}", all.join(", ")))
 }
 
 /// Reads a label selector, as far as it can be read without the cluster.

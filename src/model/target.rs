@@ -173,7 +173,7 @@ pub enum TargetError {
     #[error("'{0}' is not a target: it has more than three parts")]
     TooManyParts(String),
     /// The TYPE is not one that can be forwarded to.
-    #[error("'{word}' is not a kind of object that can be forwarded to")]
+    #[error("'{word}' is not a type of object that can be forwarded to")]
     UnknownKind {
         /// The word in the place of TYPE.
         word: String,

@@ -197,7 +197,7 @@ impl SetReader {
                 Err(error) => self.problem(
                     at,
                     error.to_string(),
-                    "a port is written REMOTE, LOCAL:REMOTE or :REMOTE, for example 8080:80",
+                    "write a port as REMOTE, LOCAL:REMOTE or :REMOTE, for example 8080:80",
                 ),
             }
         }

@@ -91,7 +91,7 @@ fn every_problem_with_its_place() {
         ("forwards: [{target: [a], ports: 80}]", "+1:21 target has to be a text"),
         (
             "forwards: [{target: scv/a, ports: 80}]",
-            "1:21 'scv' is not a kind of object that can be forwarded to; did you mean 'svc'?",
+            "1:21 'scv' is not a type of object that can be forwarded to; did you mean 'svc'?",
         ),
         ("forwards: [{target: a/b/c/d, ports: 80}]", "+1:21 'a/b/c/d' is not a target"),
         ("forwards: [{target: svc/a_b, ports: 80}]", "+1:21 'a_b' cannot be a name in Kubernetes"),

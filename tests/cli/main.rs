@@ -1,5 +1,7 @@
 //! The built binary, as a shell sees it: what it prints where, and how it exits. No cluster is needed.
 
+mod reference;
+
 use std::process::{Command, Output, Stdio};
 
 fn program() -> &'static std::path::Path {
@@ -30,13 +32,21 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn help_goes_to_stdout() {
-    let expected = text(&fwd("--help").stdout);
-    for line in ["-h", "help", "--help", "svc/api 8080:80 --help", "--bogus -h"] {
+    let (whole, short) = (text(&fwd("--help").stdout), text(&fwd("-h").stdout));
+    let expected = &whole;
+    for (line, expected) in [
+        ("help", &whole),
+        ("svc/api 8080:80 --help", &whole),
+        ("-h --help", &whole),
+        ("svc/api 8080:80 -h", &short),
+        ("--bogus -h", &short),
+    ] {
         let output = fwd(line);
         assert_eq!(output.status.code(), Some(0), "{line}");
-        assert_eq!(text(&output.stdout), expected, "{line}");
+        assert_eq!(&text(&output.stdout), expected, "{line}");
         assert_eq!(text(&output.stderr), "", "{line}");
     }
+    assert!(short.lines().count() < whole.lines().count() / 2 && short.contains("'kubectl fwd --help'"));
     assert!(expected.contains("kubectl fwd svc/api 8080:80"));
     assert!(expected.lines().all(|line| line.chars().count() <= 80));
     for line in ["version --help", "help version", "version -h"] {
@@ -60,24 +70,21 @@ fn usage_errors_are_a_few_plain_lines() {
         (
             "",
             "error: TYPE/NAME and list of ports are required for forwarding\n  help: for example: kubectl fwd svc/api \
-             8080:80\n    'kubectl fwd --help' shows more\n",
+             8080:80\n    run 'kubectl fwd --help' for more\n",
         ),
         ("--contxt x", "error: unknown flag '--contxt'\n  help: did you mean '--context'?\n"),
-        (
-            "svc/api 80 -n",
-            "error: the flag '--namespace' needs a value: NAME\n  help: write --namespace NAME\n",
-        ),
+        ("svc/api 80 -n", "error: --namespace needs a value: NAME\n  help: write --namespace NAME\n"),
         (
             "svc/api",
-            "error: no port is given for svc/api\n  help: write its ports behind it: kubectl fwd svc/api 8080:80\n",
+            "error: no port is given for svc/api\n  help: add its ports: kubectl fwd svc/api 8080:80\n",
         ),
         (
             "scv/api 80",
-            "error: 'scv' is not a kind of object that can be forwarded to\n  help: did you mean 'svc'?\n",
+            "error: 'scv' is not a type of object that can be forwarded to\n  help: did you mean 'svc'?\n",
         ),
         (
             "svc/api 80 --hold=-1s",
-            "error: '-1s' is not a duration that --hold can take\n  because: it is negative\n  help: for example --hold 30s, or --hold \
+            "error: invalid value '-1s' for --hold\n  because: it is negative\n  help: for example --hold 30s, or --hold \
              1m30s\n",
         ),
         (
@@ -87,13 +94,16 @@ fn usage_errors_are_a_few_plain_lines() {
         ),
         (
             "version extra",
-            "error: there is a word too many: 'extra'\n  help: 'kubectl fwd version --help' shows how it is used\n",
+            "error: unexpected argument 'extra'\n  help: run 'kubectl fwd version --help' to see how it is used\n",
         ),
-        ("logs", "error: FORWARD is missing\n  help: 'kubectl fwd logs --help' shows how it is used\n"),
+        (
+            "logs",
+            "error: which forward?\n  help: usage: kubectl fwd logs [FLAGS] FORWARD (its id, name, local port or target)\n",
+        ),
         (
             "lst",
-            "error: no port is given for pod/lst\n  help: did you mean 'kubectl fwd list'? To forward, write its ports behind \
-             it: kubectl fwd pod/lst 8080:80\n",
+            "error: no port is given for pod/lst\n  help: did you mean 'kubectl fwd list'? To forward, add its ports: \
+             kubectl fwd pod/lst 8080:80\n",
         ),
     ] {
         let output = fwd(line);

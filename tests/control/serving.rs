@@ -103,7 +103,7 @@ async fn signals_end_it() -> Test {
 async fn usage() -> Test {
     let world = World::new(crate::PROGRAM).await?;
     for (line, says) in [
-        ("serve svc/api 80", "there is a word too many: 'svc/api'"),
+        ("serve svc/api 80", "unexpected argument 'svc/api'"),
         ("serve --stdoi", "did you mean '--stdio'?"),
         ("serve --auto-port", "takes no flag '--auto-port'"),
         ("list --stdio", "unknown flag '--stdio'"),

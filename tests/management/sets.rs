@@ -117,7 +117,7 @@ async fn mistakes() -> Test {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
     assert_eq!(
         ran.stderr,
-        "error: there are 3 problems in bad.yaml; nothing is started\n  because: bad.yaml:4:11: 'scv' is not a kind of \
+        "error: there are 3 problems in bad.yaml; nothing is started\n  because: bad.yaml:4:11: 'scv' is not a type of \
          object that can be forwarded to; did you mean 'svc'?\n  because: bad.yaml:6:3: there are no 'ports'; for example \
          ports: 8080:80\n  because: bad.yaml:7:3: 'port' is no key of a forward; did you mean 'ports'?\n  help: 'kubectl \
          fwd up --schema' prints what a set holds; --keep-going starts the forwards without a problem\n"

@@ -37,6 +37,9 @@ use crate::{
 /// How long one conversation with an issuer may take, the connection included.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// Under which word the kubeconfig has what an issuer is asked with.
+pub(in crate::cluster) const REFRESH_TOKEN: &str = "refresh-token";
+
 /// How much of an answer is read. Tokens take some kilobytes.
 const ANSWER_LIMIT: usize = 1 << 20;
 
@@ -97,7 +100,7 @@ impl Oidc {
             .ok_or_else(|| unusable("its idp-issuer-url is not a URL"))?;
         let client = config.remove("client-id").ok_or_else(|| unusable("it has no client-id"))?;
         let mut secret = |name| config.remove(name).map(SecretString::from);
-        let tokens = OidcTokens { id: secret("id-token"), refresh: secret("refresh-token") };
+        let tokens = OidcTokens { id: secret("id-token"), refresh: secret(REFRESH_TOKEN) };
         Ok(Self {
             issuer: issuer.uri,
             client,

@@ -1,0 +1,81 @@
+//! Completion never hangs, never asks and says nothing of what is wrong.
+
+use serde_json::json;
+
+use sandbox::support::{Failure, Test, World};
+
+use crate::{PROGRAM, values};
+
+/// Completes with the limit that users have.
+async fn quiet(world: &World, line: &str) -> Result<String, Failure> {
+    let mut command = world.command("__complete");
+    command.args(line.split(' '));
+    let output = command.output().await?;
+    assert_eq!(output.status.code(), Some(0), "{line}");
+    assert_eq!(String::from_utf8(output.stderr)?, "", "{line}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers() -> Test {
+    let world = World::new(PROGRAM).await?;
+    world.sandbox.faults().black_hole(true);
+    assert_eq!(quiet(&world, "svc/").await?, ":4\n");
+    // What is known without it is there.
+    assert!(values(&quiet(&world, "").await?).contains(&"list"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_or_reached() -> Test {
+    let world = World::new(PROGRAM).await?;
+    world.write("broken", "contexts: [\n")?;
+    for line in [
+        "--kubeconfig broken svc/",
+        "--kubeconfig missing --context ",
+        "--server http://127.0.0.1:1 svc/",
+        "--token nonsense svc/",
+        "-n a/b svc/",
+        "--context nope svc/",
+        "svc/nothing ",
+        "--bogus",
+        "svc/api 80 --context",
+    ] {
+        let answer = quiet(&world, line).await?;
+        let known = values(&answer);
+        assert!(known.iter().all(|value| value.ends_with('/') || *value == "--context"), "{line}: {answer}");
+    }
+    Ok(())
+}
+
+/// A plugin that asks finds nobody, and one that does not end is ended.
+#[tokio::test]
+async fn credential_plugins() -> Test {
+    let world = World::new(PROGRAM).await?;
+    let token = world.sandbox.token("admin").ok_or("admin has no token")?;
+    let gives = format!("printf '{{\"status\":{{\"token\":\"{token}\"}}}}'");
+    for (script, mode, works) in [
+        (gives.clone(), "IfAvailable", true),
+        (format!("read answer; echo Password: >&2; {gives}"), "IfAvailable", true),
+        (gives, "Always", false),
+        ("echo who are you? >&2; while :; do sleep 60; done".to_owned(), "IfAvailable", false),
+    ] {
+        let exec = json!({
+            "apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script],
+            "interactiveMode": mode,
+        });
+        let text = std::fs::read_to_string(world.kubeconfig())?;
+        let mut config: serde_json::Value = serde_saphyr::from_str(&text)?;
+        config["users"][0]["user"] = json!({ "exec": exec });
+        world.write("plugin", &config.to_string())?;
+        let mut command = world.command("__complete --kubeconfig plugin svc/a");
+        if works {
+            command.env(crate::NO_LIMIT.0, crate::NO_LIMIT.1);
+        }
+        let output = command.output().await?;
+        let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+        let expected: &[&str] = if works { &["svc/api"] } else { &[] };
+        assert_eq!((values(&stdout).as_slice(), &*stderr), (expected, ""), "{script}");
+    }
+    Ok(())
+}
