@@ -80,6 +80,15 @@ impl Fatal {
         self
     }
 
+    /// Says where it was asked for what failed, if that is known: `fwd.yaml:4`.
+    #[must_use]
+    pub fn asked_by(self, origin: Option<&str>) -> Self {
+        match origin {
+            Some(origin) => self.because(format!("{origin} asks for it")),
+            None => self,
+        }
+    }
+
     /// Points at what is wrong in a text.
     #[must_use]
     pub fn found_in(mut self, excerpt: Excerpt) -> Self {

@@ -37,6 +37,7 @@ impl From<Config> for ForwardPlan {
             options: options.clone(),
             context: None,
             label: label.clone(),
+            origin: None,
         });
         Self { wanted: wanted.collect(), common, keep_going: false, skipped: None, ready_file }
     }

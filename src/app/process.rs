@@ -25,6 +25,7 @@ use crate::{
     control::{
         server::ControlServer,
         sockets::{SocketDirectories, SocketEnvironment},
+        user_forwards::ControlledForwards,
     },
     error::Fatal,
     forward::{GRACE, registry::Registry},
@@ -77,7 +78,9 @@ impl Process {
 
     /// Lets other processes of this user ask. Says where.
     pub(super) fn listen(&self, sockets: &SocketEnvironment) -> Result<String, Fatal> {
-        let listener = SocketDirectories::new(sockets)?.listen()?;
+        let directories = SocketDirectories::new(sockets)?;
+        self.registry.know_user_forwards(Arc::new(ControlledForwards::new(directories.clone())));
+        let listener = directories.listen()?;
         let path = listener.path().display().to_string();
         self.server.listen(listener);
         Ok(path)

@@ -68,7 +68,8 @@ pub(super) fn work(
         }
     }
     let typed_context = flags.context.is_some();
-    let wanted = set.entries.into_iter().map(|SetEntry { target, ports, label, scope, .. }| {
+    let wanted = set.entries.into_iter().map(|SetEntry { target, ports, label, scope, line }| {
+        let origin = Some(format!("{}:{line}", document.name));
         let defaults = ForwardOptions::default();
         let options = ForwardOptions {
             hold: scope.hold.unwrap_or(defaults.hold),
@@ -77,9 +78,10 @@ pub(super) fn work(
             give_up: up.give_up,
             allow_unready: scope.allow_unready.unwrap_or(defaults.allow_unready),
             addresses: scope.addresses.unwrap_or(defaults.addresses),
+            replace: up.replace,
         };
         let context = scope.context.filter(|_| !typed_context);
-        ForwardSpec { request: ForwardRequest { target, ports }, options, context, label }
+        ForwardSpec { request: ForwardRequest { target, ports }, options, context, label, origin }
     });
     let ready_file = up.ready_file.clone().map(PathBuf::from);
     Ok(ForwardPlan {

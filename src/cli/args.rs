@@ -81,6 +81,10 @@ pub struct Args {
     #[argh(switch)]
     pub auto_port: bool,
 
+    /// where another forward of yours has the local port, stop that one and take its place
+    #[argh(switch)]
+    pub replace: bool,
+
     /// while no pod is ready, forward to one that runs; a pod that is named is forwarded to in any case
     #[argh(switch)]
     pub allow_unready: bool,
@@ -336,6 +340,10 @@ pub struct UpArgs {
     /// start a set of somebody else that runs programs, talks to other servers or lets other machines connect, and remember that until it changes
     #[argh(switch)]
     pub trust: bool,
+
+    /// where other forwards of yours have a local port of the set, stop those and take their place
+    #[argh(switch)]
+    pub replace: bool,
 
     /// print the JSON schema of sets
     #[argh(switch)]

@@ -163,6 +163,7 @@ pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Config, Fa
     };
     let hold = args.hold.as_deref().map_or(Ok(defaults.hold), |text| go_duration("--hold", text))?;
     let (auto_port, give_up, allow_unready) = (args.auto_port, args.give_up, args.allow_unready);
+    let replace = args.replace;
     let label = args.name.as_deref().map(label).transpose()?;
     let ready_file = args.ready_file.clone().map(PathBuf::from);
     let common = common(args, environment)?;
@@ -173,7 +174,15 @@ pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Config, Fa
         requests,
         label,
         ready_file,
-        options: ForwardOptions { hold, pod_running_timeout, auto_port, give_up, allow_unready, addresses },
+        options: ForwardOptions {
+            hold,
+            pod_running_timeout,
+            auto_port,
+            give_up,
+            allow_unready,
+            addresses,
+            replace,
+        },
         common,
     })
 }

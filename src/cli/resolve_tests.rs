@@ -37,6 +37,7 @@ fn defaults() {
             give_up: false,
             allow_unready: false,
             addresses: vec![Address::Localhost],
+            replace: false,
         }
     );
     assert!(

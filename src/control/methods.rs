@@ -88,6 +88,8 @@ struct StartParams {
     label: Option<String>,
     #[serde(default)]
     allow_unready: Option<bool>,
+    #[serde(default)]
+    replace: Option<bool>,
 }
 
 /// `portforward:stop`.
@@ -179,7 +181,8 @@ fn wanted(start: StartParams) -> Result<ForwardSpec, RpcError> {
         target.namespace = Some(namespace);
     }
     let allow_unready = start.allow_unready.unwrap_or_default();
-    let mut options = ForwardOptions { allow_unready, ..ForwardOptions::default() };
+    let replace = start.replace.unwrap_or_default();
+    let mut options = ForwardOptions { allow_unready, replace, ..ForwardOptions::default() };
     if let Some(address) = &start.address {
         options.addresses = addresses(std::slice::from_ref(address)).map_err(bad_params)?;
     }
@@ -197,7 +200,8 @@ fn wanted(start: StartParams) -> Result<ForwardSpec, RpcError> {
         port => RemotePort::Number(number("remote_port", port)?),
     };
     let ports = vec![PortSpec { address: None, local, remote }];
-    Ok(ForwardSpec { request: ForwardRequest { target, ports }, options, context: start.context, label })
+    let request = ForwardRequest { target, ports };
+    Ok(ForwardSpec { request, options, context: start.context, label, origin: None })
 }
 
 const PORTS: &str = "ports are numbers from 1 to 65535; 'remote_port' may be the name of a port, 'local_port' null for any free one";

@@ -2,7 +2,8 @@
 //!
 //! Every process that forwards listens on a socket of its own ([`sockets`]), and answers JSON-RPC 2.0, one message a line
 //! ([`rpc`], [`server`]). The methods ([`methods`]) are a contract with other programs: docs/CONTROL.md. [`client`] finds
-//! the sockets of this user and asks them all, [`pick`] tells which forwards a word means. There is nothing else to
+//! the sockets of this user and asks them all, [`user_forwards`] does so for a start whose ports are taken, [`pick`] tells
+//! which forwards a word means. There is nothing else to
 //! start, to upgrade or to crash.
 //!
 //! Whatever a client sends, no forward that it does not name is touched by it: sizes, numbers and queues are limited,
@@ -14,3 +15,4 @@ pub mod pick;
 pub mod rpc;
 pub mod server;
 pub mod sockets;
+pub mod user_forwards;

@@ -15,8 +15,11 @@ use super::local;
 use super::socket::SocketConflict;
 use crate::{
     error::{Fatal, io_message},
-    model::ports::ListenIp,
+    model::{forward::PortForward, ports::ListenIp},
 };
+
+/// An address that could not be bound, and why.
+pub(super) type BindFailure = (SocketAddr, io::Error);
 
 /// How many ports above the wanted one are tried. A hundred taken ones in a row are no accident that one more would end.
 const PROBES: u16 = 100;
@@ -85,18 +88,31 @@ pub(super) fn explain_unix(path: &std::path::Path, taken: &SocketConflict) -> Fa
         .help(format!("remove {path} if nothing uses it, or choose another path"))
 }
 
+/// The error for a local address that another forward of the user has.
+pub(super) fn held(local: &str, holder: &PortForward, free: Option<u16>) -> Fatal {
+    let PortForward { id, target, remote_port, pid, .. } = holder;
+    let who = if *pid == process::id() { "this process".to_owned() } else { format!("process {pid}") };
+    let other = match free {
+        Some(free) => format!("; or use {free}, which is free; or add --auto-port"),
+        None => String::new(),
+    };
+    Fatal::new("fwd::port::in_use", format!("{local} is taken by another forward of yours"))
+        .because(format!("{target}:{remote_port} ({id}, {who}) listens there"))
+        .help(format!("stop it: kubectl fwd stop {id}; or take its place: add --replace{other}"))
+}
+
 fn in_use(address: SocketAddr, holder: Option<&PortHolder>, free: Option<u16>) -> Fatal {
     let port = address.port();
     let fatal = Fatal::new("fwd::port::in_use", format!("local port {port} is taken ({address})"));
     let fatal = match holder {
-        Some(holder) if holder.pid == process::id() => fatal.because("this command listens on it already"),
+        Some(holder) if holder.pid == process::id() => fatal.because("this process listens on it already"),
         Some(PortHolder { pid, name, socket }) => {
             fatal.because(format!("{name} (process {pid}) listens on {socket}"))
         }
         None => fatal.because("another process listens on it; the system does not tell which"),
     };
     fatal.help(match free {
-        Some(free) => format!("{free} is free: use it in place of {port}; or add --auto-port; or {ANY_PORT}"),
+        Some(free) => format!("use {free} instead, which is free; or add --auto-port; or {ANY_PORT}"),
         None => ANY_PORT.to_owned(),
     })
 }
@@ -104,7 +120,7 @@ fn in_use(address: SocketAddr, holder: Option<&PortHolder>, free: Option<u16>) -
 /// What to do in place of `port`, for which `--auto-port` would look for no other.
 fn other_port(port: u16, free: Option<u16>) -> String {
     match free {
-        Some(free) => format!("use {free} in place of {port}; or {ANY_PORT}"),
+        Some(free) => format!("use {free} instead of {port}; or {ANY_PORT}"),
         None => ANY_PORT.to_owned(),
     }
 }
@@ -115,7 +131,7 @@ pub(super) fn above(port: u16) -> impl Iterator<Item = u16> {
 }
 
 /// The first of them that is free on every address that was wanted.
-fn nearest_free(wanted: &[ListenIp], port: u16) -> Option<u16> {
+pub(super) fn nearest_free(wanted: &[ListenIp], port: u16) -> Option<u16> {
     above(port).find(|port| {
         // All at once, for one must not be in the way of another. What the machine lacks is in nobody's way.
         let listen = |one: &ListenIp| (one.optional, local::listen(SocketAddr::new(one.ip, *port)));
@@ -140,6 +156,18 @@ struct PortHolder {
 fn holder(wanted: SocketAddr) -> Option<PortHolder> {
     let all = listeners::get_all().ok()?;
     pick(all, wanted)
+}
+
+/// Every process that listens on this port of these IPs, as far as the system tells.
+pub(super) fn holders(port: u16, ips: &[ListenIp]) -> Vec<u32> {
+    let there = |one: &Listener| {
+        one.protocol == Protocol::TCP
+            && one.state == SocketState::Listen
+            && one.socket.port() == port
+            && ips.iter().any(|own| in_the_way(one.socket.ip(), own.ip))
+    };
+    let all = listeners::get_all().into_iter().flatten();
+    all.filter(there).map(|one| one.process.pid).collect()
 }
 
 fn pick(all: impl IntoIterator<Item = Listener>, wanted: SocketAddr) -> Option<PortHolder> {
@@ -224,7 +252,7 @@ mod tests {
         #[cfg(target_os = "linux")]
         assert_eq!(
             fatal.source().map(ToString::to_string).as_deref(),
-            Some("this command listens on it already")
+            Some("this process listens on it already")
         );
         let help = Diagnostic::help(&fatal).map(|help| help.to_string()).unwrap_or_default();
         assert!(help.contains("--auto-port") && help.contains(":80"), "{help}");

@@ -2,13 +2,16 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(unix)]
+use super::socket::SocketConflict;
 use super::{
-    conflict,
+    conflict::{self, BindFailure},
     connection::{self, ConnectionContext},
     local::LocalListener,
+    takeover::{self, TakenAddress},
 };
 use crate::{
     descriptors::is_shortage,
@@ -46,12 +49,14 @@ pub(super) struct PortReplacement {
     pub bound: u16,
 }
 
-/// How long the look for a port's holder may take. The system tells at once; a process that hangs in it may hold up
-/// each that asks about it.
-const LOOK_WITHIN: Duration = Duration::from_secs(2);
-
-/// An address that could not be bound, and why.
-type BindFailure = (SocketAddr, io::Error);
+/// Why a local address was not bound.
+#[derive(Debug)]
+pub(super) enum BindRefusal {
+    /// Somebody listens there.
+    Taken(TakenAddress),
+    /// It cannot be.
+    Impossible(Fatal),
+}
 
 /// What becomes of a wanted port that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +76,7 @@ pub(super) async fn bind(
     same: u16,
     addresses: &[Address],
     taken: TakenPort,
-) -> Result<(Vec<BoundListener>, Option<PortReplacement>), Fatal> {
+) -> Result<(Vec<BoundListener>, Option<PortReplacement>), BindRefusal> {
     let wanted = match local {
         LocalPort::Unix(path) => return unix(path).await.map(|listening| (vec![listening], None)),
         LocalPort::Same => same,
@@ -93,18 +98,11 @@ pub(super) async fn bind(
     {
         return Ok((listening, Some(PortReplacement { wanted, bound })));
     }
-    Err(explain(failure, ips).await)
-}
-
-/// The error for a port that could not be bound. To find its holder takes a look at every process, for milliseconds in
-/// which connections of other forwards go on.
-async fn explain((address, error): BindFailure, ips: Vec<ListenIp>) -> Fatal {
-    let kind = error.kind();
-    let look = tokio::task::spawn_blocking(move || conflict::explain(address, &error, &ips));
-    match timeout(LOOK_WITHIN, look).await {
-        Ok(Ok(explained)) => explained,
-        _ => conflict::unexplained(address, &kind.into()),
-    }
+    Err(if is_taken(&failure.1) {
+        BindRefusal::Taken(TakenAddress::Tcp { failure, ips })
+    } else {
+        BindRefusal::Impossible(takeover::explain(failure, ips).await)
+    })
 }
 
 fn is_taken(error: &io::Error) -> bool {
@@ -165,18 +163,26 @@ fn bind_each(mut port: u16, ips: &[ListenIp], all: &mut Vec<BoundListener>) -> R
 }
 
 #[cfg(unix)]
-async fn unix(path: &std::path::Path) -> Result<BoundListener, Fatal> {
+async fn unix(path: &std::path::Path) -> Result<BoundListener, BindRefusal> {
     match LocalListener::unix(path).await {
         Ok(listener) => Ok(BoundListener { listener, bound: LocalAddress::Unix(path.to_owned()) }),
-        Err(error) => Err(conflict::explain_unix(path, &error)),
+        Err(error) => {
+            let why = conflict::explain_unix(path, &error);
+            Err(match error {
+                SocketConflict::Live | SocketConflict::Full => {
+                    BindRefusal::Taken(TakenAddress::Unix { path: path.to_owned(), why })
+                }
+                _ => BindRefusal::Impossible(why),
+            })
+        }
     }
 }
 
 #[cfg(not(unix))]
 #[expect(clippy::unused_async, reason = "called as the other is")]
-async fn unix(path: &std::path::Path) -> Result<BoundListener, Fatal> {
-    Err(Fatal::new("fwd::listen::unix", format!("cannot listen on unix:{}", path.display()))
-        .because("this system's runtime has no Unix sockets"))
+async fn unix(path: &std::path::Path) -> Result<BoundListener, BindRefusal> {
+    let fatal = Fatal::new("fwd::listen::unix", format!("cannot listen on unix:{}", path.display()));
+    Err(BindRefusal::Impossible(fatal.because("this system's runtime has no Unix sockets")))
 }
 
 /// Accepts until `stop`, and carries what it accepts on `tracker` until it ends or `kill`.

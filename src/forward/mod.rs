@@ -14,6 +14,7 @@ mod local;
 mod no_pod;
 mod once_map;
 mod outbound;
+mod prepared;
 mod pump;
 mod redial;
 pub mod registry;
@@ -25,6 +26,7 @@ mod start;
 mod start_progress;
 mod status;
 mod supervisor;
+pub mod takeover;
 #[cfg(unix)]
 mod unread;
 
@@ -63,6 +65,9 @@ pub struct ForwardOptions {
     pub allow_unready: bool,
     /// Where to listen, for ports that do not say.
     pub addresses: Vec<Address>,
+    /// A local address that another forward of the user has is taken over: that forward is stopped, once nothing else
+    /// stands against the start. Only programs with a control socket know of other forwards.
+    pub replace: bool,
 }
 
 impl Default for ForwardOptions {
@@ -76,6 +81,7 @@ impl Default for ForwardOptions {
             give_up: false,
             allow_unready: false,
             addresses: vec![Address::Localhost],
+            replace: false,
         }
     }
 }
@@ -91,12 +97,14 @@ pub struct ForwardSpec {
     pub context: Option<String>,
     /// What the user calls it.
     pub label: Option<String>,
+    /// Where it is asked for, for errors about it: `fwd.yaml:4`.
+    pub origin: Option<String>,
 }
 
 impl ForwardSpec {
     /// These ports of a target, with the default options, in the current context, without a label.
     pub fn new(target: Target, ports: impl IntoIterator<Item = PortSpec>) -> Self {
         let request = ForwardRequest { target, ports: ports.into_iter().collect() };
-        Self { request, options: ForwardOptions::default(), context: None, label: None }
+        Self { request, options: ForwardOptions::default(), context: None, label: None, origin: None }
     }
 }

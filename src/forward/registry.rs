@@ -3,7 +3,12 @@
 //! A forward is one port of one target. Those that were asked for together as one target share a supervisor, which
 //! ends with the last of them; what forwards share beyond that is in `clusters`.
 
-use std::{future::Future, process, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    process,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -21,6 +26,7 @@ use super::{
     ForwardOptions, GRACE,
     clusters::{ClusterHandle, Clusters, WatchedPods},
     reporter::{EventSender, ForwardedPort, Reporter},
+    takeover::UserForwards,
 };
 use crate::{
     cluster::{
@@ -75,6 +81,8 @@ pub(super) struct RegistryInner {
     /// One for each that may be there.
     permits: Arc<Semaphore>,
     outcome: watch::Sender<RegistryOutcome>,
+    /// The forwards of the user in all processes, where these can be asked.
+    pub user_forwards: OnceLock<Arc<dyn UserForwards>>,
 }
 
 /// What has become of it all.
@@ -139,8 +147,16 @@ impl Registry {
             forwards: Mutex::default(),
             permits: Arc::new(Semaphore::new(MAX_FORWARDS)),
             outcome: watch::Sender::default(),
+            user_forwards: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Lets the registry know of the user's forwards in other processes: whose a local address is that is taken, and how
+    /// it is taken over. Once.
+    #[doc(hidden)]
+    pub fn know_user_forwards(&self, forwards: Arc<dyn UserForwards>) {
+        let _ = self.shared.user_forwards.set(forwards);
     }
 
     /// The events of all forwards from now on. Forwards do not wait for who receives them: one that falls behind loses the

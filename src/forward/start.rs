@@ -10,35 +10,30 @@ use std::{
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot, watch},
-    time::{Instant, timeout, timeout_at},
+    time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    ForwardOptions, ForwardSpec,
+    ForwardSpec,
     chooser::PodChooser,
     clusters::{ClusterHandle, WatchedPods},
     connection::ConnectionContext,
-    listener::{self, BoundListener, PortReplacement, TakenPort},
-    no_pod::{no_port, pods_unread},
+    listener::{self, PortReplacement},
+    prepared::{BoundPort, PreparedTarget},
     registry::{Registry, RegistryInner, RunningForward, TargetRun},
     reporter::{ForwardedPort, Reporter},
     route::RouteReceiver,
     start_progress::StartProgress,
     supervisor::{self, Supervisor},
+    takeover::{self, Holding},
 };
 use crate::{
-    cluster::pods::{
-        examine::examine,
-        namesake::with_namesake,
-        target::{self, ResolvedTarget},
-        watch::Snapshot,
-    },
+    cluster::pods::target,
     error::Fatal,
     model::{
         event::{EventKind, StopReason},
         forward::ForwardId,
-        ports::{Address, LocalPort, PortSpec, RemotePort},
         target::Target,
     },
 };
@@ -46,29 +41,12 @@ use crate::{
 /// Questions to an API server at a time while a group starts. Each takes a connection of its own.
 const AT_ONCE: usize = 8;
 
-/// A target on its way to being forwarded.
-struct PreparedTarget {
-    wanted: ForwardSpec,
-    cluster: Arc<ClusterHandle>,
-    resolved: Arc<ResolvedTarget>,
-    chooser: Arc<PodChooser>,
-    watched: Arc<WatchedPods>,
-    reporter: Reporter,
-    ports: Vec<BoundPort>,
-}
-
-/// One port of it, bound.
-struct BoundPort {
-    remote: RemotePort,
-    listening: Vec<BoundListener>,
-    replacement: Option<PortReplacement>,
-    address: String,
-}
-
 /// How one target's start goes on.
 struct PendingStart {
     ready: watch::Receiver<bool>,
     failed: oneshot::Receiver<Fatal>,
+    /// Where it was asked for.
+    origin: Option<String>,
 }
 
 /// The forwards of a group that does not work yet. They end with it.
@@ -109,13 +87,15 @@ impl Registry {
             .try_for_each_concurrent(AT_ONCE, |target| {
                 let cluster = Arc::clone(&target.cluster.client);
                 let asked = format!("the pods of {}", target.reporter.target());
+                let origin = target.wanted.origin.clone();
                 let looking = target.check_pods();
-                async move { self.shared.notifier.watch(|| cluster.waiting_for(&asked), looking).await }
+                async move {
+                    let looked = self.shared.notifier.watch(|| cluster.waiting_for(&asked), looking).await;
+                    looked.map_err(|fatal| fatal.asked_by(origin.as_deref()))
+                }
             })
             .await?;
-        for target in &mut prepared {
-            target.bind().await?;
-        }
+        self.bind(&mut prepared).await?;
         let mut group = StartGroup { shared: &self.shared, ids: Vec::new() };
         let starting: Vec<_> =
             prepared.into_iter().map(|target| self.spawn(target, &mut permits, &mut group.ids)).collect();
@@ -133,35 +113,65 @@ impl Registry {
         }
     }
 
+    /// Binds every local address of a group. What other forwards of the user hold is taken over last, where that is
+    /// wanted: nothing else stands against the start by then.
+    async fn bind(&self, prepared: &mut [PreparedTarget]) -> Result<(), Fatal> {
+        let mut conflicts = Vec::new();
+        for target in &mut *prepared {
+            target.bind(&mut conflicts).await?;
+        }
+        if conflicts.is_empty() {
+            return Ok(());
+        }
+        if conflicts.iter().any(|conflict| conflict.holding == Holding::End) {
+            for target in &*prepared {
+                let what = || format!("waiting for a ready pod of {}", target.reporter.target());
+                self.shared.notifier.watch(what, target.wait_ready()).await?;
+            }
+        }
+        takeover::release(self.shared.user_forwards.get(), conflicts).await?;
+        for target in prepared {
+            target.bind_released().await?;
+        }
+        Ok(())
+    }
+
     /// Finds clusters and targets, each once.
     async fn prepare(&self, wanted: Vec<ForwardSpec>) -> Result<Vec<PreparedTarget>, Fatal> {
         let mut clusters: HashMap<Option<String>, Arc<ClusterHandle>> = HashMap::new();
-        let mut distinct: Vec<(Arc<ClusterHandle>, Target)> = Vec::new();
+        let mut distinct: Vec<(Arc<ClusterHandle>, Target, Option<String>)> = Vec::new();
         let mut places = Vec::new();
         for one in &wanted {
             let cluster = match clusters.get(&one.context) {
                 Some(cluster) => Arc::clone(cluster),
-                None => self.shared.clusters.cluster(one.context.as_deref()).await?,
+                None => {
+                    let found = self.shared.clusters.cluster(one.context.as_deref()).await;
+                    found.map_err(|fatal| fatal.asked_by(one.origin.as_deref()))?
+                }
             };
             clusters.insert(one.context.clone(), Arc::clone(&cluster));
             let target = &one.request.target;
-            let same = |(s, t): &(Arc<ClusterHandle>, Target)| Arc::ptr_eq(s, &cluster) && t == target;
+            let same = |(s, t, _): &(Arc<ClusterHandle>, Target, Option<String>)| {
+                Arc::ptr_eq(s, &cluster) && t == target
+            };
             places.push(distinct.iter().position(same).unwrap_or(distinct.len()));
             if places.last() == Some(&distinct.len()) {
-                distinct.push((cluster, target.clone()));
+                distinct.push((cluster, target.clone(), one.origin.clone()));
             }
         }
-        let resolve = |(cluster, target): (Arc<ClusterHandle>, Target)| async move {
+        let resolve = |(cluster, target, origin): (Arc<ClusterHandle>, Target, Option<String>)| async move {
             let asked = target.to_string();
             let finding = target::resolve(&cluster.client, &target);
-            let resolved = self.shared.notifier.watch(|| cluster.client.waiting_for(&asked), finding).await?;
+            let resolved = self.shared.notifier.watch(|| cluster.client.waiting_for(&asked), finding).await;
+            let resolved = resolved.map_err(|fatal| fatal.asked_by(origin.as_deref()))?;
             Ok::<_, Fatal>((cluster, Arc::new(resolved)))
         };
         let found: Vec<_> = stream::iter(distinct).map(resolve).buffered(AT_ONCE).try_collect().await?;
         let mut prepared = Vec::new();
         for (wanted, place) in wanted.into_iter().zip(places) {
             let (cluster, resolved) = found[place].clone();
-            resolved.check(&wanted.request.ports)?;
+            let checked = resolved.check(&wanted.request.ports);
+            checked.map_err(|fatal| fatal.asked_by(wanted.origin.as_deref()))?;
             let reporter = Reporter::new(
                 self.shared.events.clone(),
                 wanted.request.target.to_string(),
@@ -202,7 +212,7 @@ impl Registry {
             _watched: Arc::clone(&watched),
             _stop: stop.clone().drop_guard(),
         });
-        for BoundPort { remote, listening, replacement: instead, address } in ends {
+        for BoundPort { remote, listening, replacement: instead, address } in ends.into_iter().flatten() {
             let bound = listening.iter().map(|listening| listening.bound.clone()).collect();
             let end = Arc::new(ForwardedPort::new(self.shared.new_id(), remote, bound));
             // There is one for each port.
@@ -251,6 +261,7 @@ impl Registry {
             options: wanted.options,
         };
         let (fail, failed) = oneshot::channel();
+        let origin = wanted.origin;
         let (worked, registry) = (opened.clone(), Arc::downgrade(&self.shared));
         self.shared.tracker.spawn(async move {
             // A target without a supervisor would look as if it worked, and never reach another pod.
@@ -268,7 +279,7 @@ impl Registry {
                 registry.gave_up(&reporter, fatal).await;
             }
         });
-        PendingStart { ready: opened, failed }
+        PendingStart { ready: opened, failed, origin }
     }
 }
 
@@ -292,7 +303,7 @@ impl PendingStart {
         if self.ready.wait_for(|works| *works).await.is_ok() {
             return Ok(());
         }
-        self.failed.await.map_or(Ok(()), Err)
+        self.failed.await.map_or(Ok(()), |fatal| Err(fatal.asked_by(self.origin.as_deref())))
     }
 }
 
@@ -305,103 +316,13 @@ impl Drop for StartGroup<'_> {
     }
 }
 
-impl PreparedTarget {
-    /// Waits for the first word about the pods. Where it is not a good one for every port, finds out whether there is hope.
-    async fn check_pods(&mut self) -> Result<(), Fatal> {
-        let mut pods = self.watched.pods.clone();
-        let waited = self.wanted.options.pod_running_timeout;
-        let word = pods.wait_for(|set| set.synced || set.problem.is_some());
-        let Ok(told) = timeout(waited, word).await else {
-            let cluster = &self.cluster.client;
-            return Err(pods_unread(self.reporter.target(), cluster, waited, "it does not answer"));
-        };
-        let ports: Vec<RemotePort> =
-            self.wanted.request.ports.iter().map(|port| port.remote.clone()).collect();
-        if told.is_ok_and(|set| self.chooser.without_pod(&set.pods, &ports).is_none()) {
-            return Ok(());
-        }
-        let (cluster, request) = (&self.cluster.client, &self.wanted.request);
-        match examine(cluster, &self.resolved).await {
-            Err(fatal) => Err(with_namesake(fatal, cluster, &request.target, &request.ports).await),
-            fine => fine,
-        }
-    }
-
-    /// Binds every local address of the target.
-    async fn bind(&mut self) -> Result<(), Fatal> {
-        let ForwardOptions { addresses, auto_port, .. } = &self.wanted.options;
-        let taken = if *auto_port { TakenPort::Replace } else { TakenPort::Refuse };
-        for port in &self.wanted.request.ports {
-            let same = match (&port.local, self.resolved.same_local(&port.remote)) {
-                (LocalPort::Same, Some(number)) => number,
-                (LocalPort::Same, None) => self.same_in_pod(&port.remote).await?,
-                _ => 0,
-            };
-            let addresses = match &port.address {
-                Some(address) => std::slice::from_ref(address),
-                None => addresses.as_slice(),
-            };
-            let (listening, instead) = listener::bind(&port.local, same, addresses, taken).await?;
-            let address = address(port, addresses);
-            self.ports.push(BoundPort {
-                remote: port.remote.clone(),
-                listening,
-                replacement: instead,
-                address,
-            });
-        }
-        Ok(())
-    }
-
-    /// The number of a pod's named port, where the local port is to be the same: known only from a pod.
-    async fn same_in_pod(&self, remote: &RemotePort) -> Result<u16, Fatal> {
-        let unknown = |why: String| {
-            Fatal::new("fwd::port::unknown", format!("cannot choose a local port for '{remote}'"))
-                .because(why)
-                .help(format!(
-                    "name the local port as well, for example 8080:{remote}, or :{remote} for any free one"
-                ))
-        };
-        let patience = self.wanted.options.pod_running_timeout;
-        let mut pods = self.watched.pods.clone();
-        let wanted = std::slice::from_ref(remote);
-        let (target, cluster) = (self.reporter.target(), &self.cluster.client);
-        let settled = |set: &Snapshot| {
-            let pods = &set.pods;
-            self.chooser.without_pod(pods, wanted).is_none()
-                || self.chooser.never(target, cluster, pods, wanted).is_some()
-        };
-        let Ok(Ok(set)) = timeout_at(Instant::now() + patience, pods.wait_for(settled)).await else {
-            return Err(unknown(format!("no pod was ready within {patience:?}")));
-        };
-        if let Some(never) = self.chooser.never(target, cluster, &set.pods, wanted) {
-            return Err(never);
-        }
-        match self.chooser.choose(&set.pods, None, wanted) {
-            Some(pod) => self
-                .resolved
-                .pod_port(remote, pod)
-                .map_err(|why| no_port(target, cluster, &pod.id, remote, why)),
-            None => Err(unknown("no pod is ready".to_owned())),
-        }
-    }
-}
-
-/// Where a port listens, as `--address` takes it; nowhere for a Unix socket.
-fn address(port: &PortSpec, addresses: &[Address]) -> String {
-    match port.local {
-        LocalPort::Unix(_) => String::new(),
-        _ => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         cluster::config::flags::{ClusterEnvironment, Flags},
         forward::registry::{MAX_FORWARDS, TOO_MANY},
-        model::target::Kind,
+        model::{ports::PortSpec, target::Kind},
     };
 
     /// Those that are about to start count, before anybody is asked about them, and until their start has failed.

@@ -32,7 +32,7 @@ async fn taken_ports() {
     let (port, _holder) = taken();
     let line = format!("svc/api {port}:80");
     let taken = format!("local port {port} is taken (127.0.0.1:{port})");
-    let mut words = vec![taken.as_str(), "is free: use it", "--auto-port", "as in :80"];
+    let mut words = vec![taken.as_str(), "which is free", "--auto-port", "as in :80"];
     let holder = format!("(process {}) listens on 127.0.0.1:{port}", process::id());
     // Other systems may not tell.
     if cfg!(target_os = "linux") {

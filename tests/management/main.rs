@@ -11,6 +11,7 @@ mod current;
 mod logs;
 mod ready;
 mod sets;
+mod taken;
 mod trust;
 
 /// The program under test.
