@@ -132,8 +132,8 @@ pub fn ip_covers(wide: IpAddr, narrow: IpAddr) -> bool {
     wide == narrow || (wide.is_unspecified() && wide.is_ipv4() == narrow.is_ipv4())
 }
 
-/// The IPs that a port is listened on, in order and each once. Those that another one of them takes are left out, for
-/// they would be a conflict with ourselves.
+/// The IPs that a port is listened on, each once and in the order of their text, which is kubectl's and so that of the lines
+/// on stdout. Those that another one of them takes are left out, for they would be a conflict with ourselves.
 pub fn listen_ips(addresses: &[Address]) -> Vec<ListenIp> {
     let mut all: Vec<ListenIp> = Vec::new();
     for address in addresses {
@@ -146,7 +146,9 @@ pub fn listen_ips(addresses: &[Address]) -> Vec<ListenIp> {
         }
     }
     let taken = |one: &ListenIp| all.iter().any(|other| other.ip != one.ip && ip_covers(other.ip, one.ip));
-    all.iter().filter(|one| !taken(one)).copied().collect()
+    let mut listened: Vec<ListenIp> = all.iter().filter(|one| !taken(one)).copied().collect();
+    listened.sort_by_cached_key(|one| one.ip.to_string());
+    listened
 }
 
 impl fmt::Display for Address {
@@ -290,14 +292,15 @@ mod tests {
         for (addresses, expected) in [
             ("localhost", "127.0.0.1? ::1?"),
             ("0.0.0.0 ::", "0.0.0.0 ::"),
-            (":: 0.0.0.0", ":: 0.0.0.0"),
-            ("localhost 0.0.0.0", "::1? 0.0.0.0"),
+            (":: 0.0.0.0", "0.0.0.0 ::"),
+            ("localhost 0.0.0.0", "0.0.0.0 ::1?"),
             ("0.0.0.0 localhost", "0.0.0.0 ::1?"),
-            (":: localhost", ":: 127.0.0.1?"),
+            (":: localhost", "127.0.0.1? ::"),
             ("0.0.0.0 :: localhost", "0.0.0.0 ::"),
             ("::1 ::", "::"),
             ("localhost 127.0.0.1", "127.0.0.1 ::1?"),
-            ("127.0.0.1 127.0.0.1 127.0.0.2", "127.0.0.1 127.0.0.2"),
+            ("127.0.0.2 127.0.0.1 127.0.0.2", "127.0.0.1 127.0.0.2"),
+            ("127.0.0.9 localhost 127.0.0.10", "127.0.0.1? 127.0.0.10 127.0.0.9 ::1?"),
             ("::ffff:127.0.0.1 127.0.0.1", "127.0.0.1"),
             ("::ffff:0.0.0.0 127.0.0.1", "0.0.0.0"),
         ] {

@@ -21,9 +21,9 @@ async fn both_families_on_one_port() -> Test {
     let sandbox = cluster().await?;
     for (addresses, lines) in [
         ("0.0.0.0,::", &["0.0.0.0", "[::]"][..]),
-        ("::,0.0.0.0", &["[::]", "0.0.0.0"]),
-        ("localhost,0.0.0.0", &["[::1]", "0.0.0.0"]),
-        ("::1,:: --address 127.0.0.1,127.0.0.1", &["[::]", "127.0.0.1"]),
+        ("::,0.0.0.0", &["0.0.0.0", "[::]"]),
+        ("localhost,0.0.0.0", &["0.0.0.0", "[::1]"]),
+        ("::1,:: --address 127.0.0.1,127.0.0.1", &["127.0.0.1", "[::]"]),
     ] {
         let mut forward = fwd(&sandbox, &format!("svc/api :80 --address {addresses}"))?;
         let mut ports = Vec::new();
