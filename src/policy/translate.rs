@@ -5,6 +5,9 @@
 //! pod anew: a rollout may move `http` from 8080 to 9090. Where EndpointSlices decide which pods serve (a service without
 //! a selector), they also say which of the service's ports each pod has, and under which number.
 //!
+//! A name that is given to a UDP port alone stands for the TCP port of the same number, if there is one, as it does for
+//! kubectl: DNS servers have `dns` and `dns-tcp`, both 53.
+//!
 //! Two things differ from kubectl, on purpose. Where a number or a name stands for both a UDP and a TCP port, kubectl
 //! takes the first of them, whatever its protocol; here the TCP one is meant, since no other can be forwarded. And
 //! `8080:` does not silently match an unnamed service port: the grammar refuses it (`model::ports`).
@@ -57,15 +60,20 @@ impl ServicePorts {
             RemotePort::Name(name) => port.name.as_ref() == Some(name),
         };
         let mut matching = self.ports.iter().filter(means);
+        let beside = |number: u16| self.ports.iter().find(|port| port.tcp && port.number == number);
         match matching.clone().find(|port| port.tcp) {
             Some(port) => Ok(port),
-            None if matching.next().is_some() => Err(not_tcp(&format!("service {}", self.service), remote)),
-            None => Err(format!(
-                "service {} has no port {}; {}",
-                self.service,
-                quoted(remote),
-                listed(self.ports.iter().map(|port| (port.name.as_deref(), port.number, port.tcp)))
-            )),
+            None => match matching.next() {
+                Some(udp) => {
+                    beside(udp.number).ok_or_else(|| not_tcp(&format!("service {}", self.service), remote))
+                }
+                None => Err(format!(
+                    "service {} has no port {}; {}",
+                    self.service,
+                    quoted(remote),
+                    listed(self.ports.iter().map(|port| (port.name.as_deref(), port.number, port.tcp)))
+                )),
+            },
         }
     }
 
@@ -121,15 +129,19 @@ pub fn pod_port(remote: &RemotePort, pod: &Endpoint) -> Result<u16, String> {
 fn named(name: &str, pod: &Endpoint) -> Result<u16, String> {
     let mut matching = pod.ports.iter().filter(|port| port.name.as_deref() == Some(name));
     let remote = || RemotePort::Name(name.to_owned());
+    let beside = |number: u16| pod.ports.iter().any(|port| port.tcp && port.number == number);
     match matching.clone().find(|port| port.tcp) {
         Some(PodPort { number, .. }) => Ok(*number),
-        None if matching.next().is_some() => Err(not_tcp(&format!("pod {}", pod.id.name), &remote())),
-        None => Err(format!(
-            "pod {} has no port {}; {}",
-            pod.id.name,
-            quoted(&remote()),
-            listed(pod.ports.iter().map(|port| (port.name.as_deref(), port.number, port.tcp)))
-        )),
+        None => match matching.next() {
+            Some(udp) if beside(udp.number) => Ok(udp.number),
+            Some(_) => Err(not_tcp(&format!("pod {}", pod.id.name), &remote())),
+            None => Err(format!(
+                "pod {} has no port {}; {}",
+                pod.id.name,
+                quoted(&remote()),
+                listed(pod.ports.iter().map(|port| (port.name.as_deref(), port.number, port.tcp)))
+            )),
+        },
     }
 }
 
@@ -196,8 +208,9 @@ mod tests {
 
     #[test]
     fn a_port_declared_for_both_protocols_is_tcp() {
-        let pod = pod(&[("", 53, false), ("", 53, true)]);
+        let pod = pod(&[("", 53, false), ("", 53, true), ("dns", 54, false), ("dns-tcp", 54, true)]);
         assert_eq!(pod_port(&RemotePort::Number(53), &pod), Ok(53));
+        assert_eq!(pod_port(&name("dns"), &pod), Ok(54));
     }
 
     #[test]
@@ -225,6 +238,8 @@ mod tests {
             (RemotePort::Number(83), 83),
             // The first entry of this number is UDP; kubectl would take its target.
             (RemotePort::Number(53), 2053),
+            // The name is that of the UDP port alone, the number is both's.
+            (name("dns"), 2053),
         ] {
             assert_eq!(service.pod_port(&remote, &pod), Ok(expected), "{remote}");
         }
