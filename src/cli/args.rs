@@ -220,6 +220,22 @@ pub struct Args {
     /// accepted as kubectl accepts it; warnings are never errors
     #[argh(switch, hidden_help)]
     pub warnings_as_errors: bool,
+
+    /// accepted as kubectl accepts it; the log is never held back
+    #[argh(option, arg_name = "DURATION", hidden_help)]
+    pub log_flush_frequency: Option<String>,
+
+    /// accepted as kubectl accepts it; -v is for all modules
+    #[argh(option, arg_name = "PATTERN=NUMBER", hidden_help)]
+    pub vmodule: Option<String>,
+
+    /// none, as kubectl accepts it; no profile is written
+    #[argh(option, arg_name = "NAME", hidden_help)]
+    pub profile: Option<String>,
+
+    /// accepted as kubectl accepts it; no profile is written
+    #[argh(option, arg_name = "FILE", hidden_help)]
+    pub profile_output: Option<String>,
 }
 
 /// The subcommands: words that count as such only in the first place.

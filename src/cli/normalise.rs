@@ -216,7 +216,10 @@ impl<'a> ArgReader<'a> {
                 return;
             };
             let tail = rest.as_str();
-            if let Some(value) = tail.strip_prefix('=') {
+            // As to kubectl, a lone `=` is the value itself, so `-n=$NAMESPACE` with nothing in the variable fails.
+            if let Some(value) =
+                tail.strip_prefix('=').filter(|value| !value.is_empty() || !takes_value(flag))
+            {
                 self.take(flag, Some(value), words);
                 return;
             }

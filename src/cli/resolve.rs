@@ -195,10 +195,23 @@ pub fn common(args: Args, environment: Environment) -> Result<CommonOptions, Fat
         colors: environment.signals.decide(when(args.color.as_deref())?),
         verbosity: args.verbosity.as_deref().map_or(Ok(0), verbosity)?,
     };
+    ignored(&args)?;
     let credit = credit(environment.credit.as_deref())?;
     let can_ask = environment.cluster.stdin_is_terminal && environment.signals.stderr_is_terminal;
     let (flags, columns) = (flags(args)?, environment.columns);
     Ok(CommonOptions { flags, environment: environment.cluster, credit, ui, can_ask, columns })
+}
+
+/// What kubectl's flags may say that mean nothing here. What cannot be ignored is refused.
+fn ignored(args: &Args) -> Result<(), Fatal> {
+    if let Some(text) = &args.log_flush_frequency {
+        go_duration("--log-flush-frequency", text)?;
+    }
+    match args.profile.as_deref() {
+        None | Some("none") => Ok(()),
+        Some(other) => Err(Fatal::new("fwd::usage::bad_profile", format!("--profile cannot be '{other}'"))
+            .help("only kubectl writes profiles of itself; leave the flag out")),
+    }
 }
 
 /// The words, ports and selector in the order in which they were typed.

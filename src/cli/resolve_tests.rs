@@ -72,6 +72,7 @@ fn everything() {
          --as-group g1 --as-group g2 --as-uid 7 --as-user-extra k=v --certificate-authority ca --client-certificate cc \
          --client-key ck --insecure-skip-tls-verify=false --tls-server-name n --username un --password pw \
          --request-timeout 5 --disable-compression --cache-dir /c --match-server-version --warnings-as-errors \
+         --log-flush-frequency=5s --vmodule=a=1,b=2 --profile none --profile-output p \
          --address 127.0.0.2,::1 --address=10.0.0.1 --pod-running-timeout=1m30s --hold 0 --auto-port --allow-unready --give-up -q \
          --color always -v6",
     )
@@ -127,6 +128,8 @@ fn refusals() {
         ("svc/api 80 --pod-running-timeout 0", "bad_duration"),
         ("svc/api 80 --pod-running-timeout=-1m", "bad_duration"),
         ("svc/api 80 --request-timeout=-1", "bad_duration"),
+        ("svc/api 80 --log-flush-frequency=5", "bad_duration"),
+        ("svc/api 80 --profile=cpu", "bad_profile"),
         ("svc/api 80 --color sometimes", "bad_color"),
         ("svc/api 80 -v loud", "bad_verbosity"),
         ("svc/api 80 -v=-1", "bad_verbosity"),

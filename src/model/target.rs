@@ -108,9 +108,9 @@ impl Kind {
         let row = KINDS.iter().find(|row| [row.plural, row.singular, row.short].contains(&name))?;
         match rest {
             None => Some(row.kind),
-            // `deployment.apps`, `deployments.v1.apps`, and `pods.v1.` (the core group, spelled out).
+            // `deployment.apps`, `deployments.v1.apps`; of the core group, whose name is empty, `pods.` and `pods.v1.`.
             Some(rest) => {
-                let group = rest.strip_prefix("v1").map_or(rest, |r| r.strip_prefix('.').unwrap_or(r));
+                let group = rest.strip_prefix("v1.").unwrap_or(rest);
                 (group == row.group).then_some(row.kind)
             }
         }
@@ -235,6 +235,7 @@ mod tests {
             ("pod", Kind::Pod),
             ("Pods", Kind::Pod),
             ("pods.v1.", Kind::Pod),
+            ("pods.", Kind::Pod),
             ("svc", Kind::Service),
             ("services", Kind::Service),
             ("deploy", Kind::Deployment),
@@ -249,7 +250,9 @@ mod tests {
         ] {
             assert_eq!(Kind::parse(word), Some(kind), "{word}");
         }
-        for word in ["", "cronjob", "deployment.batch", "deploymentz", "pod.apps", "v1"] {
+        for word in
+            ["", "cronjob", "deployment.batch", "deploymentz", "pod.apps", "v1", "pods.v1", "deploy.v1"]
+        {
             assert_eq!(Kind::parse(word), None, "{word}");
         }
     }
