@@ -1,0 +1,102 @@
+//! `kubectl fwd` beside `kubectl port-forward`: both with the same arguments on the same cluster, and what comes of it compared
+//! row by row. `rows.rs` has the rows.
+//!
+//! Compared are stdout, the addresses that the process listens on, the exit status, and whether anything is said on stderr.
+//! What differs on purpose is in docs/KUBECTL.md, each difference with its reason; that document is what this test writes.
+
+mod differences;
+mod document;
+mod lane;
+mod outcome;
+mod rows;
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use sandbox::support::Test;
+use sandbox::support::kubectl;
+use tokio::task::JoinSet;
+
+use self::{document::Compared, lane::Lane, rows::Row};
+
+/// How many rows are run at a time, each with both programs one after the other. They are mostly short processes, and the
+/// clusters that they run against share one thread.
+const LANES: u16 = 3;
+
+/// The document that is compared with what this run found.
+const DOCUMENT: &str = "docs/KUBECTL.md";
+
+/// Set, it lets the document be written.
+const WRITE: &str = "FWD_WRITE_DOCS";
+
+/// The newest kubectl that is there: of several versions in a folder, the one named `kubectl` may only choose among the others.
+fn kubectl() -> Option<PathBuf> {
+    let mut all = kubectl::all();
+    let named_kubectl = all.pop()?;
+    Some(all.pop().unwrap_or(named_kubectl))
+}
+
+#[tokio::test]
+async fn with_the_same_arguments() -> Test {
+    let Some(kubectl) = kubectl() else { return Ok(()) };
+    if TcpListener::bind("[::1]:0").is_err() {
+        // As for kubectl::all(): `eprintln` is swallowed where a test passes.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: this machine has no IPv6\n");
+        return Ok(());
+    }
+    let rows: Vec<(usize, &'static Row)> = rows::all().enumerate().collect();
+    let queue = Arc::new(Mutex::new(VecDeque::from(rows)));
+    let mut lanes = JoinSet::new();
+    for number in 0..LANES {
+        let lane = Lane::start(number, kubectl.clone()).await?;
+        let queue = queue.clone();
+        lanes.spawn(async move {
+            let mut done = Vec::new();
+            loop {
+                let Some((index, row)) = queue.lock().pop_front() else { return done };
+                done.push((index, row, lane.both(row).await));
+            }
+        });
+    }
+    let mut done = lanes.join_all().await.concat();
+    done.sort_by_key(|(index, ..)| *index);
+
+    let (mut compared, mut wrong) = (Vec::new(), String::new());
+    for (_, row, outcomes) in done {
+        match outcomes {
+            Ok((kubectl, fwd)) => {
+                let one = Compared { row, kubectl, fwd };
+                if let Some(why) = one.wrong() {
+                    let _ = writeln!(
+                        wrong,
+                        "{}\n  {why}\n  kubectl: {}\n  fwd:     {}",
+                        row.line,
+                        one.kubectl.full(),
+                        one.fwd.full()
+                    );
+                }
+                compared.push(one);
+            }
+            Err(failure) => {
+                let _ = writeln!(wrong, "{}\n  {failure}", row.line);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "of {} rows:\n{wrong}", rows::all().count());
+
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
+    let document = document::of(&compared);
+    if std::env::var_os(WRITE).is_some() {
+        std::fs::write(&path, &document)?;
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == document,
+        "{DOCUMENT} is not what the two programs do now; {WRITE}=1 cargo test --test compatible writes it"
+    );
+    Ok(())
+}
