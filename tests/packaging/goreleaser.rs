@@ -131,10 +131,21 @@ fn says_what_the_manifest_says() {
 #[test]
 fn what_it_packs_is_there() {
     let config = config();
-    let files = strings(&config["archives"][0]["files"]);
+    let files = config["archives"][0]["files"].as_array().unwrap().iter();
+    let files: Vec<&str> = files.map(|file| file.as_str().or(file["src"].as_str()).unwrap()).collect();
     assert!(files.iter().any(|file| krew::is_licence(file)));
+    // What the cask takes out of the archive is in it, in no folder.
+    let cask = &config["homebrew_casks"][0];
+    let taken = cask["completions"].as_object().unwrap().values().chain(cask["manpages"].as_array().unwrap());
+    for name in taken.map(|name| name.as_str().unwrap()) {
+        assert!(files.iter().any(|file| file.rsplit('/').next() == Some(name)), "{name}");
+    }
+    // What scripts/archive packs for trying it is the same.
+    let script = read("scripts/archive").replace("$scripts", "src/cli/complete/scripts");
+    assert!(script.contains(&format!("files=({})", files.join(" "))), "{files:?}");
     let contents = config["nfpms"][0]["contents"].as_array().unwrap();
-    let sources = contents.iter().map(|content| content["src"].as_str().unwrap());
+    let packed = contents.iter().filter(|content| content["type"] != "symlink");
+    let sources = packed.map(|content| content["src"].as_str().unwrap());
     for file in files.into_iter().chain(sources) {
         assert!(root(file).is_file(), "{file}");
     }

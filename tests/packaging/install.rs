@@ -88,7 +88,9 @@ async fn and_runs_through_kubectl() -> Result<(), Failure> {
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<Result<_, Failure>>()?;
     installed.sort();
-    assert_eq!(installed, ["LICENSE", "README.md", "kubectl-fwd"]);
+    let scripts = ["kubectl-fwd.1", "kubectl-fwd.bash", "kubectl-fwd.fish"];
+    assert_eq!(installed[..4], ["LICENSE", "README.md", "_kubectl-fwd", "kubectl-fwd"]);
+    assert_eq!(installed[4..], scripts);
     assert!(installed.iter().any(|name| is_licence(name)));
 
     for kubectl in kubectl::all() {

@@ -2,9 +2,12 @@
 
 use serde_json::json;
 
-use sandbox::support::{Failure, Test, World};
+use sandbox::support::{Failure, Test, World, within};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::process::Command;
 
-use crate::{PROGRAM, values};
+use crate::{NO_LIMIT, PROGRAM, values};
 
 /// Completes with the limit that users have.
 async fn quiet(world: &World, line: &str) -> Result<String, Failure> {
@@ -48,7 +51,7 @@ async fn what_cannot_be_read_or_reached() -> Test {
     Ok(())
 }
 
-/// A plugin that asks finds nobody, and one that does not end is ended.
+/// A plugin that asks finds nobody.
 #[tokio::test]
 async fn credential_plugins() -> Test {
     let world = World::new(PROGRAM).await?;
@@ -58,24 +61,51 @@ async fn credential_plugins() -> Test {
         (gives.clone(), "IfAvailable", true),
         (format!("read answer; echo Password: >&2; {gives}"), "IfAvailable", true),
         (gives, "Always", false),
-        ("echo who are you? >&2; while :; do sleep 60; done".to_owned(), "IfAvailable", false),
     ] {
-        let exec = json!({
-            "apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script],
-            "interactiveMode": mode,
-        });
-        let text = std::fs::read_to_string(world.kubeconfig())?;
-        let mut config: serde_json::Value = serde_saphyr::from_str(&text)?;
-        config["users"][0]["user"] = json!({ "exec": exec });
-        world.write("plugin", &config.to_string())?;
+        with_plugin(&world, &script, mode)?;
         let mut command = world.command("__complete --kubeconfig plugin svc/a");
-        if works {
-            command.env(crate::NO_LIMIT.0, crate::NO_LIMIT.1);
-        }
-        let output = command.output().await?;
+        let output = command.env(NO_LIMIT.0, NO_LIMIT.1).output().await?;
         let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
         let expected: &[&str] = if works { &["svc/api"] } else { &[] };
         assert_eq!((values(&stdout).as_slice(), &*stderr), (expected, ""), "{script}");
     }
+    Ok(())
+}
+
+/// It goes with the lookup, and so does what it has started: the pipe that it holds open is closed.
+#[tokio::test]
+async fn a_credential_plugin_that_does_not_end() -> Test {
+    let world = World::new(PROGRAM).await?;
+    let pipe = world.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().await?.success());
+    let mut held = pipe::OpenOptions::new().open_receiver(&pipe)?;
+    let script = format!(
+        "exec 3>'{}'; echo here >&3; echo who are you? >&2; while :; do sleep 60; done",
+        pipe.display()
+    );
+    with_plugin(&world, &script, "IfAvailable")?;
+    // Long enough for a busy machine to start it, which the word in the pipe proves.
+    let mut command = world.command("__complete --kubeconfig plugin svc/a");
+    let output = command.env(NO_LIMIT.0, "2s").output().await?;
+    assert_eq!(
+        (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?),
+        (":4\n".into(), "".into())
+    );
+    let mut said = String::new();
+    within("the end of the plugin", held.read_to_string(&mut said)).await??;
+    assert_eq!(said, "here\n");
+    Ok(())
+}
+
+/// A kubeconfig whose user is a plugin.
+fn with_plugin(world: &World, script: &str, mode: &str) -> Test {
+    let exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script],
+        "interactiveMode": mode,
+    });
+    let text = std::fs::read_to_string(world.kubeconfig())?;
+    let mut config: serde_json::Value = serde_saphyr::from_str(&text)?;
+    config["users"][0]["user"] = json!({ "exec": exec });
+    world.write("plugin", &config.to_string())?;
     Ok(())
 }

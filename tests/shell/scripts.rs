@@ -45,7 +45,7 @@ async fn bash() -> Test {
         ("kubectl-fwd -n pro", "kubectl-fwd|-n|pro", 9, &["prod"]),
         ("kubectl-fwd --namespace=pro", "kubectl-fwd|--namespace|=|pro", 9, &["prod"]),
         ("kubectl-fwd --color=", "kubectl-fwd|--color|=", 9, &["always", "auto", "never"]),
-        ("kubectl-fwd list -o ", "kubectl-fwd|list|-o|", 9, &["json", "name", "table", "wide"]),
+        ("kubectl-fwd completion z", "kubectl-fwd|completion|z", 9, &["zsh"]),
         ("kubectl-fwd up --ke", "kubectl-fwd|up|--ke", 9, &["--keep-going"]),
         ("kubectl-fwd nothing-li", "kubectl-fwd|nothing-li", 9, &[]),
         // A second TAB lists them, with what they are.
