@@ -11,7 +11,7 @@ use crate::{
     cli::{args::VersionArgs, resolve::CommonOptions},
     cluster::{client::ClusterConfig, config::flags::ClusterEnvironment, wait_notifier::WaitNotifier},
     error::Fatal,
-    ui::escape,
+    ui::{escape, yaml},
 };
 
 /// How long the server may take to tell its version: what one on the other side of the world needs. Longer nobody waits for
@@ -59,7 +59,7 @@ pub(super) async fn version(version: &VersionArgs, common: CommonOptions) -> Res
             let versions = Versions { client_version: ClientVersion::this(), server_version: server };
             let versions = serde_json::to_value(versions).unwrap_or_default();
             let text = match format {
-                VersionFormat::Yaml => yaml(&versions),
+                VersionFormat::Yaml => yaml::yaml(&versions),
                 _ => format!("{versions:#}\n"),
             };
             print(&escape::json(&text))
@@ -110,34 +110,4 @@ async fn server(common: CommonOptions) -> Option<Value> {
         cluster.api.request::<Value>(request).await.ok().filter(Value::is_object)
     };
     timeout(SERVER_LIMIT, ask).await.ok().flatten()
-}
-
-/// Maps of texts as YAML; a text is written as in JSON, which is YAML.
-fn yaml(versions: &Value) -> String {
-    let map = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    let mut text = String::new();
-    for (name, fields) in map(versions) {
-        text.push_str(&format!("{name}:\n"));
-        for (field, value) in map(&fields) {
-            text.push_str(&format!("  {}: {value}\n", Value::String(field)));
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn as_yaml() {
-        let versions = json!({
-            "clientVersion": { "gitVersion": "v1", "platform": "a/b" },
-            "serverVersion": { "gitVersion": "v1.33\n: x", "an: odd key": 3 },
-        });
-        let read: Value = serde_saphyr::from_str(&yaml(&versions)).unwrap();
-        assert_eq!(read, versions);
-    }
 }

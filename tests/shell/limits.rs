@@ -89,7 +89,7 @@ async fn a_credential_plugin_that_does_not_end() -> Test {
     let output = command.env(NO_LIMIT.0, "2s").output().await?;
     assert_eq!(
         (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?),
-        (":4\n".into(), "".into())
+        (":4\n".to_owned(), String::new())
     );
     let mut said = String::new();
     within("the end of the plugin", held.read_to_string(&mut said)).await??;

@@ -230,13 +230,13 @@ impl Completion {
                 self.kinds("");
                 Some(Lookup::Objects(Kind::Pod, None))
             }
-            [kind] => match Kind::parse(kind) {
-                Some(kind) => Some(Lookup::Objects(kind, None)),
-                None => {
+            [kind] => {
+                let kind = Kind::parse(kind);
+                if kind.is_none() {
                     self.kinds(&format!("{kept}/"));
-                    None
                 }
-            },
+                kind.map(|kind| Lookup::Objects(kind, None))
+            }
             [namespace, kind] => {
                 Kind::parse(kind).map(|kind| Lookup::Objects(kind, Some((*namespace).to_owned())))
             }
