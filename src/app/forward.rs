@@ -5,16 +5,22 @@ use std::path::{Path, PathBuf};
 use futures_util::future::join_all;
 
 use super::{
-    background::DetachedChild, lifecycle::INTERRUPTED, process::Process, ready_file::ReadyFile,
-    set_sync::SetSync, signals::StopSignal,
+    background::DetachedChild,
+    lifecycle::INTERRUPTED,
+    manage::find_all,
+    process::Process,
+    ready_file::ReadyFile,
+    set_status::{SetStatus, set_status},
+    set_sync::SetSync,
+    signals::StopSignal,
 };
 use crate::{
     cli::resolve::{CommonOptions, Config},
-    control::sockets::SocketEnvironment,
+    control::sockets::{SocketDirectories, SocketEnvironment},
     error::Fatal,
     forward::{ForwardSpec, registry::Registry},
     model::forward::ForwardId,
-    ui::{output_writer::OutputWriter, report},
+    ui::{list, output_writer::OutputWriter, report},
 };
 
 /// What to forward, and how it is told.
@@ -27,6 +33,16 @@ pub(super) struct ForwardPlan {
     pub skipped: Option<Fatal>,
     /// Written once it works.
     pub ready_file: Option<PathBuf>,
+    /// The set that it is: what of it runs already, in whichever process, is not started again.
+    pub set: Option<PlannedSet>,
+}
+
+/// What messages call a set.
+pub(super) struct PlannedSet {
+    /// In a sentence.
+    pub name: String,
+    /// Behind `up` and `down`.
+    pub words: String,
 }
 
 impl From<Config> for ForwardPlan {
@@ -39,7 +55,7 @@ impl From<Config> for ForwardPlan {
             label: label.clone(),
             origin: None,
         });
-        Self { wanted: wanted.collect(), common, keep_going: false, skipped: None, ready_file }
+        Self { wanted: wanted.collect(), common, keep_going: false, skipped: None, ready_file, set: None }
     }
 }
 
@@ -50,12 +66,12 @@ pub(super) async fn forward(
     configuration: Option<&Path>,
     background: Option<DetachedChild>,
 ) -> Result<u8, Fatal> {
-    let ForwardPlan { wanted, common, keep_going, skipped: left_out, ready_file } = work;
+    let ForwardPlan { mut wanted, common, keep_going, skipped: left_out, ready_file, set } = work;
     // A path that cannot be written is known before anything starts.
     let mut ready_file = ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let color = common.ui.colors.stderr;
     let writer = background.as_ref().map_or_else(OutputWriter::open, DetachedChild::output_writer);
-    let mut process = Process::new(common, writer, background)?;
+    let mut process = Process::new(common.clone(), writer, background)?;
     if let Err(fatal) = process.listen(sockets) {
         // It forwards all the same.
         let why = fatal.causes().collect::<Vec<_>>().join(": ");
@@ -65,6 +81,28 @@ pub(super) async fn forward(
     if let Some(fatal) = &left_out {
         process.print_notice(&report::warning(fatal, color));
     }
+    if let Some(set) = &set {
+        let directories = SocketDirectories::new(sockets)?;
+        let status = tokio::select! {
+            status = running_already(wanted, &common, &directories) => status,
+            _ = process.signals.next() => return process.end(Ok(INTERRUPTED), Some(set_sync)).await,
+        };
+        for (_, forward) in status.running.iter().filter(|_| !common.ui.quiet) {
+            let running = format!("{} is already running (process {})", list::named(forward), forward.pid);
+            process.print_notice(&running);
+        }
+        if status.missing.is_empty() {
+            let what =
+                format!("All of {} is already running. Stop it: kubectl fwd down {}", set.name, set.words);
+            if !common.ui.quiet {
+                process.print_notice(&what);
+            }
+            process.report_ready(Vec::new());
+            return process.end(Ok(0), None).await;
+        }
+        wanted = status.missing;
+    }
+    let several = wanted.iter().map(|one| one.request.ports.len()).sum::<usize>() > 1;
     let started = tokio::select! {
         // What works has said so already, and a reader of that may interrupt in the same moment.
         biased;
@@ -86,7 +124,10 @@ pub(super) async fn forward(
         Ok(forwards)
     });
     let ended = match ready {
-        Err(fatal) => Err(fatal),
+        Err(fatal) => Err(match &set {
+            Some(set) if several && !keep_going => with_way_out(fatal, set),
+            _ => fatal,
+        }),
         Ok(forwards) => {
             set_sync.begin();
             process.report_ready(forwards);
@@ -102,6 +143,27 @@ pub(super) async fn forward(
         }
     };
     process.end(ended, Some(set_sync)).await
+}
+
+/// What of a set runs already. Where that cannot be told the start says why.
+async fn running_already(
+    wanted: Vec<ForwardSpec>,
+    common: &CommonOptions,
+    directories: &SocketDirectories,
+) -> SetStatus {
+    let all = find_all(directories, common).await.found;
+    let nothing = SetStatus { running: Vec::new(), missing: wanted.clone() };
+    if all.is_empty() { nothing } else { set_status(wanted, common, all).await.unwrap_or(nothing) }
+}
+
+/// One forward of a set stands against the others.
+fn with_way_out(fatal: Fatal, set: &PlannedSet) -> Fatal {
+    let way_out = format!("to start the others all the same: kubectl fwd up {} --keep-going", set.words);
+    let help = match fatal.advice() {
+        Some(advice) => format!("{advice}\n{way_out}"),
+        None => way_out,
+    };
+    fatal.help(help)
 }
 
 /// Starts each by itself, as long as one of them works.

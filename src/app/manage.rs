@@ -200,29 +200,32 @@ pub(super) async fn find(
     directories: &SocketDirectories,
     common: &CommonOptions,
 ) -> Result<ForwardListing, Fatal> {
-    let CallResults { results, problems, unanswered } =
-        call_all::<Vec<PortForward>>(directories, names::LIST).await;
+    let ForwardListing { mut found, unanswered, complete } = find_all(directories, common).await;
     let context = &common.flags.context;
-    let of_context = |one: &PortForward| context.is_none() || *context == one.context;
-    if problems.is_empty() && !results.iter().flat_map(|(_, forwards)| forwards).any(of_context) {
+    if complete && !found.iter().any(|(_, one)| context.is_none() || *context == one.context) {
         check_context(common.flags.clone(), common.environment.clone()).await?;
     }
+    found.retain(|(_, forward)| is_wanted(forward, common));
+    Ok(ForwardListing { found, unanswered, complete })
+}
+
+/// Every forward of this user. Processes that do not answer are told about.
+pub(super) async fn find_all(directories: &SocketDirectories, common: &CommonOptions) -> ForwardListing {
+    let CallResults { results, problems, unanswered } =
+        call_all::<Vec<PortForward>>(directories, names::LIST).await;
     warn(&problems, common);
     let of = |(socket, forwards): (ControlSocket, Vec<PortForward>)| {
-        forwards
-            .into_iter()
-            .filter(|forward| is_wanted(forward, common))
-            .map(move |forward| (socket.clone(), forward))
+        forwards.into_iter().map(move |forward| (socket.clone(), forward))
     };
     let row = |(socket, why): (ControlSocket, CallError)| {
         let state = if why == CallError::Suspended { RowState::Suspended } else { RowState::Silent };
         ListRow::of_process(socket.pid, state)
     };
-    Ok(ForwardListing {
+    ForwardListing {
         found: results.into_iter().flat_map(of).collect(),
         unanswered: unanswered.into_iter().map(row).collect(),
         complete: problems.is_empty(),
-    })
+    }
 }
 
 /// Whether it is in the namespace and the context that the flags name.

@@ -6,6 +6,7 @@
 
 mod background;
 mod completion;
+mod down;
 mod forward;
 mod lifecycle;
 mod log_file;
@@ -16,6 +17,8 @@ mod process;
 mod ready_file;
 mod save;
 mod serve;
+mod set_list;
+mod set_status;
 mod set_sync;
 mod signals;
 mod stdio;
@@ -200,6 +203,20 @@ fn subcommand(
             CompletionAction::Uninstall => completion::uninstall(system.path.as_deref()),
         },
         Subcommand::Up(up) if up.schema => print(sets::SCHEMA),
+        Subcommand::Up(up) if up.list => {
+            let format = resolve::set_list_format(up.output.as_deref())?;
+            let (common, sets) = (begin(args, error_output)?, system.sets());
+            run_async(async { set_list::list_sets(&sockets()?, format, sets.as_ref(), &common).await })
+        }
+        Subcommand::Sets(list) => {
+            let (common, sets) = (begin(args, error_output)?, system.sets());
+            let format = resolve::set_list_format(list.output.as_deref())?;
+            run_async(async { set_list::list_sets(&sockets()?, format, sets.as_ref(), &common).await })
+        }
+        Subcommand::Down(down) => {
+            let (common, sets) = (begin(args, error_output)?, system.sets());
+            run_async(async { down::down(&sockets()?, &down, sets.as_ref(), common).await })
+        }
         Subcommand::Up(up) => {
             error_output.is_child = up.in_background;
             let common = begin(Args { output: up.output.clone(), ..args }, error_output)?;

@@ -101,7 +101,8 @@ impl Process {
             // A paused terminal must not keep the process from hearing Ctrl-C.
             None => {
                 if let Some(mut stderr) = self.stderr.get_or_init(|| StderrLog::open().ok()).clone() {
-                    let _ = writeln!(stderr, "{text}");
+                    // It makes a line of each write.
+                    let _ = stderr.write_all(text.as_bytes());
                 }
             }
         }
@@ -167,6 +168,8 @@ async fn view(
         let mut working = None;
         let first = async {
             tokio::select! {
+                // One that has nothing to do ends at once, and says that all is well.
+                biased;
                 Ok(forwards) = works => working = Some(forwards),
                 () = &mut stopped => {}
             }

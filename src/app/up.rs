@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    forward::ForwardPlan,
+    forward::{ForwardPlan, PlannedSet},
     manage::print_waiting,
     trust::{self, TrustQuestion},
 };
@@ -14,12 +14,20 @@ use crate::{
     cli::{args, resolve::CommonOptions},
     error::Fatal,
     forward::{ForwardOptions, ForwardRequest, ForwardSpec},
-    sets::{ReadSet, SetDocument, SetEntry, SetStore, WITHIN, read},
+    sets::{ForwardSet, ReadSet, SetDocument, SetEntry, SetStore, WITHIN, read},
     system::wait_limit::WaitLimit,
 };
 
 /// The set of a project, in its directory.
-const FILE: &str = "fwd.yaml";
+pub(super) const FILE: &str = "fwd.yaml";
+
+/// The text of a set, and the directory that its paths start from.
+pub(super) struct SetSource {
+    pub document: SetDocument,
+    pub directory: PathBuf,
+    /// What it was saved as.
+    name: Option<String>,
+}
 
 /// Reads the set, and says what it wants. What is typed goes before what is written.
 pub(super) fn work(
@@ -27,35 +35,46 @@ pub(super) fn work(
     mut common: CommonOptions,
     sets: Option<&SetStore>,
 ) -> Result<ForwardPlan, Fatal> {
-    let (document, directory) = document(up, &common, sets)?;
-    let ReadSet { mut set, problems, unusable: spoilt } = read(&document.text);
+    let source = SetSource::of(up, &common, sets)?;
+    let document = &source.document;
+    let ReadSet { set, problems, unusable: spoilt } = read(&document.text);
     if problems.is_empty() || up.keep_going {
-        trust::check(
-            &TrustQuestion { set: &set, document: &document, directory: &directory },
-            up,
-            &common,
-            sets,
-        )?;
+        let question = TrustQuestion { set: &set, document, directory: &source.directory };
+        trust::check(&question, up, &common, sets)?;
     }
     let mut left_out = None;
     if !problems.is_empty() {
         let may_go_on = !spoilt && !set.entries.is_empty();
         if !(may_go_on && up.keep_going) {
-            let help = "'kubectl fwd up --schema' prints what a set holds";
-            let more = if may_go_on { "; --keep-going starts the forwards without a problem" } else { "" };
+            let help = "to see what a set holds, run: kubectl fwd up --schema";
+            let more =
+                if may_go_on { "\nto start the other forwards all the same, add --keep-going" } else { "" };
             return Err(document.invalid(problems, "nothing is started").help(format!("{help}{more}")));
         }
         left_out = Some(document.invalid(problems, "these forwards are left out"));
     }
     if set.entries.is_empty() {
-        return Err(Fatal::new("fwd::set::empty", format!("there is nothing to start in {}", document.name))
-            .help("add forwards to it; 'kubectl fwd up --schema' prints what a set holds"));
+        return Err(Fatal::new("fwd::set::empty", format!("{} has no forwards", document.name))
+            .help("add some to it; to see what a set holds, run: kubectl fwd up --schema"));
     }
+    let wanted = wanted(set, &source, &mut common, up);
+    let ready_file = up.ready_file.clone().map(PathBuf::from);
+    let set = Some(PlannedSet { name: source.name(), words: source.words() });
+    Ok(ForwardPlan { wanted, common, keep_going: up.keep_going, skipped: left_out, ready_file, set })
+}
+
+/// What a set wants to have forwarded. Where it leads is added to the flags, as far as they do not say.
+pub(super) fn wanted(
+    mut set: ForwardSet,
+    source: &SetSource,
+    common: &mut CommonOptions,
+    up: &args::UpArgs,
+) -> Vec<ForwardSpec> {
     let flags = &mut common.flags;
     if flags.kubeconfig.is_none() {
-        flags.kubeconfig = set.kubeconfig.map(|path| directory.join(path));
+        flags.kubeconfig = set.kubeconfig.map(|path| source.directory.join(path));
     }
-    let first = set.entries[0].scope.namespace.clone();
+    let first = set.entries.first().and_then(|entry| entry.scope.namespace.clone());
     let alike = set.entries.iter().all(|entry| entry.scope.namespace == first);
     match (&flags.namespace, alike) {
         (Some(_), _) => {}
@@ -69,7 +88,6 @@ pub(super) fn work(
     }
     let typed_context = flags.context.is_some();
     let wanted = set.entries.into_iter().map(|SetEntry { target, ports, label, scope, line }| {
-        let origin = Some(format!("{}:{line}", document.name));
         let defaults = ForwardOptions::default();
         let options = ForwardOptions {
             hold: scope.hold.unwrap_or(defaults.hold),
@@ -81,16 +99,10 @@ pub(super) fn work(
             replace: up.replace,
         };
         let context = scope.context.filter(|_| !typed_context);
+        let origin = Some(source.place(line));
         ForwardSpec { request: ForwardRequest { target, ports }, options, context, label, origin }
     });
-    let ready_file = up.ready_file.clone().map(PathBuf::from);
-    Ok(ForwardPlan {
-        wanted: wanted.collect(),
-        common,
-        keep_going: up.keep_going,
-        skipped: left_out,
-        ready_file,
-    })
+    wanted.collect()
 }
 
 /// Asks for what a set needs the user's consent to, ahead of the process in the background, which has nobody to ask.
@@ -104,52 +116,82 @@ pub(super) fn consent(
     if up.set.is_some() || !Path::new(file).is_file() {
         return Ok(false);
     }
-    let (document, directory) = document(up, common, sets)?;
-    let ReadSet { set, problems, .. } = read(&document.text);
+    let source = SetSource::of(up, common, sets)?;
+    let ReadSet { set, problems, .. } = read(&source.document.text);
     if !problems.is_empty() && !up.keep_going {
         // The other process tells them.
         return Ok(false);
     }
-    let asked = TrustQuestion { set: &set, document: &document, directory: &directory };
+    let asked = TrustQuestion { set: &set, document: &source.document, directory: &source.directory };
     trust::check(&asked, up, common, sets)
 }
 
-/// The text of the set, and the directory that its paths start from.
-fn document(
-    up: &args::UpArgs,
-    common: &CommonOptions,
-    sets: Option<&SetStore>,
-) -> Result<(SetDocument, PathBuf), Fatal> {
-    let directory = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
-    let limit = WaitLimit::new(WITHIN);
-    let notify = |name: &str| print_waiting(&format!("the end of {name}"), common);
-    let open = |path: &Path| SetDocument::open(path, limit, || notify(&path.display().to_string()));
-    match (&up.set, &up.file) {
-        (Some(_), Some(_)) => {
-            Err(Fatal::new("fwd::usage::arguments", "there are both the name of a set and a file")
-                .help("leave one of them out"))
-        }
-        (None, Some(_)) if up.reads_stdin() => {
-            let name = "stdin".to_owned();
-            SetDocument::from_reader(name, io::stdin(), limit, || notify("stdin, a set of forwards"))
-                .map(|text| (text, PathBuf::new()))
-        }
-        (None, Some(file)) => open(Path::new(file)).map(|text| (text, directory(Path::new(file)))),
-        (Some(name), None) => {
-            let sets = sets.ok_or_else(no_config_directory)?;
-            Ok((sets.load(name)?, directory(&sets.path(name)?)))
-        }
-        (None, None) if Path::new(FILE).exists() => open(Path::new(FILE)).map(|text| (text, PathBuf::new())),
-        (None, None) => {
-            let names = sets.map(SetStore::names).unwrap_or_default();
-            let fatal = Fatal::new("fwd::set::none", "there is nothing to start")
-                .because(format!("no set is named, and there is no {FILE} in this directory"));
-            Err(match names.as_slice() {
-                [] => fatal.help("'kubectl fwd save NAME' makes a set of the forwards that run"),
-                names => fatal.help(format!("name one that is saved: {}", names.join(", "))),
-            })
+impl SetSource {
+    fn of(up: &args::UpArgs, common: &CommonOptions, sets: Option<&SetStore>) -> Result<Self, Fatal> {
+        Self::read(up.set.as_deref(), up.file.as_deref(), common, sets)
+    }
+
+    /// Reads the set that is named, or the file, or else that of this directory.
+    pub(super) fn read(
+        set: Option<&str>,
+        file: Option<&str>,
+        common: &CommonOptions,
+        sets: Option<&SetStore>,
+    ) -> Result<Self, Fatal> {
+        let limit = WaitLimit::new(WITHIN);
+        let notify = |name: &str| print_waiting(&format!("the end of {name}"), common);
+        let open = |path: &Path| {
+            let document = SetDocument::open(path, limit, || notify(&path.display().to_string()))?;
+            Ok(Self { document, directory: directory(path), name: None })
+        };
+        match (set, file) {
+            (Some(_), Some(_)) => {
+                Err(Fatal::new("fwd::usage::arguments", "give the name of a set or a file, not both")
+                    .help("leave one of them out"))
+            }
+            (None, Some(args::STDIN)) => {
+                let name = "stdin".to_owned();
+                SetDocument::from_reader(name, io::stdin(), limit, || notify("stdin, a set of forwards"))
+                    .map(|document| Self { document, directory: PathBuf::new(), name: None })
+            }
+            (None, Some(file)) => open(Path::new(file)),
+            (Some(name), None) => {
+                let sets = sets.ok_or_else(no_config_directory)?;
+                let (document, directory) = (sets.load(name)?, directory(&sets.path(name)?));
+                Ok(Self { document, directory, name: Some(name.to_owned()) })
+            }
+            (None, None) if Path::new(FILE).exists() => open(Path::new(FILE)),
+            (None, None) => {
+                let names = sets.map(SetStore::names).unwrap_or_default();
+                let fatal = Fatal::new("fwd::set::none", "which set?")
+                    .because(format!("none is named, and there is no {FILE} in this directory"));
+                Err(match names.as_slice() {
+                    [] => fatal.help("to make a set of the forwards that run: kubectl fwd save NAME"),
+                    names => fatal.help(format!("name one of your sets: {}", names.join(", "))),
+                })
+            }
         }
     }
+
+    /// What messages call it.
+    pub(super) fn name(&self) -> String {
+        self.name.as_ref().map_or_else(|| self.document.name.clone(), |name| format!("the set '{name}'"))
+    }
+
+    /// What is typed behind `up` for it.
+    fn words(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("-f {}", self.document.name))
+    }
+
+    /// A line of it.
+    fn place(&self, line: usize) -> String {
+        let place = format!("{}:{line}", self.document.name);
+        self.name.as_ref().map_or_else(|| place.clone(), |name| format!("the set '{name}' ({place})"))
+    }
+}
+
+fn directory(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_owned).unwrap_or_default()
 }
 
 /// There is no place where saved sets could be.

@@ -23,7 +23,7 @@ pub const NAME: &str = "kubectl fwd";
 pub const ALIASES: [(&str, &str); 1] = [("ls", "list")];
 
 /// The file that stands for stdin.
-const STDIN: &str = "-";
+pub const STDIN: &str = "-";
 
 /// The value name of a switch that tells "off" from "not given": `--flag`, `--flag=true` and `--flag=false`.
 pub const SWITCH_WITH_VALUE: &str = "true|false";
@@ -250,6 +250,10 @@ pub enum Subcommand {
     Serve(ServeArgs),
     /// `up`.
     Up(UpArgs),
+    /// `down`.
+    Down(DownArgs),
+    /// `sets`.
+    Sets(SetsArgs),
     /// `save`.
     Save(SaveArgs),
     /// `logs`.
@@ -337,7 +341,8 @@ pub struct ServeArgs {
     help_triggers("-h", "--help"),
     example = "kubectl fwd up                # the set fwd.yaml in this directory",
     example = "kubectl fwd up dev            # the saved set dev",
-    example = "kubectl fwd up -f shop.yaml -d"
+    example = "kubectl fwd up -f shop.yaml -d",
+    note = "What of the set runs already, in whichever process, stays as it is, and the rest is started. 'kubectl fwd down' ends a set, 'kubectl fwd sets' lists them."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct UpArgs {
@@ -360,6 +365,10 @@ pub struct UpArgs {
     /// where other forwards of yours have a local port of the set, stop those and take their place
     #[argh(switch)]
     pub replace: bool,
+
+    /// list the sets instead of starting one, as 'kubectl fwd sets' does
+    #[argh(switch)]
+    pub list: bool,
 
     /// print the JSON schema of sets
     #[argh(switch)]
@@ -391,6 +400,43 @@ impl UpArgs {
     pub fn reads_stdin(&self) -> bool {
         self.file.as_deref() == Some(STDIN)
     }
+}
+
+/// Stop the forwards of a set, in whichever process they run; others of these processes go on.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, Default, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "down",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd down              # the set fwd.yaml in this directory",
+    example = "kubectl fwd down dev          # the saved set dev",
+    example = "kubectl fwd down -f shop.yaml",
+    note = "A forward is one of the set where context, namespace, target, port and local address are the same. Give --context and -n as they were given to 'up'."
+)]
+pub struct DownArgs {
+    /// the saved set
+    #[argh(positional, arg_name = "SET")]
+    pub set: Option<String>,
+
+    /// stop the set in this file; - is stdin
+    #[argh(option, short = 'f', arg_name = "FILE")]
+    pub file: Option<String>,
+}
+
+/// List the sets: those that were saved, and fwd.yaml in this directory.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, Default, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "sets",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd sets",
+    example = "kubectl fwd sets -o json",
+    note = "RUNNING is how many of its forwards run now, in whichever process."
+)]
+pub struct SetsArgs {
+    /// show a table, json, yaml, or name, which is the names alone (default: table)
+    #[argh(option, short = 'o', arg_name = "table|json|yaml|name")]
+    pub output: Option<String>,
 }
 
 /// Save the forwards that run, in whichever process, as a set that 'up' starts again.

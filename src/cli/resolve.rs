@@ -59,6 +59,8 @@ pub struct Config {
 }
 
 /// What the flags that every command takes come to.
+// Not `Debug`: it holds a token and a password.
+#[derive(Clone)]
 pub struct CommonOptions {
     /// How to reach the cluster, as typed.
     pub flags: Flags,
@@ -331,6 +333,33 @@ pub fn list_style(list: &ListArgs, common: &CommonOptions) -> Result<ListStyle, 
         width: common.columns.map_or(TableWidth::Any, TableWidth::Within),
         styling: common.ui.colors.stdout,
     })
+}
+
+/// How a list of sets is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetListFormat {
+    /// Columns for people.
+    Table,
+    /// Everything, for programs.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// The names alone, for `up`.
+    Name,
+}
+
+/// Reads `sets -o`.
+pub fn set_list_format(text: Option<&str>) -> Result<SetListFormat, Fatal> {
+    match text {
+        None | Some("table" | "text") => Ok(SetListFormat::Table),
+        Some("json") => Ok(SetListFormat::Json),
+        Some("yaml") => Ok(SetListFormat::Yaml),
+        Some("name") => Ok(SetListFormat::Name),
+        Some(other) => {
+            Err(Fatal::new("fwd::usage::bad_output", format!("the sets cannot be shown as '{other}'"))
+                .help("-o takes table, json, yaml or name"))
+        }
+    }
 }
 
 /// Reads `list -o`.

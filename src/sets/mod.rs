@@ -8,6 +8,7 @@ mod auto;
 mod document;
 mod limits;
 mod lock;
+mod matching;
 mod read;
 mod running;
 mod set;
@@ -28,6 +29,7 @@ pub use self::{
     document::{SetDocument, WITHIN},
     limits::MAX_FORWARDS,
     lock::SetLock,
+    matching::{SetMatch, SetPlace, matches},
     read::{ReadSet, read},
     set::{EntryOptions, ForwardSet, SetEntry},
     trust::digest,

@@ -1,6 +1,7 @@
 //! F4: what a person sees. Everything here only reads events; nothing it does, or fails to do, touches a forward.
 
 pub mod color;
+pub mod columns;
 pub mod escape;
 pub mod json;
 pub mod list;

@@ -58,7 +58,7 @@ async fn a_reboot() -> Test {
     world.succeed("stop --all").await?;
     world.set_becomes("work", "nothing", |text| text.contains("forwards: []")).await?;
     let empty = world.run("up work").await?;
-    assert!(empty.code == Some(1) && empty.stderr.contains("there is nothing to start in"), "{empty:?}");
+    assert!(empty.code == Some(1) && empty.stderr.contains("work.yaml has no forwards"), "{empty:?}");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod background;
 mod current;
 mod logs;
 mod ready;
+mod set_status;
 mod sets;
 mod taken;
 mod trust;

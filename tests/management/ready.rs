@@ -71,13 +71,13 @@ async fn what_was_there_before() -> Test {
     stuck.stderr("waiting").await?;
     assert!(!path.exists(), "a killed process's file is nobody's");
     assert_eq!(stuck.end("INT").await?.code, Some(130));
-    // What is no ready file is somebody's.
+    // What is not a ready file is somebody's.
     world.write("ready.json", "precious")?;
     for (line, words) in [
-        ("svc/api :80 --ready-file ready.json", "ready.json is no ready file"),
-        ("svc/api :80 --ready-file none/ready.json", "the ready file none/ready.json cannot be written"),
-        ("svc/api :80 --ready-file .", "cannot be written"),
-        ("-d svc/api :80 --ready-file ready.json", "ready.json is no ready file"),
+        ("svc/api :80 --ready-file ready.json", "ready.json is not a ready file"),
+        ("svc/api :80 --ready-file none/ready.json", "cannot write the ready file none/ready.json"),
+        ("svc/api :80 --ready-file .", "cannot write the ready file"),
+        ("-d svc/api :80 --ready-file ready.json", "ready.json is not a ready file"),
     ] {
         let ran = world.run(line).await?;
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{line}");
@@ -148,7 +148,7 @@ async fn what_is_no_file() -> Test {
     for path in ["pipe", "/dev/zero", "/dev/null"] {
         let ran = world.run(&format!("svc/api :80 --ready-file {path}")).await?;
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{path}");
-        assert!(ran.stderr.contains(&format!("{path} is no ready file")), "{path}: {}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("{path} is not a ready file")), "{path}: {}", ran.stderr);
     }
     assert!(pipe.exists());
     Ok(())
@@ -164,7 +164,7 @@ async fn on_a_full_disk() -> Test {
     command.current_dir(world.sandbox.directory());
     let ended = Forward::spawn(command)?.wait().await?;
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(ended.stderr.contains("the ready file ready.json cannot be written"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot write the ready file ready.json"), "{}", ended.stderr);
     let left: Vec<_> = std::fs::read_dir(world.path("."))?.flatten().map(|entry| entry.file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("ready")), "{left:?}");
     Ok(())

@@ -78,7 +78,7 @@ async fn a_set_that_is_there() -> Test {
         ("up dve", "did you mean 'dev'?"),
         ("up fwd.yaml", "up -f fwd.yaml"),
         ("up -f none.yaml", "none.yaml cannot be read"),
-        ("up dev -f fwd.yaml", "there are both"),
+        ("up dev -f fwd.yaml", "a set or a file, not both"),
     ] {
         let ran = world.run(line).await?;
         assert!(ran.code == Some(1) && ran.stderr.contains(words), "{line}: {ran:?}");
@@ -119,8 +119,8 @@ async fn mistakes() -> Test {
         ran.stderr,
         "error: there are 3 problems in bad.yaml; nothing is started\n  because: bad.yaml:4:11: 'scv' is not a type of \
          object that can be forwarded to; did you mean 'svc'?\n  because: bad.yaml:6:3: there are no 'ports'; for example \
-         ports: 8080:80\n  because: bad.yaml:7:3: 'port' is no key of a forward; did you mean 'ports'?\n  help: 'kubectl \
-         fwd up --schema' prints what a set holds; --keep-going starts the forwards without a problem\n"
+         ports: 8080:80\n  because: bad.yaml:7:3: 'port' is no key of a forward; did you mean 'ports'?\n  help: to see what a \
+         set holds, run: kubectl fwd up --schema\n    to start the other forwards all the same, add --keep-going\n"
     );
     assert!(world.list().await?.is_empty());
     let mut up = world.start("up -f bad.yaml --keep-going")?;

@@ -123,6 +123,7 @@ async fn a_person_says_yes() -> Test {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(said.contains(says), "{answer}: {said}");
         assert_eq!(said.contains("[y/N]"), !answer.is_empty(), "{answer}: {said}");
+        world.succeed("down").await?;
     }
     Ok(())
 }

@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-use super::table::GAP;
-use crate::{error::Fatal, ui::escape};
+use crate::{
+    error::Fatal,
+    ui::{columns::columns, escape},
+};
 
 /// What kubectl shows for a field that is not there.
 const NONE: &str = "<none>";
@@ -49,25 +51,16 @@ impl CustomColumn {
     }
 }
 
-/// The chosen columns of a list of forwards, as wide as what is in them.
-pub(super) fn table(columns: &[CustomColumn], forwards: &Value, headers: bool) -> String {
+/// The chosen columns of a list of forwards.
+pub(super) fn table(chosen: &[CustomColumn], forwards: &Value, headers: bool) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
     if headers {
-        rows.push(columns.iter().map(|column| escape::line(&column.head).into_owned()).collect());
+        rows.push(chosen.iter().map(|column| escape::line(&column.head).into_owned()).collect());
     }
     for forward in forwards.as_array().into_iter().flatten() {
-        rows.push(columns.iter().map(|column| column.cell(forward)).collect());
+        rows.push(chosen.iter().map(|column| column.cell(forward)).collect());
     }
-    let measure = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default();
-    let widths: Vec<_> = (0..columns.len()).map(measure).collect();
-    rows.iter().fold(String::new(), |mut text, row| {
-        for (cell, width) in row.iter().zip(&widths) {
-            text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', width - cell.chars().count() + GAP));
-        }
-        text.truncate(text.trim_end_matches(' ').len());
-        text + "\n"
-    })
+    columns(&rows)
 }
 
 #[cfg(test)]
@@ -77,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns() {
+    fn chosen() {
         let forward =
             json!({ "id": "aaaaaa", "pod": null, "connections": { "open": 3 }, "target": "a\u{1b}" });
         let all = CustomColumn::parse_all(

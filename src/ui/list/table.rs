@@ -11,12 +11,11 @@ use crate::{
     model::forward::{ForwardState, PortForward},
     ui::{
         color::{Styling, paint},
+        columns::GAP,
         wording::Severity,
     },
 };
 
-/// Blanks between columns, as kubectl has them.
-pub(super) const GAP: usize = 3;
 /// The least of a reason that is worth a column.
 const MIN_REASON: usize = 12;
 
