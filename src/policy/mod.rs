@@ -1,6 +1,7 @@
 //! F1, decisions: pure functions from what is known to what to do. No clock, no socket, no cluster, no printing.
 
 pub mod backoff;
+pub mod command_values;
 pub mod liveness;
 pub mod nearest;
 pub mod placement;
