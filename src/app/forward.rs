@@ -1,12 +1,19 @@
 //! Forwarding: from what is wanted to the end of it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Write as _},
+    iter,
+    path::Path,
+};
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 
 use super::{
     background::DetachedChild,
-    lifecycle::INTERRUPTED,
+    beside::{CommandTemplate, StartedForwards},
+    command::RunningCommand,
+    lifecycle::{FLUSH_TIMEOUT, INTERRUPTED},
+    log_file::Log,
     manage::find_all,
     process::Process,
     ready_file::ReadyFile,
@@ -15,12 +22,22 @@ use super::{
     signals::StopSignal,
 };
 use crate::{
-    cli::resolve::{CommonOptions, Config},
+    cli::{
+        beside::BesideOptions,
+        resolve::{CommonOptions, Config},
+    },
     control::sockets::{SocketDirectories, SocketEnvironment},
-    error::Fatal,
+    error::{Fatal, io_message},
     forward::{ForwardSpec, registry::Registry},
     model::forward::ForwardId,
-    ui::{list, output_writer::OutputWriter, report},
+    ui::{
+        color::Styling,
+        list,
+        log::StderrLog,
+        output_writer::OutputWriter,
+        people::{HeldLines, PeopleOutput},
+        report,
+    },
 };
 
 /// What to forward, and how it is told.
@@ -31,8 +48,8 @@ pub(super) struct ForwardPlan {
     pub keep_going: bool,
     /// What will not be started: mistakes of a set.
     pub skipped: Option<Fatal>,
-    /// Written once it works.
-    pub ready_file: Option<PathBuf>,
+    /// What is done beside it.
+    pub beside: BesideOptions,
     /// The set that it is: what of it runs already, in whichever process, is not started again.
     pub set: Option<PlannedSet>,
 }
@@ -47,7 +64,7 @@ pub(super) struct PlannedSet {
 
 impl From<Config> for ForwardPlan {
     fn from(config: Config) -> Self {
-        let Config { requests, options, label, ready_file, common } = config;
+        let Config { requests, options, label, beside, common } = config;
         let wanted = requests.into_iter().map(|request| ForwardSpec {
             request,
             options: options.clone(),
@@ -55,23 +72,40 @@ impl From<Config> for ForwardPlan {
             label: label.clone(),
             origin: None,
         });
-        Self { wanted: wanted.collect(), common, keep_going: false, skipped: None, ready_file, set: None }
+        Self { wanted: wanted.collect(), common, keep_going: false, skipped: None, beside, set: None }
     }
 }
 
+/// Where a process that forwards is, and what it speaks through.
+pub(super) struct Surroundings<'a> {
+    pub sockets: &'a SocketEnvironment,
+    pub configuration: Option<&'a Path>,
+    pub background: Option<DetachedChild>,
+    pub people: PeopleOutput,
+}
+
 /// Forwards until there is an end to it.
-pub(super) async fn forward(
-    work: ForwardPlan,
-    sockets: &SocketEnvironment,
-    configuration: Option<&Path>,
-    background: Option<DetachedChild>,
-) -> Result<u8, Fatal> {
-    let ForwardPlan { mut wanted, common, keep_going, skipped: left_out, ready_file, set } = work;
-    // A path that cannot be written is known before anything starts.
-    let mut ready_file = ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
+pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Result<u8, Fatal> {
+    let ForwardPlan { mut wanted, mut common, keep_going, skipped: left_out, beside, set } = work;
+    let Surroundings { sockets, configuration, background, people } = around;
+    // A command that cannot be told what it wants to know, and a path that cannot be written, are known before anything
+    // starts.
+    let command = CommandTemplate::new(beside.command, &wanted)?;
+    if let Some(path) = &beside.log {
+        let log = Log::append(path).map_err(|error| unwritable(path, &error))?;
+        people.lead_to(log);
+        common.ui.colors.stderr = Styling::Plain;
+    }
+    let mut ready_file = beside.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let color = common.ui.colors.stderr;
-    let writer = background.as_ref().map_or_else(OutputWriter::open, DetachedChild::output_writer);
-    let mut process = Process::new(common.clone(), writer, background)?;
+    let writer = match &background {
+        Some(background) => background.output_writer(),
+        // stdout is the command's alone.
+        None if command.is_some() && beside.log.is_some() => OutputWriter::to(people.clone(), people.clone()),
+        None if command.is_some() => OutputWriter::to(io::sink(), people.clone()),
+        None => OutputWriter::open(people.clone()),
+    };
+    let mut process = Process::new(common.clone(), writer, people.clone(), background)?;
     if let Err(fatal) = process.listen(sockets) {
         // It forwards all the same.
         let why = fatal.causes().collect::<Vec<_>>().join(": ");
@@ -81,6 +115,7 @@ pub(super) async fn forward(
     if let Some(fatal) = &left_out {
         process.print_notice(&report::warning(fatal, color));
     }
+    let mut elsewhere = Vec::new();
     if let Some(set) = &set {
         let directories = SocketDirectories::new(sockets)?;
         let status = tokio::select! {
@@ -91,7 +126,7 @@ pub(super) async fn forward(
             let running = format!("{} is already running (process {})", list::named(forward), forward.pid);
             process.print_notice(&running);
         }
-        if status.missing.is_empty() {
+        if status.missing.is_empty() && command.is_none() {
             let what =
                 format!("All of {} is already running. Stop it: kubectl fwd down {}", set.name, set.words);
             if !common.ui.quiet {
@@ -100,6 +135,7 @@ pub(super) async fn forward(
             process.report_ready(Vec::new());
             return process.end(Ok(0), None).await;
         }
+        elsewhere = status.running.into_iter().map(|(_, forward)| forward).collect();
         wanted = status.missing;
     }
     let several = wanted.iter().map(|one| one.request.ports.len()).sum::<usize>() > 1;
@@ -107,7 +143,9 @@ pub(super) async fn forward(
         // What works has said so already, and a reader of that may interrupt in the same moment.
         biased;
         started = async {
-            if keep_going {
+            if wanted.is_empty() {
+                Ok((Vec::new(), Vec::new()))
+            } else if keep_going {
                 start_each(&process.registry, wanted).await
             } else {
                 process.registry.start(wanted).await.map(|ids| (ids, Vec::new()))
@@ -123,12 +161,16 @@ pub(super) async fn forward(
         ready_file.as_mut().map_or(Ok(()), |file| file.publish(&forwards))?;
         Ok(forwards)
     });
-    let ended = match ready {
-        Err(fatal) => Err(match &set {
+    let ended = match (ready, command) {
+        (Err(fatal), _) => Err(match &set {
             Some(set) if several && !keep_going => with_way_out(fatal, set),
             _ => fatal,
         }),
-        Ok(forwards) => {
+        (Ok(forwards), Some(command)) => {
+            let started = StartedForwards { here: forwards, elsewhere };
+            run_beside(&mut process, started, &command, &people).await
+        }
+        (Ok(forwards), None) => {
             set_sync.begin();
             process.report_ready(forwards);
             tokio::select! {
@@ -142,7 +184,74 @@ pub(super) async fn forward(
             }
         }
     };
-    process.end(ended, Some(set_sync)).await
+    let ended = process.end(ended, Some(set_sync)).await;
+    // What is said of the time until here is there now.
+    tell_held(&people);
+    ended
+}
+
+/// Runs a command for as long as it takes, and returns its exit status. Where the forwards end first, because somebody has
+/// stopped them or they were given up, it is asked to end.
+///
+/// They are the command's: no set keeps them (`save --auto`). Those of other processes go on without it.
+async fn run_beside(
+    process: &mut Process,
+    started: StartedForwards,
+    command: &CommandTemplate,
+    people: &PeopleOutput,
+) -> Result<u8, Fatal> {
+    let line = command.line(&process.registry, &started)?;
+    let is_alone = started.here.is_empty();
+    process.show_ready(started.here).await;
+    if process.signals.next().now_or_never().is_some() {
+        return Ok(INTERRUPTED);
+    }
+    // From here on the terminal is the command's alone.
+    people.hold();
+    let ended = match RunningCommand::start(&line) {
+        Err(fatal) => Err(fatal),
+        Ok(mut running) => tokio::select! {
+            biased;
+            status = running.wait() => status,
+            finished = process.registry.finished(), if !is_alone => {
+                running.terminate();
+                let status = running.wait().await;
+                finished.and(status)
+            }
+        },
+    };
+    // They were for the command.
+    process.signals.forget();
+    ended
+}
+
+fn unwritable(log: &Path, error: &io::Error) -> Fatal {
+    Fatal::new("fwd::log::unwritable", format!("the log {} cannot be written", log.display()))
+        .because(io_message(error))
+        .help("its directory has to exist, and you need the right to write there")
+}
+
+/// Tells what could not be told while a command had the terminal.
+fn tell_held(people: &PeopleOutput) {
+    if let Some(text) = summary(&people.release())
+        && let Ok(mut stderr) = StderrLog::open(people.clone())
+    {
+        let _ = stderr.write_all(text.as_bytes());
+        stderr.wait_written(FLUSH_TIMEOUT);
+    }
+}
+
+/// What is told of the time in which nothing could be.
+fn summary(held: &HeldLines) -> Option<String> {
+    let HeldLines { lines, earlier } = held;
+    if lines.is_empty() {
+        return None;
+    }
+    let head = "kubectl fwd, while the command ran:".to_owned();
+    let left_out =
+        (*earlier > 0).then(|| format!("  ({earlier} earlier lines are left out; --log FILE keeps all)"));
+    let lines = lines.iter().map(|line| format!("  {line}"));
+    Some(iter::once(head).chain(left_out).chain(lines).collect::<Vec<_>>().join("\n"))
 }
 
 /// What of a set runs already. Where that cannot be told the start says why.
@@ -184,5 +293,18 @@ async fn start_each(
             failures.extend(last);
             Ok((ids, failures))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary() {
+        assert_eq!(summary(&HeldLines::default()), None);
+        let held = HeldLines { lines: ["svc/db: a".to_owned(), "svc/db: b".to_owned()].into(), earlier: 2 };
+        let expected = "kubectl fwd, while the command ran:\n  (2 earlier lines are left out; --log FILE keeps all)\n  svc/db: a\n  svc/db: b";
+        assert_eq!(summary(&held).as_deref(), Some(expected));
     }
 }

@@ -1,4 +1,5 @@
-//! The log of a process in the background: every line it would have printed, with the time, in a file of bounded size.
+//! The log of a process: every line it would have printed, with the time. That of a process in the background is of bounded
+//! size; a file that the user has named (`--log`) is added to and never cut, for others may write to it.
 //!
 //! Nobody waits for the log, and nothing ends with it. Lines that cannot be written, to a disk that is full, are counted,
 //! and the count is written once writing works again. A file that was moved or removed is begun anew.
@@ -29,6 +30,7 @@ pub(super) struct Log(Arc<Mutex<LogFile>>);
 struct LogFile {
     path: PathBuf,
     file: File,
+    owner: LogOwner,
     /// A line begins with the next byte.
     fresh: bool,
     /// Writes that failed, each about a line, and why the last one did.
@@ -38,9 +40,27 @@ struct LogFile {
 impl Log {
     /// Begins a new one, which nobody else may read.
     pub(super) fn begin(path: &Path) -> io::Result<Self> {
-        let inner = LogFile { path: path.to_owned(), file: open(path, Which::New)?, fresh: true, lost: None };
-        Ok(Self(Arc::new(Mutex::new(inner))))
+        Ok(Self::of(path, open(path, Which::New)?, LogOwner::Process))
     }
+
+    /// Goes on in a file that the user has named, or begins it. Nobody else may read one that is begun.
+    pub(super) fn append(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(path, open_named(path)?, LogOwner::User))
+    }
+
+    fn of(path: &Path, file: File, owner: LogOwner) -> Self {
+        let inner = LogFile { path: path.to_owned(), file, owner, fresh: true, lost: None };
+        Self(Arc::new(Mutex::new(inner)))
+    }
+}
+
+/// Whose a log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LogOwner {
+    /// This process's alone.
+    Process,
+    /// The user's: it may be a link, a pipe or a terminal, and hold other lines as well.
+    User,
 }
 
 /// Which file will do as a log.
@@ -60,6 +80,20 @@ fn open(path: &Path, which: Which) -> io::Result<File> {
     {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options.open(path)
+}
+
+/// Opens what the user has named, to append to it.
+fn open_named(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // A pipe that nobody reads must not hold the process up; a line that finds no room is counted as lost.
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+        options.mode(0o600).custom_flags(flags.bits().cast_signed());
     }
     options.open(path)
 }
@@ -102,20 +136,27 @@ impl LogFile {
         }
         self.file.write_all(&text)?;
         self.lost = None;
-        if fresh { self.shorten() } else { Ok(()) }
+        if fresh && self.owner == LogOwner::Process { self.shorten() } else { Ok(()) }
     }
 
     /// Goes on in a new file where ours was moved away or removed, as programs that rotate logs do: under its name is
     /// where it is looked for.
     fn follow_the_path(&mut self) {
-        let there = fs::symlink_metadata(&self.path);
+        let there = match self.owner {
+            LogOwner::Process => fs::symlink_metadata(&self.path),
+            LogOwner::User => fs::metadata(&self.path),
+        };
         let moved = match (&there, self.file.metadata()) {
             (Err(error), _) => error.kind() == io::ErrorKind::NotFound,
             (Ok(there), Ok(own)) => !is_same(there, &own),
             (Ok(_), Err(_)) => false,
         };
         // Where that cannot be, what we have is better than nothing.
-        if moved && let Ok(file) = open(&self.path, if there.is_err() { Which::New } else { Which::Any }) {
+        let reopen = || match self.owner {
+            LogOwner::Process => open(&self.path, if there.is_err() { Which::New } else { Which::Any }),
+            LogOwner::User => open_named(&self.path),
+        };
+        if moved && let Ok(file) = reopen() {
             self.file = file;
         }
     }
@@ -256,6 +297,29 @@ mod tests {
     }
 
     /// Who follows a log sees every line once, also of those that are cut off while he does.
+    /// What others wrote to the user's file stays, however long it is, and a link is followed.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_of_the_user() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let (path, link) = (path(), path());
+        writeln!(Log::append(&path).unwrap(), "one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(&path, "x".repeat(MAX_BYTES as usize + 1) + "\n").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let mut log = Log::append(&link).unwrap();
+        for word in ["two", "three"] {
+            writeln!(log, "{word}").unwrap();
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("xx") && text.len() as u64 > MAX_BYTES && text.ends_with("Z three\n"));
+        assert_eq!(text.lines().count(), 3);
+        fs::remove_file(path).unwrap();
+        fs::remove_file(link).unwrap();
+        assert!(Log::append(Path::new("/no/such/directory/log")).is_err());
+    }
+
     #[test]
     fn a_tail_misses_nothing() {
         let path = path();

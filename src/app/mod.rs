@@ -5,6 +5,8 @@
 //! is printed here and nowhere else.
 
 mod background;
+mod beside;
+mod command;
 mod completion;
 mod down;
 mod forward;
@@ -37,11 +39,18 @@ use std::{
 use tokio::runtime;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-use self::{background::DetachedChild, forward::ForwardPlan, lifecycle::no_start, stdout::print};
+use self::{
+    background::DetachedChild,
+    command::exit_status,
+    forward::{ForwardPlan, Surroundings},
+    lifecycle::no_start,
+    stdout::print,
+};
 use crate::{
     cli::{
-        self, Invocation,
+        self, Invocation, ParsedArgs,
         args::{Args, Subcommand},
+        beside::{BesideOptions, TypedBeside},
         complete::scripts::{self, CompletionAction},
         resolve::{self, CommonOptions, Environment},
     },
@@ -53,6 +62,7 @@ use crate::{
         OutputFormat,
         color::{ColorChoice, Styling},
         json, log,
+        people::PeopleOutput,
         report::{self, ReportStyle},
     },
 };
@@ -75,6 +85,8 @@ struct ErrorOutput {
     child: Option<DetachedChild>,
     /// Where log lines go, once that is known.
     log: Option<log::StderrLog>,
+    /// Where all goes that is for people, but for the error itself.
+    people: PeopleOutput,
 }
 
 /// Runs the command line, of the program by this name, and returns the exit status.
@@ -98,6 +110,7 @@ pub fn run(name: &OsStr, argv: &[OsString]) -> u8 {
         is_child: false,
         child: None,
         log: None,
+        people: PeopleOutput::default(),
     };
     let ended = panics::or_error(|| command(argv, environment, &mut error_output));
     if let Some(log) = &error_output.log {
@@ -107,7 +120,7 @@ pub fn run(name: &OsStr, argv: &[OsString]) -> u8 {
         Ok(status) => status,
         Err(fatal) => {
             error_output.show(&fatal);
-            1
+            exit_status(&fatal)
         }
     }
 }
@@ -121,9 +134,10 @@ impl ErrorOutput {
         self.look.color = common.ui.colors.stderr;
         self.output = common.ui.output;
         if !self.is_child {
-            self.log = log::StderrLog::open().ok();
+            self.log = log::StderrLog::open(self.people.clone()).ok();
+            let people = self.people.clone();
             let to = self.log.clone().map_or_else(
-                || BoxMakeWriter::new(io::stderr),
+                || BoxMakeWriter::new(move || people.clone()),
                 |stderr| BoxMakeWriter::new(move || stderr.clone()),
             );
             log::install(common.ui.verbosity, common.ui.colors.stderr, to);
@@ -171,15 +185,23 @@ fn command(argv: &[OsString], environment: Environment, error_output: &mut Error
             }
             forward(ForwardPlan::from(config), &system, error_output)
         }
-        Invocation::Command(command, args) => {
+        Invocation::Command(command, typed) => {
+            let ParsedArgs { args, rest, .. } = *typed;
             let begin = |args, error_output: &mut ErrorOutput| {
                 let mut common = resolve::common(args, environment)?;
                 error_output.begin(&mut common);
                 Ok(common)
             };
-            subcommand(command, *args, begin, argv, &system, error_output)
+            let words = TypedWords { argv, rest };
+            subcommand(command, args, begin, words, &system, error_output)
         }
     }
+}
+
+/// All that was typed, and what of it stood behind `--`.
+struct TypedWords<'a> {
+    argv: &'a [OsString],
+    rest: Vec<OsString>,
 }
 
 /// Runs a subcommand. `begin` reads the flags that it shares with all others.
@@ -187,7 +209,7 @@ fn subcommand(
     command: Subcommand,
     args: Args,
     begin: impl FnOnce(Args, &mut ErrorOutput) -> Result<CommonOptions, Fatal>,
-    argv: &[OsString],
+    words: TypedWords<'_>,
     system: &SystemPaths,
     error_output: &mut ErrorOutput,
 ) -> Result<u8, Fatal> {
@@ -219,14 +241,21 @@ fn subcommand(
         }
         Subcommand::Up(up) => {
             error_output.is_child = up.in_background;
+            let beside = BesideOptions::new(&TypedBeside::from(&up), words.rest)?;
             let common = begin(Args { output: up.output.clone(), ..args }, error_output)?;
             if up.detach && !error_output.is_child {
                 let stdin = if up.reads_stdin() { Stdio::inherit() } else { Stdio::null() };
                 let consents = up::consent(&up, &common, system.sets().as_ref())?;
                 let flags = if consents { &[background::TRUST][..] } else { &[] };
-                return run_async(background::detach(system.program.clone(), flags, argv, stdin, common.ui));
+                return run_async(background::detach(
+                    system.program.clone(),
+                    flags,
+                    words.argv,
+                    stdin,
+                    common.ui,
+                ));
             }
-            let work = up::work(&up, common, system.sets().as_ref())?;
+            let work = up::work(&up, common, beside, system.sets().as_ref())?;
             forward(work, system, error_output)
         }
         Subcommand::List(list) => {
@@ -276,7 +305,7 @@ impl SystemPaths {
 /// Forwards, here or as the child of a `--detach`.
 fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutput) -> Result<u8, Fatal> {
     raise_descriptor_limit();
-    let ErrorOutput { is_event, is_child, child, .. } = error_output;
+    let ErrorOutput { is_event, is_child, child, people, .. } = error_output;
     run_async(async {
         if *is_child {
             let background = DetachedChild::begin(&SocketDirectories::new(&system.sockets)?)?;
@@ -285,7 +314,13 @@ fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutp
             *child = Some(background);
         }
         *is_event = true;
-        forward::forward(work, &system.sockets, system.configuration.as_deref(), child.clone()).await
+        let around = Surroundings {
+            sockets: &system.sockets,
+            configuration: system.configuration.as_deref(),
+            background: child.clone(),
+            people: people.clone(),
+        };
+        forward::forward(work, around).await
     })
 }
 

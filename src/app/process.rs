@@ -37,6 +37,7 @@ use crate::{
         OutputFormat, OutputSettings, json,
         log::StderrLog,
         output_writer::{OutputStream, OutputWriter},
+        people::PeopleOutput,
         text,
     },
 };
@@ -49,11 +50,19 @@ pub(super) struct Process {
     ui: OutputSettings,
     view: JoinHandle<OutputWriter>,
     /// What works, sent once to those who wait for it.
-    ready: oneshot::Sender<Vec<PortForward>>,
+    ready: oneshot::Sender<ReadyReport>,
     stop_view: oneshot::Sender<()>,
     background: Option<DetachedChild>,
+    people: PeopleOutput,
     /// Once there is something to say on it.
     stderr: OnceCell<Option<StderrLog>>,
+}
+
+/// What works.
+struct ReadyReport {
+    forwards: Vec<PortForward>,
+    /// Answered once all that happened before is shown, where somebody waits for that.
+    shown: Option<oneshot::Sender<()>>,
 }
 
 impl Process {
@@ -61,6 +70,7 @@ impl Process {
     pub(super) fn new(
         common: CommonOptions,
         writer: io::Result<OutputWriter>,
+        people: PeopleOutput,
         background: Option<DetachedChild>,
     ) -> Result<Self, Fatal> {
         // Before anything else, so that an early interrupt is noticed.
@@ -73,7 +83,7 @@ impl Process {
         let view = tokio::spawn(view(registry.events(), writer, ui, working, stopped, background.clone()));
         let server = ControlServer::new(registry.clone());
         let stderr = OnceCell::new();
-        Ok(Self { registry, signals, server, ui, view, ready: works, stop_view, background, stderr })
+        Ok(Self { registry, signals, server, ui, view, ready: works, stop_view, background, people, stderr })
     }
 
     /// Lets other processes of this user ask. Says where.
@@ -86,10 +96,12 @@ impl Process {
         Ok(path)
     }
 
-    /// The forwards of these ids, as they are now.
+    /// The forwards of these ids, in their order, as they are now.
     pub(super) fn forwards(&self, ids: &[ForwardId]) -> Vec<PortForward> {
         let mut all = self.registry.list();
         all.retain(|forward| ids.contains(&forward.id));
+        // Those that were started each by itself stand in the list as they came about.
+        all.sort_by_key(|forward| ids.iter().position(|id| *id == forward.id));
         all
     }
 
@@ -100,7 +112,9 @@ impl Process {
             Some(background) => background.say(text),
             // A paused terminal must not keep the process from hearing Ctrl-C.
             None => {
-                if let Some(mut stderr) = self.stderr.get_or_init(|| StderrLog::open().ok()).clone() {
+                if let Some(mut stderr) =
+                    self.stderr.get_or_init(|| StderrLog::open(self.people.clone()).ok()).clone()
+                {
                     // It makes a line of each write.
                     let _ = stderr.write_all(text.as_bytes());
                 }
@@ -110,15 +124,30 @@ impl Process {
 
     /// Tells those who wait that all of it works.
     pub(super) fn report_ready(&mut self, forwards: Vec<PortForward>) {
+        self.send_ready(ReadyReport { forwards, shown: None });
+    }
+
+    fn send_ready(&mut self, report: ReadyReport) {
         let (works, _) = oneshot::channel();
-        let _ = std::mem::replace(&mut self.ready, works).send(forwards);
+        let _ = std::mem::replace(&mut self.ready, works).send(report);
+    }
+
+    /// The same. Resolves once all that happened before is shown, or would be if the terminal were not paused.
+    pub(super) async fn show_ready(&mut self, forwards: Vec<PortForward>) {
+        let (shown, is_shown) = oneshot::channel();
+        self.send_ready(ReadyReport { forwards, shown: Some(shown) });
+        let _ = is_shown.await;
+        if let Some(Some(stderr)) = self.stderr.get() {
+            stderr.wait_written(FLUSH_TIMEOUT);
+        }
     }
 
     /// Ends everything, with what the command came to. A second signal, in any phase, ends the waiting, and what it came
     /// to is the same.
     pub(super) async fn end(self, ended: Result<u8, Fatal>, set_sync: Option<SetSync>) -> Result<u8, Fatal> {
-        let Self { registry, mut signals, server, ui, view, ready: works, stop_view, background, stderr } =
-            self;
+        let Self {
+            registry, mut signals, server, ui, view, ready: works, stop_view, background, stderr, ..
+        } = self;
         tokio::select! {
             () = async {
                 registry.shutdown(GRACE).await;
@@ -151,33 +180,38 @@ impl Process {
     }
 }
 
-/// Shows what happens, until there is an end to it. What happened before all of it worked is shown before the command
-/// that waits for a process in the background hears that it works.
+/// Shows what happens, until there is an end to it. What happened before all of it worked is shown before those who wait for
+/// that hear of it: the command that waits for a process in the background, and the one that is to have the terminal.
 async fn view(
     mut events: broadcast::Receiver<Arc<Event>>,
     mut writer: OutputWriter,
     ui: OutputSettings,
-    works: oneshot::Receiver<Vec<PortForward>>,
+    works: oneshot::Receiver<ReadyReport>,
     stopped: oneshot::Receiver<()>,
     background: Option<DetachedChild>,
 ) -> OutputWriter {
     let mut stopped = pin!(async {
         let _ = stopped.await;
     });
-    if let Some(background) = background {
-        let mut working = None;
-        let first = async {
-            tokio::select! {
-                // One that has nothing to do ends at once, and says that all is well.
-                biased;
-                Ok(forwards) = works => working = Some(forwards),
-                () = &mut stopped => {}
-            }
-        };
-        writer = show(&mut events, writer, ui, first).await;
-        let Some(forwards) = working else { return writer };
+    let mut working = None;
+    let first = async {
+        tokio::select! {
+            // One that has nothing to do ends at once, and says that all is well.
+            biased;
+            Ok(report) = works => working = Some(report),
+            () = &mut stopped => {}
+        }
+    };
+    writer = show(&mut events, writer, ui, first).await;
+    let Some(ReadyReport { forwards, shown }) = working else { return writer };
+    if shown.is_some() || background.is_some() {
         writer.wait_written(FLUSH_TIMEOUT);
+    }
+    if let Some(background) = background {
         background.report_ready(forwards);
+    }
+    if let Some(shown) = shown {
+        let _ = shown.send(());
     }
     show(&mut events, writer, ui, stopped).await
 }

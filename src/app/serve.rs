@@ -13,7 +13,7 @@ use crate::{
     cli::{args, resolve::CommonOptions},
     control::sockets::SocketEnvironment,
     error::Fatal,
-    ui::output_writer::OutputWriter,
+    ui::{output_writer::OutputWriter, people::PeopleOutput},
 };
 
 /// Serves until a signal, or, with `stdio`, until the parent closes the pipe.
@@ -25,12 +25,14 @@ pub(super) async fn serve(
 ) -> Result<u8, Fatal> {
     let stdio = args.stdio;
     // stdout is the parent's alone.
-    let writer = if stdio { OutputWriter::to(io::sink(), io::stderr()) } else { OutputWriter::open() };
+    let people = PeopleOutput::default();
+    let writer =
+        if stdio { OutputWriter::to(io::sink(), people.clone()) } else { OutputWriter::open(people.clone()) };
     let mut parent = None;
     if stdio {
         parent = Some(streams().map_err(|error| no_start("speaking on stdin and stdout", &error))?);
     }
-    let mut process = Process::new(common, writer, None)?;
+    let mut process = Process::new(common, writer, people, None)?;
     match process.listen(sockets) {
         Ok(path) if !stdio => {
             // A parent that closed stdout does not want to know, and one that does not read it holds up nobody else.

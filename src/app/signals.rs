@@ -2,6 +2,11 @@
 
 use std::io;
 
+use futures_util::FutureExt as _;
+
+#[cfg(unix)]
+pub(super) use self::system::hangup::is_ignored as hangup_is_ignored;
+
 /// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopSignal {
@@ -27,6 +32,12 @@ impl Signals {
         let said = self.system.next().await;
         self.count += 1;
         said
+    }
+
+    /// Forgets those that there were: they were somebody else's.
+    pub(super) fn forget(&mut self) {
+        while self.next().now_or_never().is_some() {}
+        self.count = 0;
     }
 
     /// How many there were.
@@ -78,7 +89,7 @@ mod system {
     }
 
     /// Whether SIGHUP is ignored: a process that was started so (`nohup`, `trap '' HUP`) is to outlive its terminal.
-    mod hangup {
+    pub(super) mod hangup {
         use std::{
             fs,
             process::{Command, Stdio},
@@ -96,7 +107,7 @@ mod system {
         const PROBE_WITHIN: Duration = Duration::from_millis(500);
         const LOOK: Duration = Duration::from_millis(1);
 
-        pub(super) fn is_ignored() -> bool {
+        pub(in crate::app) fn is_ignored() -> bool {
             // Linux tells. Elsewhere the system is only asked by unsafe code, and by programs that inherit the answer.
             let told = fs::read_to_string("/proc/self/status").ok().and_then(|status| parse_ignored(&status));
             told.unwrap_or_else(|| probe(Command::new("/bin/sh").args(["-c", PROBE])))

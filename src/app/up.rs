@@ -11,7 +11,7 @@ use super::{
     trust::{self, TrustQuestion},
 };
 use crate::{
-    cli::{args, resolve::CommonOptions},
+    cli::{args, beside::BesideOptions, resolve::CommonOptions},
     error::Fatal,
     forward::{ForwardOptions, ForwardRequest, ForwardSpec},
     sets::{ForwardSet, ReadSet, SetDocument, SetEntry, SetStore, WITHIN, read},
@@ -33,6 +33,7 @@ pub(super) struct SetSource {
 pub(super) fn work(
     up: &args::UpArgs,
     mut common: CommonOptions,
+    beside: BesideOptions,
     sets: Option<&SetStore>,
 ) -> Result<ForwardPlan, Fatal> {
     let source = SetSource::of(up, &common, sets)?;
@@ -58,9 +59,8 @@ pub(super) fn work(
             .help("add some to it; to see what a set holds, run: kubectl fwd up --schema"));
     }
     let wanted = wanted(set, &source, &mut common, up);
-    let ready_file = up.ready_file.clone().map(PathBuf::from);
     let set = Some(PlannedSet { name: source.name(), words: source.words() });
-    Ok(ForwardPlan { wanted, common, keep_going: up.keep_going, skipped: left_out, ready_file, set })
+    Ok(ForwardPlan { wanted, common, keep_going: up.keep_going, skipped: left_out, beside, set })
 }
 
 /// What a set wants to have forwarded. Where it leads is added to the flags, as far as they do not say.

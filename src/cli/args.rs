@@ -47,8 +47,11 @@ pub const FIRST_CLUSTER_FLAG: &str = "--namespace";
     example = "kubectl fwd web-0 3000                         # one pod",
     example = "kubectl fwd -l app=web 8080                    # whichever pods match",
     example = "kubectl fwd -n prod svc/api unix:/tmp/api.sock:80",
+    example = "kubectl fwd svc/db :5432 -- sh -c 'psql -h $FWD_HOST -p $FWD_PORT'",
     error_code(0, "interrupted or told to stop, after the forwards worked"),
     error_code(1, "something failed; the message says what"),
+    error_code(126, "the command behind -- cannot be executed"),
+    error_code(127, "the command behind -- was not found; if it ran, its own status counts"),
     error_code(130, "interrupted before the forwards worked")
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -104,6 +107,10 @@ pub struct Args {
     /// write this file once everything works, and remove it at the end: JSON, for scripts
     #[argh(option, arg_name = "FILE")]
     pub ready_file: Option<String>,
+
+    /// append messages to this file, instead of writing them to stderr
+    #[argh(option, arg_name = "FILE")]
+    pub log: Option<String>,
 
     /// how --detach starts itself again
     #[argh(switch, hidden_help)]
@@ -342,6 +349,7 @@ pub struct ServeArgs {
     example = "kubectl fwd up                # the set fwd.yaml in this directory",
     example = "kubectl fwd up dev            # the saved set dev",
     example = "kubectl fwd up -f shop.yaml -d",
+    example = "kubectl fwd up shop -- make test",
     note = "What of the set runs already, in whichever process, stays as it is, and the rest is started. 'kubectl fwd down' ends a set, 'kubectl fwd sets' lists them."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -381,6 +389,10 @@ pub struct UpArgs {
     /// write this file once everything works, and remove it at the end: JSON, for scripts
     #[argh(option, arg_name = "FILE")]
     pub ready_file: Option<String>,
+
+    /// append messages to this file, instead of writing them to stderr
+    #[argh(option, arg_name = "FILE")]
+    pub log: Option<String>,
 
     /// exit with an error once reconnecting has failed, instead of trying for as long as it takes
     #[argh(switch)]

@@ -42,6 +42,9 @@ pub enum ArgToken<'a> {
     Selector(&'a str),
 }
 
+/// The code of the error that there is neither a target nor a port.
+pub(super) const MISSING: &str = "fwd::usage::missing_arguments";
+
 const EXAMPLE: &str = "for example: kubectl fwd svc/api 8080:80";
 
 /// Reads targets and their ports.
@@ -64,11 +67,8 @@ pub fn requests(tokens: &[ArgToken<'_>]) -> Result<Vec<ForwardRequest>, Fatal> {
     }
     match requests.as_mut_slice() {
         [] if early.is_empty() => {
-            return Err(Fatal::new(
-                "fwd::usage::missing_arguments",
-                "TYPE/NAME and list of ports are required for forwarding",
-            )
-            .help(format!("{EXAMPLE}\nrun 'kubectl fwd --help' for more")));
+            return Err(Fatal::new(MISSING, "TYPE/NAME and list of ports are required for forwarding")
+                .help(format!("{EXAMPLE}\nrun 'kubectl fwd --help' for more")));
         }
         [] => {
             let ports = words(&early);

@@ -38,8 +38,9 @@ const COMMON_FLAGS: [&str; 10] = [
 ];
 
 /// How targets and ports are typed.
-pub const USAGES: [&str; 3] = [
+pub const USAGES: [&str; 4] = [
     "kubectl fwd [FLAGS] TARGET PORT... [TARGET PORT...]...",
+    "kubectl fwd [FLAGS] TARGET PORT... -- PROGRAM [ARGUMENT...]",
     "kubectl fwd [FLAGS] -l SELECTOR PORT...",
     "kubectl fwd COMMAND",
 ];
@@ -52,6 +53,10 @@ PORT is [[ADDRESS:]LOCAL:]REMOTE.
   REMOTE: a number or the name of a port; for a service, the service's port
   LOCAL:  a number, unix:PATH for a socket, or empty for any free port;
           without it, the same number as REMOTE
+PROGRAM runs once every forward works, and the forwards end with it.
+  {port}, {host} and {addr} in its arguments are those of the first forward,
+  {port:NAME} that of the one with this target, port or --name. Its
+  environment has FWD_PORT, FWD_HOST, FWD_ADDR and FWD_<TARGET>_<PORT>_ADDR.
 ";
 
 /// How much is told.

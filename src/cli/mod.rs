@@ -5,6 +5,7 @@
 //! Help and version leave before anything can fail.
 
 pub mod args;
+pub mod beside;
 pub mod complete;
 pub mod grammar;
 pub mod help;
@@ -31,7 +32,7 @@ pub enum Invocation {
     /// To forward.
     Forward(Box<ParsedArgs>),
     /// A subcommand, with the flags that it shares with all others.
-    Command(Subcommand, Box<Args>),
+    Command(Subcommand, Box<ParsedArgs>),
 }
 
 /// The flags as typed, and what argh cannot tell about them.
@@ -41,8 +42,8 @@ pub struct ParsedArgs {
     pub args: Args,
     /// In which order words and flags were typed.
     pub order: Vec<ArgKind>,
-    /// What stood behind `--`.
-    pub rest: Vec<String>,
+    /// What stood behind `--`: a command, as it was typed.
+    pub rest: Vec<OsString>,
 }
 
 /// Reads the command line, the program's name left out.
@@ -54,16 +55,18 @@ pub fn parse(argv: &[OsString]) -> Result<Invocation, Fatal> {
         Normalised::Run(normal) => normal,
     };
     let args: Args = with_argh(&normal.argv)?;
-    match normal.command.as_deref().map(with_argh::<SubcommandArgs>).transpose()? {
-        Some(_) if !normal.rest.is_empty() => Err(Fatal::new(
-            "fwd::usage::arguments",
-            format!("unexpected arguments after '--': {}", normal.rest.join(" ")),
-        )
-        .help("leave out '--' and what follows it")),
-        Some(SubcommandArgs { command }) => Ok(Invocation::Command(command, Box::new(args))),
-        None => {
-            Ok(Invocation::Forward(Box::new(ParsedArgs { args, order: normal.order, rest: normal.rest })))
+    let command = normal.command.as_deref().map(with_argh::<SubcommandArgs>).transpose()?;
+    let typed = Box::new(ParsedArgs { args, order: normal.order, rest: normal.rest });
+    match command.map(|SubcommandArgs { command }| command) {
+        Some(command) if !typed.rest.is_empty() && !matches!(command, Subcommand::Up(_)) => {
+            let words: Vec<_> = typed.rest.iter().map(|word| word.to_string_lossy()).collect();
+            let what = format!("unexpected arguments after '--': {}", words.join(" "));
+            Err(Fatal::new("fwd::usage::arguments", what).help(
+                "leave out '--' and what follows it; only 'kubectl fwd TARGET PORT' and 'kubectl fwd up' run a command",
+            ))
         }
+        Some(command) => Ok(Invocation::Command(command, typed)),
+        None => Ok(Invocation::Forward(typed)),
     }
 }
 

@@ -28,6 +28,8 @@ const HELP_SHORT: char = 'h';
 /// As a first word it asks for help as well; a pod of that name is `pod/help`.
 const HELP_WORD: &str = "help";
 const VERSION: &str = "--version";
+/// Ends what is ours to read.
+const END: &str = "--";
 
 /// What was asked for.
 // Not `Debug`, as little as what it holds: a token may be among the words.
@@ -50,8 +52,8 @@ pub struct NormalisedArgs {
     pub command: Option<Vec<String>>,
     /// Everything in the order in which it was typed.
     pub order: Vec<ArgKind>,
-    /// What stood behind `--`.
-    pub rest: Vec<String>,
+    /// What stood behind `--`, as it was typed.
+    pub rest: Vec<OsString>,
 }
 
 /// One thing that was typed.
@@ -69,10 +71,12 @@ pub fn normalise(
     top: &CommandInfoWithArgs,
     commands: &[SubCommandInfo],
 ) -> Result<Normalised, Fatal> {
-    let words = argv.iter().map(utf8).collect::<Result<Vec<_>, _>>()?;
+    // Behind it nothing is ours to read: these are a command's words, and need not even be text.
+    let end = argv.iter().position(|word| word == END).unwrap_or(argv.len());
+    let words = argv[..end].iter().map(utf8).collect::<Result<Vec<_>, _>>()?;
     let mut reader = ArgReader::new(top, commands);
-    let rest = reader.read(&words);
-    reader.finish(rest)
+    reader.read(&words);
+    reader.finish(argv.get(end + 1..).unwrap_or_default().to_vec())
 }
 
 /// What stands in front of a word that is not finished yet.
@@ -160,12 +164,12 @@ impl<'a> ArgReader<'a> {
         }
     }
 
-    /// Reads up to `--`, and returns what stands behind it.
-    fn read(&mut self, words: &[&str]) -> Vec<String> {
+    /// Reads up to `--`.
+    fn read(&mut self, words: &[&str]) {
         let mut words = words.iter();
         let mut first_word = true;
         while let Some(&word) = words.next() {
-            if word == "--" {
+            if word == END {
                 self.dashes = true;
                 break;
             }
@@ -188,7 +192,6 @@ impl<'a> ArgReader<'a> {
                 first_word = false;
             }
         }
-        words.map(|&word| word.to_owned()).collect()
     }
 
     /// `name` or `name=value`.
@@ -282,7 +285,7 @@ impl<'a> ArgReader<'a> {
     /// A word that is certainly the next flag, and no value of the one before it.
     fn looks_like_flag(&self, word: &str) -> bool {
         let name = word.split_once('=').map_or(word, |(name, _)| name);
-        word == "--"
+        word == END
             || self.flags().any(|flag| flag.long == name)
             || (word.len() == 2
                 && word.starts_with('-')
@@ -341,7 +344,7 @@ impl<'a> ArgReader<'a> {
         }
     }
 
-    fn finish(self, rest: Vec<String>) -> Result<Normalised, Fatal> {
+    fn finish(self, rest: Vec<OsString>) -> Result<Normalised, Fatal> {
         if let Some(length) = self.help {
             return Ok(Normalised::Help(HelpRequest {
                 command: self.command.map(|command| command.name),

@@ -27,7 +27,7 @@ fn in_line(asked: Result<Normalised, Fatal>) -> String {
             }
             if !normal.rest.is_empty() {
                 words.push("||".into());
-                words.extend(normal.rest);
+                words.extend(normal.rest.iter().map(|word| word.to_string_lossy().into_owned()));
             }
             words.join(" ")
         }

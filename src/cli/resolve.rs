@@ -11,6 +11,7 @@ use terminal_size::{Width, terminal_size_of};
 use super::{
     ParsedArgs,
     args::{Args, ListArgs},
+    beside::{BesideOptions, TypedBeside},
     complete::LOOKUP_LIMIT,
     grammar::{self, ArgToken},
     normalise::ArgKind,
@@ -52,8 +53,8 @@ pub struct Config {
     pub options: ForwardOptions,
     /// What the user calls it.
     pub label: Option<String>,
-    /// Written once it works.
-    pub ready_file: Option<PathBuf>,
+    /// What is done beside forwarding.
+    pub beside: BesideOptions,
     /// And what every command does.
     pub common: CommonOptions,
 }
@@ -144,14 +145,15 @@ fn configuration(variable: impl Fn(&str) -> Option<PathBuf>, home: Option<PathBu
 /// Makes sense of what was typed.
 pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Config, Fatal> {
     let ParsedArgs { args, order, rest } = typed;
-    if let Some(first) = rest.first() {
-        return Err(Fatal::new(
-            "fwd::usage::command_after_dashes",
-            format!("'{first}' stands behind '--', and running a command is not supported"),
-        )
-        .help("leave the '--' out, or run the command in another terminal"));
-    }
-    let requests = grammar::requests(&tokens(&args, &order));
+    let requests = grammar::requests(&tokens(&args, &order)).map_err(|fatal| match rest.first() {
+        // To kubectl `--` ends the flags, and what follows are targets and ports.
+        Some(first) if fatal.code() == grammar::MISSING => fatal.help(format!(
+            "'{}' stands behind '--', where a command begins; write the target and its ports in front of it",
+            first.to_string_lossy()
+        )),
+        _ => fatal,
+    });
+    let beside = BesideOptions::new(&TypedBeside::from(&args), rest);
     let addresses = addresses(&args.address)?;
     let defaults = ForwardOptions::default();
     let pod_running_timeout = match &args.pod_running_timeout {
@@ -167,15 +169,15 @@ pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Config, Fa
     let (auto_port, give_up, allow_unready) = (args.auto_port, args.give_up, args.allow_unready);
     let replace = args.replace;
     let label = args.name.as_deref().map(label).transpose()?;
-    let ready_file = args.ready_file.clone().map(PathBuf::from);
     let common = common(args, environment)?;
     // Last: a flag that took the target for its value is what is wrong, not the target that is missing for it.
     let requests = requests?;
+    let beside = beside?;
     no_port_twice(&requests, &addresses)?;
     Ok(Config {
         requests,
         label,
-        ready_file,
+        beside,
         options: ForwardOptions {
             hold,
             pod_running_timeout,

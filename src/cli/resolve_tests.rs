@@ -134,7 +134,10 @@ fn refusals() {
         ("svc/api 80 -v loud", "bad_verbosity"),
         ("svc/api 80 -v=-1", "bad_verbosity"),
         ("svc/api 80 -n ../x", "bad_name"),
-        ("svc/api 80 -- curl x", "command_after_dashes"),
+        ("-- svc/api 80", "missing_arguments"),
+        ("svc/api 80 -d -- curl x", "command"),
+        ("svc/api 80 -o json -- curl x", "command"),
+        ("svc/api 80 -d --log x", "log"),
     ] {
         assert_eq!(refusal(line).code(), format!("fwd::usage::{code}"), "{line}");
     }

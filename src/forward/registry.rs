@@ -171,6 +171,13 @@ impl Registry {
         self.shared.forwards.lock().iter().map(RunningForward::snapshot).collect()
     }
 
+    /// The local addresses of a forward, in the order in which they were asked for; none where there is no such forward.
+    #[doc(hidden)]
+    pub fn local_addresses(&self, id: ForwardId) -> Vec<LocalAddress> {
+        let forwards = self.shared.forwards.lock();
+        forwards.iter().find(|one| one.port.id == id).map(|one| one.port.bound.clone()).unwrap_or_default()
+    }
+
     /// Stops forwards: they no longer accept when this returns, and the connections that they have may go on for `grace`
     /// ([`GRACE`] is the command line's).
     ///

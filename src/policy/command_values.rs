@@ -129,7 +129,7 @@ pub fn for_clients(bound: &[LocalAddress]) -> Option<LocalAddress> {
             }
             LocalAddress::Tcp(address)
         }
-        unix => unix,
+        unix @ LocalAddress::Unix(_) => unix,
     })
 }
 

@@ -29,6 +29,7 @@ use super::{
     color::{Styling, paint},
     escape,
     output_writer::{OutputStream, OutputWriter},
+    people::PeopleOutput,
 };
 
 const OURS: &str = "kubectl_fwd";
@@ -106,9 +107,9 @@ fn style(level: Level) -> Style {
 pub struct StderrLog(Arc<Mutex<OutputWriter>>);
 
 impl StderrLog {
-    /// The process's own.
-    pub fn open() -> io::Result<Self> {
-        Ok(Self::of(OutputWriter::open()?))
+    /// To the output for people.
+    pub fn open(people: PeopleOutput) -> io::Result<Self> {
+        Ok(Self::of(OutputWriter::to(io::sink(), people)?))
     }
 
     fn of(writer: OutputWriter) -> Self {

@@ -7,6 +7,7 @@ pub mod json;
 pub mod list;
 pub mod log;
 pub mod output_writer;
+pub mod people;
 pub mod report;
 pub mod text;
 pub mod throttle;

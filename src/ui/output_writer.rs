@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use super::people::PeopleOutput;
 use crate::error::io_message;
 
 /// Lines that may wait for a slow terminal.
@@ -42,9 +43,9 @@ pub struct OutputWriter {
 }
 
 impl OutputWriter {
-    /// To the process's own streams.
-    pub fn open() -> io::Result<Self> {
-        Self::to(io::stdout(), io::stderr())
+    /// To stdout, and to the output for people.
+    pub fn open(people: PeopleOutput) -> io::Result<Self> {
+        Self::to(io::stdout(), people)
     }
 
     /// To any two.
