@@ -188,7 +188,7 @@ impl HelpPage {
 
     fn flags<'a>(&mut self, flags: impl IntoIterator<Item = &'a FlagInfo<'a>>) {
         for flag in flags {
-            self.entry(&head(flag), flag.description, self.column);
+            self.entry(&head(flag), words(flag), self.column);
         }
     }
 
@@ -244,6 +244,11 @@ fn head(flag: &FlagInfo<'_>) -> String {
 /// The short spelling of a flag. argh's table gives `--help` none.
 pub fn short(flag: &FlagInfo<'_>) -> Option<char> {
     if flag.long == HELP { Some('h') } else { flag.short }
+}
+
+/// What a flag does. argh's table has words of its own for `--help`.
+pub fn words<'a>(flag: &FlagInfo<'a>) -> &'a str {
+    if flag.long == HELP { "show the help; -h shows the short one" } else { flag.description }
 }
 
 /// What stands behind a flag: ` NAME`.

@@ -107,11 +107,13 @@ fn missing(command: &str) -> Option<Fatal> {
     let command = commands.iter().find(|one| one.name == command)?;
     let required = |optionality: &Optionality| matches!(optionality, Optionality::Required);
     let positional = command.command.positionals.iter().find(|one| required(&one.optionality))?;
-    let what = match positional.name {
-        choices if choices.contains('|') => format!("which one? {}", choices.replace('|', ", ")),
-        name => format!("which {}?", name.to_lowercase()),
-    };
-    let usage = help::usage(command);
+    let (name, usage) = (positional.name, help::usage(command));
+    if name.contains('|') {
+        let what = format!("which one? {}", name.replace('|', ", "));
+        let help = format!("run '{NAME} {} --help' to see what each does", command.name);
+        return Some(Fatal::new("fwd::usage::arguments", what).help(help));
+    }
+    let what = format!("which {}?", name.to_lowercase());
     Some(
         Fatal::new("fwd::usage::arguments", what)
             .help(format!("usage: {usage} ({})", positional.description)),

@@ -447,7 +447,10 @@ fn no_value(flag: &FlagInfo<'_>, next: Option<&str>) -> Fatal {
     let fatal = Fatal::new("fwd::usage::no_value", format!("{} needs a value: {arg_name}", flag.long));
     match next {
         Some(next) => fatal.help(format!("if '{next}' is meant as the value, write {}={next}", flag.long)),
-        None => fatal.help(format!("write {} {arg_name}", flag.long)),
+        None => fatal.help(match arg_name.split_once('|') {
+            Some((choice, _)) => format!("for example {} {choice}", flag.long),
+            None => format!("write {} {arg_name}", flag.long),
+        }),
     }
 }
 

@@ -92,7 +92,7 @@ pub enum PortError {
         part: String,
     },
     /// The remote part is neither a number nor a name that a port can have.
-    #[error("'{part}' in '{text}' is neither a port number nor a port name")]
+    #[error("{} is neither a port number nor a port name", inside(part, text))]
     BadRemote {
         /// The whole argument.
         text: String,

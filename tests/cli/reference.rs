@@ -122,7 +122,7 @@ fn table(out: &mut String, flags: &[&FlagInfo<'_>]) {
     out.push_str("| flag | meaning |\n|---|---|\n");
     for flag in flags {
         let cell = |text: &str| text.replace('|', "\\|");
-        let _ = writeln!(out, "| `{}` | {} |", cell(&head(flag)), cell(flag.description));
+        let _ = writeln!(out, "| `{}` | {} |", cell(&head(flag)), cell(help::words(flag)));
     }
     out.push('\n');
 }
@@ -172,7 +172,7 @@ fn man() -> String {
 
 fn options(out: &mut String, flags: &[&FlagInfo<'_>]) {
     for flag in flags {
-        let _ = writeln!(out, ".TP\n.B {}\n{}", roff(&head(flag)), roff(flag.description));
+        let _ = writeln!(out, ".TP\n.B {}\n{}", roff(&head(flag)), roff(help::words(flag)));
     }
 }
 

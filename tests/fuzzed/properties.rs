@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use kubectl_fwd::{
     cli::{
         self, Invocation,
+        complete::{Candidate, complete},
         grammar::{self, ArgToken},
         resolve::{Environment, resolve},
     },
@@ -365,7 +366,7 @@ impl Peer {
     }
 }
 
-/// Any words are understood or refused; what is said of them keeps to one's terminal and to oneself.
+/// Any words are understood or refused, and completed; what is said of them keeps to one's terminal and to oneself.
 pub fn command_line(data: &[u8]) {
     const SECRET: &str = "hush-hush";
     let words = ["--token", SECRET]
@@ -373,6 +374,10 @@ pub fn command_line(data: &[u8]) {
         .into_iter()
         .chain(data.split(|byte| *byte == b'\n').map(word));
     let words: Vec<OsString> = words.collect();
+    let found = String::from_utf8_lossy(data);
+    let answer = complete(&words).answer(vec![Candidate::new(&*found, &*found)]);
+    assert!(answer.lines().last().is_some_and(|line| line.starts_with(':')), "{answer:?}");
+    assert!(!answer.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')), "{answer:?}");
     let outcome = cli::parse(&words).and_then(|invocation| match invocation {
         Invocation::Forward(typed) => resolve(*typed, Environment::default()).map(drop),
         _ => Ok(()),

@@ -17,7 +17,7 @@ use crate::error::{Fatal, io_message};
 pub(in crate::app) fn install(path: Option<&OsStr>) -> Result<u8, Fatal> {
     let program = find(path)?;
     let link = program.with_file_name(COMPLETER);
-    let (link_name, program_name) = (link.display(), program.display());
+    let link_name = link.display();
     let what = match place(&link) {
         Place::Ours => "is installed already",
         Place::Foreign => return Err(foreign(&link, "replaced")),
@@ -26,8 +26,8 @@ pub(in crate::app) fn install(path: Option<&OsStr>) -> Result<u8, Fatal> {
                 Fatal::new("fwd::completion::unwritable", format!("cannot make the link {link_name}"))
                     .because(io_message(&error))
                     .help(format!(
-                        "run it as a user who may write there, or link it from another directory of your PATH:\n  \
-                         ln -s {program_name} DIRECTORY/{COMPLETER}"
+                        "run it as a user who may write there, or make it in another directory of your PATH: {}",
+                        system::by_hand(&program)
                     ))
             })?;
             "is installed"
@@ -104,6 +104,11 @@ mod system {
         std::os::unix::fs::symlink(PROGRAM, link)
     }
 
+    /// How a person makes it.
+    pub(super) fn by_hand(program: &Path) -> String {
+        format!("ln -s {} DIRECTORY/{COMPLETER}", program.display())
+    }
+
     /// Whether it leads where its neighbour leads.
     pub(super) fn is_ours(link: &Path) -> bool {
         let neighbour = link.with_file_name(PROGRAM);
@@ -127,6 +132,11 @@ mod system {
     /// Writes the file that calls its neighbour.
     pub(super) fn make(link: &Path) -> io::Result<()> {
         fs::write(link, SCRIPT)
+    }
+
+    /// How a person makes it.
+    pub(super) fn by_hand(program: &Path) -> String {
+        format!("a file {COMPLETER} with the line @\"{}\" __complete %*", program.display())
     }
 
     /// Whether it is that file.

@@ -74,7 +74,8 @@ pub(super) fn answer(
 ) -> String {
     let mut seen = HashSet::new();
     let all: Vec<Candidate> = candidates
-        .filter(|candidate| candidate.value.starts_with(typed) && seen.insert(candidate.value.clone()))
+        .filter(|candidate| candidate.value.starts_with(typed) && candidate.value.chars().all(is_harmless))
+        .filter(|candidate| seen.insert(candidate.value.clone()))
         .collect();
     let goes_on = all.iter().any(|candidate| candidate.value.ends_with('/'));
     let directive = match (all.is_empty(), otherwise) {

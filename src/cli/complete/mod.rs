@@ -17,6 +17,7 @@ use self::answer::ShellFallback;
 use super::{
     args::{Args, FIRST_CLUSTER_FLAG, NAME, Subcommand},
     grammar::is_target,
+    help,
     normalise::{self, FlagValue, ReadArg, UnfinishedArgs},
 };
 use crate::model::target::{Kind, Target, TargetRef};
@@ -148,7 +149,7 @@ impl Completion {
         let left = flags(read, top)
             .into_iter()
             .filter(|flag| flag.optionality == Optionality::Repeating || !is_typed(flag));
-        self.known.extend(left.map(|flag| Candidate::new(flag.long, flag.description)));
+        self.known.extend(left.map(|flag| Candidate::new(flag.long, help::words(flag))));
     }
 
     /// The value of a flag.

@@ -15,7 +15,8 @@ _kubectl_fwd() {
         rest=${trimmed:${#word}}
     done
     local current=${words[${#words[@]} - 1]} answer directive
-    answer=$("${words[0]/#\~/$HOME}" __complete "${words[@]:1}" 2>/dev/null) || return
+    words=("${words[@]/#\~\//$HOME/}")
+    answer=$("${words[0]}" __complete "${words[@]:1}" 2>/dev/null) || return
     directive=${answer##*:}
     answer=${answer%:*}
     # Of --flag=value, bash completes what stands behind the '='.

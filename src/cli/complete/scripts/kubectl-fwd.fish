@@ -1,8 +1,8 @@
 # Completes kubectl-fwd in fish. For 'kubectl fwd', kubectl asks by itself: kubectl fwd completion install
 function __kubectl_fwd_complete
-    set -l words (commandline -opc)
+    set -l words (string replace -r '^~/' $HOME/ -- (commandline -opc))
     set -l current (commandline -ct)
-    set -l program (string replace -r '^~' $HOME -- $words[1])
+    set -l program $words[1]
     set -e words[1]
     set -l lines ($program __complete $words "$current" 2>/dev/null)
     set -l directive (string replace ':' '' -- $lines[-1])
