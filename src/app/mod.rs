@@ -8,6 +8,7 @@ mod background;
 mod beside;
 mod command;
 mod completion;
+mod doctor;
 mod down;
 mod forward;
 mod lifecycle;
@@ -42,6 +43,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use self::{
     background::DetachedChild,
     command::exit_status,
+    doctor::DoctorPlan,
     forward::{ForwardPlan, Surroundings},
     lifecycle::no_start,
     stdout::print,
@@ -52,6 +54,7 @@ use crate::{
         args::{Args, Subcommand},
         beside::{BesideOptions, TypedBeside},
         complete::scripts::{self, CompletionAction},
+        grammar,
         resolve::{self, CommonOptions, Environment},
     },
     control::sockets::{self, SocketDirectories},
@@ -61,6 +64,7 @@ use crate::{
     ui::{
         OutputFormat,
         color::{ColorChoice, Styling},
+        doctor::CheckMarks,
         json, log,
         people::PeopleOutput,
         report::{self, ReportStyle},
@@ -164,6 +168,7 @@ fn command(argv: &[OsString], environment: Environment, error_output: &mut Error
         configuration: environment.configuration.clone(),
         program: environment.program.clone(),
         path: environment.path.clone(),
+        marks: if environment.is_utf8 { CheckMarks::Unicode } else { CheckMarks::Ascii },
     };
     match cli::parse(argv)? {
         Invocation::Help(request) => print(&request.render(environment.columns)),
@@ -285,6 +290,21 @@ fn subcommand(
             let common = begin(args, error_output)?;
             run_async(async { logs::logs(&sockets()?, &logs, &common).await })
         }
+        Subcommand::Doctor(typed) => {
+            error_output.output = resolve::output(typed.output.as_deref())?;
+            let request = grammar::examined(typed.selector.as_deref(), &typed.words)?;
+            let common = begin(Args { output: typed.output, ..args }, error_output)?;
+            let open_files = raise_descriptor_limit();
+            run_async(doctor::doctor(DoctorPlan {
+                request,
+                common,
+                marks: system.marks,
+                sockets: system.sockets.clone(),
+                program: system.program.clone(),
+                path: system.path.clone(),
+                open_files,
+            }))
+        }
     }
 }
 
@@ -294,6 +314,7 @@ struct SystemPaths {
     configuration: Option<PathBuf>,
     program: Option<PathBuf>,
     path: Option<OsString>,
+    marks: CheckMarks,
 }
 
 impl SystemPaths {
@@ -333,11 +354,17 @@ fn run_async(work: impl Future<Output = Result<u8, Fatal>>) -> Result<u8, Fatal>
 }
 
 /// Asks for as many file descriptors as the system allows, and keeps some in reserve. Go programs, kubectl among them, do
-/// the first at their start; what cannot be had shows when a connection cannot be accepted.
-fn raise_descriptor_limit() {
+/// the first at their start; what cannot be had shows when a connection cannot be accepted. Gives the limit, where it is known.
+fn raise_descriptor_limit() -> Option<u64> {
     match rlimit::increase_nofile_limit(DESCRIPTORS) {
-        Ok(limit) => descriptors().set_reserve(limit),
-        Err(error) => tracing::debug!(%error, "the limit of open files stays as it is"),
+        Ok(limit) => {
+            descriptors().set_reserve(limit);
+            Some(limit)
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+            None
+        }
     }
 }
 

@@ -22,6 +22,9 @@ pub const NAME: &str = "kubectl fwd";
 /// Other words for subcommands, and these.
 pub const ALIASES: [(&str, &str); 1] = [("ls", "list")];
 
+/// The file that kubectl looks for.
+pub const PROGRAM: &str = "kubectl-fwd";
+
 /// The file that stands for stdin.
 pub const STDIN: &str = "-";
 
@@ -267,6 +270,8 @@ pub enum Subcommand {
     Logs(LogsArgs),
     /// `completion`.
     Completion(CompletionArgs),
+    /// `doctor`.
+    Doctor(DoctorArgs),
     /// `version`.
     Version(VersionArgs),
 }
@@ -496,6 +501,35 @@ pub struct LogsArgs {
     /// go on printing what comes
     #[argh(switch, short = 'f')]
     pub follow: bool,
+}
+
+/// Check what is needed to forward, from the kubeconfig to the application in the pod, and say what to do about what is
+/// missing.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, Default, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "doctor",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd doctor                             # the way to the cluster",
+    example = "kubectl fwd doctor svc/api                     # and to the pods of a service",
+    example = "kubectl fwd doctor svc/api 8080:http           # only this port, and the local one",
+    example = "kubectl fwd doctor -n prod -l app=web -o json",
+    note = "The target and its ports are written as for forwarding; ports may be left out. Nothing is sent to the application: a connection is opened and closed.",
+    note = "The exit status is 1 where something is missing that is needed. Warnings are no reason.",
+    note = "docs/DOCTOR.md in the repository describes each check, and the JSON."
+)]
+pub struct DoctorArgs {
+    /// look at the pods with these labels: app=web,tier!=cache
+    #[argh(option, short = 'l', arg_name = "SELECTOR")]
+    pub selector: Option<String>,
+
+    /// print text, or json: one object with every check (default: text)
+    #[argh(option, short = 'o', arg_name = "FORMAT")]
+    pub output: Option<String>,
+
+    /// what to look at, and its ports
+    #[argh(positional, arg_name = "TARGET")]
+    pub words: Vec<String>,
 }
 
 /// Complete commands, flags and names from the cluster with the TAB key.

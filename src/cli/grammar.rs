@@ -101,6 +101,44 @@ pub fn requests(tokens: &[ArgToken<'_>]) -> Result<Vec<ForwardRequest>, Fatal> {
     }
 }
 
+/// Reads one target and its ports, of which there may be none; `None` where nothing was typed. A port may also stand behind a
+/// colon, as `list` shows it: `svc/api:http`.
+pub fn examined(selected: Option<&str>, words: &[String]) -> Result<Option<(Target, Vec<PortSpec>)>, Fatal> {
+    let mut words = words.iter().map(String::as_str);
+    let mut ports = Vec::new();
+    let subject = match (selected, words.next()) {
+        (None, None) => return Ok(None),
+        (Some(labels), first) => {
+            ports.extend(first);
+            selector(labels)?
+        }
+        (None, Some(word)) => {
+            let (name, behind) = match word.split_once(':') {
+                Some((name, behind)) if name.contains('/') => (name, Some(behind)),
+                _ => (word, None),
+            };
+            if !is_target(name, false) {
+                return Err(Fatal::new(
+                    "fwd::usage::no_target",
+                    format!("'{word}' is a port without a target"),
+                )
+                .help("name the target first, for example: kubectl fwd doctor svc/api 8080:80"));
+            }
+            ports.extend(behind);
+            target(name)?
+        }
+    };
+    let read = ports.into_iter().chain(words).map(|word| {
+        if word.contains('/') && !word.contains("unix:") {
+            return Err(Fatal::new("fwd::usage::arguments", format!("'{word}' is a second target"))
+                .help("the doctor looks at one target at a time"));
+        }
+        port(word)
+    });
+    let ports = read.collect::<Result<Vec<_>, _>>()?;
+    Ok(Some((subject, ports)))
+}
+
 /// Ports as they were typed.
 fn words(ports: &[PortSpec]) -> String {
     ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
@@ -252,6 +290,29 @@ mod tests {
         }
         let empty = requests(&[ArgToken::Selector(" ")]).map_err(|fatal| fatal.code().to_owned());
         assert_eq!(empty, Err("fwd::usage::bad_selector".to_owned()));
+    }
+
+    #[test]
+    fn what_is_examined() {
+        let read = |selected: Option<&str>, line: &str| {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let examined = examined(selected, &words).map_err(|fatal| fatal.code().to_owned())?;
+            Ok(examined.map(|(target, ports)| {
+                let ports = ports.iter().map(|port| format!(" {port}")).collect::<String>();
+                format!("{target}{ports}")
+            }))
+        };
+        let fine = |text: &str| Ok(Some(text.to_owned()));
+        assert_eq!(read(None, ""), Ok(None));
+        assert_eq!(read(None, "svc/api"), fine("svc/api"));
+        assert_eq!(read(None, "svc/api 8080:80 http"), fine("svc/api 8080:80 http"));
+        assert_eq!(read(None, "prod/svc/api:http"), fine("prod/svc/api http"));
+        assert_eq!(read(None, "web-0 80"), fine("pod/web-0 80"));
+        assert_eq!(read(Some("app=web"), "80"), fine("-l app=web 80"));
+        assert_eq!(read(None, "8080:80"), Err("fwd::usage::no_target".to_owned()));
+        assert_eq!(read(None, "svc/api svc/db"), Err("fwd::usage::arguments".to_owned()));
+        assert_eq!(read(None, "svc/api 0"), Err("fwd::usage::bad_port".to_owned()));
+        assert_eq!(read(None, "scv/api"), Err("fwd::usage::unknown_kind".to_owned()));
     }
 
     #[test]

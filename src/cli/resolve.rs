@@ -90,6 +90,8 @@ pub struct Environment {
     pub configuration: Option<PathBuf>,
     /// This program.
     pub program: Option<PathBuf>,
+    /// Text for a terminal may hold more than ASCII.
+    pub is_utf8: bool,
     /// `KUBECTL_FWD_CREDIT`.
     pub credit: Option<String>,
     /// Columns of the terminal that stdout is.
@@ -122,12 +124,22 @@ impl Environment {
             },
             configuration: configuration(|name| env::var_os(name).map(PathBuf::from), env::home_dir()),
             program: env::current_exe().ok(),
+            is_utf8: is_utf8(|name| env::var(name).ok()),
             credit: env::var_os(CREDIT).map(|value| value.to_string_lossy().into_owned()),
             columns: terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns)),
             completion: env::var(COMPLETION_TIMEOUT).ok(),
             path: env::var_os("PATH"),
         }
     }
+}
+
+/// Whether the locale's encoding is UTF-8, by the first of its variables that is set, as POSIX has it. Windows' terminals are
+/// written to as Unicode.
+fn is_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let set = |name: &&str| variable(name).filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(set).unwrap_or_default();
+    let locale = locale.to_ascii_lowercase();
+    cfg!(windows) || locale.contains("utf-8") || locale.contains("utf8")
 }
 
 /// The user's directory for configuration, as each system has it. Pure, unlike the crates for such directories, which read the

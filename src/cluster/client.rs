@@ -10,6 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
+use jiff::Timestamp;
 use kube::{Client, Config, client::ConfigExt as _, config::AuthInfo};
 use secrecy::ExposeSecret as _;
 use tower::Layer as _;
@@ -36,7 +37,7 @@ use super::{
         retry::Retry,
         transport::{Deadline, OneShot, Pooled, Transport},
     },
-    tls::{self, certificate_authority, set_identity},
+    tls::{self, Validity, certificate_authority, set_identity},
     wait_notifier::WaitNotifier,
 };
 use crate::error::Fatal;
@@ -62,15 +63,26 @@ pub struct Cluster {
     /// How long a whole list may take.
     pub(super) list_time: Duration,
     pub(super) transport: Arc<Transport>,
+    /// Until when the credentials work that were fetched at the start.
+    pub(super) expiry: CredentialExpiry,
+}
+
+/// Until when credentials work, as far as they say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CredentialExpiry {
+    /// The token.
+    pub token: Option<Timestamp>,
+    /// The client certificate.
+    pub certificate: Option<Validity>,
 }
 
 /// A cluster that is known and not yet talked to.
 pub struct ClusterConfig {
-    choice: ClusterChoice,
-    auth_method: AuthMethod,
-    impersonation: Headers,
-    flags: Flags,
-    environment: ClusterEnvironment,
+    pub(super) choice: ClusterChoice,
+    pub(super) auth_method: AuthMethod,
+    pub(super) impersonation: Headers,
+    pub(super) flags: Flags,
+    pub(super) environment: ClusterEnvironment,
 }
 
 type Headers = Vec<(HeaderName, HeaderValue)>;
@@ -99,7 +111,11 @@ impl ClusterConfig {
         Self::among(&kubeconfig::merge(kubeconfigs)?, flags, environment)
     }
 
-    fn among(files: &KubeconfigFiles, flags: Flags, environment: ClusterEnvironment) -> Result<Self, Fatal> {
+    pub(super) fn among(
+        files: &KubeconfigFiles,
+        flags: Flags,
+        environment: ClusterEnvironment,
+    ) -> Result<Self, Fatal> {
         let choice = choice::choose(files, &flags, environment.pod.as_ref())?;
         let auth_method = authentication::auth_method(&choice.server, &choice.user)?;
         let impersonation = authentication::impersonation(&choice.user)?;
@@ -204,12 +220,7 @@ impl Cluster {
 async fn connect(found: ClusterConfig, notifier: &WaitNotifier) -> Result<Cluster, Fatal> {
     let ClusterConfig { choice, auth_method, impersonation, flags, environment } = found;
     let ClusterChoice { context, namespace, server, rotating_ca, cluster, mut user } = choice;
-    let variables = ProxyEnvironment {
-        explicit: cluster.proxy_url.as_deref(),
-        https: environment.https_proxy.as_deref(),
-        http: environment.http_proxy.as_deref(),
-        bypass: environment.no_proxy.as_deref(),
-    };
+    let variables = proxies(&cluster, &environment);
     let mut config = Config::new(server.uri);
     config.proxy_url = proxy::choose(&config.cluster_url, &variables).map_err(|bad| bad_proxy(&bad))?;
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify == Some(true);
@@ -251,6 +262,19 @@ async fn connect(found: ClusterConfig, notifier: &WaitNotifier) -> Result<Cluste
     };
     build(config, &cluster, identity, ClientNames { context, namespace, flags }, source.zip(first), notifier)
         .await
+}
+
+/// The proxies that a cluster's entry and the environment name.
+pub(super) fn proxies<'a>(
+    cluster: &'a kube::config::Cluster,
+    environment: &'a ClusterEnvironment,
+) -> ProxyEnvironment<'a> {
+    ProxyEnvironment {
+        explicit: cluster.proxy_url.as_deref(),
+        https: environment.https_proxy.as_deref(),
+        http: environment.http_proxy.as_deref(),
+        bypass: environment.no_proxy.as_deref(),
+    }
 }
 
 /// Takes the certificates of later runs of a plugin into use.
@@ -313,9 +337,10 @@ async fn build(
         from.root_cert = certificate_authority(&cluster)?;
         from.auth_info = user;
         let tls = tls::tls(&from)?;
-        Ok((from, tls))
+        let certificate = tls::client_validity(&from.auth_info);
+        Ok((from, tls, certificate))
     });
-    let (config, tls) =
+    let (config, tls, certificate) =
         notifier.watch(|| "reading the certificates of the kubeconfig".to_owned(), reading).await?;
     let dialer = Connector::new(
         &config.cluster_url,
@@ -327,6 +352,8 @@ async fn build(
         Fatal::new("fwd::kubeconfig::bad_server", format!("cannot reach {}", config.cluster_url)).because(why)
     })?;
     let transport = Transport::new(dialer);
+    let token = credentials.as_ref().and_then(|(source, first)| first.expires(source));
+    let expiry = CredentialExpiry { token, certificate };
     let credentials = credentials.map(|(source, first)| {
         Credentials::new(source, first, certificate_user(&config, &transport), notifier.clone())
     });
@@ -347,7 +374,17 @@ async fn build(
     let server = config.cluster_url.to_string();
     let server = server.trim_end_matches('/').to_owned();
     let list_time = wanted.unwrap_or(LIST_TIME);
-    Ok(Cluster { api, data, server, context, namespace, flags: Arc::new(flags), list_time, transport })
+    Ok(Cluster {
+        api,
+        data,
+        server,
+        context,
+        namespace,
+        flags: Arc::new(flags),
+        list_time,
+        transport,
+        expiry,
+    })
 }
 
 fn bad_proxy(bad: &proxy::ProxyUrlError) -> Fatal {

@@ -96,6 +96,7 @@ impl FakeApiServer {
             flags: Arc::default(),
             list_time: super::client::LIST_TIME,
             transport: nowhere(),
+            expiry: super::client::CredentialExpiry::default(),
         }
     }
 }

@@ -12,7 +12,7 @@
 //! - [`pods`]: what a target stands for, and the pods behind it as they change.
 //! - [`names`]: what there is to be named, for completion.
 //!
-//! [`wait_notifier`] is beside all of them: what is waited for, told once the wait is long.
+//! [`probe`] tells the steps of all of that apart, for the doctor. [`wait_notifier`] is beside all of them: what is waited for, told once the wait is long.
 //!
 //! Tokens and keys stay in `SecretString`s and in header values marked sensitive, and nothing here logs a request's
 //! headers. kube itself logs answers that it cannot read (at `warn`), and those may hold what they hold: a subscriber
@@ -28,5 +28,6 @@ mod fake;
 pub mod http;
 pub mod names;
 pub mod pods;
+pub mod probe;
 mod tls;
 pub mod wait_notifier;

@@ -32,9 +32,13 @@ mod unread;
 
 use std::time::Duration;
 
-use crate::model::{
-    ports::{Address, PortSpec},
-    target::Target,
+use self::listener::{BindRefusal, TakenPort};
+use crate::{
+    error::Fatal,
+    model::{
+        ports::{Address, LocalPort, PortSpec, RemotePort},
+        target::Target,
+    },
 };
 
 /// How long the command line lets connections go on once their forward was stopped: long enough for a request under way,
@@ -107,4 +111,23 @@ impl ForwardSpec {
         let request = ForwardRequest { target, ports: ports.into_iter().collect() };
         Self { request, options: ForwardOptions::default(), context: None, label: None, origin: None }
     }
+}
+
+/// Whether the local port of `spec` can be listened on: it is bound, and let go. `None` where no one port is meant, or a
+/// Unix socket.
+pub async fn try_bind(spec: &PortSpec, addresses: &[Address]) -> Option<(u16, Result<(), Fatal>)> {
+    let number = match (&spec.local, &spec.remote) {
+        (LocalPort::Number(number), _) | (LocalPort::Same, RemotePort::Number(number)) => *number,
+        _ => return None,
+    };
+    let addresses = spec.address.as_ref().map_or(addresses, std::slice::from_ref);
+    let bound = listener::bind(&LocalPort::Number(number), number, addresses, TakenPort::Refuse).await;
+    Some((
+        number,
+        match bound {
+            Ok(_) => Ok(()),
+            Err(BindRefusal::Taken(taken)) => Err(taken.explain().await),
+            Err(BindRefusal::Impossible(fatal)) => Err(fatal),
+        },
+    ))
 }

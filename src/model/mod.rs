@@ -1,5 +1,6 @@
 //! F0, the vocabulary: the nouns every floor above speaks in. Nothing here does anything.
 
+pub mod check;
 pub mod endpoint;
 pub mod event;
 pub mod forward;

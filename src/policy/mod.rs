@@ -6,5 +6,6 @@ pub mod liveness;
 pub mod nearest;
 pub mod placement;
 pub mod retry;
+pub mod rights;
 pub mod select;
 pub mod translate;

@@ -2,6 +2,7 @@
 
 pub mod color;
 pub mod columns;
+pub mod doctor;
 pub mod escape;
 pub mod json;
 pub mod list;

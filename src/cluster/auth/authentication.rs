@@ -27,6 +27,7 @@ const NOT_IN_A_NAME: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// What gives the `Authorization` header of requests.
+#[derive(Clone)]
 pub(in crate::cluster) enum AuthMethod {
     /// Nothing does: a client certificate, or nobody at all.
     None,
@@ -38,6 +39,40 @@ pub(in crate::cluster) enum AuthMethod {
     Plugin(Box<ExecConfig>),
     /// An OIDC issuer, by its legacy auth-provider.
     Oidc(HashMap<String, String>),
+}
+
+/// What kind of credential a user has, for people. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// The server is asked as nobody.
+    None,
+    /// A bearer token of the kubeconfig or the command line.
+    Token,
+    /// A file with a token that somebody else keeps fresh.
+    TokenFile(PathBuf),
+    /// A user's name and password.
+    Password,
+    /// A client certificate.
+    Certificate,
+    /// A credential plugin, by its command.
+    Plugin(String),
+    /// The legacy auth-provider `oidc`.
+    Oidc,
+}
+
+impl AuthMethod {
+    /// What it is called. `has_certificate` tells whether the user has a client certificate as well.
+    pub(in crate::cluster) fn kind(&self, has_certificate: bool) -> CredentialKind {
+        match self {
+            Self::None if has_certificate => CredentialKind::Certificate,
+            Self::None => CredentialKind::None,
+            Self::Header(header) if header.as_bytes().starts_with(b"Basic ") => CredentialKind::Password,
+            Self::Header(_) => CredentialKind::Token,
+            Self::File { path, .. } => CredentialKind::TokenFile(path.clone()),
+            Self::Plugin(exec) => CredentialKind::Plugin(exec.command.clone().unwrap_or_default()),
+            Self::Oidc(_) => CredentialKind::Oidc,
+        }
+    }
 }
 
 /// The means of a user towards a server.

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     authentication::bearer,
     exec::{Credential, ExecPlugin},
-    oidc::Oidc,
+    oidc::{Oidc, end_of},
 };
 use crate::{
     cluster::{config::files, wait_notifier::WaitNotifier},
@@ -182,6 +182,18 @@ impl FetchedCredential {
         Ok(Self {
             held: CachedCredential { certificate: own, ..CachedCredential::of(header, expires) },
             certificate,
+        })
+    }
+}
+
+impl FetchedCredential {
+    /// Until when its token works, as far as it says. One that was read from a file is replaced there.
+    pub(in crate::cluster) fn expires(&self, source: &CredentialSource) -> Option<Timestamp> {
+        let said = self.held.expires.filter(|_| !matches!(source, CredentialSource::File { .. }));
+        said.or_else(|| {
+            let header = self.held.header.as_ref()?.to_str().ok()?;
+            let end = end_of(&header.strip_prefix("Bearer ")?.into()).filter(|end| *end > 0)?;
+            Timestamp::from_second(end).ok()
         })
     }
 }

@@ -259,7 +259,7 @@ fn credential(id: &SecretString, end: i64) -> Credential {
 }
 
 /// When a JWT ends, in seconds since 1970; 0 where it does not say.
-fn end_of(token: &SecretString) -> Option<i64> {
+pub(super) fn end_of(token: &SecretString) -> Option<i64> {
     let claims = token.expose_secret().split('.').nth(1)?;
     let claims = general_purpose::URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
     let claims: Value = serde_json::from_slice(&claims).ok()?;

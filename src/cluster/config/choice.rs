@@ -16,6 +16,7 @@ use crate::{error::Fatal, policy::nearest::suggestion};
 const DEFAULT_NAMESPACE: &str = "default";
 
 /// What will be reached, as whom.
+#[derive(Clone)]
 pub(in crate::cluster) struct ClusterChoice {
     /// The context's name, where one is used.
     pub context: Option<String>,

@@ -36,9 +36,18 @@ pub(in crate::cluster) fn choose(
     server: &Uri,
     variables: &ProxyEnvironment<'_>,
 ) -> Result<Option<Uri>, ProxyUrlError> {
+    find(server, variables).map(|found| found.map(|(uri, _)| uri))
+}
+
+/// The same, with the place where it was found: `proxy-url`, `HTTPS_PROXY`.
+pub(in crate::cluster) fn find(
+    server: &Uri,
+    variables: &ProxyEnvironment<'_>,
+) -> Result<Option<(Uri, &'static str)>, ProxyUrlError> {
+    let with = |source| move |uri| Some((uri, source));
     let present = |text: Option<&str>| text.is_some_and(|text| !text.trim().is_empty());
     if present(variables.explicit) {
-        return parse("proxy-url", variables.explicit.unwrap_or_default()).map(Some);
+        return parse("proxy-url", variables.explicit.unwrap_or_default()).map(with("proxy-url"));
     }
     let (source, text) = if server.scheme_str() == Some("http") {
         ("HTTP_PROXY", variables.http)
@@ -48,7 +57,7 @@ pub(in crate::cluster) fn choose(
     if !present(text) || bypassed(server, variables.bypass.unwrap_or_default()) {
         return Ok(None);
     }
-    parse(source, &with_scheme(text.unwrap_or_default())).map(Some)
+    parse(source, &with_scheme(text.unwrap_or_default())).map(with(source))
 }
 
 /// The environment's URL may lack a scheme, and is then taken for HTTP, as everywhere.

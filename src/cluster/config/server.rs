@@ -5,6 +5,7 @@ use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
 /// Where the API server is. What the URL has of a user is kept apart, so that no error, log or list shows it.
+#[derive(Clone)]
 pub(in crate::cluster) struct ServerUrl {
     /// Scheme, host, port and path.
     pub uri: Uri,

@@ -10,6 +10,7 @@ use http::{HeaderValue, Uri, uri::Authority};
 use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
 use parking_lot::RwLock;
 use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tower::{BoxError, ServiceExt as _, service_fn};
 
@@ -37,6 +38,34 @@ pub(in crate::cluster) struct Connector {
     server_name: ServerName<'static>,
     proxy: Option<ProxyServer>,
     tls: RwLock<Arc<ClientConfig>>,
+}
+
+/// The stages that a dial has come to, each with its beginning.
+#[derive(Debug, Default)]
+pub(in crate::cluster) struct DialTrace {
+    entered: Vec<(ConnectStage, Instant)>,
+    ended: Option<Instant>,
+}
+
+impl DialTrace {
+    /// Where the name is looked up again, for want of a descriptor, the first time counts.
+    fn enter(&mut self, stage: ConnectStage) {
+        if !self.entered.iter().any(|(entered, _)| *entered == stage) {
+            self.entered.push((stage, Instant::now()));
+        }
+    }
+
+    /// The stage that it is at.
+    fn stage(&self) -> ConnectStage {
+        self.entered.last().map_or(ConnectStage::Find, |(stage, _)| *stage)
+    }
+
+    /// Every stage that was entered, and how long it took.
+    pub(in crate::cluster) fn steps(&self) -> impl Iterator<Item = (ConnectStage, Duration)> {
+        let ends = self.entered.iter().skip(1).map(|(_, at)| Some(*at)).chain([self.ended]);
+        let took = |begun: Instant, end: Option<Instant>| end.map_or(begun.elapsed(), |end| end - begun);
+        self.entered.iter().zip(ends).map(move |((stage, begun), end)| (*stage, took(*begun, end)))
+    }
 }
 
 /// A proxy, taken apart.
@@ -75,8 +104,14 @@ impl Connector {
 
     /// One new connection.
     pub(in crate::cluster) async fn dial(&self) -> Result<Io, ConnectError> {
-        let mut stage = ConnectStage::Find;
-        let result = tokio::time::timeout(DIAL_TIMEOUT, self.dial_in_stages(&mut stage)).await;
+        self.dial_traced(&mut DialTrace::default()).await
+    }
+
+    /// The same, where `trace` tells afterwards how long each stage took.
+    pub(in crate::cluster) async fn dial_traced(&self, trace: &mut DialTrace) -> Result<Io, ConnectError> {
+        let result = tokio::time::timeout(DIAL_TIMEOUT, self.dial_in_stages(trace)).await;
+        trace.ended = Some(Instant::now());
+        let stage = trace.stage();
         match result {
             Ok(Ok(io)) => Ok(io),
             Ok(Err(cause)) => Err(ConnectError { stage, cause: Some(cause) }),
@@ -84,16 +119,16 @@ impl Connector {
         }
     }
 
-    async fn dial_in_stages(&self, stage: &mut ConnectStage) -> Result<Io, BoxError> {
+    async fn dial_in_stages(&self, trace: &mut DialTrace) -> Result<Io, BoxError> {
         let tls = Arc::clone(&self.tls.read());
         let plain = match &self.proxy {
-            None => tcp(&self.server, stage, [ConnectStage::Find, ConnectStage::Connect]).await?,
-            Some(proxy) => proxy.tunnel_to(&self.server, Arc::clone(&tls), stage).await?,
+            None => tcp(&self.server, trace, [ConnectStage::Find, ConnectStage::Connect]).await?,
+            Some(proxy) => proxy.tunnel_to(&self.server, Arc::clone(&tls), trace).await?,
         };
         if self.server.scheme_str() == Some("http") {
             return Ok(plain);
         }
-        *stage = ConnectStage::Tls;
+        trace.enter(ConnectStage::Tls);
         encrypt(plain, tls, self.server_name.clone()).await
     }
 }
@@ -103,28 +138,24 @@ async fn encrypt(plain: Io, tls: Arc<ClientConfig>, name: ServerName<'static>) -
 }
 
 /// TCP to the host of `uri`. `stages` are those of looking its name up and of connecting.
-async fn tcp(uri: &Uri, stage: &mut ConnectStage, stages: [ConnectStage; 2]) -> Result<Io, BoxError> {
-    match happy_eyeballs(uri, stage, stages).await {
+async fn tcp(uri: &Uri, trace: &mut DialTrace, stages: [ConnectStage; 2]) -> Result<Io, BoxError> {
+    match happy_eyeballs(uri, trace, stages).await {
         // Clients have all descriptors, and none of them is served without this one.
         Err(error) if is_shortage(error.as_ref()) => {
             let _loan = descriptors().lend();
-            happy_eyeballs(uri, stage, stages).await
+            happy_eyeballs(uri, trace, stages).await
         }
         dialled => dialled,
     }
 }
 
 /// IPv4 and IPv6 racing.
-async fn happy_eyeballs(
-    uri: &Uri,
-    stage: &mut ConnectStage,
-    stages: [ConnectStage; 2],
-) -> Result<Io, BoxError> {
+async fn happy_eyeballs(uri: &Uri, trace: &mut DialTrace, stages: [ConnectStage; 2]) -> Result<Io, BoxError> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    *stage = stages[0];
+    trace.enter(stages[0]);
     let found = tokio::net::lookup_host((host, uri.port_u16().unwrap_or_default())).await;
     let addresses: Vec<_> = found.map_err(UnknownHost)?.collect();
-    *stage = stages[1];
+    trace.enter(stages[1]);
     let found = service_fn(move |_: Name| ready(Ok::<_, io::Error>(addresses.clone().into_iter())));
     let mut connector = HttpConnector::new_with_resolver(found);
     connector.enforce_http(false);
@@ -152,15 +183,15 @@ impl ProxyServer {
         &self,
         server: &Uri,
         tls: Arc<ClientConfig>,
-        stage: &mut ConnectStage,
+        trace: &mut DialTrace,
     ) -> Result<Io, BoxError> {
-        let mut io = tcp(&self.uri, stage, [ConnectStage::FindProxy, ConnectStage::ReachProxy]).await?;
+        let mut io = tcp(&self.uri, trace, [ConnectStage::FindProxy, ConnectStage::ReachProxy]).await?;
         if self.uri.scheme_str() == Some("https") {
-            *stage = ConnectStage::ProxyTls;
+            trace.enter(ConnectStage::ProxyTls);
             let host = self.uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             io = encrypt(io, tls, ServerName::try_from(host)?).await?;
         }
-        *stage = ConnectStage::Proxy;
+        trace.enter(ConnectStage::Proxy);
         let authority = server.authority().ok_or("the server's URL has no host")?;
         if matches!(self.uri.scheme_str(), Some("socks5" | "socks5h")) {
             let port = server.port_u16().unwrap_or_default();

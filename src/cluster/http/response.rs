@@ -154,7 +154,8 @@ fn check(parts: &Parts) -> Result<(), NotKubernetes> {
         };
         return Err(NotKubernetes::Redirect { code: parts.status, to });
     }
-    if parts.status != StatusCode::OK {
+    // A review that is posted was created, as it were.
+    if !matches!(parts.status, StatusCode::OK | StatusCode::CREATED) {
         return Err(NotKubernetes::Code(parts.status));
     }
     match word(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim() {

@@ -26,7 +26,10 @@ use rustls::ClientConfig;
 use tokio::{sync::Notify, task::JoinHandle};
 use tower::{BoxError, Service};
 
-use super::{connect::Connector, io::Io};
+use super::{
+    connect::{Connector, DialTrace},
+    io::Io,
+};
 use crate::cluster::error::{connect::ConnectError, response::ResponseTimeout};
 
 /// Idle API connections are closed after this: most servers and proxies close theirs soon after.
@@ -91,6 +94,16 @@ impl Transport {
                 transport.set_preconnect(None);
             }
         });
+    }
+
+    /// One new connection that nothing is asked on yet.
+    pub(in crate::cluster) async fn dial_traced(&self, trace: &mut DialTrace) -> Result<Io, ConnectError> {
+        self.dialer.dial_traced(trace).await
+    }
+
+    /// Keeps a connection that stands for the next tunnel.
+    pub(in crate::cluster) fn keep(&self, io: Io) {
+        self.set_preconnect(Some(tokio::spawn(async move { Ok(io) })));
     }
 
     /// Whether a request of the pool waits for a connection, as far as can be told.

@@ -332,6 +332,15 @@ impl ResolvedTarget {
         }
     }
 
+    /// The TCP ports that are declared, by number: the service's, or else the pod's.
+    pub fn declared_ports(&self, pod: &Endpoint) -> Vec<RemotePort> {
+        let numbers: Vec<u16> = match &self.service {
+            Some(service) => service.ports.iter().filter(|port| port.tcp).map(|port| port.number).collect(),
+            None => pod.ports.iter().filter(|port| port.tcp).map(|port| port.number).collect(),
+        };
+        numbers.into_iter().map(RemotePort::Number).collect()
+    }
+
     /// What is asked of the pods' readiness.
     pub fn readiness(&self) -> Readiness {
         self.readiness

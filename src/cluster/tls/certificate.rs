@@ -1,5 +1,6 @@
 //! One X.509 certificate, as far as a chain is judged by it.
 
+use jiff::Timestamp;
 use rustls::{
     CertificateError,
     pki_types::{CertificateDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime},
@@ -30,6 +31,15 @@ const KNOWN: [oid::Oid<'_>; 10] = [
     oid::OID_X509_EXT_CERTIFICATE_POLICIES,
     oid::OID_PKIX_AUTHORITY_INFO_ACCESS,
 ];
+
+/// From when to when a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// Not before this.
+    pub from: Timestamp,
+    /// Not after this.
+    pub until: Timestamp,
+}
 
 /// A certificate over its DER.
 pub(super) struct Certificate<'a> {
@@ -161,6 +171,13 @@ impl<'a> Certificate<'a> {
                 _ => !KNOWN.contains(&extension.oid),
             },
         )
+    }
+
+    /// From when to when it is valid.
+    pub(super) fn validity(&self) -> Validity {
+        let validity = &self.x509.tbs_certificate.validity;
+        let at = |seconds: i64| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+        Validity { from: at(validity.not_before.timestamp()), until: at(validity.not_after.timestamp()) }
     }
 
     /// Whether it is valid at this time, as rustls words it.

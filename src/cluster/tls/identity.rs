@@ -13,7 +13,10 @@ use rustls::{
 };
 use x509_parser::{asn1_rs::FromDer as _, x509::SubjectPublicKeyInfo};
 
-use super::{certificate::Certificate, pem};
+use super::{
+    certificate::{Certificate, Validity},
+    pem,
+};
 use crate::error::Fatal;
 
 /// A PEM and where it is from. It has no `Debug`: it may be a key.
@@ -45,6 +48,12 @@ pub(super) fn identity(
         ));
     }
     Ok(Arc::new(CertifiedKey::new(chain, signer)))
+}
+
+/// When the certificate itself is valid.
+pub(super) fn leaf_validity(certificate: &PemSource) -> Option<Validity> {
+    let chain = chain(certificate).ok()?;
+    Certificate::read(chain.first()?).ok().map(|leaf| leaf.validity())
 }
 
 fn chain(source: &PemSource) -> Result<Vec<CertificateDer<'static>>, Fatal> {

@@ -30,8 +30,9 @@ use rustls::{
 };
 use secrecy::ExposeSecret;
 
+pub use self::certificate::Validity;
 use self::{
-    certificate::authorities,
+    certificate::{Certificate, authorities},
     chain::TrustAnchors,
     identity::PemSource,
     verifier::{AnyCertificate, Verifier},
@@ -106,6 +107,18 @@ fn own_identity(user: &AuthInfo, provider: &CryptoProvider) -> Result<Option<Arc
         // As client-go: a key alone is of no use, and no harm.
         (None, _) => Ok(None),
     }
+}
+
+/// When the client's certificate is valid, where the user has one that can be read.
+pub(super) fn client_validity(user: &AuthInfo) -> Option<Validity> {
+    let data = user.client_certificate_data.as_deref();
+    let certificate = source("client-certificate", data, user.client_certificate.as_deref()).ok()??;
+    identity::leaf_validity(&certificate)
+}
+
+/// When the certificate that a server has shown is valid.
+pub(super) fn server_validity(shown: &CertificateDer<'_>) -> Option<Validity> {
+    Certificate::read(shown).ok().map(|certificate| certificate.validity())
 }
 
 /// A PEM of the user, its `-data` before its file.

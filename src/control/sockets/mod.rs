@@ -89,17 +89,15 @@ impl SocketDirectories {
         (all, refusals)
     }
 
+    /// The directory that a socket of this process would be in, made where it was not there.
+    pub fn usable(&self) -> Result<PathBuf, Fatal> {
+        first(&self.directories, system::usable).map(Path::to_owned)
+    }
+
     /// A name for this process's log, in a directory that is there.
     pub fn log(&self) -> Result<PathBuf, Fatal> {
         let name = format!("{}-{:04x}.{LOG}", std::process::id(), fastrand::u16(..));
-        let mut refusal = None;
-        for directory in &self.logs {
-            match system::make(directory) {
-                Ok(()) => return Ok(directory.join(name)),
-                Err(fatal) => refusal = refusal.or(Some(fatal)),
-            }
-        }
-        Err(refusal.unwrap_or_else(|| no_place("this user has no directory for it")))
+        first(&self.logs, system::make).map(|directory| directory.join(name))
     }
 
     /// Every log of this user with its process, the newest first.
@@ -123,6 +121,18 @@ impl SocketDirectories {
         let (pid, _) = name.strip_prefix(&*self.prefix)?.strip_suffix(system::SUFFIX)?.split_once('-')?;
         Some(ControlSocket { pid: pid.parse().ok()?, path: directory.join(name) })
     }
+}
+
+/// The first directory of which `work` makes something.
+fn first(directories: &[PathBuf], work: fn(&Path) -> Result<(), Fatal>) -> Result<&Path, Fatal> {
+    let mut refusal = None;
+    for directory in directories {
+        match work(directory) {
+            Ok(()) => return Ok(directory),
+            Err(fatal) => refusal = refusal.or(Some(fatal)),
+        }
+    }
+    Err(refusal.unwrap_or_else(|| no_place("this user has no directory for it")))
 }
 
 impl ControlSocket {

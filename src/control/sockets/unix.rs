@@ -108,6 +108,11 @@ pub(super) fn log_directories(_: &SocketEnvironment, sockets: &[PathBuf]) -> Vec
     sockets.to_vec()
 }
 
+/// Whether sockets can be in the directory, which is made where it is not there.
+pub(super) fn usable(directory: &Path) -> Result<(), Fatal> {
+    make(directory)
+}
+
 /// Makes the directory where it is not there.
 pub(super) fn make(directory: &Path) -> Result<(), Fatal> {
     if !check(directory)? {

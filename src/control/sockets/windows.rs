@@ -68,6 +68,12 @@ pub(super) fn log_directories(environment: &SocketEnvironment, _: &[PathBuf]) ->
     vec![environment.temporary.join("kubectl-fwd")]
 }
 
+/// Every user may have pipes.
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on other systems")]
+pub(super) fn usable(_: &Path) -> Result<(), Fatal> {
+    Ok(())
+}
+
 /// Makes the directory where it is not there.
 pub(super) fn make(directory: &Path) -> Result<(), Fatal> {
     fs::create_dir_all(directory)

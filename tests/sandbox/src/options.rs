@@ -43,6 +43,10 @@ pub enum ServerCertificate {
     AnyUse,
     /// As usual, with keys on the curve P-521.
     P521,
+    /// One that ended yesterday.
+    Expired,
+    /// One that ends tomorrow.
+    Ending,
 }
 
 impl Default for Options {

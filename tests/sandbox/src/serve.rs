@@ -166,7 +166,13 @@ impl Server {
             tls.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|der| Arc::from(der.as_ref()));
         let service = service_fn(|request: Request<Incoming>| {
             let (cluster, certificate) = (self.cluster.clone(), certificate.clone());
-            async move { Ok::<_, Infallible>(rest::answer(&cluster, certificate.as_deref(), request).await) }
+            async move {
+                let mut response = rest::answer(&cluster, certificate.as_deref(), request).await;
+                if let Some(date) = cluster.faults.date() {
+                    response.headers_mut().insert(header::DATE, date);
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let http = hyper::server::conn::http1::Builder::new()
             .serve_connection(TokioIo::new(tls), service)

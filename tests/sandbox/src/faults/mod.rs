@@ -14,6 +14,7 @@
 //! | `upgrade-fault` | `{"what": "unanswered", "times": 3}`: what becomes of the next upgrades, see [`UpgradeFault`]; without `times` of all |
 //! | `dial-time` | `{"ms": 100}`: each answer to an upgrade comes so much later, however many are asked for at once |
 //! | `pings` | how they are echoed: `"queued"`, `"at-once"`, `"swapped"` |
+//! | `clock-skew` | `{"seconds": 90}`: the server's clock is so much ahead, or behind |
 //! | `clear` | none: no faults from now on |
 
 mod bad_answer;
@@ -23,13 +24,15 @@ mod link;
 mod runtime;
 pub(crate) mod upgrade_fault;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use jiff::fmt::rfc2822::DateTimePrinter;
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use tokio::net::TcpStream;
@@ -59,6 +62,8 @@ struct Shared {
     black_hole: AtomicBool,
     /// Bytes a second.
     read_rate: AtomicU64,
+    /// Seconds.
+    clock_skew: AtomicI64,
     denials: Mutex<Vec<Denial>>,
     links: Mutex<Vec<Weak<Link>>>,
 }
@@ -69,6 +74,7 @@ impl Default for Shared {
             latency_us: AtomicU64::new(0),
             black_hole: AtomicBool::new(false),
             read_rate: AtomicU64::new(UNLIMITED),
+            clock_skew: AtomicI64::new(0),
             denials: Mutex::default(),
             links: Mutex::default(),
         }
@@ -92,6 +98,19 @@ impl Faults {
     pub fn read_rate(&self, bytes_per_second: Option<u64>) {
         self.shared.read_rate.store(bytes_per_second.unwrap_or(UNLIMITED), Ordering::Relaxed);
         self.wake();
+    }
+
+    /// Has the server's clock be so many seconds ahead, or behind.
+    pub fn clock_skew(&self, seconds: i64) {
+        self.shared.clock_skew.store(seconds, Ordering::Relaxed);
+    }
+
+    /// The date that answers bear, where it is not the true one.
+    pub(crate) fn date(&self) -> Option<HeaderValue> {
+        let skew = self.shared.clock_skew.load(Ordering::Relaxed);
+        let at = Timestamp::now().checked_add(SignedDuration::from_secs(skew)).ok().filter(|_| skew != 0)?;
+        let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()?;
+        HeaderValue::try_from(text).ok()
     }
 
     /// How many connections there are.
@@ -174,6 +193,7 @@ impl Faults {
         self.shared.latency_us.store(0, Ordering::Relaxed);
         self.shared.black_hole.store(false, Ordering::Relaxed);
         self.shared.read_rate.store(UNLIMITED, Ordering::Relaxed);
+        self.shared.clock_skew.store(0, Ordering::Relaxed);
         self.denials().clear();
         self.runtime.clear();
         self.wake();
@@ -234,6 +254,7 @@ impl Faults {
             "pair-fault" => read(body).map(|pair_fault| self.pair_fault(pair_fault)),
             "upgrade-fault" => read(body).map(|asked| self.runtime.set_upgrade_fault(asked)),
             "dial-time" => read(body).map(|Time { ms }| self.dial_time(Duration::from_millis(ms))),
+            "clock-skew" => read(body).map(|Skew { seconds }| self.clock_skew(seconds)),
             "pings" => read(body).map(|pings| self.pings(pings)),
             "clear" => {
                 self.clear();
@@ -267,6 +288,11 @@ impl Faults {
 #[derive(Deserialize)]
 struct Time {
     ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Skew {
+    seconds: i64,
 }
 
 #[derive(Deserialize)]
@@ -420,7 +446,10 @@ mod tests {
         assert_eq!((met, faults.upgrade_faults()), ([Some(UpgradeFault::GoAway), None], 1));
         assert_eq!(faults.admin("/admin/faults/dial-time", br#"{"ms":100}"#).status(), 200);
         assert_eq!(faults.runtime().dial_time(), Duration::from_millis(100));
+        assert_eq!(faults.admin("/admin/faults/clock-skew", br#"{"seconds":90}"#).status(), 200);
+        assert!(faults.date().is_some_and(|date| date.to_str().is_ok_and(|date| date.ends_with(" GMT"))));
         assert_eq!(faults.admin("/admin/faults/clear", b"").status(), 200);
+        assert_eq!(faults.date(), None);
         assert_eq!((faults.pair_faults(), faults.runtime().pings()), (0, Pings::Queued));
         assert_eq!(faults.runtime().dial_time(), Duration::ZERO);
         assert_eq!(faults.admin("/admin/faults/wat", b"").status(), StatusCode::NOT_FOUND);

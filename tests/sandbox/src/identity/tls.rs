@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -83,6 +84,12 @@ fn server_certificate(
     params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
     params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     let key = key_for(shown)?;
+    let day = Duration::from_secs(24 * 60 * 60);
+    match shown {
+        ServerCertificate::Expired => params.not_after = (SystemTime::now() - day).into(),
+        ServerCertificate::Ending => params.not_after = (SystemTime::now() + day).into(),
+        _ => {}
+    }
     match shown {
         ServerCertificate::Itself | ServerCertificate::Authority => {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

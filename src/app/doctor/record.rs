@@ -1,0 +1,68 @@
+//! What was found so far, told as it is found.
+
+use std::time::Instant;
+
+use crate::{
+    app::stdout::put,
+    error::Fatal,
+    model::check::{Check, CheckStatus},
+    ui::{
+        OutputFormat,
+        color::Styling,
+        doctor::{self, CheckMarks},
+    },
+};
+
+/// The checks that were made, in order.
+pub(super) struct CheckRecord {
+    checks: Vec<Check>,
+    output: OutputFormat,
+    marks: CheckMarks,
+    styling: Styling,
+    /// When the last check was told: the next one took from then on.
+    last: Instant,
+    /// Why stdout cannot be written to.
+    broken: Option<Fatal>,
+}
+
+impl CheckRecord {
+    pub(super) fn new(output: OutputFormat, marks: CheckMarks, styling: Styling) -> Self {
+        Self { checks: Vec::new(), output, marks, styling, last: Instant::now(), broken: None }
+    }
+
+    /// Adds a check, and tells it to a person at once.
+    pub(super) fn add(&mut self, check: Check) {
+        if self.output == OutputFormat::Text && self.broken.is_none() {
+            let written = put(doctor::lines(&check, self.marks, self.styling).as_bytes());
+            self.broken = written.err();
+        }
+        self.checks.push(check);
+        self.last = Instant::now();
+    }
+
+    /// The same with the time that has passed since the last one.
+    pub(super) fn add_timed(&mut self, check: Check) {
+        let took = self.last.elapsed();
+        self.add(check.took(took));
+    }
+
+    /// Adds what cannot be checked, because `failed` was not as it should be.
+    pub(super) fn skip<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, failed: &str) {
+        for name in names {
+            self.add(Check::new(name, CheckStatus::Skipped, format!("not checked, because of: {failed}")));
+        }
+    }
+
+    /// Tells what it all comes to; the exit status.
+    pub(super) fn finish(self, target: Option<&str>) -> Result<u8, Fatal> {
+        let text = match self.output {
+            OutputFormat::Text => format!("\n{}", doctor::summary(&self.checks)),
+            OutputFormat::Json => doctor::json(&self.checks, target),
+        };
+        if let Some(broken) = self.broken {
+            return Err(broken);
+        }
+        put(text.as_bytes())?;
+        Ok(u8::from(self.checks.iter().any(|check| check.status == CheckStatus::Failed)))
+    }
+}
