@@ -1,6 +1,8 @@
 //! Completion never hangs, never asks and says nothing of what is wrong.
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 
 use sandbox::support::{Failure, Test, World, within};
 use tokio::io::AsyncReadExt as _;
@@ -63,7 +65,7 @@ async fn credential_plugins() -> Test {
         (gives, "Always", false),
     ] {
         with_plugin(&world, &script, mode)?;
-        let mut command = world.command("__complete --kubeconfig plugin svc/a");
+        let mut command = world.command("__complete --kubeconfig other svc/a");
         let output = command.env(NO_LIMIT.0, NO_LIMIT.1).output().await?;
         let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
         let expected: &[&str] = if works { &["svc/api"] } else { &[] };
@@ -85,7 +87,7 @@ async fn a_credential_plugin_that_does_not_end() -> Test {
     );
     with_plugin(&world, &script, "IfAvailable")?;
     // Long enough for a busy machine to start it, which the word in the pipe proves.
-    let mut command = world.command("__complete --kubeconfig plugin svc/a");
+    let mut command = world.command("__complete --kubeconfig other svc/a");
     let output = command.env(NO_LIMIT.0, "2s").output().await?;
     assert_eq!(
         (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?),
@@ -94,6 +96,30 @@ async fn a_credential_plugin_that_does_not_end() -> Test {
     let mut said = String::new();
     within("the end of the plugin", held.read_to_string(&mut said)).await??;
     assert_eq!(said, "here\n");
+    Ok(())
+}
+
+/// Who asked an issuer and was gone before its answer would have logged the user out: it may end the token it was asked with.
+#[tokio::test]
+async fn no_refresh_token_is_used_up() -> Test {
+    let world = World::new(PROGRAM).await?;
+    let issuer = std::net::TcpListener::bind("127.0.0.1:0")?;
+    issuer.set_nonblocking(true)?;
+    // Ended in 1970.
+    let ended = format!("e30.{}.e30", URL_SAFE_NO_PAD.encode(r#"{"exp":1}"#));
+    let user = json!({ "auth-provider": { "name": "oidc", "config": {
+        "idp-issuer-url": format!("http://{}", issuer.local_addr()?), "client-id": "c", "id-token": ended,
+        "refresh-token": "once",
+    } } });
+    with_user(&world, &user)?;
+    let mut command = world.command("__complete --kubeconfig other svc/a");
+    let output = command.env(NO_LIMIT.0, "2s").output().await?;
+    assert_eq!(
+        (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?),
+        (":4\n".to_owned(), String::new())
+    );
+    let asked = issuer.accept().map_err(|error| error.kind());
+    assert_eq!(asked.err(), Some(std::io::ErrorKind::WouldBlock), "the issuer was asked");
     Ok(())
 }
 
@@ -116,9 +142,13 @@ fn with_plugin(world: &World, script: &str, mode: &str) -> Test {
         "apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script],
         "interactiveMode": mode,
     });
-    let text = std::fs::read_to_string(world.kubeconfig())?;
-    let mut config: serde_json::Value = serde_saphyr::from_str(&text)?;
-    config["users"][0]["user"] = json!({ "exec": exec });
-    world.write("plugin", &config.to_string())?;
+    with_user(world, &json!({ "exec": exec }))
+}
+
+/// The kubeconfig `other`, with another user.
+fn with_user(world: &World, user: &Value) -> Test {
+    let mut config: Value = serde_saphyr::from_str(&std::fs::read_to_string(world.kubeconfig())?)?;
+    config["users"][0]["user"] = user.clone();
+    world.write("other", &config.to_string())?;
     Ok(())
 }
