@@ -12,6 +12,7 @@ mod doctor;
 mod down;
 mod forward;
 mod lifecycle;
+mod list_watch;
 mod log_file;
 mod logs;
 mod manage;
@@ -269,7 +270,12 @@ fn subcommand(
                 common.flags.namespace = None;
             }
             let style = resolve::list_style(&list, &common)?;
-            run_async(async { manage::list(&sockets()?, &style, &common).await })
+            run_async(async {
+                if list.watch {
+                    return list_watch::watch(&sockets()?, &style, &common).await;
+                }
+                manage::list(&sockets()?, &style, &common).await
+            })
         }
         Subcommand::Stop(stop) => {
             let common = begin(args, error_output)?;

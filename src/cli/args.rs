@@ -285,6 +285,7 @@ pub enum Subcommand {
     example = "kubectl fwd list",
     example = "kubectl fwd list -o wide",
     example = "kubectl fwd list -n prod                       # those in this namespace",
+    example = "kubectl fwd list --watch                       # and every change from now on",
     example = "kubectl fwd list -o json                       # everything, for programs",
     example = "kubectl fwd list -o custom-columns=ID:.id,OPEN:.connections.open",
     note = "'kubectl fwd ls' is the same. -n and --context show the forwards of that namespace and context only; the other flags for reaching a cluster mean nothing here.",
@@ -302,6 +303,10 @@ pub struct ListArgs {
     /// leave out the names of the columns
     #[argh(switch)]
     pub no_headers: bool,
+
+    /// after the list, show each forward again whenever it changes
+    #[argh(switch, short = 'w')]
+    pub watch: bool,
 }
 
 /// Stop forwards, and leave the others of their processes working.

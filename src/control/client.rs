@@ -26,7 +26,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// itself it costs a command less than a second.
 const SUSPENDED_AFTER: Duration = Duration::from_millis(500);
 /// Bytes of an answer: a list of some ten thousand forwards.
-const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+pub(super) const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
 /// Why a process gave no result.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,7 @@
 //!
 //! Every process that forwards listens on a socket of its own ([`sockets`]), and answers JSON-RPC 2.0, one message a line
 //! ([`rpc`], [`server`]). The methods ([`methods`]) are a contract with other programs: docs/CONTROL.md. [`client`] finds
-//! the sockets of this user and asks them all, [`user_forwards`] does so for a start whose ports are taken, [`pick`] tells
+//! the sockets of this user and asks them all, [`watch`] follows one, [`user_forwards`] does so for a start whose ports are taken, [`pick`] tells
 //! which forwards a word means. There is nothing else to
 //! start, to upgrade or to crash.
 //!
@@ -16,3 +16,4 @@ pub mod rpc;
 pub mod server;
 pub mod sockets;
 pub mod user_forwards;
+pub mod watch;

@@ -13,6 +13,7 @@ mod serving;
 mod sharing;
 mod socket_files;
 mod stopping;
+mod watching;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-fwd");

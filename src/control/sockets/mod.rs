@@ -26,7 +26,7 @@ pub use self::{
 use crate::error::{Fatal, io_message};
 
 /// A process's socket.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ControlSocket {
     /// The process.
     pub pid: u32,

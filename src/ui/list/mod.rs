@@ -54,10 +54,25 @@ pub struct ListStyle {
 }
 
 impl ListStyle {
-    /// The table of these rows, where that is how they are shown.
-    pub fn table(&self, rows: &[ListRow], now: Timestamp) -> Option<ListTable> {
-        let wide = self.format == ListFormat::Wide;
-        self.format.is_for_people().then(|| ListTable::of(rows, wide, self.width, self.styling, now))
+    /// A table for these rows.
+    pub fn table(&self, rows: &[ListRow], now: Timestamp) -> ListTable {
+        ListTable::of(rows, self.format == ListFormat::Wide, self.width, self.styling, now)
+    }
+}
+
+/// Rows for programs that read one after the other: an object a line, or a document each.
+pub fn render_each(rows: &[ListRow], style: &ListStyle, now: Timestamp) -> String {
+    let shown = rows.iter().filter_map(ListRow::shown);
+    match &style.format {
+        ListFormat::Json => shown
+            .filter_map(|one| serde_json::to_string(&one).ok())
+            .map(|line| escape::json(&line).into_owned() + "\n")
+            .collect(),
+        ListFormat::Yaml => shown
+            .filter_map(|one| serde_json::to_value(&one).ok())
+            .map(|value| format!("---\n{}", yaml(&value)))
+            .collect(),
+        _ => render(rows, &ListStyle { headers: false, ..style.clone() }, now),
     }
 }
 
@@ -68,9 +83,10 @@ pub fn render(rows: &[ListRow], style: &ListStyle, now: Timestamp) -> String {
     let values = || serde_json::to_value(&shown).unwrap_or_default();
     match &style.format {
         ListFormat::Table | ListFormat::Wide => {
-            let Some(table) = style.table(rows, now).filter(|_| !rows.is_empty()) else {
+            if rows.is_empty() {
                 return String::new();
-            };
+            }
+            let table = style.table(rows, now);
             let head = if style.headers { table.head() } else { String::new() };
             rows.iter().fold(head, |text, row| text + &table.row(row, now))
         }
