@@ -106,7 +106,8 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
         None => OutputWriter::open(people.clone()),
     };
     let mut process = Process::new(common.clone(), writer, people.clone(), background)?;
-    if let Err(fatal) = process.listen(sockets) {
+    let listens = process.listen(sockets);
+    if let Err(fatal) = &listens {
         // It forwards all the same.
         let why = fatal.causes().collect::<Vec<_>>().join(": ");
         tracing::warn!("'kubectl fwd list' cannot show this process: {why}");
@@ -116,8 +117,7 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
         process.print_notice(&report::warning(fatal, color));
     }
     let mut elsewhere = Vec::new();
-    if let Some(set) = &set {
-        let directories = SocketDirectories::new(sockets)?;
+    if let (Some(set), Ok(directories)) = (&set, SocketDirectories::new(sockets)) {
         let status = tokio::select! {
             status = running_already(wanted, &common, &directories) => status,
             _ = process.signals.next() => return process.end(Ok(INTERRUPTED), Some(set_sync)).await,
@@ -172,6 +172,10 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
         }
         (Ok(forwards), None) => {
             set_sync.begin();
+            // Without a socket it would look as if it were dead.
+            if listens.is_ok() {
+                process.keep_record().await;
+            }
             process.report_ready(forwards);
             tokio::select! {
                 said = process.signals.next() => {

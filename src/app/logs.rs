@@ -9,7 +9,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{lifecycle::no_start, log_file::Tail, manage::find, signals::Signals, stdout::put};
+use super::{
+    lifecycle::no_start,
+    log_file::Tail,
+    manage::{find, is_wanted, read_records},
+    signals::Signals,
+    stdout::put,
+};
 use crate::{
     cli::{args, resolve::CommonOptions},
     control::{
@@ -131,7 +137,14 @@ async fn locate(
         }
         Err(unknown) => unknown,
     };
-    // One that is gone, or does not answer, is known by what it said.
+    // One that ended is known by its record, the last one of a name first.
+    for found in read_records(directories).await.ended {
+        let forward = found.row.forward.filter(|forward| is_wanted(forward, common));
+        if forward.is_some_and(|forward| pick(word, &[forward]).is_ok()) && found.log.exists() {
+            return Ok((found.log, None));
+        }
+    }
+    // One of longer ago, or that does not answer, is known by what it said.
     let said = |path: &PathBuf| {
         let id: Option<ForwardId> = word.parse().ok();
         id.is_some_and(|id| fs::read_to_string(path).is_ok_and(|text| text.contains(&id.to_string())))

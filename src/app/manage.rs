@@ -5,8 +5,12 @@ use std::io::{self, Write as _};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
-use super::stdout::print;
+use super::{
+    records::{self, FoundRecords},
+    stdout::print,
+};
 use crate::{
     cli::{args, resolve::CommonOptions},
     cluster::config::place::check_context,
@@ -42,6 +46,7 @@ pub(super) struct ForwardListing {
 pub(super) async fn list(
     directories: &SocketDirectories,
     style: &ListStyle,
+    ended: bool,
     common: &CommonOptions,
 ) -> Result<u8, Fatal> {
     let ForwardListing { found, unanswered, complete } = find(directories, common).await?;
@@ -49,9 +54,32 @@ pub(super) async fn list(
     if rows.is_empty() && complete && style.format.is_for_people() {
         print_none(common);
     }
-    rows.extend(unanswered);
+    if ended || style.format.is_for_people() {
+        let records = read_records(directories).await;
+        rows.extend(unanswered.into_iter().flat_map(|row| recorded(row, &records.running, common)));
+        let ended = records.ended.into_iter().map(|found| found.row);
+        rows.extend(ended.filter(|row| row.forward.as_ref().is_some_and(|one| is_wanted(one, common))));
+    }
     let printed = print(&list::render(&rows, style, Timestamp::now()))?;
     Ok(printed.max(u8::from(!complete)))
+}
+
+/// What processes in the background have left behind.
+pub(super) async fn read_records(directories: &SocketDirectories) -> FoundRecords {
+    let directories = directories.clone();
+    let read = spawn_blocking(move || records::read(&directories)).await;
+    read.unwrap_or_else(|_| FoundRecords { ended: Vec::new(), running: Vec::new() })
+}
+
+/// A process that does not answer: its forwards, where it has written down which it has.
+fn recorded(row: ListRow, running: &[PortForward], common: &CommonOptions) -> Vec<ListRow> {
+    let own = running.iter().filter(|one| one.pid == row.pid);
+    let rows: Vec<_> =
+        own.map(|one| ListRow { state: row.state, since: None, ..ListRow::from(one.clone()) }).collect();
+    if rows.is_empty() {
+        return vec![row];
+    }
+    rows.into_iter().filter(|row| row.forward.as_ref().is_some_and(|one| is_wanted(one, common))).collect()
 }
 
 /// Says that no forwards are running, and how to start one.

@@ -19,6 +19,7 @@ mod manage;
 mod panics;
 mod process;
 mod ready_file;
+mod records;
 mod save;
 mod serve;
 mod set_list;
@@ -274,7 +275,7 @@ fn subcommand(
                 if list.watch {
                     return list_watch::watch(&sockets()?, &style, &common).await;
                 }
-                manage::list(&sockets()?, &style, &common).await
+                manage::list(&sockets()?, &style, list.ended, &common).await
             })
         }
         Subcommand::Stop(stop) => {

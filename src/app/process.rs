@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     background::DetachedChild,
     lifecycle::{FLUSH_TIMEOUT, no_start},
+    records::RecordWriter,
     set_sync::SetSync,
     signals::Signals,
 };
@@ -54,6 +55,8 @@ pub(super) struct Process {
     stop_view: oneshot::Sender<()>,
     background: Option<DetachedChild>,
     people: PeopleOutput,
+    /// Of a process in the background that others can ask.
+    record: Option<RecordWriter>,
     /// Once there is something to say on it.
     stderr: OnceCell<Option<StderrLog>>,
 }
@@ -83,7 +86,20 @@ impl Process {
         let view = tokio::spawn(view(registry.events(), writer, ui, working, stopped, background.clone()));
         let server = ControlServer::new(registry.clone());
         let stderr = OnceCell::new();
-        Ok(Self { registry, signals, server, ui, view, ready: works, stop_view, background, people, stderr })
+        let record = None;
+        Ok(Self {
+            registry,
+            signals,
+            server,
+            ui,
+            view,
+            ready: works,
+            stop_view,
+            background,
+            people,
+            record,
+            stderr,
+        })
     }
 
     /// Lets other processes of this user ask. Says where.
@@ -122,6 +138,13 @@ impl Process {
         }
     }
 
+    /// From now on what becomes of the forwards is written down, for those who find this process gone.
+    pub(super) async fn keep_record(&mut self) {
+        if let Some(background) = &self.background {
+            self.record = Some(RecordWriter::begin(&self.registry, &background.record).await);
+        }
+    }
+
     /// Tells those who wait that all of it works.
     pub(super) fn report_ready(&mut self, forwards: Vec<PortForward>) {
         self.send_ready(ReadyReport { forwards, shown: None });
@@ -146,11 +169,25 @@ impl Process {
     /// to is the same.
     pub(super) async fn end(self, ended: Result<u8, Fatal>, set_sync: Option<SetSync>) -> Result<u8, Fatal> {
         let Self {
-            registry, mut signals, server, ui, view, ready: works, stop_view, background, stderr, ..
+            registry,
+            mut signals,
+            server,
+            ui,
+            view,
+            ready: works,
+            stop_view,
+            background,
+            record,
+            stderr,
+            ..
         } = self;
         tokio::select! {
             () = async {
                 registry.shutdown(GRACE).await;
+                // Before the socket goes: a record without an end and without a process is that of a killed one.
+                if let Some(record) = record {
+                    record.end().await;
+                }
                 server.shutdown().await;
                 if let Some(set_sync) = set_sync {
                     set_sync.end().await;

@@ -289,7 +289,8 @@ pub enum Subcommand {
     example = "kubectl fwd list -o json                       # everything, for programs",
     example = "kubectl fwd list -o custom-columns=ID:.id,OPEN:.connections.open",
     note = "'kubectl fwd ls' is the same. -n and --context show the forwards of that namespace and context only; the other flags for reaching a cluster mean nothing here.",
-    note = "CONNECTIONS are open/total, BYTES are from/to the pod; SINCE is the age of STATE. A terminal that is too narrow shows fewer columns."
+    note = "CONNECTIONS are open/total, BYTES are from/to the pod; SINCE is the age of STATE. A terminal that is too narrow shows fewer columns.",
+    note = "A table also shows the forwards of processes in the background that ended within the last hour, as stopped or failed; 'kubectl fwd logs' finds their logs."
 )]
 pub struct ListArgs {
     /// show a table, wide, json, yaml, name, which is the ids alone, or custom-columns=HEADER:.field,... (default: table)
@@ -299,6 +300,10 @@ pub struct ListArgs {
     /// show the forwards of every namespace, whatever -n says; without -n that is so anyway
     #[argh(switch, short = 'A')]
     pub all_namespaces: bool,
+
+    /// show forwards that ended within the last hour in every format, not in a table alone
+    #[argh(switch)]
+    pub ended: bool,
 
     /// leave out the names of the columns
     #[argh(switch)]

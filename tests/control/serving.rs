@@ -105,10 +105,10 @@ async fn usage() -> Test {
     for (line, says) in [
         ("serve svc/api 80", "unexpected argument 'svc/api'"),
         ("serve --stdoi", "did you mean '--stdio'?"),
-        ("serve --auto-port", "takes no flag '--auto-port'"),
+        ("serve --auto-port", "has no flag --auto-port"),
         ("list --stdio", "unknown flag '--stdio'"),
         ("list -o xml", "table, wide, json, yaml, name, or custom-columns"),
-        ("stop --all -- x", "behind '--'"),
+        ("stop --all -- x", "after '--'"),
     ] {
         let ran = world.run(line).await?;
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{line}");
@@ -116,7 +116,7 @@ async fn usage() -> Test {
     }
     for (line, says) in [
         ("serve --help", "kubectl fwd serve [FLAGS]"),
-        ("list -h", "-o, --output FORMAT"),
+        ("list -h", "-o, --output "),
         ("help stop", "kubectl fwd stop [FLAGS] [ID...]"),
     ] {
         let text = world.told(line).await?;

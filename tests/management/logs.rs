@@ -94,11 +94,16 @@ async fn swept() -> Test {
     let directory = world.path("kubectl-fwd");
     for count in 0..40 {
         // No process has these numbers: they are beyond what systems give.
-        std::fs::write(directory.join(format!("{}-0000.log", 4_000_000_000_u32 + count)), "")?;
+        for end in ["log", "json"] {
+            std::fs::write(directory.join(format!("{}-0000.{end}", 4_000_000_000_u32 + count)), "")?;
+        }
     }
     world.succeed("-d svc/api :80").await?;
     let logs = std::fs::read_dir(directory)?.flatten();
     let logs = logs.filter(|entry| entry.path().extension().is_some_and(|end| end == "log")).count();
     assert_eq!(logs, 17, "16 of the dead, and one of the living");
+    let records = std::fs::read_dir(world.path("kubectl-fwd"))?.flatten();
+    let records = records.filter(|entry| entry.path().extension().is_some_and(|end| end == "json")).count();
+    assert_eq!(records, 17);
     Ok(())
 }

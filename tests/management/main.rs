@@ -8,6 +8,7 @@
 
 mod background;
 mod current;
+mod ended;
 mod logs;
 mod ready;
 mod set_status;

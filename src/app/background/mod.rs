@@ -47,7 +47,7 @@ const FLAG: &str = "--in-background";
 /// The flag of a set that the user has consented to, here where there is somebody to ask.
 pub(super) const TRUST: &str = "--trust";
 
-/// Logs of processes that are gone: those of the last days, at a megabyte at most each.
+/// Logs and records of processes that are gone: those of the last days, at a megabyte at most each.
 const MAX_OLD_LOGS: usize = 16;
 
 /// How long a child that is interrupted has to end in order.
@@ -198,6 +198,8 @@ async fn exit_error(child: &mut Child) -> Fatal {
 pub(super) struct DetachedChild {
     pub log: Log,
     path: PathBuf,
+    /// Where its record is.
+    pub record: PathBuf,
     /// The way to the command that waits for us, until it need not wait any more.
     parent: Arc<Mutex<Option<ParentPipe>>>,
 }
@@ -214,7 +216,8 @@ impl DetachedChild {
                 .help("is the disk full? Without --detach no log is needed")
         })?;
         let parent = ParentPipe::open().map_err(|error| no_start("the printer", &error))?;
-        let background = Self { log, path, parent: Arc::new(Mutex::new(Some(parent))) };
+        let record = directories.record_of(&path);
+        let background = Self { log, path, record, parent: Arc::new(Mutex::new(Some(parent))) };
         tokio::spawn(background.clone().send_heartbeats());
         Ok(background)
     }
@@ -285,12 +288,14 @@ pub(super) fn report_startup_failure(fatal: &Fatal) {
     let _ = writeln!(io::stdout().lock(), "{message}");
 }
 
-/// Removes the logs of processes that are gone, but for the newest, which tell what became of them.
+/// Removes the logs and records of processes that are gone, but for the newest, which tell what became of them.
 fn remove_old_logs(directories: &SocketDirectories) {
     let alive: Vec<_> = directories.sockets().0.into_iter().map(|socket| socket.pid).collect();
-    let dead = directories.logs().into_iter().filter(|(pid, _)| !alive.contains(pid));
-    for (_, path) in dead.skip(MAX_OLD_LOGS) {
-        let _ = fs::remove_file(path);
+    for files in [directories.logs(), directories.records()] {
+        let dead = files.into_iter().filter(|(pid, _)| !alive.contains(pid));
+        for (_, path) in dead.skip(MAX_OLD_LOGS) {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 

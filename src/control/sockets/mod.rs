@@ -53,6 +53,7 @@ pub struct SocketDirectories {
 }
 
 const LOG: &str = "log";
+const RECORD: &str = "json";
 
 impl SocketDirectories {
     /// Where sockets are in these surroundings. Inside the runtime only.
@@ -102,11 +103,31 @@ impl SocketDirectories {
 
     /// Every log of this user with its process, the newest first.
     pub fn logs(&self) -> Vec<(u32, PathBuf)> {
+        self.files(LOG)
+    }
+
+    /// Every record of what a process in the background forwarded, beside its log; the newest first.
+    pub fn records(&self) -> Vec<(u32, PathBuf)> {
+        self.files(RECORD)
+    }
+
+    /// The record that goes with a log.
+    pub fn record_of(&self, log: &Path) -> PathBuf {
+        log.with_extension(RECORD)
+    }
+
+    /// The log that goes with a record.
+    pub fn log_of(&self, record: &Path) -> PathBuf {
+        record.with_extension(LOG)
+    }
+
+    fn files(&self, extension: &str) -> Vec<(u32, PathBuf)> {
         let mut all = Vec::new();
         for directory in &self.logs {
             for name in system::names(directory).unwrap_or_default() {
                 let path = directory.join(&name);
-                let pid = name.strip_suffix(LOG).and_then(|name| name.split_once('-')?.0.parse().ok());
+                let stem = name.strip_suffix(extension).filter(|stem| stem.ends_with('.'));
+                let pid = stem.and_then(|stem| stem.split_once('-')?.0.parse().ok());
                 let since = path.metadata().and_then(|metadata| metadata.modified());
                 if let (Some(pid), Ok(since)) = (pid, since) {
                     all.push((since, pid, path));
