@@ -1,39 +1,46 @@
 //! The main scenarios, on any cluster: the one that `FWD_E2E_KUBECONFIG` names (README.md in this folder says how), and
 //! always the sandbox. What is needed there is applied, and removed again, by real kubectl.
 
+mod kubernetes;
+mod legacy;
 mod scenarios;
 mod workspace;
 
-/// Each scenario as two tests.
+/// Each scenario, by its module, as two tests.
 macro_rules! on_both {
-    ($($scenario:ident)*) => {
+    ($($module:ident::$scenario:ident)*) => {
         mod on_the_sandbox {
-            use crate::{workspace::{self, Test}, scenarios};
+            use crate::{workspace::{self, Test}, kubernetes, scenarios};
             $(#[tokio::test]
             async fn $scenario() -> Test {
-                workspace::on_the_sandbox(stringify!($scenario), scenarios::$scenario).await
+                workspace::on_the_sandbox(stringify!($scenario), $module::$scenario).await
             })*
         }
 
         mod on_a_cluster {
-            use crate::{workspace::{self, Test}, scenarios};
+            use crate::{workspace::{self, Test}, kubernetes, scenarios};
             $(#[tokio::test]
             async fn $scenario() -> Test {
-                workspace::on_a_cluster(stringify!($scenario), scenarios::$scenario).await
+                workspace::on_a_cluster(stringify!($scenario), $module::$scenario).await
             })*
         }
     };
 }
 
 on_both! {
-    forward
-    several_ports
-    deleted_pod
-    rolling_restart
-    refused_port
-    stalled_reader
-    create_only_role
-    stateful_set
+    scenarios::forward
+    scenarios::several_ports
+    scenarios::deleted_pod
+    scenarios::rolling_restart
+    scenarios::refused_port
+    scenarios::stalled_reader
+    scenarios::create_only_role
+    scenarios::stateful_set
+    kubernetes::no_data_expected
+    kubernetes::data_expected_and_none_sent
+    kubernetes::data_expected_and_sent
+    kubernetes::legacy_websocket
+    kubernetes::body_never_read
 }
 
 /// A scenario that fails, be it by a panic, leaves nothing behind.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Once};
 
 use sandbox::support::forward::{self, Forward};
 use sandbox::support::kubectl;
+use sandbox::support::within;
 pub(crate) use sandbox::support::{Failure, Test};
 use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
@@ -185,6 +186,36 @@ impl Workspace {
     pub(crate) async fn pods(&self) -> Result<Vec<String>, Failure> {
         let names = self.kubectl(&format!("get pods -l {LABEL}={} -o name", self.name)).await?;
         Ok(names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect())
+    }
+
+    /// One of the scenario's pods.
+    pub(crate) async fn pod(&self) -> Result<String, Failure> {
+        Ok(self.pods().await?.into_iter().next().ok_or("there is no pod")?)
+    }
+
+    /// Waits until a pod has logged these lines, in this order.
+    pub(crate) async fn logged(&self, pod: &str, lines: &[String]) -> Test {
+        let logged = async {
+            loop {
+                let log = self.kubectl(&format!("logs {pod}")).await?;
+                let mut said = log.lines();
+                if lines.iter().all(|line| said.any(|one| one == line)) {
+                    return Ok(());
+                }
+            }
+        };
+        within(&format!("{pod} to log {lines:?}"), logged).await?
+    }
+
+    /// Starts a process of kubectl that goes on.
+    pub(crate) fn kubectl_running(&self, line: &str) -> io::Result<Forward> {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        Forward::spawn(self.command(&self.cluster.kubectl, &self.cluster.kubeconfig, &args))
+    }
+
+    /// The path of a pod in the API.
+    pub(crate) fn path_of(&self, pod: &str) -> String {
+        format!("/api/v1/namespaces/{}/pods/{pod}", self.namespace)
     }
 
     /// Starts a forward, NAME in its words being the scenario's name.

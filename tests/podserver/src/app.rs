@@ -8,6 +8,8 @@
 //! | 9003 | accepts and resets |
 //! | 9004 | accepts and never reads |
 //! | 9005 | answers each line with itself; after `quit` it resets, as one that closes with something unread |
+//! | 9006, 9016 | sends 100 bytes in ten pieces and closes, and logs what it saw |
+//! | 9007, 9017 | the same, once it has read a request of three bytes |
 //! | others | HTTP, see `http.rs` |
 
 use std::future;
@@ -19,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::container::Life;
 use super::http;
+use super::log::Log;
 use super::socket::Socket;
 use super::stats::Counts;
 
@@ -28,12 +31,21 @@ const CHUNK: usize = 64 * 1024;
 /// How long 9003 waits for a first byte before it resets without one.
 const RESET_AFTER: Duration = Duration::from_millis(20);
 
+/// What 9006 and 9007 send: so many pieces of so many bytes, with a pause between them so that they stay pieces on the way.
+const PIECES: usize = 10;
+const PIECE: [u8; 10] = [b'x'; 10];
+const BETWEEN: Duration = Duration::from_millis(10);
+
+/// The bytes of a request to 9007.
+const REQUEST: usize = 3;
+
 /// An application on one port of one pod.
 #[derive(Clone)]
 pub(super) struct App {
     pub(super) pod: Arc<str>,
     pub(super) port: u16,
     pub(super) counts: Arc<Counts>,
+    pub(super) log: Arc<Log>,
 }
 
 /// Serves one connection to its end. How the client ends it is none of the application's concern.
@@ -51,6 +63,8 @@ pub(super) async fn serve(app: App, socket: Socket, life: &Life) {
         }
         9004 => future::pending().await,
         9005 => lines(socket).await,
+        9006 | 9016 => pieces(&app, socket).await,
+        9007 | 9017 => pieces_on_request(&app, socket).await,
         _ => {
             http::serve(app, socket, life).await;
             Ok(())
@@ -106,6 +120,29 @@ async fn lines(mut socket: Socket) -> std::io::Result<()> {
             line.clear();
         }
     }
+}
+
+async fn pieces(app: &App, mut socket: Socket) -> std::io::Result<()> {
+    app.log.say(format!("{}: a client connected", app.port));
+    send_pieces(app, &mut socket).await
+}
+
+async fn pieces_on_request(app: &App, mut socket: Socket) -> std::io::Result<()> {
+    app.log.say(format!("{}: a client connected", app.port));
+    let mut request = Vec::new();
+    (&mut socket).take(REQUEST as u64).read_to_end(&mut request).await?;
+    app.log.say(format!("{}: read {} of {REQUEST} bytes", app.port, request.len()));
+    if request.len() == REQUEST { send_pieces(app, &mut socket).await } else { Ok(()) }
+}
+
+async fn send_pieces(app: &App, socket: &mut Socket) -> std::io::Result<()> {
+    for _ in 0..PIECES {
+        socket.write_all(&PIECE).await?;
+        tokio::time::sleep(BETWEEN).await;
+    }
+    socket.shutdown().await?;
+    app.log.say(format!("{}: sent everything", app.port));
+    Ok(())
 }
 
 /// Lowercase hexadecimal.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::app::{self, App};
+use super::log::Log;
 use super::socket::Socket;
 use super::stats::Counts;
 
@@ -48,6 +49,7 @@ impl Container {
     pub async fn start(
         pod: &Arc<str>,
         ports: &HashMap<u16, Arc<Counts>>,
+        log: &Arc<Log>,
         at: impl Fn(u16) -> SocketAddr,
     ) -> io::Result<Self> {
         let life = Arc::new(Life::default());
@@ -56,7 +58,7 @@ impl Container {
         for (&port, counts) in ports {
             let listener = TcpListener::bind(at(port)).await?;
             addresses.insert(port, listener.local_addr()?);
-            let app = App { pod: pod.clone(), port, counts: counts.clone() };
+            let app = App { pod: pod.clone(), port, counts: counts.clone(), log: log.clone() };
             tasks.spawn(accept(listener, app, life.clone(), tasks.clone()));
         }
         Ok(Self { addresses, life, tasks })

@@ -6,12 +6,17 @@
 mod app;
 mod container;
 mod http;
+mod log;
 mod socket;
 mod stats;
 
 pub use app::hex;
 pub use container::Container;
+pub use log::Log;
 pub use stats::{Counts, Stats};
 
 /// The ports of every pod; `app.rs` says what is on each.
-pub const PORTS: [u16; 8] = [8080, 9000, 5432, 9001, 9002, 9003, 9004, 9005];
+pub const PORTS: [u16; 12] = [8080, 9000, 5432, 9001, 9002, 9003, 9004, 9005, 9006, 9007, 9016, 9017];
+
+/// Those of them on which a pod listens on its loopback address alone.
+pub const LOOPBACK: [u16; 2] = [9016, 9017];

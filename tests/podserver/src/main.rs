@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, io};
 
-use podserver::{Container, Counts, PORTS};
+use podserver::{Container, Counts, LOOPBACK, Log, PORTS};
 
 /// For what is in flight at a stop: a little less than the 30 s after which Kubernetes kills.
 const GRACE: Duration = Duration::from_secs(25);
@@ -17,9 +17,12 @@ async fn main() -> io::Result<()> {
     let told_to_stop = stop_signal()?;
     let address = every_address();
     let counts = PORTS.map(|port| (port, Arc::<Counts>::default()));
-    let container =
-        Container::start(&pod().into(), &HashMap::from(counts), |port| SocketAddr::new(address, port))
-            .await?;
+    let at = |port: u16| {
+        let address = if LOOPBACK.contains(&port) { Ipv4Addr::LOCALHOST.into() } else { address };
+        SocketAddr::new(address, port)
+    };
+    let log = Arc::new(Log::on_stdout());
+    let container = Container::start(&pod().into(), &HashMap::from(counts), &log, at).await?;
     told_to_stop.await;
     container.stop(GRACE).await;
     Ok(())

@@ -39,7 +39,7 @@ resources! {
     EVENT = ""/"v1" "events" "event" "Event" ["ev"] true false [];
     NAMESPACE = ""/"v1" "namespaces" "namespace" "Namespace" ["ns"] false false ["status"];
     NODE = ""/"v1" "nodes" "node" "Node" ["no"] false false ["status"];
-    POD = ""/"v1" "pods" "pod" "Pod" ["po"] true true ["portforward", "status"];
+    POD = ""/"v1" "pods" "pod" "Pod" ["po"] true true ["log", "portforward", "status"];
     CONTROLLER = ""/"v1" "replicationcontrollers" "replicationcontroller" "ReplicationController" ["rc"] true true ["scale", "status"];
     SECRET = ""/"v1" "secrets" "secret" "Secret" [] true false [];
     SERVICE_ACCOUNT = ""/"v1" "serviceaccounts" "serviceaccount" "ServiceAccount" ["sa"] true false ["token"];
@@ -83,6 +83,7 @@ impl Resource {
         match subresource {
             "portforward" => &["create", "get"],
             "token" => &["create"],
+            "log" => &["get"],
             _ => &["get", "patch", "update"],
         }
     }

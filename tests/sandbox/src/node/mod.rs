@@ -161,6 +161,11 @@ impl Node {
         Some(self.sandbox(uid)?.counts(port)?.snapshot())
     }
 
+    /// What the pod's applications logged; `None` without such a pod.
+    pub fn log(&self, uid: &str) -> Option<String> {
+        Some(self.sandbox(uid)?.log())
+    }
+
     /// Where the application on `port` really listens; `None` while it does not.
     pub fn address(&self, uid: &str, port: u16) -> Option<SocketAddr> {
         self.sandbox(uid)?.address(port)

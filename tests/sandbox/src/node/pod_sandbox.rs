@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use parking_lot::Mutex;
-use podserver::{Container, Counts, Stats, hex};
+use podserver::{Container, Counts, Log, Stats, hex};
 use tokio::net::TcpStream;
 use tokio::sync::RwLock;
 
@@ -21,6 +21,7 @@ pub(crate) struct PodSandbox {
     pub(crate) namespace: String,
     pub(crate) name: Arc<str>,
     counts: HashMap<u16, Arc<Counts>>,
+    log: Arc<Log>,
     /// Whether the network namespace is closed. A dial holds it for reading, so that a stop waits for dials in flight
     /// and a connection is either in its application's accept queue or was never made.
     closed: RwLock<bool>,
@@ -48,6 +49,7 @@ impl PodSandbox {
             namespace: namespace.to_owned(),
             name: name.into(),
             counts: ports.iter().map(|&port| (port, Arc::default())).collect(),
+            log: Arc::default(),
             closed: RwLock::new(false),
             container: Mutex::new(None),
         }
@@ -58,7 +60,7 @@ impl PodSandbox {
         if self.is_running() || *self.closed.read().await {
             return;
         }
-        match Container::start(&self.name, &self.counts, anywhere).await {
+        match Container::start(&self.name, &self.counts, &self.log, anywhere).await {
             Ok(container) => self.swap(Some(container)),
             Err(error) => {
                 tracing::error!(pod = %self.name, %error, "the container cannot listen");
@@ -95,6 +97,11 @@ impl PodSandbox {
 
     pub(super) fn stats(&self) -> HashMap<u16, Stats> {
         self.counts.iter().map(|(&port, counts)| (port, counts.snapshot())).collect()
+    }
+
+    /// What its applications logged, of every run of its container.
+    pub(super) fn log(&self) -> String {
+        self.log.text()
     }
 
     /// Where the application on `port` listens.

@@ -75,6 +75,9 @@ async fn dispatch(
             if call.subresource == "portforward" {
                 return port_forward(cluster, &who, &call, request).await;
             }
+            if call.subresource == "log" {
+                return log(cluster, &call);
+            }
             if call.subresource == "token" {
                 return token(cluster, &call, request).await;
             }
@@ -104,6 +107,14 @@ async fn token(cluster: &Cluster, call: &Call, request: Request<Incoming>) -> Re
         "expirationTimestamp": meta::in_future(lifetime),
     });
     Ok(serve::json(StatusCode::CREATED, &asked))
+}
+
+/// What a pod logged: `kubectl logs`. It is as long as it is now, and whole.
+fn log(cluster: &Cluster, call: &Call) -> Result<Response<Body>, Status> {
+    let pod = cluster.store.get(&Key::new(&POD, &call.namespace, &call.name));
+    let pod = pod.ok_or_else(|| Status::not_found(&POD, &call.name))?;
+    let log = cluster.node.log(meta::uid(&pod)).unwrap_or_default();
+    Ok(serve::text(StatusCode::OK, "text/plain", log))
 }
 
 async fn port_forward(
