@@ -94,7 +94,7 @@ pub(super) const GROUPS: &[Group] = &[
             same("svc/names 8001:dns", 2),
             other(UdpAndTcp, "svc/shop 8001:dns", 2, 2),
             other(Colons, "shop 8001:8002:8080", 2, 0),
-            other(Colons, "shop 1:2:3:4", 0, 0),
+            other(Colons, "shop 8001:2:3:4", 2, 0),
             other(EmptyRemote, "svc/plain 8001:", 2, 0),
             same("svc/shop 8001:", 0),
         ],
