@@ -11,6 +11,7 @@ use futures_util::{FutureExt as _, future::join_all};
 use super::{
     background::DetachedChild,
     beside::{CommandTemplate, StartedForwards},
+    browser,
     command::RunningCommand,
     lifecycle::{FLUSH_TIMEOUT, INTERRUPTED},
     log_file::Log,
@@ -82,12 +83,14 @@ pub(super) struct Surroundings<'a> {
     pub configuration: Option<&'a Path>,
     pub background: Option<DetachedChild>,
     pub people: PeopleOutput,
+    /// `$BROWSER`.
+    pub browser: Option<String>,
 }
 
 /// Forwards until there is an end to it.
 pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Result<u8, Fatal> {
     let ForwardPlan { mut wanted, mut common, keep_going, skipped: left_out, beside, set } = work;
-    let Surroundings { sockets, configuration, background, people } = around;
+    let Surroundings { sockets, configuration, background, people, browser } = around;
     // A command that cannot be told what it wants to know, and a path that cannot be written, are known before anything
     // starts.
     let command = CommandTemplate::new(beside.command, &wanted)?;
@@ -159,6 +162,9 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
         }
         let forwards = process.forwards(&ids);
         ready_file.as_mut().map_or(Ok(()), |file| file.publish(&forwards))?;
+        if beside.open {
+            browser::open(&process.registry, &forwards, browser);
+        }
         Ok(forwards)
     });
     let ended = match (ready, command) {
@@ -177,21 +183,26 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
                 process.keep_record().await;
             }
             process.report_ready(forwards);
-            tokio::select! {
-                said = process.signals.next() => {
-                    if said == StopSignal::Interrupt {
-                        set_sync.interrupted();
-                    }
-                    Ok(0)
-                }
-                finished = process.registry.finished() => finished.map(|()| 0),
-            }
+            stay(&mut process, &set_sync).await
         }
     };
     let ended = process.end(ended, Some(set_sync)).await;
     // What is said of the time until here is there now.
     tell_held(&people);
     ended
+}
+
+/// Waits for a signal, or until nothing is left to do.
+async fn stay(process: &mut Process, set_sync: &SetSync) -> Result<u8, Fatal> {
+    tokio::select! {
+        said = process.signals.next() => {
+            if said == StopSignal::Interrupt {
+                set_sync.interrupted();
+            }
+            Ok(0)
+        }
+        finished = process.registry.finished() => finished.map(|()| 0),
+    }
 }
 
 /// Runs a command for as long as it takes, and returns its exit status. Where the forwards end first, because somebody has

@@ -6,6 +6,7 @@
 
 mod background;
 mod beside;
+mod browser;
 mod command;
 mod completion;
 mod doctor;
@@ -169,6 +170,7 @@ fn command(argv: &[OsString], environment: Environment, error_output: &mut Error
         sockets: environment.sockets.clone(),
         configuration: environment.configuration.clone(),
         program: environment.program.clone(),
+        browser: environment.browser.clone(),
         path: environment.path.clone(),
         marks: if environment.is_utf8 { CheckMarks::Unicode } else { CheckMarks::Ascii },
     };
@@ -322,6 +324,8 @@ struct SystemPaths {
     program: Option<PathBuf>,
     path: Option<OsString>,
     marks: CheckMarks,
+    /// `$BROWSER`.
+    browser: Option<String>,
 }
 
 impl SystemPaths {
@@ -347,6 +351,7 @@ fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutp
             configuration: system.configuration.as_deref(),
             background: child.clone(),
             people: people.clone(),
+            browser: system.browser.clone(),
         };
         forward::forward(work, around).await
     })

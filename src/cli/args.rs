@@ -115,6 +115,10 @@ pub struct Args {
     #[argh(option, arg_name = "FILE")]
     pub log: Option<String>,
 
+    /// once it works, open the first forward that looks like HTTP in the browser
+    #[argh(switch)]
+    pub open: bool,
+
     /// how --detach starts itself again
     #[argh(switch, hidden_help)]
     pub in_background: bool,
@@ -408,6 +412,10 @@ pub struct UpArgs {
     /// append messages to this file, instead of writing them to stderr
     #[argh(option, arg_name = "FILE")]
     pub log: Option<String>,
+
+    /// once it works, open the first forward that looks like HTTP in the browser
+    #[argh(switch)]
+    pub open: bool,
 
     /// exit with an error once reconnecting has failed, instead of trying for as long as it takes
     #[argh(switch)]

@@ -1,4 +1,4 @@
-//! What a process does beside forwarding: the files that it writes, and the command that it runs.
+//! What a process does beside forwarding: the files that it writes, the browser that it opens, the command that it runs.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -12,6 +12,8 @@ pub struct BesideOptions {
     pub ready_file: Option<PathBuf>,
     /// Has what would be said on stderr.
     pub log: Option<PathBuf>,
+    /// A browser is opened once it works.
+    pub open: bool,
     /// A program and its arguments, which runs once it works, and as long as which it works; empty where there is none.
     pub command: Vec<OsString>,
 }
@@ -21,6 +23,7 @@ pub struct TypedBeside<'a> {
     ready_file: Option<&'a str>,
     log: Option<&'a str>,
     output: Option<&'a str>,
+    open: bool,
     detach: bool,
 }
 
@@ -30,6 +33,7 @@ impl<'a> From<&'a Args> for TypedBeside<'a> {
             ready_file: args.ready_file.as_deref(),
             log: args.log.as_deref(),
             output: args.output.as_deref(),
+            open: args.open,
             detach: args.detach || args.in_background,
         }
     }
@@ -41,6 +45,7 @@ impl<'a> From<&'a UpArgs> for TypedBeside<'a> {
             ready_file: up.ready_file.as_deref(),
             log: up.log.as_deref(),
             output: up.output.as_deref(),
+            open: up.open,
             detach: up.detach || up.in_background,
         }
     }
@@ -75,6 +80,7 @@ impl BesideOptions {
         Ok(Self {
             ready_file: typed.ready_file.map(PathBuf::from),
             log: typed.log.map(PathBuf::from),
+            open: typed.open,
             command,
         })
     }

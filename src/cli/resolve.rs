@@ -41,6 +41,8 @@ use crate::{
 const CREDIT: &str = "KUBECTL_FWD_CREDIT";
 /// How completion is given another time than [`LOOKUP_LIMIT`], for a cluster or a credential plugin that is slow.
 const COMPLETION_TIMEOUT: &str = "KUBECTL_FWD_COMPLETION_TIMEOUT";
+/// Commands that open a URL, separated by colons.
+const BROWSER: &str = "BROWSER";
 /// The long spellings whose place among the words matters.
 const PORT: &str = "--port";
 const SELECTOR: &str = "--selector";
@@ -92,6 +94,8 @@ pub struct Environment {
     pub program: Option<PathBuf>,
     /// Text for a terminal may hold more than ASCII.
     pub is_utf8: bool,
+    /// `BROWSER`: what opens a URL, before what the system has for that.
+    pub browser: Option<String>,
     /// `KUBECTL_FWD_CREDIT`.
     pub credit: Option<String>,
     /// Columns of the terminal that stdout is.
@@ -125,6 +129,7 @@ impl Environment {
             configuration: configuration(|name| env::var_os(name).map(PathBuf::from), env::home_dir()),
             program: env::current_exe().ok(),
             is_utf8: is_utf8(|name| env::var(name).ok()),
+            browser: env::var(BROWSER).ok().filter(|commands| !commands.is_empty()),
             credit: env::var_os(CREDIT).map(|value| value.to_string_lossy().into_owned()),
             columns: terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns)),
             completion: env::var(COMPLETION_TIMEOUT).ok(),

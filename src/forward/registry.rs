@@ -40,6 +40,7 @@ use crate::{
         forward::{ForwardId, ForwardState, PortForward},
         target::{Target, TargetRef},
     },
+    policy::translate::ServicePort,
     spdy::session::CreditMode,
 };
 
@@ -176,6 +177,14 @@ impl Registry {
     pub fn local_addresses(&self, id: ForwardId) -> Vec<LocalAddress> {
         let forwards = self.shared.forwards.lock();
         forwards.iter().find(|one| one.port.id == id).map(|one| one.port.bound.clone()).unwrap_or_default()
+    }
+
+    /// What the service of a forward says about its port.
+    #[doc(hidden)]
+    pub fn service_port(&self, id: ForwardId) -> Option<ServicePort> {
+        let forwards = self.shared.forwards.lock();
+        let forward = forwards.iter().find(|one| one.port.id == id)?;
+        forward.run.resolved.service_port(&forward.port.remote).cloned()
     }
 
     /// Stops forwards: they no longer accept when this returns, and the connections that they have may go on for `grace`

@@ -9,3 +9,4 @@ pub mod retry;
 pub mod rights;
 pub mod select;
 pub mod translate;
+pub mod web_address;

@@ -39,6 +39,8 @@ pub struct ServicePort {
     pub target: TargetPort,
     /// Whether it is TCP, the only protocol that can be forwarded.
     pub tcp: bool,
+    /// What the application speaks, where the service declares it.
+    pub app_protocol: Option<String>,
 }
 
 /// `targetPort`.
@@ -180,7 +182,13 @@ mod tests {
     }
 
     fn port(name: &str, number: u16, target: TargetPort, tcp: bool) -> ServicePort {
-        ServicePort { name: (!name.is_empty()).then(|| name.to_owned()), number, target, tcp }
+        ServicePort {
+            name: (!name.is_empty()).then(|| name.to_owned()),
+            number,
+            target,
+            tcp,
+            app_protocol: None,
+        }
     }
 
     fn name(text: &str) -> RemotePort {

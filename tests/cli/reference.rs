@@ -12,9 +12,10 @@ use kubectl_fwd::cli::{
 const WRITE: &str = "FWD_WRITE_REFERENCE";
 
 /// What of the environment counts.
-const VARIABLES: [(&str, &str); 5] = [
+const VARIABLES: [(&str, &str); 6] = [
     ("KUBECONFIG", "the kubeconfig files, as kubectl reads them"),
     ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "the proxy to the API server, as for kubectl"),
+    ("BROWSER", "what --open opens a URL with, before what the system has for that"),
     ("NO_COLOR, CLICOLOR_FORCE, FORCE_COLOR", "no colour, or colour where no terminal is"),
     ("KUBECTL_FWD_COMPLETION_TIMEOUT", "how long completion may look for names (default: 250ms)"),
     (

@@ -4,6 +4,8 @@
 
 #![cfg(unix)]
 
+#[cfg(target_os = "linux")]
+mod browser;
 mod ending;
 mod running;
 mod starts;

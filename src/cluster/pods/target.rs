@@ -294,6 +294,7 @@ fn service_port(port: &ApiPort) -> Option<ServicePort> {
             _ => TargetPort::Same,
         },
         tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),
+        app_protocol: port.app_protocol.clone(),
     })
 }
 
@@ -339,6 +340,11 @@ impl ResolvedTarget {
             None => pod.ports.iter().filter(|port| port.tcp).map(|port| port.number).collect(),
         };
         numbers.into_iter().map(RemotePort::Number).collect()
+    }
+
+    /// The service's port that `remote` means; none where ports are the pods' own.
+    pub fn service_port(&self, remote: &RemotePort) -> Option<&ServicePort> {
+        self.service.as_ref()?.find(remote).ok()
     }
 
     /// What is asked of the pods' readiness.
