@@ -118,7 +118,7 @@ async fn credentials() {
     assert!(!old.all["ok"].as_bool().unwrap());
 
     let nobody = examine(&of("nobody", json!({})), "").await;
-    nobody.says("credentials", "warning", &["the server is asked as nobody"]);
+    nobody.says("credentials", "warning", &["requests are anonymous"]);
     nobody.says("login", "failed", &["401"]);
 
     let certificate = examine(&sandbox.kubeconfig("cert-admin"), "svc/api").await;

@@ -1,13 +1,11 @@
 //! The way to the server, interrupted at each step.
 
 use http::StatusCode;
-use sandbox::faults::{BadAnswer, Denial};
+use sandbox::faults::{BadAnswer, Denial, UpgradeFault};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
-use crate::run::{
-    cluster_of, doctor, examine, examine_with, for_server, kubeconfig, nowhere, run, sandbox, says,
-};
+use crate::run::{cluster_of, doctor, examine, examine_with, for_server, kubeconfig, nowhere, sandbox, says};
 
 #[tokio::test]
 async fn nobody_is_there() {
@@ -73,11 +71,17 @@ async fn silence_later_on() {
         sandbox.faults().deny(silent(path));
         examine(&sandbox.kubeconfig("admin"), line).await
     };
-    let (login, rights, service, pods) = tokio::join!(
+    let upgrades = async {
+        let sandbox = sandbox().await;
+        sandbox.faults().upgrade_fault(UpgradeFault::Unanswered, None);
+        examine(&sandbox.kubeconfig("admin"), "svc/api").await
+    };
+    let (login, rights, service, pods, upgrades) = tokio::join!(
         one("selfsubjectreviews", ""),
         one("selfsubjectaccessreviews", ""),
         one("/services/api", "svc/api"),
         one("/pods", "svc/api"),
+        upgrades,
     );
     login.fails(&["login"]);
     login.says("login", "failed", &["no answer within 10 s"]);
@@ -85,6 +89,8 @@ async fn silence_later_on() {
     service.fails(&["target"]);
     service.says("pods", "skipped", &["target"]);
     pods.fails(&["pods"]);
+    upgrades.fails(&["protocols"]);
+    upgrades.says("protocols", "failed", &["the WebSocket tunnel does not (no answer within 10 s)"]);
 }
 
 #[tokio::test]
@@ -120,6 +126,7 @@ async fn proxies() {
     };
     let gone = through(format!("http://{}", nowhere().await)).await;
     gone.fails(&["proxy tcp"]);
+    gone.says("tls", "skipped", &["proxy tcp failed"]);
     gone.says("proxy tcp", "failed", &["the proxy: connection refused", "NO_PROXY"]);
     let unknown = through("http://no-such-proxy.invalid:3128".to_owned()).await;
     unknown.fails(&["proxy dns"]);
@@ -177,5 +184,4 @@ async fn an_interrupt() {
     assert_eq!(text, "started\n");
     let ended = running.end("INT").await.unwrap();
     assert_eq!(ended.code, Some(130), "{ended:?}");
-    let _ = run;
 }

@@ -72,7 +72,11 @@ async fn for_people() {
     let ended = run(doctor(&sandbox.kubeconfig("nothing"), "svc/api")).await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.stdout.contains("✘ may get services"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("\n    kind: Role\n"), "{}", ended.stdout);
+    // One role grants all of it, and is shown once.
+    assert_eq!(ended.stdout.matches("\n    kind: Role\n").count(), 1, "{}", ended.stdout);
+    for resource in ["services", "pods", "pods/portforward"] {
+        assert!(ended.stdout.contains(&format!("\n      resources: [\"{resource}\"]\n")), "{}", ended.stdout);
+    }
     assert!(ended.stdout.contains(" checks failed"), "{}", ended.stdout);
 }
 

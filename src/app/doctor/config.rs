@@ -1,12 +1,14 @@
 //! Which cluster, as whom: the kubeconfig files, the context, the cluster's entry and the credentials.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 
 use super::{judge, names, plan::DoctorPlan, record::CheckRecord};
 use crate::{
     cluster::{
         client::{Cluster, ClusterConfig},
-        probe::Kubeconfigs,
+        probe::{CredentialKind, Kubeconfigs},
         wait_notifier::WaitNotifier,
     },
     error::Fatal,
@@ -121,11 +123,14 @@ async fn connect(
     notifier: &WaitNotifier,
 ) -> Option<Connected> {
     let (summary, kind, anonymous) = (config.summary(), config.credential_kind(), config.anonymous());
+    let begun = Instant::now();
     let refused = match Box::pin(config.connect(notifier)).await {
         Ok(cluster) => {
+            let took = begun.elapsed();
             record.add(judge::cluster(&summary));
             let credentials = judge::credentials(&kind, cluster.credential_expiry(), Timestamp::now());
-            record.add(credentials);
+            let asked = matches!(kind, CredentialKind::Plugin(_) | CredentialKind::Oidc);
+            record.add(if asked { credentials.took(took) } else { credentials });
             return Some(Connected { cluster, has_credentials: true });
         }
         Err(fatal) => fatal,

@@ -46,6 +46,15 @@ pub(super) fn failed(name: impl Into<String>, fatal: &Fatal) -> Check {
     }
 }
 
+/// The same for a target. What a missing right comes to is told where the right is.
+pub(super) fn target_failed(fatal: &Fatal) -> Check {
+    let check = failed(names::TARGET, fatal);
+    match fatal.code() {
+        "fwd::access::forbidden" => check.advice("ask for the rights that are missing above"),
+        _ => check,
+    }
+}
+
 /// A check that forwarding works in spite of, for this.
 pub(super) fn warned(name: impl Into<String>, fatal: &Fatal) -> Check {
     Check { status: CheckStatus::Warning, ..failed(name, fatal) }
@@ -75,11 +84,8 @@ pub(super) fn credentials(kind: &CredentialKind, expiry: CredentialExpiry, now: 
     let name = names::CREDENTIALS;
     let (what, renewed) = match kind {
         CredentialKind::None if expiry.certificate.is_none() => {
-            return Check::warning(
-                name,
-                "the kubeconfig has none for this user: the server is asked as nobody",
-            )
-            .advice("log in to the cluster, or give --token");
+            return Check::warning(name, "the kubeconfig has none for this user: requests are anonymous")
+                .advice("log in to the cluster, or give --token");
         }
         CredentialKind::None | CredentialKind::Certificate => ("client certificate".to_owned(), false),
         CredentialKind::Token => ("token".to_owned(), false),
@@ -185,26 +191,30 @@ pub(super) struct RightsContext<'a> {
 pub(super) fn rights(asked: &[(Right, Option<bool>)], known: &RightsContext<'_>) -> Vec<Check> {
     let allowed =
         |right: &Right| asked.iter().any(|(other, granted)| other == right && *granted == Some(true));
+    let denied: Vec<Denied> = asked
+        .iter()
+        .filter(|(_, granted)| *granted == Some(false))
+        .map(|(right, _)| Denied {
+            user: known.user.unwrap_or("USER").to_owned(),
+            verb: right.verb.to_owned(),
+            resource: right.full_resource(),
+            group: right.group.to_owned(),
+            namespace: Some(known.namespace.to_owned()),
+        })
+        .collect();
+    let help = Denied::help_for_all(&denied).unwrap_or_default();
     let check = |(right, granted): &(Right, Option<bool>)| {
-        let resource = right.full_resource();
-        let name = format!("may {} {resource}", right.verb);
+        let name = format!("may {} {}", right.verb, right.full_resource());
         let place = format!("in namespace {}", known.namespace);
         match granted {
             Some(true) => return Check::ok(name, place),
             None => return Check::warning(name, format!("{place}: the server does not say")),
             Some(false) => {}
         }
-        let denied = Denied {
-            user: known.user.unwrap_or("USER").to_owned(),
-            verb: right.verb.to_owned(),
-            resource,
-            group: right.group.to_owned(),
-            namespace: Some(known.namespace.to_owned()),
-        };
         match rights::missing(right, known.lookup, known.minor, allowed) {
-            MissingRight::Needed => Check::failed(name, format!("not allowed {place}")).advice(denied.help()),
+            MissingRight::Needed => Check::failed(name, format!("not allowed {place}")).advice(help.as_str()),
             MissingRight::Helpful(otherwise) => {
-                Check::warning(name, format!("not allowed {place}: {otherwise}")).advice(denied.help())
+                Check::warning(name, format!("not allowed {place}: {otherwise}")).advice(help.as_str())
             }
         }
     };

@@ -52,7 +52,7 @@ fn when_credentials_end() {
     };
     let plugin = CredentialKind::Plugin("aws".into());
     for (kind, expiry, status, detail) in [
-        (&CredentialKind::None, CredentialExpiry::default(), CheckStatus::Warning, "as nobody"),
+        (&CredentialKind::None, CredentialExpiry::default(), CheckStatus::Warning, "are anonymous"),
         (&CredentialKind::Token, CredentialExpiry::default(), CheckStatus::Ok, "token"),
         (&CredentialKind::Token, token(1000 + 3600), CheckStatus::Ok, "token, valid for 60 min"),
         (&CredentialKind::Token, token(1060), CheckStatus::Warning, "token: it expires in 60 s, on 1970"),

@@ -60,9 +60,9 @@ async fn examine(plan: &DoctorPlan, record: &mut CheckRecord) {
         }
     });
     if let Some(connected) = config::check(plan, record, &notifier).await
-        && let Some(reached) = server::check(connected, record).await
+        && let Some(reached) = server::check(connected, record, &notifier).await
     {
-        target::check(plan, &reached, record).await;
+        target::check(plan, &reached, record, &notifier).await;
     }
     machine::check(plan, record).await;
 }

@@ -33,11 +33,20 @@ impl CheckRecord {
     /// Adds a check, and tells it to a person at once.
     pub(super) fn add(&mut self, check: Check) {
         if self.output == OutputFormat::Text && self.broken.is_none() {
-            let written = put(doctor::lines(&check, self.marks, self.styling).as_bytes());
+            let written = put(doctor::lines(&self.shown(&check), self.marks, self.styling).as_bytes());
             self.broken = written.err();
         }
         self.checks.push(check);
         self.last = Instant::now();
+    }
+
+    /// What a person is shown of a check: advice of many lines, such as a role, only once.
+    fn shown(&self, check: &Check) -> Check {
+        let is_long = check.advice.as_ref().is_some_and(|advice| advice.contains('\n'));
+        if is_long && self.checks.iter().any(|other| other.advice == check.advice) {
+            return check.clone().advice("see above");
+        }
+        check.clone()
     }
 
     /// The same with the time that has passed since the last one.
@@ -46,10 +55,10 @@ impl CheckRecord {
         self.add(check.took(took));
     }
 
-    /// Adds what cannot be checked, because `failed` was not as it should be.
+    /// Adds what cannot be checked, because the check `failed` has failed.
     pub(super) fn skip<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, failed: &str) {
         for name in names {
-            self.add(Check::new(name, CheckStatus::Skipped, format!("not checked, because of: {failed}")));
+            self.add(Check::new(name, CheckStatus::Skipped, format!("not checked: {failed} failed")));
         }
     }
 

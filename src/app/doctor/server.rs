@@ -9,6 +9,7 @@ use crate::{
     cluster::{
         client::Cluster,
         probe::{ConnectStage, ConnectionProbe},
+        wait_notifier::WaitNotifier,
     },
     model::check::{Check, CheckStatus},
 };
@@ -25,16 +26,23 @@ pub(super) struct Reached {
 }
 
 /// Goes there step by step. What cannot be asked any more is told by what comes next.
-pub(super) async fn check(connected: Connected, record: &mut CheckRecord) -> Option<Reached> {
+pub(super) async fn check(
+    connected: Connected,
+    record: &mut CheckRecord,
+    notifier: &WaitNotifier,
+) -> Option<Reached> {
     let Connected { cluster, has_credentials } = connected;
     let unreached = |failed| {
         Some(Reached { cluster: Arc::new(cluster.clone()), minor: None, user: None, failed: Some(failed) })
     };
-    if let Err(failed) = connection(cluster.probe_connection().await, record) {
+    if let Err(failed) =
+        connection(notifier.watch(|| connecting(&cluster), cluster.probe_connection()).await, record)
+    {
         record.skip(names::AT_THE_SERVER, failed);
         return unreached(failed);
     }
-    let answer = match cluster.probe_version().await {
+    let asking = cluster.probe_version();
+    let answer = match notifier.watch(|| cluster.waiting_for("its version"), asking).await {
         Ok(answer) => answer,
         Err(fatal) => {
             record.add_timed(judge::failed(names::HTTP, &fatal));
@@ -55,7 +63,8 @@ pub(super) async fn check(connected: Connected, record: &mut CheckRecord) -> Opt
         record.skip([names::LOGIN], names::CREDENTIALS);
         return unreached(names::CREDENTIALS);
     }
-    match cluster.who_am_i().await {
+    let asking = cluster.who_am_i();
+    match notifier.watch(|| cluster.waiting_for("who the user is"), asking).await {
         Ok(user) => {
             record.add_timed(judge::login(user.as_deref()));
             let minor = answer.version.and_then(|version| version.minor);
@@ -66,6 +75,10 @@ pub(super) async fn check(connected: Connected, record: &mut CheckRecord) -> Opt
             unreached(names::LOGIN)
         }
     }
+}
+
+fn connecting(cluster: &Cluster) -> String {
+    format!("connecting to {}", cluster.server)
 }
 
 /// Tells each step of a connection; the check that failed, where one did.
@@ -85,9 +98,13 @@ fn connection(probe: ConnectionProbe, record: &mut CheckRecord) -> Result<(), &'
     }
     let failed = steps.last().map_or(names::TCP, |(stage, _)| name(*stage));
     if failure.is_some() {
-        let later = [names::DNS, names::TCP, names::TLS];
-        let later = later.iter().skip_while(|name| **name != failed).skip(1);
-        record.skip(later.copied().filter(|_| !failed.starts_with("proxy")), failed);
+        // Through a proxy the server's own steps are not taken, but for its TLS.
+        let later = match failed {
+            names::DNS => &[names::TCP, names::TLS][..],
+            names::TLS => &[],
+            _ => &[names::TLS],
+        };
+        record.skip(later.iter().copied(), failed);
         return Err(failed);
     }
     if let Some((_, Some(validity))) = tls {

@@ -25,6 +25,7 @@ use crate::{
             target::{self, PodQuery, ResolvedTarget},
             watch::{Relist, Snapshot, follow},
         },
+        wait_notifier::WaitNotifier,
     },
     error::Fatal,
     model::{
@@ -52,11 +53,19 @@ use crate::{
 /// application does; the rest is for a slow node.
 const APPLICATION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long an upgrade may take: as long as a connection, within which a server answers that reaches the node.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Ports of one target that are looked at where none is named: those of the usual service, and no more than a person reads.
 const PORTS: usize = 8;
 
 /// Looks at what the user may do, and at the target, where one is named.
-pub(super) async fn check(plan: &DoctorPlan, reached: &Reached, record: &mut CheckRecord) {
+pub(super) async fn check(
+    plan: &DoctorPlan,
+    reached: &Reached,
+    record: &mut CheckRecord,
+    notifier: &WaitNotifier,
+) {
     if let Some(failed) = reached.failed {
         record.skip(names::OF_THE_USER, failed);
         if plan.request.is_some() {
@@ -66,25 +75,29 @@ pub(super) async fn check(plan: &DoctorPlan, reached: &Reached, record: &mut Che
     }
     let cluster = &reached.cluster;
     let Some((target, ports)) = &plan.request else {
-        rights(reached, &cluster.namespace, Some(Kind::Service), PodLookup::Labels, record).await;
+        let asking = rights(reached, &cluster.namespace, Some(Kind::Service), PodLookup::Labels, record);
+        notifier.watch(|| cluster.waiting_for("the rights"), asking).await;
         record.add(judge::protocols_by_version(reached.minor));
         return;
     };
     let doing = format!("find {target}");
-    let resolved = limited(&doing, target::resolve(cluster, target)).await;
+    let resolving = Box::pin(limited(&doing, target::resolve(cluster, target)));
+    let resolved = notifier.watch(|| cluster.waiting_for(&target.to_string()), resolving).await;
     let namespace = target.namespace.as_deref().unwrap_or(&cluster.namespace);
     let kind = match &target.subject {
         TargetRef::Object(kind, _) => Some(*kind),
         TargetRef::Selector(_) => None,
     };
-    rights(reached, namespace, kind, lookup(kind, resolved.as_ref()), record).await;
+    let asking = rights(reached, namespace, kind, lookup(kind, resolved.as_ref()), record);
+    notifier.watch(|| cluster.waiting_for("the rights"), asking).await;
     match resolved {
         Ok(resolved) => {
             record.add(Check::ok(names::TARGET, described(&resolved)));
-            Box::pin(pods(plan, cluster, target, ports, &resolved, record)).await;
+            let looking = Box::pin(pods(plan, cluster, target, ports, &resolved, record));
+            notifier.watch(|| format!("looking at the pods of {target}"), looking).await;
         }
         Err(fatal) => {
-            record.add(judge::failed(names::TARGET, &fatal));
+            record.add(judge::target_failed(&fatal));
             record.skip([names::PODS, names::PORT, names::PROTOCOLS, names::APPLICATION], names::TARGET);
         }
     }
@@ -173,7 +186,8 @@ async fn pods(
     if failed {
         record.skip([names::APPLICATION], names::PROTOCOLS);
     } else if numbers.is_empty() {
-        record.skip([names::APPLICATION], names::PORT);
+        let no_port = "not checked: no port of the pod is known";
+        record.add(Check::new(names::APPLICATION, CheckStatus::Skipped, no_port));
     } else {
         applications(plan, cluster, &pod.id, &numbers, record).await;
     }
@@ -270,18 +284,20 @@ fn pod_ports(
 async fn try_protocols(cluster: &Cluster, pod: &PodId, port: u16) -> Vec<ProtocolTrial> {
     let attempt = |protocol| async move {
         let begun = Instant::now();
-        let result = match timeout(STEP_TIMEOUT, upgrade(&cluster.data, pod, protocol, port)).await {
+        let result = match timeout(UPGRADE_TIMEOUT, upgrade(&cluster.data, pod, protocol, port)).await {
             Ok(Ok(_)) => Ok(begun.elapsed()),
-            Ok(Err(error)) => Err(DialError::from(error).why.to_string()),
-            Err(_) => Err(DialError::late(STEP_TIMEOUT).why.to_string()),
+            Ok(Err(error)) => Err(DialError::from(error)),
+            Err(_) => Err(DialError::late(UPGRADE_TIMEOUT)),
         };
         (protocol, result)
     };
     let mut tried = join_all([Protocol::WebSocketTunnel, Protocol::Spdy].map(attempt)).await;
-    if tried.iter().all(|(_, result)| result.is_err()) {
+    // Where nobody answers, the last resort is not answered either.
+    if tried.iter().all(|(_, result)| result.as_ref().is_err_and(|error| error.refusal.is_some())) {
         tried.push(attempt(Protocol::LegacyWebSocket).await);
     }
-    tried
+    let worded = |result: Result<_, DialError>| result.map_err(|error| error.why.to_string());
+    tried.into_iter().map(|(protocol, result)| (protocol, worded(result))).collect()
 }
 
 /// Opens a connection to each port through a tunnel, sends nothing and closes it.

@@ -1,6 +1,9 @@
 //! What RBAC denied, and the rule that would grant it.
 
-use std::fmt::{self, Write as _};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+};
 
 /// What RBAC denied, read from the API server's one sentence about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +56,13 @@ impl Denied {
         if self.namespace.is_some() { "Role" } else { "ClusterRole" }
     }
 
-    /// The rule that grants it, as YAML.
+    /// The role that grants it, as YAML.
     pub fn rule(&self) -> String {
+        self.role(std::iter::once(self))
+    }
+
+    /// A role where this was denied that grants `all`.
+    fn role<'a>(&self, all: impl Iterator<Item = &'a Self>) -> String {
         let kind = self.kind();
         let name = match &self.namespace {
             Some(namespace) => format!("  name: kubectl-fwd\n  namespace: {namespace}\n"),
@@ -62,20 +70,30 @@ impl Denied {
         };
         let mut yaml =
             format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n{name}rules:\n");
-        // Writing to a String cannot fail.
-        let _ = write!(
-            yaml,
-            "- apiGroups: [\"{}\"]\n  resources: [\"{}\"]\n  verbs: [\"{}\"]\n",
-            self.group,
-            self.resource,
-            self.verbs().join("\", \"")
-        );
+        let mut rules = BTreeSet::new();
+        for denied in all.filter(|denied| rules.insert((&denied.group, &denied.resource))) {
+            // Writing to a String cannot fail.
+            let _ = write!(
+                yaml,
+                "- apiGroups: [\"{}\"]\n  resources: [\"{}\"]\n  verbs: [\"{}\"]\n",
+                denied.group,
+                denied.resource,
+                denied.verbs().join("\", \"")
+            );
+        }
         yaml
     }
 
     /// What to do about it.
     pub fn help(&self) -> String {
         format!("this {}, bound to \"{}\", grants it:\n{}", self.kind(), self.user, self.rule().trim_end())
+    }
+
+    /// What to do about all of these, which were denied to one user in one place.
+    pub fn help_for_all(all: &[Self]) -> Option<String> {
+        let first = all.first()?;
+        let (kind, user, role) = (first.kind(), &first.user, first.role(all.iter()));
+        Some(format!("this {kind}, bound to \"{user}\", grants what is missing:\n{}", role.trim_end()))
     }
 }
 
@@ -115,6 +133,24 @@ mod tests {
         assert!(everywhere.help().starts_with("this ClusterRole"));
         assert!(everywhere.rule().ends_with("verbs: [\"impersonate\"]\n"));
         assert_eq!(everywhere.to_string(), "User \"dev\" cannot impersonate users in the whole cluster");
+    }
+
+    #[test]
+    fn one_role_for_all() {
+        let place = "in the namespace \"team\"";
+        let all = [
+            denied("list", "pods", place),
+            denied("watch", "pods", place),
+            denied("create", "pods/portforward", place),
+        ];
+        let help = Denied::help_for_all(&all).unwrap();
+        assert!(help.starts_with("this Role, bound to \"dev\", grants what is missing:\n"), "{help}");
+        assert_eq!(
+            (help.matches("resources: ").count(), help.matches("kind: Role").count()),
+            (2, 1),
+            "{help}"
+        );
+        assert_eq!(Denied::help_for_all(&[]), None);
     }
 
     #[test]
