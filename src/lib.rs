@@ -92,7 +92,7 @@ pub use self::{
     forward::{ForwardOptions, ForwardRequest, ForwardSpec, GRACE, registry::Registry},
     model::{
         endpoint::PodId,
-        event::{Event, EventKind, LocalAddress, RetargetReason, StopReason},
+        event::{Event, EventKind, LocalAddress, RetargetReason, StopReason, Unreachable},
         forward::{ByteCounts, ConnectionCounts, ForwardId, ForwardIdError, ForwardState, PortForward},
         ports::{Address, LocalPort, PortSpec, RemotePort},
         target::{Kind, Target, TargetRef},

@@ -21,7 +21,7 @@ use crate::{
     error::{Fatal, Transient},
     model::{
         endpoint::{Endpoint, PodId},
-        event::EventKind,
+        event::{EventKind, Unreachable},
         ports::RemotePort,
     },
     policy::backoff,
@@ -115,6 +115,7 @@ impl Supervisor {
         &mut self,
         memory: &mut SupervisorState,
         pod: &PodId,
+        what: Unreachable,
         error: &DialError,
     ) -> Option<SupervisorEnd> {
         if memory.last_pod.is_none() || self.options.give_up {
@@ -130,7 +131,7 @@ impl Supervisor {
         let next = backoff::COOL_DOWN.wait(memory.rounds, fastrand::f64()).max(retry_after(error));
         let why = error.why.to_string();
         self.reporter.publish(&Route::Refused(why.as_str().into()));
-        self.reporter.emit(EventKind::Lost { why, next });
+        self.reporter.emit(EventKind::Lost { pod: pod.clone(), unreachable: what, why, next });
         tokio::select! {
             () = tokio::time::sleep(next) => {}
             // The watch speaks again, or the set changed: a sign of life.
@@ -161,7 +162,8 @@ impl Supervisor {
         memory.replaces_unproven = true;
         let error = DialError { why: Transient { why }, refusal: None };
         let Some(delay) = self.another_attempt(memory, pod, &error) else {
-            return self.round_failed(memory, pod, &error).await;
+            // It had been granted: the server answers.
+            return self.round_failed(memory, pod, Unreachable::Pod, &error).await;
         };
         let mut pods = self.pods.clone();
         tokio::select! {

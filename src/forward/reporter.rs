@@ -226,7 +226,12 @@ impl Reporter {
             // The last one was stopped while the supervisor was about to speak.
             return;
         }
-        let is_part = matches!(self.scope, ReportScope::Subset(_)) && ends.len() < all;
+        let is_part = match self.scope {
+            ReportScope::Target => false,
+            ReportScope::Subset(_) => ends.len() < all,
+            // The others go on. What else happens to one port is about its connections, and says so.
+            ReportScope::End(_) => matches!(what, EventKind::Stopped { .. }),
+        };
         let ports = if is_part { ends.iter().map(|end| end.remote.clone()).collect() } else { Vec::new() };
         let forwards = ends.iter().map(|end| end.id).collect();
         let TargetStatus { target, label, .. } = &*self.status;

@@ -81,7 +81,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::endpoint::PodId;
+    use crate::model::{endpoint::PodId, event::Unreachable};
 
     #[test]
     fn a_state_keeps_its_start_for_as_long_as_nothing_works() {
@@ -94,7 +94,12 @@ mod tests {
             delay: Duration::ZERO,
             why: why(),
         };
-        let lost = || EventKind::Lost { why: why(), next: Duration::ZERO };
+        let lost = || EventKind::Lost {
+            pod: pod(),
+            unreachable: Unreachable::Cluster,
+            why: why(),
+            next: Duration::ZERO,
+        };
         let mut status = ForwardStatus::new(Timestamp::UNIX_EPOCH);
         for (second, what, state, since) in [
             (1, attempt(1), ForwardState::Reconnecting, 1),

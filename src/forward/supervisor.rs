@@ -39,7 +39,7 @@ use crate::{
     error::Fatal,
     model::{
         endpoint::{Endpoint, Phase, PodId},
-        event::{EventKind, RetargetReason},
+        event::{EventKind, RetargetReason, Unreachable},
         ports::RemotePort,
     },
     tunnel::{dial::Tunnel, error::DialError, limits::Limits},
@@ -318,7 +318,11 @@ impl Supervisor {
                 }
                 self.open(memory, before, backend)
             }
-            DialOutcome::Failed(error) => self.round_failed(memory, &pod.id, &error).await,
+            DialOutcome::Failed(error) => {
+                let unreachable =
+                    if error.refusal.is_some() { Unreachable::Pod } else { Unreachable::Cluster };
+                self.round_failed(memory, &pod.id, unreachable, &error).await
+            }
         }
     }
 

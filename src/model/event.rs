@@ -86,6 +86,10 @@ pub enum EventKind {
     },
     /// A round of attempts failed; the next one starts after `next` or at a sign of life.
     Lost {
+        /// The pod that was to be reached.
+        pod: PodId,
+        /// What does not answer.
+        unreachable: Unreachable,
         /// The last thing that went wrong.
         why: String,
         /// When the next round starts.
@@ -116,6 +120,16 @@ pub enum EventKind {
         /// The text.
         text: String,
     },
+}
+
+/// What cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unreachable {
+    /// The API server, or the way to it.
+    Cluster,
+    /// The pod: the API server answers.
+    Pod,
 }
 
 /// What became of a pod that is no longer the one.

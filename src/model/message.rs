@@ -90,7 +90,7 @@ fn what(what: &EventKind) -> EventPayload<'_> {
             why,
         },
         EventKind::Recovered { pod } => EventPayload::Recovered { pod: &pod.name },
-        EventKind::Lost { why, next } => EventPayload::Lost { why, next_ms: millis(*next) },
+        EventKind::Lost { why, next, .. } => EventPayload::Lost { why, next_ms: millis(*next) },
         EventKind::ConnectionFailed { pod, pod_port, why } => EventPayload::ConnectionFailed {
             pod: pod.as_ref().map(|pod| pod.name.as_str()),
             pod_port: *pod_port,
@@ -116,7 +116,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::endpoint::PodId;
+    use crate::model::{endpoint::PodId, event::Unreachable};
 
     fn told(what: EventKind) -> Value {
         let event = Event::example([0, 1], what);
@@ -164,7 +164,12 @@ mod tests {
             ),
             (EventKind::Recovered { pod: pod("a") }, json!({ "event": "recovered", "pod": "a" })),
             (
-                EventKind::Lost { why: why(), next: second },
+                EventKind::Lost {
+                    pod: pod("a"),
+                    unreachable: Unreachable::Cluster,
+                    why: why(),
+                    next: second,
+                },
                 json!({ "event": "lost", "why": "w", "nextMs": 1000 }),
             ),
             (

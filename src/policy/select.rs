@@ -93,11 +93,12 @@ pub fn why_none(
         return format!("{are}, but without the port: {lack}");
     }
     match pods {
-        [] => "no pod matches".to_owned(),
+        [] => "no pods match; is it scaled to 0?".to_owned(),
         [pod] => condition(pod),
-        many if many.iter().all(|pod| pod.terminating) => {
-            format!("all {} pods are being deleted", many.len())
-        }
+        many if many.iter().all(|pod| pod.terminating) => match many.len() {
+            2 => "both pods are being deleted".to_owned(),
+            count => format!("all {count} pods are being deleted"),
+        },
         many => {
             let why = closest(many).map(condition).unwrap_or_default();
             format!("none of {} pods is ready: {why}", many.len())

@@ -138,10 +138,11 @@ fn a_missing_port_is_the_reason() {
 fn reasons() {
     let pulling = Endpoint { phase: Phase::Pending, reason: Some("ImagePullBackOff".into()), ..pod("api-1") };
     let going = Endpoint { terminating: true, ..pod("api-2") };
-    assert_eq!(why(&[]), "no pod matches");
+    assert_eq!(why(&[]), "no pods match; is it scaled to 0?");
     assert_eq!(why(std::slice::from_ref(&pulling)), "pod api-1 is Pending (ImagePullBackOff)");
     assert_eq!(why(std::slice::from_ref(&going)), "pod api-2 is being deleted");
-    assert_eq!(why(&[going.clone(), going.clone()]), "all 2 pods are being deleted");
+    assert_eq!(why(&[going.clone(), going.clone()]), "both pods are being deleted");
+    assert_eq!(why(&[going.clone(), going.clone(), going.clone()]), "all 3 pods are being deleted");
     assert_eq!(why(&[going, pulling]), "none of 2 pods is ready: pod api-1 is Pending (ImagePullBackOff)");
     assert_eq!(why(&[Endpoint { ready: false, ..pod("x") }]), "pod x is not ready");
     assert_eq!(why(&[Endpoint { phase: Phase::Succeeded, ..pod("x") }]), "pod x has completed");

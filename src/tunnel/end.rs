@@ -25,7 +25,7 @@ pub enum SessionEnd {
     #[error("the server closed the tunnel (WebSocket status {0})")]
     WebSocketClose(u16),
     /// No byte came for this many seconds, pings notwithstanding.
-    #[error("nothing was heard from the server for {0} s")]
+    #[error("no answer for {0} s")]
     Silence(u64),
     /// The transport failed.
     #[error("{0}")]

@@ -13,7 +13,11 @@ use super::{
 };
 use crate::{
     error::Fatal,
-    model::{event::Event, forward::ForwardId, message},
+    model::{
+        event::{Event, EventKind},
+        forward::ForwardId,
+        message,
+    },
 };
 
 /// What is no event of a forward.
@@ -71,14 +75,13 @@ pub async fn run(
 }
 
 fn show(writer: &mut OutputWriter, event: &Event, settings: OutputSettings) {
-    let line = wording::line(event);
     // As the other view: what is no error is not told.
-    if settings.quiet && line.as_ref().is_none_or(|line| line.severity < Severity::Error) {
+    if settings.quiet && wording::severity(event).is_none_or(|severity| severity < Severity::Error) {
         return;
     }
     // What is about no forward is no event of one. It is for a person.
-    if let (true, Some(line)) = (event.forwards.is_empty(), line) {
-        writer.write_line(OutputStream::Err, line.text);
+    if let (true, EventKind::Notice { text }) = (event.forwards.is_empty(), &event.kind) {
+        writer.write_line(OutputStream::Err, escape::line(text).into_owned());
     }
     for message in message::of(event) {
         write(writer, &message);

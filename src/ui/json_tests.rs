@@ -7,7 +7,7 @@ use crate::{
     error::{self, Excerpt},
     model::{
         endpoint::PodId,
-        event::{EventKind, LocalAddress, RetargetReason, StopReason},
+        event::{EventKind, LocalAddress, RetargetReason, StopReason, Unreachable},
     },
     ui::output_writer::tests::CapturedOutput,
 };
@@ -33,7 +33,7 @@ fn all() -> Vec<EventKind> {
         EventKind::Waiting { why: why(), hold: SOON },
         EventKind::Reconnecting { pod: pod(), attempt: 1, of: 3, delay: SOON, why: why() },
         EventKind::Recovered { pod: pod() },
-        EventKind::Lost { why: why(), next: SOON },
+        EventKind::Lost { pod: pod(), unreachable: Unreachable::Cluster, why: why(), next: SOON },
         EventKind::ConnectionFailed { pod: Some(pod()), pod_port: Some(8), why: why() },
         EventKind::Blocked { connections: 3 },
         EventKind::Stopped { by: StopReason::Asked },

@@ -2,14 +2,19 @@
 
 use std::{pin::pin, sync::Arc};
 
-use tokio::{sync::broadcast, time};
+use tokio::{
+    sync::broadcast,
+    time::{self, Instant},
+};
 
 use super::{
     OutputSettings,
     color::paint,
+    known::KnownForwards,
+    outages::{OutageNews, Outages},
     output_writer::{OutputStream, OutputWriter},
     throttle::{HeldBackLine, Throttle},
-    wording::{self, MessageLine, Severity},
+    wording::{self, EventContext, MessageLine, OutageTold, Severity},
 };
 use crate::model::event::{Event, EventKind};
 
@@ -20,10 +25,10 @@ pub async fn run(
     settings: OutputSettings,
     stop: impl Future<Output = ()>,
 ) -> OutputWriter {
-    let mut lines = TextView { writer, settings, throttle: Throttle::default() };
+    let mut lines = TextView::new(writer, settings);
     let mut stop = pin!(stop);
     loop {
-        let due = lines.throttle.due();
+        let due = lines.due();
         let overdue = async {
             match due {
                 Some(at) => time::sleep_until(at).await,
@@ -49,12 +54,37 @@ struct TextView {
     writer: OutputWriter,
     settings: OutputSettings,
     throttle: Throttle,
+    outages: Outages,
+    known: KnownForwards,
 }
 
 impl TextView {
+    fn new(writer: OutputWriter, settings: OutputSettings) -> Self {
+        Self {
+            writer,
+            settings,
+            throttle: Throttle::default(),
+            outages: Outages::default(),
+            known: KnownForwards::default(),
+        }
+    }
+
+    /// When there is something to say although nothing happens.
+    fn due(&self) -> Option<Instant> {
+        [self.throttle.due(), self.outages.due()].into_iter().flatten().min()
+    }
+
     fn show(&mut self, event: &Event) {
-        let Some(line) = wording::line(event) else { return };
-        let now = time::Instant::now();
+        let now = Instant::now();
+        let news = self.outages.observe(event, now);
+        let ended = if let OutageNews::Over(outage) = &news { Some(outage) } else { None };
+        let context = EventContext { ended, outage_told: OutageTold::Yes, known: &self.known, now };
+        let line = wording::line(event, context);
+        self.known.observe(event);
+        if news == OutageNews::Known {
+            return;
+        }
+        let Some(line) = line else { return };
         if matches!(event.kind, EventKind::ConnectionFailed { .. }) {
             let target = line.subject.as_deref().unwrap_or_default();
             if !self.throttle.admit(target, &line.text, now) {
@@ -68,10 +98,14 @@ impl TextView {
         self.write(&line);
     }
 
-    /// Says what was counted, now that a second is over.
+    /// Says what is due by now: what was counted, and which outages go on.
     fn catch_up(&mut self) {
-        for counted in self.throttle.overdue(time::Instant::now()) {
+        let now = Instant::now();
+        for counted in self.throttle.overdue(now) {
             self.failures(counted);
+        }
+        for outage in self.outages.overdue(now) {
+            self.write(&wording::reminder(&outage, now));
         }
     }
 
@@ -112,7 +146,7 @@ impl TextView {
     }
 
     fn finish(mut self) -> OutputWriter {
-        for counted in self.throttle.flush_all(time::Instant::now()) {
+        for counted in self.throttle.flush_all(Instant::now()) {
             self.failures(counted);
         }
         self.writer
@@ -125,7 +159,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{endpoint::PodId, event::LocalAddress},
+        model::{
+            endpoint::PodId,
+            event::{LocalAddress, Unreachable},
+        },
         ui::{
             color::{Colors, Styling},
             output_writer::tests::CapturedOutput,
@@ -208,6 +245,37 @@ mod tests {
         assert!(view.await.unwrap().close(Duration::from_secs(10)));
         let failed = "svc/api: connection failed: refused";
         assert_eq!(err.text(), format!("{failed}\n{failed} (29 more like it)\n{failed}\n"));
+    }
+
+    /// An outage of a day, with an attempt every ten seconds.
+    #[tokio::test(start_paused = true)]
+    async fn a_long_outage_is_told_now_and_then() {
+        let err = CapturedOutput::default();
+        let writer = OutputWriter::to(CapturedOutput::default(), err.clone()).unwrap();
+        let (sender, mut events) = broadcast::channel(64);
+        let view =
+            tokio::spawn(async move { run(&mut events, writer, OutputSettings::default(), pending()).await });
+        let pod = || PodId { namespace: "n".into(), name: "p".into(), uid: "u".into() };
+        for _ in 0..24 * 360 {
+            let (unreachable, next) = (Unreachable::Cluster, Duration::from_secs(10));
+            sender
+                .send(event(EventKind::Lost { pod: pod(), unreachable, why: "refused".into(), next }))
+                .unwrap();
+            time::sleep(next).await;
+        }
+        sender.send(event(EventKind::Recovered { pod: pod() })).unwrap();
+        drop(sender);
+        assert!(view.await.unwrap().close(Duration::from_secs(10)));
+        let text = err.text();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 1 + 6 + 22 + 1, "{text}");
+        assert_eq!(lines[0], "svc/api: cluster unreachable (refused), retrying within 10 s");
+        assert!(
+            lines[1].starts_with("svc/api: cluster unreachable for 60 s now (refused), "),
+            "{}",
+            lines[1]
+        );
+        assert_eq!(lines[29], "svc/api: connected to pod p again after 24 h");
     }
 
     #[tokio::test]

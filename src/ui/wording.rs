@@ -4,10 +4,17 @@ use std::time::Duration;
 
 use owo_colors::Style;
 
-use super::{escape, output_writer::OutputStream};
+use tokio::time::Instant;
+
+use super::{
+    escape,
+    known::KnownForwards,
+    outages::{Outage, OutageState},
+    output_writer::OutputStream,
+};
 use crate::model::{
     endpoint::PodId,
-    event::{Event, EventKind, RetargetReason, StopReason},
+    event::{Event, EventKind, RetargetReason, StopReason, Unreachable},
 };
 
 /// How bad it is. With `--quiet` only errors are shown.
@@ -48,14 +55,52 @@ impl Severity {
     }
 }
 
+/// What a line may say beside what is in the event.
+#[derive(Debug, Clone, Copy)]
+pub struct EventContext<'a> {
+    /// The outage that the event ends.
+    pub ended: Option<&'a Outage>,
+    /// Whether the reader has a line of that outage already.
+    pub outage_told: OutageTold,
+    /// The forwards before the event.
+    pub known: &'a KnownForwards,
+    /// When the event is told.
+    pub now: Instant,
+}
+
+/// Whether there was a line of an outage before the one of its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutageTold {
+    /// There was: its reason is known.
+    Yes,
+    /// There was a status line that is gone: the line of the end says the reason.
+    No,
+}
+
+/// How bad an event is. None where there is no line of it.
+pub fn severity(event: &Event) -> Option<Severity> {
+    let (known, now) = (&KnownForwards::default(), Instant::now());
+    let line = line(event, EventContext { ended: None, outage_told: OutageTold::Yes, known, now })?;
+    Some(line.severity)
+}
+
 /// Words an event. Some are for programs only: that a local address is bound says nothing to a person who waits for it to
 /// work, nor that everything stops to one who has just asked for that.
-pub fn line(event: &Event) -> Option<MessageLine> {
+pub fn line(event: &Event, context: EventContext<'_>) -> Option<MessageLine> {
     let (severity, text) = match &event.kind {
         EventKind::Started | EventKind::Stopped { by: StopReason::Exit | StopReason::GaveUp { .. } } => {
             return None;
         }
-        EventKind::Stopped { by: StopReason::Asked } => (Severity::Plain, "stopped".to_owned()),
+        EventKind::Stopped { by: StopReason::Asked } => {
+            let local = event.forwards.first().and_then(|id| context.known.local(*id));
+            let local = local.map(|local| format!(" ({local})")).unwrap_or_default();
+            return Some(MessageLine {
+                stream: OutputStream::Err,
+                severity: Severity::Plain,
+                subject: None,
+                text: escape::line(&format!("{}{local} stopped", subject(event))).into_owned(),
+            });
+        }
         EventKind::Forwarding { local, pod_port, .. } => {
             return Some(MessageLine {
                 stream: OutputStream::Out,
@@ -67,25 +112,29 @@ pub fn line(event: &Event) -> Option<MessageLine> {
         EventKind::OtherPort { wanted, bound } => {
             (Severity::Plain, format!("local port {wanted} is taken, using {bound}"))
         }
-        EventKind::Retargeted { from, why, to } => (Severity::Plain, retargeted(from, *why, to)),
+        EventKind::Retargeted { from, why, to } => (Severity::Plain, retargeted(from, *why, to, context)),
         EventKind::Waiting { why, hold } => {
             let meanwhile = match *hold {
                 Duration::ZERO => "connections are refused until then".to_owned(),
                 hold => format!("connections are held for up to {}", duration_text(hold)),
             };
-            (Severity::Warning, format!("waiting for a ready pod: {why}; {meanwhile}"))
+            (Severity::Warning, format!("waiting for a ready pod ({why}), {meanwhile}"))
         }
         EventKind::Reconnecting { pod, attempt, of, delay, why } => {
-            let when = match attempt {
+            let text = match attempt {
                 // At once; the round of announced attempts begins when this one fails.
-                0 => "now".to_owned(),
-                attempt => format!("attempt {attempt} of {of} in {}", duration_text(*delay)),
+                0 => format!("connection to pod {} lost ({why}), reconnecting", pod.name),
+                attempt => {
+                    let delay = duration_text(*delay);
+                    format!("cannot reach pod {} ({why}), attempt {attempt} of {of} in {delay}", pod.name)
+                }
             };
-            (Severity::Warning, format!("reconnecting to pod {} ({when}: {why})", pod.name))
+            (Severity::Warning, text)
         }
-        EventKind::Recovered { pod } => (Severity::Good, format!("connected to pod {} again", pod.name)),
-        EventKind::Lost { why, next } => {
-            (Severity::Error, format!("lost: {why}; trying again in {} at the latest", duration_text(*next)))
+        EventKind::Recovered { pod } => (Severity::Good, recovered(&pod.name, context)),
+        EventKind::Lost { pod, unreachable, why, next } => {
+            let what = unreachable_text(*unreachable, Some(&pod.name));
+            (Severity::Error, format!("{what} ({why}), retrying within {}", duration_text(*next)))
         }
         EventKind::ConnectionFailed { pod, pod_port, why } => {
             (Severity::Error, failed(pod.as_ref(), *pod_port, why))
@@ -102,12 +151,81 @@ pub fn line(event: &Event) -> Option<MessageLine> {
 }
 
 /// The target, with its ports where the others have nothing to do with it: `svc/api:http,metrics`.
-fn subject(event: &Event) -> String {
+pub(super) fn subject(event: &Event) -> String {
     let ports: Vec<String> = event.ports.iter().map(ToString::to_string).collect();
     if ports.is_empty() { event.target.clone() } else { format!("{}:{}", event.target, ports.join(",")) }
 }
 
-fn retargeted(from: &PodId, why: RetargetReason, to: &PodId) -> String {
+/// The line of an outage that goes on.
+pub fn reminder(outage: &Outage, now: Instant) -> MessageLine {
+    let (why, lasted) = (&outage.why, duration_text(whole_seconds(now - outage.since)));
+    let (severity, text) = match outage.state {
+        OutageState::Waiting => {
+            (Severity::Warning, format!("still waiting for a ready pod ({why}), {lasted} so far"))
+        }
+        state => {
+            let what = match state {
+                OutageState::Lost(unreachable) => unreachable_text(unreachable, outage.pod.as_deref()),
+                _ => unreachable_text(Unreachable::Pod, outage.pod.as_deref()),
+            };
+            let attempts = match outage.attempts {
+                1 => "1 attempt".to_owned(),
+                many => format!("{many} attempts"),
+            };
+            let next = match outage.next.map(|next| whole_seconds(next.saturating_duration_since(now))) {
+                None | Some(Duration::ZERO) => "retrying now".to_owned(),
+                Some(left) => format!("retrying within {}", duration_text(left)),
+            };
+            (Severity::Error, format!("{what} for {lasted} now ({why}), {attempts} failed, {next}"))
+        }
+    };
+    MessageLine {
+        stream: OutputStream::Err,
+        severity,
+        subject: Some(escape::line(&outage.subject).into_owned()),
+        text: escape::line(&text).into_owned(),
+    }
+}
+
+/// What cannot be reached, in words.
+pub(super) fn unreachable_text(unreachable: Unreachable, pod: Option<&str>) -> String {
+    match (unreachable, pod) {
+        (Unreachable::Pod, Some(pod)) => format!("pod {pod} unreachable"),
+        (Unreachable::Pod, None) => "pod unreachable".to_owned(),
+        (Unreachable::Cluster, _) => "cluster unreachable".to_owned(),
+    }
+}
+
+/// Without what is less than a second.
+pub(super) fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs())
+}
+
+fn recovered(pod: &str, context: EventContext<'_>) -> String {
+    let text = match context.ended.map(|outage| outage.state) {
+        Some(OutageState::Waiting) => format!("ready again, now using pod {pod}"),
+        _ => format!("connected to pod {pod} again"),
+    };
+    text + &aftermath(context)
+}
+
+/// How long the outage was that is over, and its reason where that was not told.
+fn aftermath(context: EventContext<'_>) -> String {
+    let Some(outage) = context.ended else { return String::new() };
+    let lasted = whole_seconds(context.now - outage.since);
+    let after = if lasted.is_zero() { String::new() } else { format!(" after {}", duration_text(lasted)) };
+    match context.outage_told {
+        OutageTold::Yes => after,
+        OutageTold::No => format!("{after} ({})", outage.why),
+    }
+}
+
+fn retargeted(from: &PodId, why: RetargetReason, to: &PodId, context: EventContext<'_>) -> String {
+    if context.ended.is_some_and(|outage| outage.state == OutageState::Waiting) {
+        // A stateful set's pod comes back under its own name.
+        let new = if from.name == to.name { "the new " } else { "" };
+        return format!("ready again, now using {new}pod {}{}", to.name, aftermath(context));
+    }
     let why = match why {
         RetargetReason::Terminating => "is terminating",
         RetargetReason::Deleted => "is gone",
@@ -118,7 +236,9 @@ fn retargeted(from: &PodId, why: RetargetReason, to: &PodId) -> String {
     };
     // A stateful set's pod comes back under its own name.
     let to = if from.name == to.name { "the new one".to_owned() } else { to.name.clone() };
-    format!("pod {} {why}, new connections go to {to}", from.name)
+    let outage = aftermath(context);
+    let outage = if outage.is_empty() { outage } else { format!(", reconnected{outage}") };
+    format!("pod {} {why}, new connections go to {to}{outage}", from.name)
 }
 
 fn failed(pod: Option<&PodId>, port: Option<u16>, why: &str) -> String {
@@ -133,7 +253,8 @@ fn blocked(connections: u64) -> String {
         more => (format!("{more} connections wait"), "they go"),
     };
     format!(
-        "{who} for another client of this process, which does not read what it has asked for; {they} on when that reads or closes"
+        "{who} for a client of this forward that has stopped reading its download; {they} on when that client reads or \
+         closes"
     )
 }
 
@@ -149,122 +270,5 @@ pub fn duration_text(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use super::*;
-    use crate::model::event::LocalAddress;
-
-    fn pod(name: &str) -> PodId {
-        PodId { namespace: "prod".into(), name: name.into(), uid: "u".into() }
-    }
-
-    fn worded(what: EventKind) -> String {
-        let event = Event::example([1], what);
-        let Some(line) = line(&event) else { return String::new() };
-        let stream = if line.stream == OutputStream::Out { "out " } else { "err " };
-        let subject = line.subject.map(|subject| subject + ": ").unwrap_or_default();
-        format!("{stream}{subject}{}", line.text)
-    }
-
-    #[test]
-    fn kubectls_own_line() {
-        let of = |local| worded(EventKind::Forwarding { local, pod_port: 80, pod: pod("api-x") });
-        for (address, expected) in [
-            ("127.0.0.1:8080", "out Forwarding from 127.0.0.1:8080 -> 80"),
-            ("[::1]:8080", "out Forwarding from [::1]:8080 -> 80"),
-            ("[fe80::1%3]:8080", "out Forwarding from [fe80::1]:8080 -> 80"),
-        ] {
-            let address: SocketAddr = address.parse().unwrap();
-            assert_eq!(of(LocalAddress::Tcp(address)), expected);
-        }
-        assert_eq!(of(LocalAddress::Unix("/tmp/a b".into())), "out Forwarding from unix:/tmp/a b -> 80");
-    }
-
-    #[test]
-    fn everything_else() {
-        let half = Duration::from_millis(500);
-        let why = || "why".to_owned();
-        for (what, expected) in [
-            (EventKind::OtherPort { wanted: 80, bound: 81 }, "local port 80 is taken, using 81"),
-            (
-                EventKind::Retargeted {
-                    from: pod("api-x"),
-                    why: RetargetReason::Terminating,
-                    to: pod("api-y"),
-                },
-                "pod api-x is terminating, new connections go to api-y",
-            ),
-            (
-                EventKind::Retargeted { from: pod("db-0"), why: RetargetReason::Deleted, to: pod("db-0") },
-                "pod db-0 is gone, new connections go to the new one",
-            ),
-            (
-                EventKind::Waiting { why: why(), hold: Duration::from_secs(30) },
-                "waiting for a ready pod: why; connections are held for up to 30 s",
-            ),
-            (
-                EventKind::Waiting { why: why(), hold: Duration::ZERO },
-                "waiting for a ready pod: why; connections are refused until then",
-            ),
-            (
-                EventKind::Reconnecting { pod: pod("a"), attempt: 1, of: 3, delay: half, why: why() },
-                "reconnecting to pod a (attempt 1 of 3 in 0.5 s: why)",
-            ),
-            (
-                EventKind::Reconnecting {
-                    pod: pod("a"),
-                    attempt: 0,
-                    of: 3,
-                    delay: Duration::ZERO,
-                    why: why(),
-                },
-                "reconnecting to pod a (now: why)",
-            ),
-            (EventKind::Recovered { pod: pod("a") }, "connected to pod a again"),
-            (
-                EventKind::Lost { why: why(), next: Duration::from_secs(5) },
-                "lost: why; trying again in 5 s at the latest",
-            ),
-            (
-                EventKind::ConnectionFailed { pod: Some(pod("a")), pod_port: Some(80), why: why() },
-                "connection to pod a port 80 failed: why",
-            ),
-            (EventKind::ConnectionFailed { pod: None, pod_port: None, why: why() }, "connection failed: why"),
-            (
-                EventKind::Blocked { connections: 1 },
-                "1 connection waits for another client of this process, which does not read what it has asked for; it goes on \
-                 when that reads or closes",
-            ),
-            (
-                EventKind::Blocked { connections: 3 },
-                "3 connections wait for another client of this process, which does not read what it has asked for; they go on \
-                 when that reads or closes",
-            ),
-            (EventKind::Notice { text: "a\u{1b}b".into() }, "a\\u{1b}b"),
-            (EventKind::Stopped { by: StopReason::Asked }, "stopped"),
-        ] {
-            assert_eq!(worded(what), format!("err svc/api: {expected}"));
-        }
-        let exit = EventKind::Stopped { by: StopReason::Exit };
-        for what in [EventKind::Started, exit, EventKind::Stopped { by: StopReason::GaveUp { why: why() } }] {
-            assert_eq!(worded(what), "");
-        }
-    }
-
-    #[test]
-    fn spans() {
-        for (millis, expected) in [
-            (500, "0.5 s"),
-            (1000, "1 s"),
-            (1250, "1.2 s"),
-            (30_000, "30 s"),
-            (30_500, "30 s"),
-            (90_000, "90 s"),
-            (150_000, "2 min"),
-            (7_200_000, "2 h"),
-        ] {
-            assert_eq!(duration_text(Duration::from_millis(millis)), expected);
-        }
-    }
-}
+#[path = "wording_tests.rs"]
+mod tests;

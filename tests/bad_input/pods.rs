@@ -30,7 +30,7 @@ async fn not_ready_in_time() {
                 "-l app=nothing :80 --pod-running-timeout 300ms",
                 &[
                     "-l app=nothing: no pod was ready",
-                    "no pod matches",
+                    "no pods match",
                     "kubectl -n default get pods --show-labels",
                 ],
             ),

@@ -109,7 +109,7 @@ async fn a_forward_over_its_life() -> Test {
     world.listed("a held connection", |all| all[0]["connections"]["held"] == 1).await?;
     drop(held);
     world.sandbox.scale("sts", "default", "db", 1)?;
-    forward.stderr("svc/db: pod").await?;
+    forward.stderr("svc/db: ready again").await?;
     let after = world.listed("it to work", |all| all[0]["state"] == "active").await?;
     assert_eq!((&after[0]["id"], &after[0]["restarts"]), (&before[0]["id"], &json!(1)));
     assert!(first.is_string() && after[0]["pod"].is_string());

@@ -21,7 +21,7 @@ async fn one_of_several() -> Test {
     let told = world.told(&format!("stop {api}")).await?;
     assert_eq!(told, format!("svc/api:http (localhost:{http}) stopped\n"));
     assert!(connect(http).await.is_err(), "a stopped forward accepts");
-    forward.stderr("svc/api: stopped").await?;
+    forward.stderr(&format!("svc/api:http (localhost:{http}) stopped")).await?;
     let mut stream = connect(echo).await?;
     within("the echo", async {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};

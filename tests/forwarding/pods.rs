@@ -106,9 +106,9 @@ async fn a_stateful_pod_comes_back() -> Test {
     within("answers", load.until(|counts| counts.answered >= SOME)).await?;
     sandbox.delete("pod", "default", "db-0")?;
     forward
-        .stderr("sts/db: waiting for a ready pod: pod db-0 is being deleted; connections are held")
+        .stderr("sts/db: waiting for a ready pod (pod db-0 is being deleted), connections are held")
         .await?;
-    forward.stderr("new connections go to the new one").await?;
+    forward.stderr("ready again, now using the new pod db-0").await?;
     assert_ne!(uid(&sandbox, "db-0")?, before);
     seen(&sandbox, "db-0", 8080, |stats| stats.requests >= SOME).await?;
     none_failed(&load.stop().await, &forward);
@@ -161,7 +161,7 @@ async fn no_pod_at_all_for_a_while() -> Test {
     let sandbox = cluster().await?;
     let (mut forward, port) = working(&sandbox, "svc/api :80").await?;
     sandbox.scale("deploy", "default", "api", 0)?;
-    forward.stderr("svc/api: waiting for a ready pod: ").await?;
+    forward.stderr("svc/api: waiting for a ready pod (").await?;
     let mut held = Vec::new();
     for _ in 0..10 {
         held.push(send(port, "/").await?);
@@ -171,7 +171,7 @@ async fn no_pod_at_all_for_a_while() -> Test {
     for mut stream in held {
         assert!(answer(&mut stream).await?.starts_with(b"api-"));
     }
-    forward.stderr("new connections go to ").await?;
+    forward.stderr("ready again, now using pod api-").await?;
     let said = forward.end("INT").await?.stderr;
     assert_eq!(said.matches("waiting for").count(), 1, "{said}");
     assert!(said.contains("connections are held for up to 30 s"), "{said}");
@@ -187,7 +187,7 @@ async fn held_for_too_long() -> Test {
     expect_reset(&mut send(port, "/").await?).await?;
     forward.stderr("svc/api: connection failed: no pod was ready within 1s").await?;
     sandbox.scale("deploy", "default", "api", 1)?;
-    forward.stderr("new connections go to ").await?;
+    forward.stderr("ready again, now using pod api-").await?;
     ask(port).await?;
     Ok(())
 }
@@ -201,7 +201,7 @@ async fn a_pod_that_never_starts() -> Test {
         ("svc/notready", ":80", "notready", "not ready"),
     ] {
         let mut forward = fwd(&sandbox, &format!("{target} {port} --pod-running-timeout 1s"))?;
-        let told = forward.stderr("waiting for a ready pod: ").await?;
+        let told = forward.stderr("waiting for a ready pod (").await?;
         assert!(told.contains(&format!("pod {pod} is ")) && told.contains(reason), "{told}");
         let ended = forward.wait().await?;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{target}");

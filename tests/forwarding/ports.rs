@@ -91,10 +91,10 @@ async fn a_pod_without_the_port_is_not_chosen() -> Test {
     forward.stderr("pod b is terminating, new connections go to c").await?;
     assert_eq!(ask(port).await?, "c");
     sandbox.delete("pod", "default", "c")?;
-    let told = forward.stderr("waiting for a ready pod: ").await?;
+    let told = forward.stderr("waiting for a ready pod (").await?;
     assert!(told.contains("1 pod is ready, but without the port: pod a has no port named 'http'"), "{told}");
     create(&sandbox, [pod("named", "d", &[("http", 8080)])]).await?;
-    forward.stderr("new connections go to d").await?;
+    forward.stderr("ready again, now using pod d").await?;
     assert_eq!(ask(port).await?, "d");
     Ok(())
 }
@@ -202,9 +202,9 @@ async fn slices_with_different_ports() -> Test {
     assert_eq!(echoed_by(&sandbox, ports[&9000], 9000).await?, "b");
     // The port moves to the other pod, and its number with it.
     sandbox.patch("endpointslices", "default", "sliced-1", &json!({ "endpoints": [] }))?;
-    forward.stderr("svc/sliced:80: waiting for a ready pod: 1 pod is ready, but without the port: ").await?;
+    forward.stderr("svc/sliced:80: waiting for a ready pod (1 pod is ready, but without the port: ").await?;
     sandbox.create(slice("sliced", 3, ("web", 8080), &["b"]))?;
-    forward.stderr("svc/sliced:80: pod a is gone, new connections go to b").await?;
+    forward.stderr("svc/sliced:80: ready again, now using pod b").await?;
     assert_eq!(ask(ports[&8080]).await?, "b");
     sandbox.patch(
         "endpointslices",
@@ -247,7 +247,7 @@ async fn slices_lead_to_no_other_namespace() -> Test {
     let (mut forward, port) = working(&sandbox, "svc/sliced :80").await?;
     assert_eq!(ask(port).await?, here);
     sandbox.delete("endpointslices", "default", "sliced-2")?;
-    forward.stderr("svc/sliced: waiting for a ready pod: no pod matches").await?;
+    forward.stderr("svc/sliced: waiting for a ready pod (no pods match").await?;
     let pods = sandbox.node().pods();
     let prod = pods.iter().find(|pod| pod.name == elsewhere).ok_or("no such pod")?;
     assert!(prod.ports.values().all(|stats| stats.connections == 0));

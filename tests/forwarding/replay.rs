@@ -249,7 +249,7 @@ async fn an_upgrade_that_is_refused() -> Test {
         let mut one = One::start(support).await?;
         one.sandbox.faults().deny(Denial::new(StatusCode::SERVICE_UNAVAILABLE).path("/portforward"));
         one.sandbox.faults().reset_all();
-        one.forward.stderr("(attempt 1 of 3 in ").await?;
+        one.forward.stderr(", attempt 1 of 3 in ").await?;
         let mut client = send(one.port, "/").await?;
         one.sandbox.faults().clear();
         assert_eq!(answer(&mut client).await?, format!("{}\n", one.pod).as_bytes());
@@ -257,7 +257,7 @@ async fn an_upgrade_that_is_refused() -> Test {
         // For good: it is reset, and nothing comes of it later.
         one.sandbox.faults().deny(Denial::new(StatusCode::SERVICE_UNAVAILABLE).path("/portforward"));
         one.sandbox.faults().reset_all();
-        one.forward.stderr("(attempt 1 of 3 in ").await?;
+        one.forward.stderr(", attempt 1 of 3 in ").await?;
         let mut client = send(one.port, "/").await?;
         expect_reset(&mut client).await?;
         one.sandbox.faults().clear();

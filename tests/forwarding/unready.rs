@@ -40,7 +40,7 @@ async fn a_named_pod_stays_when_it_is_no_longer_ready() -> Test {
         sandbox.mark_ready("default", "solo", ready)?;
     }
     sandbox.delete("pod", "default", "solo")?;
-    forward.stderr("waiting for a ready pod: pod solo is being deleted").await?;
+    forward.stderr("waiting for a ready pod (pod solo is being deleted").await?;
     let said = forward.end("INT").await?.stderr;
     assert_eq!(said.lines().count(), 2, "{said}");
     Ok(())

@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 use sandbox::faults::{Denial, UpgradeFault};
+use serde_json::Value;
 
 #[cfg(target_os = "linux")]
 use crate::pool::resident;
@@ -31,8 +32,8 @@ async fn a_refusal_comes_in_part() -> Test {
     let sandbox = cluster().await?;
     sandbox.faults().upgrade_fault(UpgradeFault::HalfRefused, None);
     let mut forward = fwd(&sandbox, "pod/solo :8080")?;
-    let told = forward.stderr("(attempt 1 of 3 in ").await?;
-    assert!(told.ends_with(": no way to the node, as it (503))"), "{told}");
+    let told = forward.stderr(", attempt 1 of 3 in ").await?;
+    assert!(told.contains("(no way to the node, as it (503)), "), "{told}");
     sandbox.faults().clear();
     forward.port().await?;
     Ok(())
@@ -94,17 +95,19 @@ async fn the_more_telling_refusal_is_told() -> Test {
 async fn sessions_end_at_once() -> Test {
     let sandbox = cluster().await?;
     sandbox.faults().upgrade_fault(UpgradeFault::Closed, None);
-    let (mut forward, port) = working(&sandbox, "pod/solo :8080").await?;
+    let mut forward = fwd(&sandbox, "pod/solo :8080 -o json")?;
+    let active: Value = serde_json::from_str(&forward.stdout("\"event\":\"active\"").await?)?;
+    let port = active["localPort"].as_u64().and_then(|port| port.try_into().ok()).ok_or("no port")?;
     for attempt in 1..=2 {
-        let told = forward.stderr(&format!("(attempt {attempt} of 3 in ")).await?;
-        assert!(told.contains(": the server closed the connection"), "{told}");
+        let told = forward.stdout(&format!("\"attempt\":{attempt},\"of\":3")).await?;
+        assert!(told.contains("the server closed the connection"), "{told}");
     }
     sandbox.faults().clear();
     assert_eq!(ask(port).await?, "solo");
-    forward.stderr("connected to pod solo again").await?;
+    forward.stdout("\"recovered\"").await?;
     let ended = forward.end("INT").await?;
-    assert_eq!(ended.stderr.matches("reconnecting").count(), 2, "{}", ended.stderr);
-    assert_eq!(ended.stderr.matches("connected to pod").count(), 1, "{}", ended.stderr);
+    assert_eq!(ended.stdout.matches("\"reconnecting\"").count(), 2, "{}", ended.stdout);
+    assert_eq!(ended.stdout.matches("\"recovered\"").count(), 1, "{}", ended.stdout);
     Ok(())
 }
 
