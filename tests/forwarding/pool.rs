@@ -181,7 +181,7 @@ async fn whoever_waits_for_anothers_client_is_told() -> Test {
             });
         }
         let client = stalled(http).await?;
-        forward.stderr("1 connection waits for another client").await?;
+        forward.stderr("1 connection waits for a client of this forward").await?;
         over.store(true, Ordering::Relaxed);
         drop(client);
         while let Some(echoes) = pair.join_next().await {

@@ -64,7 +64,7 @@ async fn one_pod_by_name() -> Test {
     let port = forward.port().await?;
     assert_eq!(ask(port).await?, pod);
     sandbox.delete("pod", "default", &pod)?;
-    forward.stderr("now using the new pod").await?;
+    forward.stderr("the new ").await?;
     assert_eq!(ask(port).await?, pod);
     Ok(())
 }

@@ -116,9 +116,9 @@ async fn sessions_end_at_once() -> Test {
 async fn sessions_that_end_at_once_are_given_up() -> Test {
     let sandbox = cluster().await?;
     sandbox.faults().upgrade_fault(UpgradeFault::GoAway, None);
-    let ended = fwd(&sandbox, "pod/solo :8080 --give-up")?.wait().await?;
+    let ended = fwd(&sandbox, "pod/solo :8080 --give-up -o json")?.wait().await?;
     assert_eq!(ended.code, Some(1));
-    assert_eq!(ended.stderr.matches(" of 3 in ").count(), 3, "{}", ended.stderr);
+    assert_eq!(ended.stdout.matches("\"reconnecting\"").count(), 3, "{}", ended.stdout);
     assert!(ended.stderr.contains("because: the server ended the session\n"), "{}", ended.stderr);
     let upgrades = sandbox.faults().upgrade_faults();
     assert!(upgrades <= 8, "{upgrades} upgrades, of which each attempt has two");
