@@ -32,10 +32,11 @@ use crate::{
     forward::{ForwardSpec, registry::Registry},
     model::forward::ForwardId,
     ui::{
+        Presentation,
         color::Styling,
         list,
         log::StderrLog,
-        output_writer::OutputWriter,
+        output_writer::{OutputWriter, StdoutUse},
         people::{HeldLines, PeopleOutput},
         report,
     },
@@ -98,15 +99,18 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
         let log = Log::append(path).map_err(|error| unwritable(path, &error))?;
         people.lead_to(log);
         common.ui.colors.stderr = Styling::Plain;
+        common.ui.presentation = Presentation::Lines;
     }
     let mut ready_file = beside.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let color = common.ui.colors.stderr;
     let writer = match &background {
         Some(background) => background.output_writer(),
         // stdout is the command's alone.
-        None if command.is_some() && beside.log.is_some() => OutputWriter::to(people.clone(), people.clone()),
-        None if command.is_some() => OutputWriter::to(io::sink(), people.clone()),
-        None => OutputWriter::open(people.clone()),
+        None if command.is_some() && beside.log.is_some() => {
+            OutputWriter::open(people.clone(), StdoutUse::ToPeople)
+        }
+        None if command.is_some() => OutputWriter::open(people.clone(), StdoutUse::Unused),
+        None => OutputWriter::open(people.clone(), StdoutUse::Written),
     };
     let mut process = Process::new(common.clone(), writer, people.clone(), background)?;
     let listens = process.listen(sockets);

@@ -35,11 +35,11 @@ use crate::{
         forward::{ForwardId, PortForward},
     },
     ui::{
-        OutputFormat, OutputSettings, json,
+        OutputFormat, OutputSettings, Presentation, json,
         log::StderrLog,
         output_writer::{OutputStream, OutputWriter},
         people::PeopleOutput,
-        text,
+        text::{self, TextState},
     },
 };
 
@@ -83,7 +83,9 @@ impl Process {
         let (stop_view, stopped) = oneshot::channel::<()>();
         let (works, working) = oneshot::channel();
         let ui = common.ui;
-        let view = tokio::spawn(view(registry.events(), writer, ui, working, stopped, background.clone()));
+        let (events, text) = (registry.events(), TextState::new(registry.waits()));
+        let view = View { events, text, ui, background: background.clone() };
+        let view = tokio::spawn(view.run(writer, working, stopped));
         let server = ControlServer::new(registry.clone());
         let stderr = OnceCell::new();
         let record = None;
@@ -123,9 +125,9 @@ impl Process {
 
     /// Says something on stderr, or what is in its place.
     pub(super) fn print_notice(&self, text: &str) {
-        let text = text.trim_end();
+        let text = format!("{}{}", self.ui.times.prefix(), text.trim_end());
         match &self.background {
-            Some(background) => background.say(text),
+            Some(background) => background.say(&text),
             // A paused terminal must not keep the process from hearing Ctrl-C.
             None => {
                 if let Some(mut stderr) =
@@ -202,7 +204,7 @@ impl Process {
         }
         // The view ends by itself once every sender is gone; this is for one that somebody kept.
         drop((registry, server, works, stop_view));
-        if let Ok(Ok(mut writer)) = timeout(FLUSH_TIMEOUT, view).await {
+        if let Ok(Ok(writer)) = timeout(FLUSH_TIMEOUT, view).await {
             // The command that waits for a process in the background prints it itself.
             let alone = background.is_none_or(|background| !background.has_waiting_parent());
             if let (OutputFormat::Json, Err(fatal), true) = (ui.output, &ended, alone) {
@@ -217,50 +219,56 @@ impl Process {
     }
 }
 
-/// Shows what happens, until there is an end to it. What happened before all of it worked is shown before those who wait for
-/// that hear of it: the command that waits for a process in the background, and the one that is to have the terminal.
-async fn view(
-    mut events: broadcast::Receiver<Arc<Event>>,
-    mut writer: OutputWriter,
+/// What is shown, and how.
+struct View {
+    events: broadcast::Receiver<Arc<Event>>,
+    text: TextState,
     ui: OutputSettings,
-    works: oneshot::Receiver<ReadyReport>,
-    stopped: oneshot::Receiver<()>,
     background: Option<DetachedChild>,
-) -> OutputWriter {
-    let mut stopped = pin!(async {
-        let _ = stopped.await;
-    });
-    let mut working = None;
-    let first = async {
-        tokio::select! {
-            // One that has nothing to do ends at once, and says that all is well.
-            biased;
-            Ok(report) = works => working = Some(report),
-            () = &mut stopped => {}
-        }
-    };
-    writer = show(&mut events, writer, ui, first).await;
-    let Some(ReadyReport { forwards, shown }) = working else { return writer };
-    if shown.is_some() || background.is_some() {
-        writer.wait_written(FLUSH_TIMEOUT);
-    }
-    if let Some(background) = background {
-        background.report_ready(forwards);
-    }
-    if let Some(shown) = shown {
-        let _ = shown.send(());
-    }
-    show(&mut events, writer, ui, stopped).await
 }
 
-async fn show(
-    events: &mut broadcast::Receiver<Arc<Event>>,
-    writer: OutputWriter,
-    ui: OutputSettings,
-    stop: impl Future<Output = ()>,
-) -> OutputWriter {
-    match ui.output {
-        OutputFormat::Text => text::run(events, writer, ui, stop).await,
-        OutputFormat::Json => json::run(events, writer, ui, stop).await,
+impl View {
+    /// Shows what happens, until there is an end to it. What happened before all of it worked is shown before those who wait
+    /// for that hear of it: the command that waits for a process in the background, and the one that is to have the terminal.
+    async fn run(
+        mut self,
+        mut writer: OutputWriter,
+        works: oneshot::Receiver<ReadyReport>,
+        stopped: oneshot::Receiver<()>,
+    ) -> OutputWriter {
+        let mut stopped = pin!(async {
+            let _ = stopped.await;
+        });
+        let mut working = None;
+        let first = async {
+            tokio::select! {
+                // One that has nothing to do ends at once, and says that all is well.
+                biased;
+                Ok(report) = works => working = Some(report),
+                () = &mut stopped => {}
+            }
+        };
+        writer = self.show(writer, first).await;
+        let Some(ReadyReport { forwards, shown }) = working else { return writer };
+        if shown.is_some() || self.background.is_some() {
+            writer.wait_written(FLUSH_TIMEOUT);
+        }
+        if let Some(background) = self.background.take() {
+            background.report_ready(forwards);
+        }
+        if let Some(shown) = shown {
+            // What comes up while a command has the terminal is told afterwards, by lines.
+            self.ui.presentation = Presentation::Lines;
+            let _ = shown.send(());
+        }
+        self.show(writer, stopped).await
+    }
+
+    async fn show(&mut self, writer: OutputWriter, stop: impl Future<Output = ()>) -> OutputWriter {
+        let Self { events, text, ui, .. } = self;
+        match ui.output {
+            OutputFormat::Text => text::run(events, text, writer, *ui, stop).await,
+            OutputFormat::Json => json::run(events, writer, *ui, stop).await,
+        }
     }
 }

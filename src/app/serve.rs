@@ -13,7 +13,10 @@ use crate::{
     cli::{args, resolve::CommonOptions},
     control::sockets::SocketEnvironment,
     error::Fatal,
-    ui::{output_writer::OutputWriter, people::PeopleOutput},
+    ui::{
+        output_writer::{OutputWriter, StdoutUse},
+        people::PeopleOutput,
+    },
 };
 
 /// Serves until a signal, or, with `stdio`, until the parent closes the pipe.
@@ -26,8 +29,8 @@ pub(super) async fn serve(
     let stdio = args.stdio;
     // stdout is the parent's alone.
     let people = PeopleOutput::default();
-    let writer =
-        if stdio { OutputWriter::to(io::sink(), people.clone()) } else { OutputWriter::open(people.clone()) };
+    let stdout = if stdio { StdoutUse::Unused } else { StdoutUse::Written };
+    let writer = OutputWriter::open(people.clone(), stdout);
     let mut parent = None;
     if stdio {
         parent = Some(streams().map_err(|error| no_start("speaking on stdin and stdout", &error))?);

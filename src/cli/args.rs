@@ -131,6 +131,10 @@ pub struct Args {
     #[argh(switch, short = 'q')]
     pub quiet: bool,
 
+    /// begin each line of stderr with the time, in UTC
+    #[argh(switch)]
+    pub timestamps: bool,
+
     /// colour the output (default: auto)
     #[argh(option, arg_name = "auto|always|never")]
     pub color: Option<String>,

@@ -31,7 +31,7 @@ use crate::{
     model::ports::Address,
     spdy::session::CreditMode,
     ui::{
-        OutputFormat, OutputSettings,
+        LineTimes, OutputFormat, OutputSettings,
         color::{ColorChoice, ColorEnvironment},
         list::{CustomColumn, ListFormat, ListStyle, TableWidth},
     },
@@ -120,6 +120,8 @@ impl Environment {
                 dumb: env::var_os("TERM").is_some_and(|term| term == "dumb"),
                 stdout_is_terminal: io::stdout().is_terminal(),
                 stderr_is_terminal: io::stderr().is_terminal(),
+                // Windows Terminal, and what comes from Unix, say who they are.
+                moves_cursor: !cfg!(windows) || set("WT_SESSION") || set("TERM"),
             },
             sockets: sockets::SocketEnvironment {
                 runtime: env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
@@ -213,9 +215,12 @@ pub fn common(args: Args, environment: Environment) -> Result<CommonOptions, Fat
     let ui = OutputSettings {
         output: output(args.output.as_deref())?,
         quiet: args.quiet,
+        times: if args.timestamps { LineTimes::Shown } else { LineTimes::Hidden },
         colors: environment.signals.decide(when(args.color.as_deref())?),
         verbosity: args.verbosity.as_deref().map_or(Ok(0), verbosity)?,
+        ..OutputSettings::default()
     };
+    let ui = ui.on(&environment.signals);
     ignored(&args)?;
     let credit = credit(environment.credit.as_deref())?;
     let can_ask = environment.cluster.stdin_is_terminal && environment.signals.stderr_is_terminal;

@@ -242,7 +242,10 @@ async fn connect(found: ClusterConfig, notifier: &WaitNotifier) -> Result<Cluste
         AuthMethod::Oidc(config) => Some(CredentialSource::Oidc(Oidc::new(config, &environment)?.into())),
     };
     let first = match &source {
-        Some(source) => Some(notifier.watch(|| source.waiting_for(), source.fetch()).await?),
+        Some(source) => {
+            let user = source.terminal_user();
+            Some(notifier.watch_used_by(user, || source.waiting_for(), source.fetch()).await?)
+        }
         None => None,
     };
     if let Some((certificate, key)) = first.as_ref().and_then(|first| first.certificate.as_ref()) {

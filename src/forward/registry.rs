@@ -32,7 +32,7 @@ use crate::{
     cluster::{
         config::flags::{ClusterEnvironment, Flags},
         pods::target::ResolvedTarget,
-        wait_notifier::WaitNotifier,
+        wait_notifier::{WaitNotifier, WaitReceiver},
     },
     error::Fatal,
     model::{
@@ -165,6 +165,12 @@ impl Registry {
     /// ([`Closed`](broadcast::error::RecvError::Closed)) once the registry was dropped and nothing of its forwards is left.
     pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.shared.events.subscribe()
+    }
+
+    /// What a start waits for at every moment.
+    #[doc(hidden)]
+    pub fn waits(&self) -> WaitReceiver {
+        self.shared.notifier.waits()
     }
 
     /// Every forward, in the order in which they were started.

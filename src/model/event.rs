@@ -184,6 +184,14 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+impl Event {
+    /// What it is about: the target, with its ports where the others have nothing to do with it (`svc/api:http,metrics`).
+    pub fn subject(&self) -> String {
+        let ports: Vec<String> = self.ports.iter().map(ToString::to_string).collect();
+        if ports.is_empty() { self.target.clone() } else { format!("{}:{}", self.target, ports.join(",")) }
+    }
+}
+
 #[cfg(test)]
 impl Event {
     /// An event of `svc/api`, of the forwards with these numbers.

@@ -31,6 +31,8 @@ pub struct ColorEnvironment {
     pub stdout_is_terminal: bool,
     /// stderr is a terminal.
     pub stderr_is_terminal: bool,
+    /// The terminal is known to understand the sequences that move its cursor. An old console of Windows prints them.
+    pub moves_cursor: bool,
 }
 
 /// How a text is written.
@@ -62,6 +64,11 @@ impl ColorEnvironment {
         };
         let styling = |is_terminal| if stream(is_terminal) { Styling::Ansi } else { Styling::Plain };
         Colors { stdout: styling(self.stdout_is_terminal), stderr: styling(self.stderr_is_terminal) }
+    }
+
+    /// Whether lines of stderr may change in place.
+    pub fn can_move_cursor(&self) -> bool {
+        self.can_draw() && self.moves_cursor
     }
 
     /// Whether an error may be drawn: a dumb terminal is but a slow pipe.

@@ -28,7 +28,7 @@ use tracing_subscriber::{
 use super::{
     color::{Styling, paint},
     escape,
-    output_writer::{OutputStream, OutputWriter},
+    output_writer::{OutputStream, OutputWriter, StdoutUse},
     people::PeopleOutput,
 };
 
@@ -109,7 +109,7 @@ pub struct StderrLog(Arc<Mutex<OutputWriter>>);
 impl StderrLog {
     /// To the output for people.
     pub fn open(people: PeopleOutput) -> io::Result<Self> {
-        Ok(Self::of(OutputWriter::to(io::sink(), people)?))
+        Ok(Self::of(OutputWriter::open(people, StdoutUse::Written)?))
     }
 
     fn of(writer: OutputWriter) -> Self {

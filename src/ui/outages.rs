@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::wording;
 use crate::model::{
     event::{Event, EventKind, Unreachable},
     forward::ForwardId,
@@ -116,7 +115,7 @@ impl Outages {
         now: Instant,
     ) -> OutageNews {
         let mut outage = self.take(event).unwrap_or_else(|| Outage::begin(now));
-        outage.subject = wording::subject(event);
+        outage.subject = event.subject();
         outage.forwards = event.forwards.to_vec();
         (outage.state, outage.next) = (state, next);
         (outage.pod, outage.why) = (pod.map(str::to_owned), why.to_owned());

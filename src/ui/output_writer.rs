@@ -5,19 +5,33 @@
 //! out. A closed stream (a script that read its `Forwarding from` line and went on) ends the writing to that stream and
 //! nothing else. Any other failure, a full disk, costs the lines that it hits; once writing works again they are counted
 //! on stderr.
+//!
+//! Below the lines a terminal may have status lines. They are no lines that wait, but what the thread finds when it has
+//! written all others: a terminal that was paused for an hour shows those of now.
 
 use std::{
+    collections::VecDeque,
+    fmt,
     io::{self, Write},
-    sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError},
+    sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::people::PeopleOutput;
-use crate::error::io_message;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::{
+    people::PeopleOutput,
+    status_area::{StatusArea, TerminalSize},
+    status_line::StatusLine,
+    stream_writer::StreamWriter,
+};
 
 /// Lines that may wait for a slow terminal.
 const WAITING: usize = 1024;
+
+/// The writer to the process's own streams, once there is one.
+static PROCESS: Mutex<Option<OutputWriter>> = Mutex::new(None);
 
 /// Where a line goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,149 +42,243 @@ pub enum OutputStream {
     Err,
 }
 
-enum OutputItem {
-    Line(OutputStream, String),
-    /// Answered once everything before it is written.
-    Mark(SyncSender<()>),
+/// What becomes of lines for stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StdoutUse {
+    /// They are written there.
+    Written,
+    /// They go to the output for people: stdout is a command's.
+    ToPeople,
+    /// They are left out.
+    Unused,
 }
 
-/// Hands lines over.
-#[derive(Debug)]
+/// Hands lines over. Clones hand them to the same streams.
+#[derive(Debug, Clone)]
 pub struct OutputWriter {
-    lines: SyncSender<OutputItem>,
-    done: mpsc::Receiver<()>,
+    handle: Arc<WriterHandle>,
+    stdout: StdoutUse,
+}
+
+/// What ends the thread once nobody has it any more.
+#[derive(Debug)]
+struct WriterHandle {
+    shared: Arc<WriterShared>,
+}
+
+#[derive(Default)]
+struct WriterShared {
+    queue: Mutex<WriterQueue>,
+    /// Told of everything that changes in the queue.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct WriterQueue {
+    lines: VecDeque<(OutputStream, String)>,
+    status: Vec<StatusLine>,
+    /// The status lines are not the ones that are shown.
+    stale: bool,
+    /// The thread is writing what it took.
+    busy: bool,
     left_out: u64,
+    /// Nobody hands lines over any more.
+    closed: bool,
+}
+
+/// What there is to write.
+enum OutputItem {
+    Line(OutputStream, String),
+    Status(Vec<StatusLine>),
 }
 
 impl OutputWriter {
-    /// To stdout, and to the output for people.
-    pub fn open(people: PeopleOutput) -> io::Result<Self> {
-        Self::to(io::stdout(), people)
+    /// To stdout, and to the output for people. There is one for the process: whoever writes there at the same time would
+    /// write into the status lines.
+    pub fn open(people: PeopleOutput, stdout: StdoutUse) -> io::Result<Self> {
+        let mut process = PROCESS.lock();
+        if let Some(writer) = &*process {
+            return Ok(Self { stdout, ..writer.clone() });
+        }
+        let area = StatusArea::new(TerminalSize::of_stderr);
+        let writer = Self { stdout, ..Self::spawn(io::stdout(), people, area)? };
+        *process = Some(writer.clone());
+        Ok(writer)
     }
 
     /// To any two.
     pub fn to(out: impl Write + Send + 'static, err: impl Write + Send + 'static) -> io::Result<Self> {
-        let (lines, waiting) = mpsc::sync_channel(WAITING);
-        let (finished, done) = mpsc::channel();
+        Self::spawn(out, err, StatusArea::new(TerminalSize::default))
+    }
+
+    fn spawn(
+        out: impl Write + Send + 'static,
+        err: impl Write + Send + 'static,
+        area: StatusArea,
+    ) -> io::Result<Self> {
+        let shared = Arc::<WriterShared>::default();
+        let theirs = Arc::clone(&shared);
+        let mut streams = Streams { out: StreamWriter::new(out), err: StreamWriter::new(err), area };
         thread::Builder::new().name("printer".to_owned()).spawn(move || {
-            let (mut out, mut err) = (StreamWriter::new(out), StreamWriter::new(err));
-            for item in waiting {
+            while let Some(item) = theirs.next() {
                 match item {
-                    OutputItem::Line(OutputStream::Out, text) => {
-                        if let Some(lost) = out.line(&text) {
-                            err.line(&lost.message("stdout"));
-                        }
-                    }
-                    OutputItem::Line(OutputStream::Err, text) => {
-                        if let Some(lost) = err.line(&text) {
-                            err.line(&lost.message("stderr"));
-                        }
-                    }
-                    OutputItem::Mark(reached) => _ = reached.try_send(()),
+                    OutputItem::Line(stream, text) => streams.line(stream, &text),
+                    OutputItem::Status(lines) => streams.status(&lines),
                 }
+                theirs.queue.lock().busy = false;
+                theirs.changed.notify_all();
             }
-            // Nobody listens any more where the process did not want to wait.
-            let _ = finished.send(());
         })?;
-        Ok(Self { lines, done, left_out: 0 })
+        Ok(Self { handle: Arc::new(WriterHandle { shared }), stdout: StdoutUse::Written })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, WriterQueue> {
+        self.handle.shared.queue.lock()
+    }
+
+    fn changed(&self) {
+        self.handle.shared.changed.notify_all();
     }
 
     /// Hands one line over, without its line break. Never waits.
-    pub fn write_line(&mut self, stream: OutputStream, text: String) {
-        if self.left_out > 0 {
-            let count = format!("({} lines were left out)", self.left_out);
-            if self.lines.try_send(OutputItem::Line(OutputStream::Err, count)).is_ok() {
-                self.left_out = 0;
-            }
-        }
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(OutputItem::Line(stream, text)) {
-            self.left_out += 1;
+    pub fn write_line(&self, stream: OutputStream, text: String) {
+        let stream = match (stream, self.stdout) {
+            (OutputStream::Out, StdoutUse::Unused) => return,
+            (OutputStream::Out, StdoutUse::ToPeople) => OutputStream::Err,
+            (stream, _) => stream,
+        };
+        self.queue().push(stream, text);
+        self.changed();
+    }
+
+    /// Shows these lines below all others from now on, instead of those that are there. For a terminal only.
+    pub fn show_status(&self, lines: Vec<StatusLine>) {
+        let mut queue = self.queue();
+        if queue.status != lines {
+            (queue.status, queue.stale) = (lines, true);
+            drop(queue);
+            self.changed();
         }
     }
 
     /// Waits until what was said so far is written, at most this long.
     pub fn wait_written(&self, at_most: Duration) {
-        let (reached, reaches) = mpsc::sync_channel(1);
-        if self.lines.try_send(OutputItem::Mark(reached)).is_ok() {
-            let _ = reaches.recv_timeout(at_most);
+        self.wait(at_most);
+    }
+
+    /// Ends the status lines, and waits until everything is written, at most this long. Says whether it is.
+    pub fn close(&self, at_most: Duration) -> bool {
+        self.show_status(Vec::new());
+        self.wait(at_most)
+    }
+
+    fn wait(&self, at_most: Duration) -> bool {
+        let until = Instant::now() + at_most;
+        let mut queue = self.queue();
+        while queue.has_work() || queue.busy {
+            if self.handle.shared.changed.wait_until(&mut queue, until).timed_out() {
+                return !queue.has_work() && !queue.busy;
+            }
         }
+        true
     }
 
-    /// Waits until everything is written, at most this long. Says whether it is.
-    pub fn close(self, at_most: Duration) -> bool {
-        drop(self.lines);
-        !matches!(self.done.recv_timeout(at_most), Err(RecvTimeoutError::Timeout))
-    }
-}
-
-/// A stream, until it is closed by its reader.
-struct StreamWriter<W> {
-    to: Option<W>,
-    lost: Option<LostLines>,
-    /// The last line is there in part: the next one begins with a line break.
-    torn: bool,
-}
-
-/// Lines that could not be written, and why not.
-struct LostLines {
-    count: u64,
-    why: String,
-}
-
-impl LostLines {
-    fn message(&self, stream: &str) -> String {
-        format!("({} lines could not be written to {stream}: {})", self.count, self.why)
+    #[cfg(test)]
+    fn left_out(&self) -> u64 {
+        self.queue().left_out
     }
 }
 
-impl<W: Write> StreamWriter<W> {
-    fn new(to: W) -> Self {
-        Self { to: Some(to), lost: None, torn: false }
+impl Drop for WriterHandle {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue.lock();
+        queue.closed = true;
+        self.shared.changed.notify_all();
     }
+}
 
-    /// Writes a line, and returns what was lost before it, if there was something.
-    fn line(&mut self, text: &str) -> Option<LostLines> {
-        let to = self.to.as_mut()?;
-        // One write a line: others may write to the same terminal.
-        let line = format!("{}{text}\n", if self.torn { "\n" } else { "" });
-        let (written, ended) = write_all(to, line.as_bytes());
-        match ended.and_then(|()| to.flush()) {
-            Ok(()) => {
-                self.torn = false;
-                self.lost.take()
+impl fmt::Debug for WriterShared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriterShared").finish_non_exhaustive()
+    }
+}
+
+impl WriterShared {
+    /// Waits for something to write. `None` once there will be nothing.
+    fn next(&self) -> Option<OutputItem> {
+        let mut queue = self.queue.lock();
+        loop {
+            if let Some(item) = queue.take() {
+                queue.busy = true;
+                return Some(item);
             }
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.to = None;
-                None
+            if queue.closed {
+                return None;
             }
-            Err(error) => {
-                self.torn |= written > 0;
-                let lost = self.lost.get_or_insert(LostLines { count: 0, why: String::new() });
-                lost.count += 1;
-                lost.why = io_message(&error);
-                None
-            }
+            self.changed.wait(&mut queue);
         }
     }
 }
 
-/// Writes all of it, or says how much of it was written.
-fn write_all(to: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
-    let mut written = 0;
-    while written < bytes.len() {
-        match to.write(&bytes[written..]) {
-            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
-            Ok(more) => written += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (written, Err(error)),
+impl WriterQueue {
+    fn push(&mut self, stream: OutputStream, text: String) {
+        // One place is for the count.
+        if self.lines.len() >= WAITING {
+            self.left_out += 1;
+            return;
+        }
+        if self.left_out > 0 {
+            let count = format!("({} lines were left out)", std::mem::take(&mut self.left_out));
+            self.lines.push_back((OutputStream::Err, count));
+        }
+        self.lines.push_back((stream, text));
+    }
+
+    fn has_work(&self) -> bool {
+        self.stale || !self.lines.is_empty()
+    }
+
+    fn take(&mut self) -> Option<OutputItem> {
+        if let Some((stream, text)) = self.lines.pop_front() {
+            // What is written above them takes them away.
+            self.stale |= !self.status.is_empty();
+            return Some(OutputItem::Line(stream, text));
+        }
+        std::mem::take(&mut self.stale).then(|| OutputItem::Status(self.status.clone()))
+    }
+}
+
+/// The two streams, and the status lines at the end of stderr.
+struct Streams<Out, Err> {
+    out: StreamWriter<Out>,
+    err: StreamWriter<Err>,
+    area: StatusArea,
+}
+
+impl<Out: Write, Err: Write> Streams<Out, Err> {
+    fn line(&mut self, stream: OutputStream, text: &str) {
+        let clear = self.area.clear();
+        let (lost, name) = match stream {
+            OutputStream::Out => {
+                self.err.control(&clear);
+                (self.out.line("", text), "stdout")
+            }
+            OutputStream::Err => (self.err.line(&clear, text), "stderr"),
+        };
+        if let Some(lost) = lost {
+            self.err.line("", &lost.message(name));
         }
     }
-    (written, Ok(()))
+
+    fn status(&mut self, lines: &[StatusLine]) {
+        let drawing = self.area.draw(lines);
+        self.err.control(&drawing);
+    }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, mpsc};
 
     use parking_lot::Mutex;
 
@@ -211,7 +319,7 @@ pub(super) mod tests {
     #[test]
     fn a_closed_stdout_closes_nothing_else() {
         let err = CapturedOutput::default();
-        let mut writer = OutputWriter::to(CapturedOutput::closed(), err.clone()).unwrap();
+        let writer = OutputWriter::to(CapturedOutput::closed(), err.clone()).unwrap();
         writer.write_line(OutputStream::Out, "Forwarding".into());
         writer.write_line(OutputStream::Err, "one".into());
         writer.write_line(OutputStream::Out, "Forwarding".into());
@@ -244,7 +352,7 @@ pub(super) mod tests {
         let (out, err) = (CapturedOutput::default(), CapturedOutput::default());
         // The first line is torn, the second not written at all.
         let room = Arc::new(Mutex::new(vec![0, 0, 2]));
-        let mut writer = OutputWriter::to(Full(out.clone(), room), err.clone()).unwrap();
+        let writer = OutputWriter::to(Full(out.clone(), room), err.clone()).unwrap();
         for text in ["first", "second", "third", "fourth"] {
             writer.write_line(OutputStream::Out, text.into());
         }
@@ -270,13 +378,48 @@ pub(super) mod tests {
     #[test]
     fn a_paused_terminal_holds_nobody_up() {
         let (permit, permits) = mpsc::channel();
-        let mut writer = OutputWriter::to(Paused(permits), CapturedOutput::default()).unwrap();
+        let writer = OutputWriter::to(Paused(permits), CapturedOutput::default()).unwrap();
         for _ in 0..WAITING + 10 {
             writer.write_line(OutputStream::Out, "x".into());
         }
         // One line is being written, the others wait.
-        assert!(writer.left_out >= 9);
+        assert!(writer.left_out() >= 9);
         assert!(!writer.close(Duration::ZERO));
         drop(permit);
+    }
+
+    fn status(text: &str) -> Vec<StatusLine> {
+        vec![StatusLine { text: text.into(), ..StatusLine::default() }]
+    }
+
+    #[test]
+    fn status_lines_stand_below_all_others() {
+        let err = CapturedOutput::default();
+        let writer = OutputWriter::to(CapturedOutput::default(), err.clone()).unwrap();
+        writer.show_status(status("status"));
+        writer.wait_written(SOON);
+        writer.write_line(OutputStream::Err, "line".into());
+        writer.wait_written(SOON);
+        assert!(writer.close(SOON));
+        let text = err.text();
+        let line = text.find("\r\u{1b}[Jline\n").unwrap();
+        assert!(
+            text.find("status").is_some_and(|at| at < line) && text[line..].contains("status"),
+            "{text:?}"
+        );
+        assert!(text.ends_with("\r\u{1b}[J"), "{text:?}");
+    }
+
+    #[test]
+    fn lines_for_a_stdout_that_is_not_ours() {
+        let (out, err) = (CapturedOutput::default(), CapturedOutput::default());
+        let writer = OutputWriter::to(out.clone(), err.clone()).unwrap();
+        for (stdout, text) in
+            [(StdoutUse::Written, "a"), (StdoutUse::ToPeople, "b"), (StdoutUse::Unused, "c")]
+        {
+            OutputWriter { stdout, ..writer.clone() }.write_line(OutputStream::Out, text.into());
+        }
+        assert!(writer.close(SOON));
+        assert_eq!((out.text().as_str(), err.text().as_str()), ("a\n", "b\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! The plain view: one line per event.
+//! The view for people: lines, and on a terminal status lines below them.
 
 use std::{pin::pin, sync::Arc};
 
@@ -8,27 +8,46 @@ use tokio::{
 };
 
 use super::{
-    OutputSettings,
+    OutputSettings, Presentation,
     color::paint,
     known::KnownForwards,
     outages::{OutageNews, Outages},
     output_writer::{OutputStream, OutputWriter},
+    status,
     throttle::{HeldBackLine, Throttle},
     wording::{self, EventContext, MessageLine, OutageTold, Severity},
 };
-use crate::model::event::{Event, EventKind};
+use crate::{
+    cluster::wait_notifier::WaitReceiver,
+    model::event::{Event, EventKind},
+};
+
+/// What the view knows of the events so far.
+pub struct TextState {
+    waits: WaitReceiver,
+    outages: Outages,
+    known: KnownForwards,
+}
+
+impl TextState {
+    /// Before the first event. `waits` are shown where status lines are.
+    pub fn new(waits: WaitReceiver) -> Self {
+        Self { waits, outages: Outages::default(), known: KnownForwards::default() }
+    }
+}
 
 /// Shows every event until there are no more senders, or until `stop`; then hands the door back.
 pub async fn run(
     events: &mut broadcast::Receiver<Arc<Event>>,
+    state: &mut TextState,
     writer: OutputWriter,
     settings: OutputSettings,
     stop: impl Future<Output = ()>,
 ) -> OutputWriter {
-    let mut lines = TextView::new(writer, settings);
+    let mut view = TextView { writer, settings, state, throttle: Throttle::default(), status_due: None };
     let mut stop = pin!(stop);
     loop {
-        let due = lines.due();
+        let due = view.due();
         let overdue = async {
             match due {
                 Some(at) => time::sleep_until(at).await,
@@ -38,52 +57,45 @@ pub async fn run(
         tokio::select! {
             // What has happened is shown before the end is; and no flood of events holds up the count of them.
             biased;
-            () = overdue => lines.catch_up(),
+            () = overdue => view.catch_up(),
             event = events.recv() => match event {
-                Ok(event) => lines.show(&event),
-                Err(broadcast::error::RecvError::Lagged(count)) => lines.left_out(count),
+                Ok(event) => view.show(&event),
+                Err(broadcast::error::RecvError::Lagged(count)) => view.left_out(count),
                 Err(broadcast::error::RecvError::Closed) => break,
             },
+            () = view.state.waits.changed() => {}
             () = &mut stop => break,
         }
+        view.show_status();
     }
-    lines.finish()
+    view.finish()
 }
 
-struct TextView {
+struct TextView<'a> {
     writer: OutputWriter,
     settings: OutputSettings,
+    state: &'a mut TextState,
     throttle: Throttle,
-    outages: Outages,
-    known: KnownForwards,
+    /// When the status lines change although nothing happens.
+    status_due: Option<Instant>,
 }
 
-impl TextView {
-    fn new(writer: OutputWriter, settings: OutputSettings) -> Self {
-        Self {
-            writer,
-            settings,
-            throttle: Throttle::default(),
-            outages: Outages::default(),
-            known: KnownForwards::default(),
-        }
+impl TextView<'_> {
+    fn is_live(&self) -> bool {
+        self.settings.presentation == Presentation::Live
     }
 
     /// When there is something to say although nothing happens.
     fn due(&self) -> Option<Instant> {
-        [self.throttle.due(), self.outages.due()].into_iter().flatten().min()
+        let outages = if self.is_live() { self.status_due } else { self.state.outages.due() };
+        [self.throttle.due(), outages].into_iter().flatten().min()
     }
 
     fn show(&mut self, event: &Event) {
         let now = Instant::now();
-        let news = self.outages.observe(event, now);
-        let ended = if let OutageNews::Over(outage) = &news { Some(outage) } else { None };
-        let context = EventContext { ended, outage_told: OutageTold::Yes, known: &self.known, now };
-        let line = wording::line(event, context);
-        self.known.observe(event);
-        if news == OutageNews::Known {
-            return;
-        }
+        let news = self.state.outages.observe(event, now);
+        let line = self.line(event, &news, now);
+        self.state.known.observe(event);
         let Some(line) = line else { return };
         if matches!(event.kind, EventKind::ConnectionFailed { .. }) {
             let target = line.subject.as_deref().unwrap_or_default();
@@ -98,13 +110,43 @@ impl TextView {
         self.write(&line);
     }
 
+    /// The line of an event. None where a status line says it, or where it was said.
+    fn line(&self, event: &Event, news: &OutageNews, now: Instant) -> Option<MessageLine> {
+        let is_wait = event.forwards.is_empty() && matches!(event.kind, EventKind::Notice { .. });
+        match news {
+            OutageNews::Known => return None,
+            OutageNews::New if self.is_live() => return None,
+            OutageNews::Unrelated if self.is_live() && is_wait => return None,
+            _ => {}
+        }
+        let ended = if let OutageNews::Over(outage) = news { Some(outage) } else { None };
+        let outage_told = if self.is_live() { OutageTold::No } else { OutageTold::Yes };
+        let (known, stdout) = (&self.state.known, self.settings.stdout);
+        wording::line(event, EventContext { ended, outage_told, known, stdout, now })
+    }
+
+    /// Shows what is the case now, where there are status lines.
+    fn show_status(&mut self) {
+        if !self.is_live() {
+            return;
+        }
+        let now = Instant::now();
+        let waits = self.state.waits.now();
+        let (outages, styling) = (self.state.outages.open(), self.settings.colors.stderr);
+        self.writer.show_status(status::lines(outages, &waits, styling, now));
+        self.status_due = status::next_change(outages, &waits, now);
+    }
+
     /// Says what is due by now: what was counted, and which outages go on.
     fn catch_up(&mut self) {
         let now = Instant::now();
         for counted in self.throttle.overdue(now) {
             self.failures(counted);
         }
-        for outage in self.outages.overdue(now) {
+        if self.is_live() {
+            return;
+        }
+        for outage in self.state.outages.overdue(now) {
             self.write(&wording::reminder(&outage, now));
         }
     }
@@ -142,13 +184,18 @@ impl TextView {
                 format!("{head} {}", line.text)
             }
         };
-        self.writer.write_line(line.stream, text);
+        let time = match line.stream {
+            OutputStream::Out => String::new(),
+            OutputStream::Err => self.settings.times.prefix(),
+        };
+        self.writer.write_line(line.stream, time + &text);
     }
 
     fn finish(mut self) -> OutputWriter {
         for counted in self.throttle.flush_all(Instant::now()) {
             self.failures(counted);
         }
+        self.writer.show_status(Vec::new());
         self.writer
     }
 }
@@ -159,6 +206,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        cluster::wait_notifier::WaitNotifier,
         model::{
             endpoint::PodId,
             event::{LocalAddress, Unreachable},
@@ -168,6 +216,10 @@ mod tests {
             output_writer::tests::CapturedOutput,
         },
     };
+
+    fn state() -> TextState {
+        TextState::new(WaitNotifier::silent().waits())
+    }
 
     fn event(what: EventKind) -> Arc<Event> {
         Arc::new(Event::example([1], what))
@@ -195,7 +247,7 @@ mod tests {
             sender.send(event(what)).unwrap();
         }
         drop(sender);
-        let writer = run(&mut events, writer, settings, pending()).await;
+        let writer = run(&mut events, &mut state(), writer, settings, pending()).await;
         assert!(writer.close(Duration::from_secs(10)));
         (out.text(), err.text())
     }
@@ -234,8 +286,9 @@ mod tests {
         let err = CapturedOutput::default();
         let writer = OutputWriter::to(CapturedOutput::default(), err.clone()).unwrap();
         let (sender, mut events) = broadcast::channel(64);
-        let view =
-            tokio::spawn(async move { run(&mut events, writer, OutputSettings::default(), pending()).await });
+        let view = tokio::spawn(async move {
+            run(&mut events, &mut state(), writer, OutputSettings::default(), pending()).await
+        });
         for _ in 0..30 {
             sender.send(event(refused())).unwrap();
         }
@@ -253,8 +306,9 @@ mod tests {
         let err = CapturedOutput::default();
         let writer = OutputWriter::to(CapturedOutput::default(), err.clone()).unwrap();
         let (sender, mut events) = broadcast::channel(64);
-        let view =
-            tokio::spawn(async move { run(&mut events, writer, OutputSettings::default(), pending()).await });
+        let view = tokio::spawn(async move {
+            run(&mut events, &mut state(), writer, OutputSettings::default(), pending()).await
+        });
         let pod = || PodId { namespace: "n".into(), name: "p".into(), uid: "u".into() };
         for _ in 0..24 * 360 {
             let (unreachable, next) = (Unreachable::Cluster, Duration::from_secs(10));
@@ -282,7 +336,7 @@ mod tests {
     async fn the_end_may_come_first() {
         let (_sender, mut events) = broadcast::channel(8);
         let writer = OutputWriter::to(CapturedOutput::default(), CapturedOutput::default()).unwrap();
-        let writer = run(&mut events, writer, OutputSettings::default(), async {}).await;
+        let writer = run(&mut events, &mut state(), writer, OutputSettings::default(), async {}).await;
         assert!(writer.close(Duration::from_secs(10)));
     }
 }

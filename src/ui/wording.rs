@@ -7,7 +7,7 @@ use owo_colors::Style;
 use tokio::time::Instant;
 
 use super::{
-    escape,
+    StdoutReader, escape,
     known::KnownForwards,
     outages::{Outage, OutageState},
     output_writer::OutputStream,
@@ -64,6 +64,8 @@ pub struct EventContext<'a> {
     pub outage_told: OutageTold,
     /// The forwards before the event.
     pub known: &'a KnownForwards,
+    /// Who reads kubectl's lines.
+    pub stdout: StdoutReader,
     /// When the event is told.
     pub now: Instant,
 }
@@ -79,9 +81,9 @@ pub enum OutageTold {
 
 /// How bad an event is. None where there is no line of it.
 pub fn severity(event: &Event) -> Option<Severity> {
-    let (known, now) = (&KnownForwards::default(), Instant::now());
-    let line = line(event, EventContext { ended: None, outage_told: OutageTold::Yes, known, now })?;
-    Some(line.severity)
+    let (known, now, stdout) = (&KnownForwards::default(), Instant::now(), StdoutReader::Program);
+    let context = EventContext { ended: None, outage_told: OutageTold::Yes, known, stdout, now };
+    line(event, context).map(|line| line.severity)
 }
 
 /// Words an event. Some are for programs only: that a local address is bound says nothing to a person who waits for it to
@@ -98,15 +100,17 @@ pub fn line(event: &Event, context: EventContext<'_>) -> Option<MessageLine> {
                 stream: OutputStream::Err,
                 severity: Severity::Plain,
                 subject: None,
-                text: escape::line(&format!("{}{local} stopped", subject(event))).into_owned(),
+                text: escape::line(&format!("{}{local} stopped", event.subject())).into_owned(),
             });
         }
         EventKind::Forwarding { local, pod_port, .. } => {
+            let names_target = context.stdout == StdoutReader::Person && context.known.of_several_targets();
+            let target = if names_target { format!(" ({})", event.target) } else { String::new() };
             return Some(MessageLine {
                 stream: OutputStream::Out,
                 severity: Severity::Good,
                 subject: None,
-                text: escape::line(&format!("Forwarding from {local} -> {pod_port}")).into_owned(),
+                text: escape::line(&format!("Forwarding from {local} -> {pod_port}{target}")).into_owned(),
             });
         }
         EventKind::OtherPort { wanted, bound } => {
@@ -145,15 +149,9 @@ pub fn line(event: &Event, context: EventContext<'_>) -> Option<MessageLine> {
     Some(MessageLine {
         stream: OutputStream::Err,
         severity,
-        subject: (!event.target.is_empty()).then(|| escape::line(&subject(event)).into_owned()),
+        subject: (!event.target.is_empty()).then(|| escape::line(&event.subject()).into_owned()),
         text: escape::line(&text).into_owned(),
     })
-}
-
-/// The target, with its ports where the others have nothing to do with it: `svc/api:http,metrics`.
-pub(super) fn subject(event: &Event) -> String {
-    let ports: Vec<String> = event.ports.iter().map(ToString::to_string).collect();
-    if ports.is_empty() { event.target.clone() } else { format!("{}:{}", event.target, ports.join(",")) }
 }
 
 /// The line of an outage that goes on.

@@ -12,8 +12,8 @@ fn pod(name: &str) -> PodId {
 
 fn worded(what: EventKind) -> String {
     let event = Event::example([1], what);
-    let (known, now) = (&KnownForwards::default(), Instant::now());
-    let context = EventContext { ended: None, outage_told: OutageTold::Yes, known, now };
+    let (known, now, stdout) = (&KnownForwards::default(), Instant::now(), StdoutReader::Person);
+    let context = EventContext { ended: None, outage_told: OutageTold::Yes, known, stdout, now };
     let Some(line) = line(&event, context) else { return String::new() };
     let stream = if line.stream == OutputStream::Out { "out " } else { "err " };
     let subject = line.subject.map(|subject| subject + ": ").unwrap_or_default();
@@ -146,7 +146,13 @@ fn ended(state: OutageState, told: OutageTold, seconds: u64, kind: EventKind) ->
     let event = Event::example([1], kind);
     let now = now + Duration::from_secs(seconds);
     let OutageNews::Over(outage) = outages.observe(&event, now) else { panic!("{event:?} ends nothing") };
-    let context = EventContext { ended: Some(&outage), outage_told: told, known: &known, now };
+    let context = EventContext {
+        ended: Some(&outage),
+        outage_told: told,
+        known: &known,
+        stdout: StdoutReader::Program,
+        now,
+    };
     line(&event, context).map(|line| line.text).unwrap_or_default()
 }
 

@@ -35,7 +35,7 @@ use crate::{
     model::forward::PortForward,
     ui::{
         OutputFormat, OutputSettings, color, json, list,
-        output_writer::{OutputStream, OutputWriter},
+        output_writer::{OutputStream, OutputWriter, StdoutUse},
         people::PeopleOutput,
         report::{self, ReportStyle},
     },
@@ -65,8 +65,8 @@ pub(super) async fn detach(
     ui: OutputSettings,
 ) -> Result<u8, Fatal> {
     let mut signals = Signals::listen().map_err(|error| no_start("listening for Ctrl-C", &error))?;
-    let mut writer =
-        OutputWriter::open(PeopleOutput::default()).map_err(|error| no_start("the printer", &error))?;
+    let mut writer = OutputWriter::open(PeopleOutput::default(), StdoutUse::Written)
+        .map_err(|error| no_start("the printer", &error))?;
     let program = program.ok_or_else(|| {
         let what = "a process in the background cannot be started";
         Fatal::new("fwd::background::start", what).because("the system does not tell where this program is")

@@ -23,7 +23,10 @@ use super::{
     oidc::{Oidc, end_of},
 };
 use crate::{
-    cluster::{config::files, wait_notifier::WaitNotifier},
+    cluster::{
+        config::files,
+        wait_notifier::{TerminalUser, WaitNotifier},
+    },
     error::Fatal,
 };
 
@@ -103,6 +106,14 @@ impl CredentialSource {
             Self::File { path, .. } => format!("reading {}", path.display()),
             Self::Plugin(plugin) => format!("waiting for the credential plugin {}", plugin.name()),
             Self::Oidc(oidc) => format!("waiting for the OIDC issuer {}", oidc.name()),
+        }
+    }
+
+    /// Who may use the terminal while this is asked.
+    pub(in crate::cluster) fn terminal_user(&self) -> TerminalUser {
+        match self {
+            Self::Plugin(plugin) if plugin.is_interactive() => TerminalUser::Plugin,
+            _ => TerminalUser::Us,
         }
     }
 
@@ -267,7 +278,9 @@ impl Credentials {
 
     async fn run(&self) -> Result<(), Fatal> {
         tracing::debug!("{}, again", self.source.waiting_for());
-        let fetched = self.notifier.watch(|| self.source.waiting_for(), self.source.ask()).await;
+        let user = self.source.terminal_user();
+        let fetched =
+            self.notifier.watch_used_by(user, || self.source.waiting_for(), self.source.ask()).await;
         let old = self.state.lock().held.clone();
         let fetched = match fetched {
             // As client-go: what removes a token file once the process has read it means the process to go on.

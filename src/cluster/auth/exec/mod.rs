@@ -118,6 +118,11 @@ impl ExecPlugin {
         &self.command
     }
 
+    /// Whether it may ask for something at the terminal.
+    pub(in crate::cluster) fn is_interactive(&self) -> bool {
+        self.interactive
+    }
+
     /// Runs it. No thread is blocked meanwhile, and dropping the future ends it.
     pub(in crate::cluster) async fn run(&self) -> Result<Credential, Fatal> {
         let limit = if self.interactive { ASKING_LIMIT } else { SILENT_LIMIT };
