@@ -116,7 +116,9 @@ async fn targets_that_are_not_there() {
     let outside = examine(&admin, "svc/ext").await;
     outside.fails(&["target"]);
     // Who names a pod means it, ready or not.
-    examine(&admin, "pod/notready").await.fails(&[]);
+    let named = examine(&admin, "pod/notready").await;
+    named.fails(&[]);
+    named.says("pods", "warning", &["pod notready is not ready, and is forwarded to all the same"]);
 }
 
 #[tokio::test]

@@ -69,6 +69,10 @@ async fn for_people() {
     plain.env("LC_ALL", "C");
     let ended = run(plain).await;
     assert!(ended.stdout.is_ascii() && ended.stdout.starts_with("ok     kubeconfig "), "{}", ended.stdout);
+    let ended = run(doctor(&admin, "svc/api -q")).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stdout);
+    let ended = run(doctor(&admin, "svc/notready --quiet")).await;
+    assert!(ended.stdout.starts_with("✘ pods ") && ended.stdout.lines().count() == 2, "{}", ended.stdout);
     let ended = run(doctor(&sandbox.kubeconfig("nothing"), "svc/api")).await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.stdout.contains("✘ may get services"), "{}", ended.stdout);

@@ -1,10 +1,14 @@
 //! Which cluster, as whom: the kubeconfig files, the context, the cluster's entry and the credentials.
 
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 use jiff::Timestamp;
 
-use super::{judge, names, plan::DoctorPlan, record::CheckRecord};
+use super::{
+    judge, names,
+    plan::{DoctorPlan, off_thread},
+    record::CheckRecord,
+};
 use crate::{
     cluster::{
         client::{Cluster, ClusterConfig},
@@ -64,7 +68,14 @@ async fn find(
     };
     let any = !files.found().is_empty();
     if any {
-        record.add(kubeconfig(&files));
+        let paths = files.found().to_vec();
+        let open = off_thread("look at the kubeconfig", move || {
+            paths.into_iter().filter(|path| is_world_readable(path)).collect()
+        });
+        record.add(match open.await {
+            Ok(open) => kubeconfig(&files, open),
+            Err(fatal) => judge::warned(names::KUBECONFIG, &fatal),
+        });
     }
     let chosen = files.choose().await;
     match chosen {
@@ -91,20 +102,15 @@ async fn find(
     }
 }
 
-/// The files, and whether others can read the keys in them.
-fn kubeconfig(files: &Kubeconfigs) -> Check {
-    let shown = |paths: &mut dyn Iterator<Item = &std::path::PathBuf>| {
+/// The files, of which others can read those that are `open`.
+fn kubeconfig(files: &Kubeconfigs, open: Vec<PathBuf>) -> Check {
+    let shown = |paths: &mut dyn Iterator<Item = &PathBuf>| {
         paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     };
     let missing = shown(&mut files.missing());
     let missing = if missing.is_empty() { String::new() } else { format!(" (not there: {missing})") };
     let detail = format!("{}{missing}", shown(&mut files.found().iter()));
-    let open: Vec<String> = files
-        .found()
-        .iter()
-        .filter(|path| is_world_readable(path))
-        .map(|path| path.display().to_string())
-        .collect();
+    let open: Vec<String> = open.into_iter().map(|path| path.display().to_string()).collect();
     if open.is_empty() {
         return Check::ok(names::KUBECONFIG, detail);
     }

@@ -13,7 +13,10 @@ use crate::{
         check::{Check, CheckStatus},
         endpoint::Endpoint,
     },
-    policy::rights::{self, MissingRight, PodLookup, Right, WEBSOCKET_SINCE},
+    policy::{
+        rights::{self, MissingRight, PodLookup, Right, WEBSOCKET_SINCE},
+        select::{self, Readiness},
+    },
     tunnel::protocol::Protocol,
     ui::wording::duration_text,
 };
@@ -221,14 +224,17 @@ pub(super) fn rights(asked: &[(Right, Option<bool>)], known: &RightsContext<'_>)
     asked.iter().map(check).collect()
 }
 
-/// The pods of a target that are ready.
+/// The pods of a target that can be forwarded to. Where none is ready, it was named or is published all the same.
 pub(super) fn ready_pods(pods: &[Endpoint]) -> Check {
+    if !pods.iter().any(Endpoint::is_usable) {
+        let why = select::why_none(pods, Readiness::Required, |_| None);
+        return Check::warning(names::PODS, format!("{why}, and is forwarded to all the same"));
+    }
     let ready: Vec<&str> =
         pods.iter().filter(|pod| pod.is_usable()).map(|pod| pod.id.name.as_str()).collect();
     let shown = ready[..ready.len().min(PODS_SHOWN)].join(", ");
     let more = if ready.len() > PODS_SHOWN { ", …" } else { "" };
-    let are = if ready.is_empty() { String::new() } else { format!(": {shown}{more}") };
-    Check::ok(names::PODS, format!("{} of {} ready{are}", ready.len(), pods.len()))
+    Check::ok(names::PODS, format!("{} of {} ready: {shown}{more}", ready.len(), pods.len()))
 }
 
 /// What the server is known to speak by its version, where no pod was tried.

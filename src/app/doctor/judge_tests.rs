@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{endpoint::Phase, target::Kind};
+use crate::model::target::Kind;
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -125,8 +125,8 @@ fn pods_and_protocols() {
     let pods: Vec<Endpoint> = ["a", "b"].map(Endpoint::example).into_iter().chain([unready]).collect();
     assert_eq!(ready_pods(&pods).detail, "2 of 3 ready: a, b");
     assert_eq!(
-        ready_pods(&[Endpoint { phase: Phase::Pending, ..Endpoint::example("a") }]).detail,
-        "0 of 1 ready"
+        came_out(&ready_pods(&[Endpoint { ready: false, ..Endpoint::example("a") }])),
+        (CheckStatus::Warning, "pod a is not ready, and is forwarded to all the same")
     );
     let tried = |websocket: Result<u64, &str>, spdy: Result<u64, &str>| {
         let result = |result: Result<u64, &str>| result.map(Duration::from_millis).map_err(str::to_owned);

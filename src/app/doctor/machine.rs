@@ -12,7 +12,11 @@ use argh::ArgsInfo as _;
 use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
-use super::{judge, names, plan::DoctorPlan, record::CheckRecord};
+use super::{
+    judge, names,
+    plan::{DoctorPlan, off_thread},
+    record::CheckRecord,
+};
 use crate::{
     cli::args::{PROGRAM, Subcommand},
     control::sockets::SocketDirectories,
@@ -38,8 +42,11 @@ pub(super) async fn check(plan: &DoctorPlan, record: &mut CheckRecord) {
         }
     }
     record.add(open_files(plan.open_files));
-    let directory = SocketDirectories::new(&plan.sockets).and_then(|directories| directories.usable());
-    record.add(match directory {
+    let sockets = plan.sockets.clone();
+    let directory = off_thread("look at the directory of control sockets", move || {
+        SocketDirectories::new(&sockets).and_then(|directories| directories.usable())
+    });
+    record.add(match directory.await.flatten() {
         Ok(path) => Check::ok(names::CONTROL_DIRECTORY, path.display().to_string()),
         // A forward works without, but nobody can list or stop it.
         Err(fatal) => judge::warned(names::CONTROL_DIRECTORY, &fatal),
@@ -61,17 +68,24 @@ fn open_files(limit: Option<u64>) -> Check {
 
 /// Which kubectl is there, and whether it finds this program.
 async fn kubectl(plan: &DoctorPlan) -> Check {
-    let path = plan.path.as_deref().unwrap_or_default();
-    let Some(found) = find(path, KUBECTL_PROGRAM) else {
-        return Check::warning(
-            names::KUBECTL,
-            "it is not on the PATH: this program is called as kubectl-fwd",
-        );
+    let (path, program) = (plan.path.clone().unwrap_or_default(), plan.program.clone());
+    let looking = off_thread("look for kubectl on the PATH", move || {
+        find(&path, KUBECTL_PROGRAM).map(|found| (found, shadow(&path, program.as_deref())))
+    });
+    let (found, shadow) = match looking.await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            return Check::warning(
+                names::KUBECTL,
+                "it is not on the PATH: start this program as kubectl-fwd",
+            );
+        }
+        Err(fatal) => return judge::warned(names::KUBECTL, &fatal),
     };
     let version = version(&found).await;
     let detail =
         format!("{}{}", found.display(), version.map(|text| format!(", {text}")).unwrap_or_default());
-    match shadow(path, plan.program.as_deref()) {
+    match shadow {
         None => Check::ok(names::KUBECTL, detail),
         Some((what, advice)) => Check::warning(names::KUBECTL, format!("{detail}; {what}")).advice(advice),
     }

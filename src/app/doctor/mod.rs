@@ -35,8 +35,7 @@ const WHOLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// Makes every check; the exit status is 1 where something that is needed is missing.
 pub(super) async fn doctor(plan: DoctorPlan) -> Result<u8, Fatal> {
     let mut signals = Signals::listen().map_err(|error| no_start("the watch for signals", &error))?;
-    let ui = plan.common.ui;
-    let mut record = CheckRecord::new(ui.output, plan.marks, ui.colors.stdout);
+    let mut record = CheckRecord::new(plan.common.ui, plan.marks);
     let ended = tokio::select! {
         biased;
         // What was under way, a credential plugin among it, ends with the future.
@@ -59,9 +58,8 @@ async fn examine(plan: &DoctorPlan, record: &mut CheckRecord) {
             print_notice(&escape::line(&text));
         }
     });
-    if let Some(connected) = config::check(plan, record, &notifier).await
-        && let Some(reached) = server::check(connected, record, &notifier).await
-    {
+    if let Some(connected) = config::check(plan, record, &notifier).await {
+        let reached = server::check(connected, record, &notifier).await;
         target::check(plan, &reached, record, &notifier).await;
     }
     machine::check(plan, record).await;

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     cli::resolve::CommonOptions,
@@ -28,6 +28,24 @@ pub(in crate::app) struct DoctorPlan {
     pub path: Option<OsString>,
     /// How many files this process may open, where that is limited.
     pub open_files: Option<u64>,
+}
+
+/// Does what asks the file system, off the thread that sees to signals, and within [`STEP_TIMEOUT`]: a disk that is gone never
+/// answers. `doing` completes "cannot".
+pub(super) async fn off_thread<T: Send + 'static>(
+    doing: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Fatal> {
+    let failed = |why: String| {
+        Fatal::new("fwd::system::file", format!("cannot {doing}"))
+            .because(why)
+            .help("is one of the files on a disk that is gone?")
+    };
+    match timeout(STEP_TIMEOUT, spawn_blocking(work)).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(_)) => Err(failed("it went wrong half-way".to_owned())),
+        Err(_) => Err(failed(format!("there is no answer within {} s", STEP_TIMEOUT.as_secs()))),
+    }
 }
 
 /// Does a step within [`STEP_TIMEOUT`]; `doing` completes "cannot".

@@ -7,8 +7,7 @@ use crate::{
     error::Fatal,
     model::check::{Check, CheckStatus},
     ui::{
-        OutputFormat,
-        color::Styling,
+        OutputFormat, OutputSettings,
         doctor::{self, CheckMarks},
     },
 };
@@ -16,9 +15,8 @@ use crate::{
 /// The checks that were made, in order.
 pub(super) struct CheckRecord {
     checks: Vec<Check>,
-    output: OutputFormat,
+    ui: OutputSettings,
     marks: CheckMarks,
-    styling: Styling,
     /// When the last check was told: the next one took from then on.
     last: Instant,
     /// Why stdout cannot be written to.
@@ -26,14 +24,17 @@ pub(super) struct CheckRecord {
 }
 
 impl CheckRecord {
-    pub(super) fn new(output: OutputFormat, marks: CheckMarks, styling: Styling) -> Self {
-        Self { checks: Vec::new(), output, marks, styling, last: Instant::now(), broken: None }
+    pub(super) fn new(ui: OutputSettings, marks: CheckMarks) -> Self {
+        Self { checks: Vec::new(), ui, marks, last: Instant::now(), broken: None }
     }
 
     /// Adds a check, and tells it to a person at once.
     pub(super) fn add(&mut self, check: Check) {
-        if self.output == OutputFormat::Text && self.broken.is_none() {
-            let written = put(doctor::lines(&self.shown(&check), self.marks, self.styling).as_bytes());
+        // Who wants errors only is told what failed.
+        let told = !self.ui.quiet || check.status == CheckStatus::Failed;
+        if self.ui.output == OutputFormat::Text && told && self.broken.is_none() {
+            let lines = doctor::lines(&self.shown(&check), self.marks, self.ui.colors.stdout);
+            let written = put(lines.as_bytes());
             self.broken = written.err();
         }
         self.checks.push(check);
@@ -64,7 +65,8 @@ impl CheckRecord {
 
     /// Tells what it all comes to; the exit status.
     pub(super) fn finish(self, target: Option<&str>) -> Result<u8, Fatal> {
-        let text = match self.output {
+        let text = match self.ui.output {
+            OutputFormat::Text if self.ui.quiet => String::new(),
             OutputFormat::Text => format!("\n{}", doctor::summary(&self.checks)),
             OutputFormat::Json => doctor::json(&self.checks, target),
         };

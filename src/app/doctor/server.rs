@@ -30,11 +30,11 @@ pub(super) async fn check(
     connected: Connected,
     record: &mut CheckRecord,
     notifier: &WaitNotifier,
-) -> Option<Reached> {
+) -> Reached {
     let Connected { cluster, has_credentials } = connected;
-    let unreached = |failed| {
-        Some(Reached { cluster: Arc::new(cluster.clone()), minor: None, user: None, failed: Some(failed) })
-    };
+    let cluster = Arc::new(cluster);
+    let unreached =
+        |failed| Reached { cluster: Arc::clone(&cluster), minor: None, user: None, failed: Some(failed) };
     if let Err(failed) =
         connection(notifier.watch(|| connecting(&cluster), cluster.probe_connection()).await, record)
     {
@@ -68,7 +68,7 @@ pub(super) async fn check(
         Ok(user) => {
             record.add_timed(judge::login(user.as_deref()));
             let minor = answer.version.and_then(|version| version.minor);
-            Some(Reached { cluster: Arc::new(cluster), minor, user, failed: None })
+            Reached { cluster: Arc::clone(&cluster), minor, user, failed: None }
         }
         Err(fatal) => {
             record.add_timed(judge::failed(names::LOGIN, &fatal));
