@@ -416,7 +416,9 @@ fn verbosity(text: &str) -> Result<u8, Fatal> {
 
 /// The addresses of `--address`: lists and repetitions together, each once.
 fn addresses(typed: &[String]) -> Result<Vec<Address>, Fatal> {
-    address::addresses(typed).map_err(|fatal| {
+    // To kubectl, too, an empty list adds nothing to others.
+    let others: Vec<String> = typed.iter().filter(|list| !list.is_empty()).cloned().collect();
+    address::addresses(if others.is_empty() { typed } else { &others }).map_err(|fatal| {
         fatal.help("--address takes IPs and localhost, separated by commas: --address localhost,10.0.0.5")
     })
 }

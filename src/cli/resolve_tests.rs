@@ -184,6 +184,7 @@ fn addresses_each_once() {
         (&["localhost"], vec![Address::Localhost]),
         (&["127.0.0.1,::1"], vec![v4, v6]),
         (&["127.0.0.1", "[::1]"], vec![v4, v6]),
+        (&["127.0.0.1", ""], vec![v4]),
         (&["127.0.0.1, 127.0.0.1"], vec![v4]),
         (&["localhost,127.0.0.1"], vec![Address::Localhost]),
         (&["127.0.0.1,0.0.0.0"], vec![any]),

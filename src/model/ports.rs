@@ -208,7 +208,9 @@ impl PortSpec {
         let remote = remote_part(text, parts.next().unwrap_or_default())?;
         let local = match parts.next() {
             None => LocalPort::Same,
-            Some("" | "0") => LocalPort::Any,
+            // kubectl reads `http:http` as `http`, and any number of zeros as 0.
+            Some(part) if remote == RemotePort::Name(part.to_owned()) => LocalPort::Same,
+            Some(part) if part.bytes().all(|byte| byte == b'0') => LocalPort::Any,
             Some(part) => LocalPort::Number(
                 number(text, part)?
                     .ok_or_else(|| PortError::BadLocal { text: text.to_owned(), part: part.to_owned() })?,
@@ -274,7 +276,9 @@ mod tests {
             ("8080:80", spec(LocalPort::Number(8080), RemotePort::Number(80))),
             (":80", spec(LocalPort::Any, RemotePort::Number(80))),
             ("0:80", spec(LocalPort::Any, RemotePort::Number(80))),
+            ("00:80", spec(LocalPort::Any, RemotePort::Number(80))),
             ("http", spec(LocalPort::Same, http())),
+            ("http:http", spec(LocalPort::Same, http())),
             ("9090:http", spec(LocalPort::Number(9090), http())),
             ("unix:/tmp/a:b.sock:80", spec(LocalPort::Unix("/tmp/a:b.sock".into()), RemotePort::Number(80))),
         ] {
