@@ -19,6 +19,8 @@ pub(crate) enum Difference {
     Signals,
     FlagsFirst,
     Prompt,
+    Negative,
+    Master,
     MatchVersion,
     Profile,
     SeveralTargets,
@@ -33,7 +35,7 @@ use Difference::*;
 
 impl Difference {
     /// In the order of the document.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 26] = [
         Ready,
         UnreadySaid,
         Slices,
@@ -50,6 +52,8 @@ impl Difference {
         Signals,
         FlagsFirst,
         Prompt,
+        Negative,
+        Master,
         MatchVersion,
         Profile,
         SeveralTargets,
@@ -129,6 +133,15 @@ impl Difference {
                 "No credential",
                 "kubectl asks for a user name and a password, on stdout, which only very old servers take. `kubectl fwd` says what is \
                  missing.",
+            ),
+            Negative => (
+                "Negative numbers",
+                "kubectl takes `-v=-1` for 0 and a negative `--request-timeout` for none. `kubectl fwd` refuses both.",
+            ),
+            Master => (
+                "`KUBERNETES_MASTER`",
+                "kubectl still reads this variable of early versions where there is no kubeconfig. `kubectl fwd` does not: `--server` says the \
+                 same.",
             ),
             MatchVersion => (
                 "`--match-server-version`",

@@ -1,7 +1,7 @@
 //! The flags and variables by which a cluster is reached, and kubectl itself.
 
 use super::{Group, other, same};
-use crate::differences::Difference::{FlagsFirst, Prompt, Signals};
+use crate::differences::Difference::{FlagsFirst, Master, Negative, Prompt, Signals};
 
 pub(super) const GROUPS: &[Group] = &[
     Group {
@@ -87,12 +87,25 @@ pub(super) const GROUPS: &[Group] = &[
             ),
             same("--client-certificate $DIR/client.pem shop 8001", 0),
             same("--client-certificate $DIR/nothing --client-key $DIR/client.key shop 8001", 0),
+            other(
+                Master,
+                "KUBECONFIG=$DIR/empty KUBERNETES_MASTER=$URL --insecure-skip-tls-verify --token token-of-admin shop 8001",
+                2,
+                0,
+            ),
+            same("NO_PROXY=* HTTPS_PROXY=http://127.0.0.1:1 shop 8001", 2),
             same("--tls-server-name localhost shop 8001", 2),
             same("--tls-server-name other.example shop 8001", 0),
             same("--username a --password b shop 8001", 0),
             same("--request-timeout 30 shop 8001", 2),
             same("--request-timeout=30s shop 8001", 2),
             same("--request-timeout 0 shop 8001", 2),
+            same("--request-timeout=0s shop 8001", 2),
+            same("--request-timeout=1m30s shop 8001", 2),
+            same("--request-timeout '' shop 8001", 2),
+            same("--request-timeout=1.5 shop 8001", 0),
+            other(Negative, "--request-timeout=-1s shop 8001", 2, 0),
+            same("--request-timeout=1ms shop 8001", 0),
             same("--request-timeout soon shop 8001", 0),
             same("--request-timeout=-1 shop 8001", 0),
             same("HTTPS_PROXY=http://127.0.0.1:1 shop 8001", 2),
@@ -105,6 +118,9 @@ pub(super) const GROUPS: &[Group] = &[
             same("FWD shop 8001", 2),
             same("FWD svc/shop 8003 -n default", 2),
             same("FWD -n default svc/shop 8003", 2),
+            same("FWD --help", 1),
+            same("FWD -h", 1),
+            same("FWD shop 8001 --address ::1", 1),
             same("FWD shop", 0),
             same("FWD nothing 8001", 0),
             same("FWD --kubeconfig $DIR/nothing shop 8001", 0),

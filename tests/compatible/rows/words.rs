@@ -2,8 +2,8 @@
 
 use super::{Group, other, same};
 use crate::differences::Difference::{
-    AddressInPort, Dashes, MatchVersion, OwnFlags, PortsFirst, Profile, SeveralTargets, Subcommands,
-    UnixSockets,
+    AddressInPort, Dashes, MatchVersion, Negative, OwnFlags, PortsFirst, Profile, SeveralTargets,
+    Subcommands, UnixSockets,
 };
 
 pub(super) const GROUPS: &[Group] = &[
@@ -14,6 +14,13 @@ pub(super) const GROUPS: &[Group] = &[
             same("shop 8001 --pod-running-timeout=1m30s", 2),
             same("shop 8001 --pod-running-timeout=1.5h", 2),
             same("shop 8001 --pod-running-timeout=500ms", 2),
+            same("shop 8001 --pod-running-timeout=1h1m1s1ms", 2),
+            same("shop 8001 --pod-running-timeout=.5h", 2),
+            same("shop 8001 --pod-running-timeout=5000000us", 2),
+            same("shop 8001 --pod-running-timeout=5e3s", 0),
+            same("shop 8001 --pod-running-timeout=-0", 0),
+            same("shop 8001 --pod-running-timeout=1M", 0),
+            same("shop 8001 --pod-running-timeout=5s --pod-running-timeout=0", 0),
             same("shop 8001 --pod-running-timeout=+5s", 2),
             same("shop 8001 --pod-running-timeout=1h --pod-running-timeout=5s", 2),
             same("shop 8001 --pod-running-timeout 0", 0),
@@ -69,6 +76,12 @@ pub(super) const GROUPS: &[Group] = &[
             same("-n '' shop 8001", 2),
             same("-n= shop 8001", 0),
             same("shop 8001 -n", 0),
+            same("shop 8001 -n prod -n ''", 2),
+            same("-namespace default shop 8001", 0),
+            same("-n --context sandbox shop 8001", 0),
+            same("shop 8001 --namespace", 0),
+            same("--namespace= shop 8001", 2),
+            same("shop 8001 -n default --address ::1 -v 0", 1),
             same("-n a/b shop 8001", 0),
             same("-n ../default shop 8001", 0),
             same("-n prod svc/api 8001:80", 2),
@@ -79,6 +92,9 @@ pub(super) const GROUPS: &[Group] = &[
             same("-v shop 8001", 0),
             same("-v=6 shop 8001", 2),
             same("-v6 shop 8001", 2),
+            other(Negative, "-v=-1 shop 8001", 2, 0),
+            same("-v99 shop 8001", 2),
+            same("--v 6 shop 8001", 2),
             same("--log-flush-frequency 1s shop 8001", 2),
             same("--log-flush-frequency=1 shop 8001", 0),
             same("--vmodule=x=1 shop 8001", 2),
