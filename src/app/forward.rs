@@ -103,14 +103,15 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
     }
     let mut ready_file = beside.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let color = common.ui.colors.stderr;
+    let stdout = match (&command, &beside.log) {
+        (None, _) => StdoutUse::Written,
+        // stdout is the command's alone.
+        (Some(_), Some(_)) => StdoutUse::ToPeople,
+        (Some(_), None) => StdoutUse::Unused,
+    };
     let writer = match &background {
         Some(background) => background.output_writer(),
-        // stdout is the command's alone.
-        None if command.is_some() && beside.log.is_some() => {
-            OutputWriter::open(people.clone(), StdoutUse::ToPeople)
-        }
-        None if command.is_some() => OutputWriter::open(people.clone(), StdoutUse::Unused),
-        None => OutputWriter::open(people.clone(), StdoutUse::Written),
+        None => OutputWriter::open(people.clone(), stdout),
     };
     let mut process = Process::new(common.clone(), writer, people.clone(), background)?;
     let listens = process.listen(sockets);
@@ -245,7 +246,7 @@ async fn run_beside(
 }
 
 fn unwritable(log: &Path, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::log::unwritable", format!("the log {} cannot be written", log.display()))
+    Fatal::new("fwd::log::unwritable", format!("cannot write the log {}", log.display()))
         .because(io_message(error))
         .help("its directory has to exist, and you need the right to write there")
 }

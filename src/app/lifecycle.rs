@@ -12,5 +12,5 @@ pub(super) const INTERRUPTED: u8 = 130;
 
 /// The error that something of the system could not be had, without which no command runs.
 pub(super) fn no_start(what: &str, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::start", format!("{what} cannot be started")).because(io_message(error))
+    Fatal::new("fwd::start", format!("cannot start {what}")).because(io_message(error))
 }

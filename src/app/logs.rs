@@ -169,8 +169,7 @@ fn none(word: &str, unknown: &Fatal) -> Fatal {
 }
 
 fn unreadable(path: &std::path::Path, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::logs::unreadable", format!("{} cannot be read", path.display()))
-        .because(io_message(error))
+    Fatal::new("fwd::logs::unreadable", format!("cannot read {}", path.display())).because(io_message(error))
 }
 
 #[cfg(test)]

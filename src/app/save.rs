@@ -105,7 +105,7 @@ fn to_file(path: &Path, set: &ForwardSet, existing: Existing) -> Result<(), Fata
     let text = sets::text(set)?;
     let written = AtomicFile::of(path).and_then(|file| file.commit(&text));
     written.map_err(|error| {
-        Fatal::new("fwd::set::unwritable", format!("{name} cannot be written"))
+        Fatal::new("fwd::set::unwritable", format!("cannot write {name}"))
             .because(io_message(&error))
             .help("its directory has to exist, and you need the right to write there")
     })

@@ -99,7 +99,7 @@ fn render(all: &[ListedSet], format: SetListFormat) -> String {
             .unwrap_or_default(),
         SetListFormat::Yaml => yaml(&serde_json::to_value(all).unwrap_or_default()),
         SetListFormat::Name => {
-            all.iter().filter_map(|set| set.name.as_ref()).map(|name| format!("{name}\n")).collect()
+            all.iter().filter_map(|set| set.name.as_deref()).flat_map(|name| [name, "\n"]).collect()
         }
     }
 }

@@ -74,18 +74,18 @@ pub(super) fn check(
             all.iter().take(MAX_SHOWN).fold(fatal, |fatal, one| fatal.because(format!("it would {one}")));
         match all.len().saturating_sub(MAX_SHOWN) {
             0 => told,
-            more => told.because(format!("and {more} more of these")),
+            more => told.because(format!("and {more} more")),
         }
     };
     if !up.trust {
         if !common.can_ask {
             let file = up.file.as_ref().map(|file| format!(" -f {file}")).unwrap_or_default();
-            return Err(because(format!("the set {name} needs your consent, and nothing is started")).help(format!(
+            return Err(because(format!("the set {name} needs your consent, so nothing is started")).help(format!(
                 "read {name}; if that is what you want: kubectl fwd up{file} --trust, which is remembered until it changes"
             )));
         }
         let question =
-            because(format!("the set {name} asks for more than a local port to your own clusters"));
+            because(format!("the set {name} would do more than forward local ports to your clusters"));
         print_notice(report::warning(&question, common.ui.colors.stderr).trim_end());
         if !ask_yes_no()? {
             return Err(Fatal::new(
@@ -94,7 +94,8 @@ pub(super) fn check(
             ));
         }
     } else if !common.ui.quiet {
-        let told = because(format!("the set {name} is started, as you trust it, with all that it asks for"));
+        let told =
+            because(format!("the set {name} is started with all that it asks for, because you trust it"));
         print_notice(report::warning(&told, common.ui.colors.stderr).trim_end());
     }
     if let (Some(path), Some(sets)) = (known, sets) {
@@ -125,7 +126,7 @@ fn by_kubeconfig(path: &Path, set: &ForwardSet, common: &CommonOptions) -> Resul
     let unreadable = |why: String| {
         Err(Fatal::new("fwd::kubeconfig::unreadable", format!("cannot read the kubeconfig {name}"))
             .because(why)
-            .help("it has to be a file that is there as a whole"))
+            .help("it must be a regular file"))
     };
     match WaitLimit::new(WITHIN).wait_for(read, || print_waiting(&format!("the end of {name}"), common)) {
         Ok(Some(read)) => read,
@@ -155,10 +156,10 @@ fn open_to_others(set: &ForwardSet) -> Vec<String> {
 /// Asks the person at the terminal.
 fn ask_yes_no() -> Result<bool, Fatal> {
     let failed = |error: io::Error| {
-        Fatal::new("fwd::set::untrusted", "there is no answer").because(io_message(&error))
+        Fatal::new("fwd::set::untrusted", "cannot read your answer").because(io_message(&error))
     };
     let mut stderr = io::stderr().lock();
-    stderr.write_all(b"Start it, and remember that until it changes? [y/N] ").map_err(failed)?;
+    stderr.write_all(b"Start it, and remember your answer until it changes? [y/N] ").map_err(failed)?;
     stderr.flush().map_err(failed)?;
     drop(stderr);
     let read = || {

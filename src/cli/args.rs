@@ -300,6 +300,7 @@ pub enum Subcommand {
     note = "CONNECTIONS are open/total, BYTES are from/to the pod; SINCE is the age of STATE. A terminal that is too narrow shows fewer columns.",
     note = "A table also shows the forwards of processes in the background that ended within the last hour, as stopped or failed; 'kubectl fwd logs' finds their logs."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct ListArgs {
     /// show a table, wide, json, yaml, name, which is the ids alone, or custom-columns=HEADER:.field,... (default: table)
     #[argh(option, short = 'o', arg_name = "table|wide|json|yaml|name|custom-columns=")]

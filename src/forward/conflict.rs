@@ -38,7 +38,7 @@ pub(super) fn explain(address: SocketAddr, error: &io::Error, wanted: &[ListenIp
         io::ErrorKind::AddrInUse => in_use(address, holder(address).as_ref(), nearest_free(wanted, port)),
         io::ErrorKind::PermissionDenied if port < PRIVILEGED => {
             let free = nearest_free(wanted, INSTEAD_OF_PRIVILEGED + port - 1);
-            Fatal::new("fwd::port::privileged", format!("local port {port} cannot be listened on"))
+            Fatal::new("fwd::port::privileged", format!("cannot listen on local port {port}"))
                 .because(format!("ports below {PRIVILEGED} need privileges that this process does not have"))
                 .help(other_port(port, free))
         }
@@ -55,7 +55,7 @@ pub(super) fn unexplained(address: SocketAddr, error: &io::Error) -> Fatal {
     if error.kind() == io::ErrorKind::AddrInUse {
         return in_use(address, None, None);
     }
-    Fatal::new("fwd::port::bind", format!("{address} cannot be listened on"))
+    Fatal::new("fwd::port::bind", format!("cannot listen on {address}"))
         .because(io_message(error))
         .help("try another address with --address, or another local port")
 }
@@ -66,21 +66,21 @@ pub(super) fn explain_unix(path: &std::path::Path, taken: &SocketConflict) -> Fa
     let path = path.display();
     let why = match taken {
         SocketConflict::Unbound(error) => {
-            return Fatal::new("fwd::socket::bind", format!("{path} cannot be listened on"))
+            return Fatal::new("fwd::socket::bind", format!("cannot listen on {path}"))
                 .because(io_message(error))
                 .help("its directory has to exist, and you need the right to write there");
         }
         SocketConflict::Live => "a process listens on it".to_owned(),
-        SocketConflict::Full => "a process listens on it, and more clients wait than it takes".to_owned(),
+        SocketConflict::Full => "a process listens on it, and its queue of clients is full".to_owned(),
         SocketConflict::OtherKind => "a process uses it, as a socket of another type".to_owned(),
         SocketConflict::NoSocket(what) => {
             format!("it is {what}, and only a socket that nobody listens on is replaced")
         }
         SocketConflict::Unknown(error) => {
-            format!("whether a process listens on it cannot be found out: {}", io_message(error))
+            format!("cannot find out whether a process listens on it: {}", io_message(error))
         }
         SocketConflict::NoLock(error) => {
-            format!("its directory cannot be locked while it is replaced: {}", io_message(error))
+            format!("cannot lock its directory: {}", io_message(error))
         }
     };
     Fatal::new("fwd::socket::in_use", format!("{path} exists already"))

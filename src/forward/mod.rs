@@ -56,6 +56,7 @@ pub struct ForwardRequest {
 
 /// How to forward. The defaults are the command line's.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own, off by default")]
 pub struct ForwardOptions {
     /// How long a connection waits for a ready pod.
     pub hold: Duration,

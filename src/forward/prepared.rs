@@ -95,13 +95,12 @@ impl PreparedTarget {
             chooser.without_pod(&set.pods, &wanted).is_none()
                 || chooser.never(target, cluster, &set.pods, &wanted).is_some()
         };
-        let never = match timeout(waited, pods.wait_for(settled)).await {
-            Ok(Ok(set)) => chooser.never(target, cluster, &set.pods, &wanted),
-            _ => {
-                let pods = &self.watched.pods.borrow().pods;
-                let why = chooser.why_none(pods, &wanted);
-                Some(none_ready(target, cluster, &self.resolved.namespace, pods, waited, why))
-            }
+        let never = if let Ok(Ok(set)) = timeout(waited, pods.wait_for(settled)).await {
+            chooser.never(target, cluster, &set.pods, &wanted)
+        } else {
+            let pods = &self.watched.pods.borrow().pods;
+            let why = chooser.why_none(pods, &wanted);
+            Some(none_ready(target, cluster, &self.resolved.namespace, pods, waited, why))
         };
         never.map_or(Ok(()), |fatal| Err(fatal.asked_by(self.wanted.origin.as_deref())))
     }

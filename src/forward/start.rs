@@ -142,12 +142,11 @@ impl Registry {
         let mut distinct: Vec<(Arc<ClusterHandle>, Target, Option<String>)> = Vec::new();
         let mut places = Vec::new();
         for one in &wanted {
-            let cluster = match clusters.get(&one.context) {
-                Some(cluster) => Arc::clone(cluster),
-                None => {
-                    let found = self.shared.clusters.cluster(one.context.as_deref()).await;
-                    found.map_err(|fatal| fatal.asked_by(one.origin.as_deref()))?
-                }
+            let cluster = if let Some(cluster) = clusters.get(&one.context) {
+                Arc::clone(cluster)
+            } else {
+                let found = self.shared.clusters.cluster(one.context.as_deref()).await;
+                found.map_err(|fatal| fatal.asked_by(one.origin.as_deref()))?
             };
             clusters.insert(one.context.clone(), Arc::clone(&cluster));
             let target = &one.request.target;

@@ -45,7 +45,7 @@ impl SetDocument {
         let name = path.display().to_string();
         let read = || {
             if !fs::metadata(path)?.is_file() {
-                return Err(io::Error::other("it is no regular file"));
+                return Err(io::Error::other("it is not a regular file"));
             }
             bounded(File::open(path)?)
         };
@@ -76,9 +76,9 @@ impl SetDocument {
             }
             Ok(None) => {
                 let seconds = limit.timeout.as_secs();
-                Err(Fatal::new("fwd::set::unreadable", format!("{name} cannot be read"))
-                    .because(format!("it did not come to an end within {seconds} s"))
-                    .help("what writes it has to close it; or write the set to a file first"))
+                Err(Fatal::new("fwd::set::unreadable", format!("cannot read {name}"))
+                    .because(format!("it did not end within {seconds} s"))
+                    .help("the program that writes it must close it; or write the set to a file first"))
             }
             Err(error) => Err(unreadable(&name, &error)),
         }
@@ -86,12 +86,12 @@ impl SetDocument {
 
     fn of(name: String, bytes: Vec<u8>) -> Result<Self, Fatal> {
         if bytes.len() as u64 > MAX_BYTES {
-            return Err(Fatal::new("fwd::set::too_large", format!("{name} is no set of forwards"))
+            return Err(Fatal::new("fwd::set::too_large", format!("{name} is not a set of forwards"))
                 .because(format!("it is larger than {} KiB", MAX_BYTES / 1024))
-                .help("is it the right file? 'kubectl fwd up --schema' prints what a set holds"));
+                .help("is it the right file? to see what a set holds, run: kubectl fwd up --schema"));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
-            Fatal::new("fwd::set::not_utf8", format!("{name} is no set of forwards"))
+            Fatal::new("fwd::set::not_utf8", format!("{name} is not a set of forwards"))
                 .because(format!("it is not UTF-8 text: byte {} is not", error.utf8_error().valid_up_to()))
                 .help("save it as UTF-8, if it is the right file")
         })?;
@@ -124,13 +124,13 @@ fn bounded(reader: impl Read) -> io::Result<Vec<u8>> {
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::set::unreadable", format!("{name} cannot be read"))
+    Fatal::new("fwd::set::unreadable", format!("cannot read {name}"))
         .because(io_message(error))
         .help("is it the right file, and may you read it?")
 }
 
 pub(super) fn unwritable(path: &Path, error: &io::Error) -> Fatal {
-    Fatal::new("fwd::set::unwritable", format!("{} cannot be written", path.display()))
+    Fatal::new("fwd::set::unwritable", format!("cannot write {}", path.display()))
         .because(io_message(error))
         .help("its directory has to exist, and you need the right to write there")
 }
@@ -162,7 +162,7 @@ mod tests {
         let short = WaitLimit { notice_after: Duration::ZERO, timeout: Duration::from_millis(20) };
         let mut told = false;
         let late = SetDocument::from_reader("stdin".into(), reader, short, || told = true).unwrap_err();
-        assert!(told && late.causes().any(|why| why.contains("did not come to an end")), "{late:?}");
+        assert!(told && late.causes().any(|why| why.contains("did not end")), "{late:?}");
         // Of what has no end at all as much is read as a set may have.
         let endless =
             SetDocument::from_reader("stdin".into(), io::repeat(b'#'), WaitLimit::new(WITHIN), || {});

@@ -9,11 +9,9 @@ pub const MAX_FORWARDS: usize = registry::MAX_FORWARDS;
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 
 pub(super) fn too_many(forwards: usize) -> Fatal {
-    too_large(format!("there are {forwards} forwards, and a set has at most {MAX_FORWARDS}"))
+    too_large(format!("it has {forwards} forwards; a set can have {MAX_FORWARDS} at most"))
 }
 
 pub(super) fn too_large(why: String) -> Fatal {
-    Fatal::new("fwd::set::too_large", "the set is not written")
-        .because(why)
-        .help("stop some of the forwards, or write several sets by hand")
+    Fatal::new("fwd::set::too_large", "the set was not saved").because(why).help("split it into several sets")
 }

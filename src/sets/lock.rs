@@ -68,17 +68,17 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn not_ours(path: &Path) -> Fatal {
-    let what = format!("nothing is written: {} is no file of ours to lock", path.display());
+    let what = format!("cannot lock {}, so nothing is written", path.display());
     Fatal::new("fwd::set::unwritable", what)
-        .because("it is a link, or something else that is no regular file")
-        .help("see who made it (ls -l), then remove it")
+        .because("it is a link, or not a regular file")
+        .help("see whose it is (ls -l), then remove it")
 }
 
 fn held(path: &Path, most: Duration) -> Fatal {
-    let what = format!("nothing is written: another process holds the lock {}", path.display());
+    let what = format!("another process holds the lock {}, so nothing is written", path.display());
     Fatal::new("fwd::set::locked", what)
         .because(format!("it has held it for more than {} s", most.as_secs()))
-        .help("it may be stopped, or hang: look for other kubectl-fwd processes (ps), and end that one")
+        .help("it may be suspended or hang: find the other kubectl-fwd process with ps, and end it")
 }
 
 #[cfg(unix)]

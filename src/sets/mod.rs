@@ -88,7 +88,7 @@ impl SetStore {
             .because(format!("{} does not exist", path.display()));
         Err(match names.as_slice() {
             [] => fatal.help(format!(
-                "'kubectl fwd save {name}' makes it of the forwards that run; up -f FILE takes a file"
+                "to make it of the forwards that run: kubectl fwd save {name}\nfor a set in a file: kubectl fwd up -f FILE"
             )),
             names => fatal.help(nearest::suggestion(name, "sets", names)),
         })
@@ -156,8 +156,8 @@ impl SetStore {
     ) -> Result<PathBuf, Fatal> {
         let path = self.path(name)?;
         if path.exists() && existing == Existing::Keep {
-            return Err(Fatal::new("fwd::set::exists", format!("there is a set '{name}' already"))
-                .because(format!("{} exists, perhaps with changes of yours", path.display()))
+            return Err(Fatal::new("fwd::set::exists", format!("the set '{name}' exists already"))
+                .because(format!("{} may have changes of yours", path.display()))
                 .help(format!("choose another name, or replace it: kubectl fwd save {name} --force")));
         }
         let text = text(set)?;
@@ -197,9 +197,9 @@ fn check_name(name: &str) -> Result<(), Fatal> {
     }
     let fatal = Fatal::new("fwd::usage::bad_set_name", format!("'{name}' cannot be the name of a set"));
     Err(if file || name.contains(['/', '\\']) {
-        fatal.help("a file is given as -f FILE: kubectl fwd up -f fwd.yaml")
+        fatal.help("to use a file: kubectl fwd up -f fwd.yaml")
     } else {
-        fatal.help(format!("it is a word of at most {MAX_NAME} letters, digits, '-', '_' and '.'"))
+        fatal.help(format!("use at most {MAX_NAME} letters, digits, '-', '_' and '.'"))
     })
 }
 

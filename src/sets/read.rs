@@ -89,7 +89,7 @@ impl SetReader {
     fn set(&mut self, root: SpannedNode) -> ForwardSet {
         let span = root.span;
         if matches!(root.value, SpannedValue::Null) {
-            self.problem(span, "the set is empty", "it needs at least 'forwards', a list");
+            self.problem(span, "the set is empty", "add 'forwards', a list");
             return ForwardSet::default();
         }
         let Some(mut fields) = self.fields(root, "a set", &[&SET_KEYS, &SCOPE_KEYS]) else {
@@ -113,17 +113,13 @@ impl SetReader {
             // What `save --auto` leaves behind the last forward.
             Some(SpannedNode { value: SpannedValue::Null, .. }) if auto => Vec::new(),
             Some(node) => {
-                self.problem(
-                    node.span,
-                    "'forwards' has to be a list",
-                    "begin each forward with '- target: '",
-                );
+                self.problem(node.span, "'forwards' must be a list", "start each forward with '- target: '");
                 Vec::new()
             }
             None => {
                 self.problem(
                     span,
-                    "there is no 'forwards'",
+                    "'forwards' is missing",
                     "add a list of them: forwards: [{target: svc/api, ports: 8080:80}]",
                 );
                 Vec::new()
@@ -143,8 +139,8 @@ impl SetReader {
         self.in_entries = self.problems.len() - outside;
         let forwards = listed.max(forwards);
         if forwards > MAX_FORWARDS {
-            let what = format!("there are {forwards} forwards, and a set has at most {MAX_FORWARDS}");
-            self.problem(span, what, "make several sets of it");
+            let what = format!("it has {forwards} forwards; a set can have {MAX_FORWARDS} at most");
+            self.problem(span, what, "split it into several sets");
         }
         ForwardSet { auto, kubeconfig: kubeconfig.map(|(path, _)| path.into()), entries }
     }
@@ -162,18 +158,22 @@ impl SetReader {
                 typed.and_then(|(text, at)| self.checked(at, selector(&text)))
             }
             (Some(_), Some(node)) => {
-                self.problem(node.span, "there are both 'target' and 'selector'", "leave one of them out");
+                self.problem(
+                    node.span,
+                    "a forward has either 'target' or 'selector', not both",
+                    "leave one of them out",
+                );
                 None
             }
             (None, None) => {
-                let help = "name what to forward to, as in target: svc/api";
-                self.problem(span, "there is neither 'target' nor 'selector'", help);
+                let help = "for example target: svc/api";
+                self.problem(span, "'target' or 'selector' is missing", help);
                 None
             }
         };
         let ports = fields.take("ports").map(|node| self.ports(node));
         if ports.is_none() {
-            self.problem(span, "there are no 'ports'", "for example ports: 8080:80");
+            self.problem(span, "'ports' is missing", "for example ports: 8080:80");
         }
         let label = fields
             .take("name")
@@ -187,7 +187,7 @@ impl SetReader {
         let span = node.span;
         let items = Self::one_or_more(node);
         if items.is_empty() {
-            self.problem(span, "there are no ports", "for example ports: 8080:80");
+            self.problem(span, "'ports' is empty", "for example ports: 8080:80");
         }
         let mut ports = Vec::new();
         for item in items {
@@ -255,7 +255,7 @@ impl SetReader {
         let addresses = entry.scope.addresses.as_deref().unwrap_or(&default);
         for port in &entry.ports {
             if let Some(line) = taken.claim(port, addresses, &entry.line) {
-                let what = format!("{} is wanted twice, here and in line {line}", local_end(port));
+                let what = format!("{} is used twice, here and in line {line}", local_end(port));
                 self.problem(span, what, "give one of them another local port, as in 8081:80");
                 return false;
             }
@@ -266,7 +266,7 @@ impl SetReader {
     /// The pairs of a map whose keys are known; tells of all others.
     fn fields(&mut self, node: SpannedNode, what: &str, known: &[&[&'static str]]) -> Option<MapFields> {
         let SpannedValue::Map(pairs) = node.value else {
-            self.problem(node.span, format!("{what} has to be a map"), "that is, lines of 'key: value'");
+            self.problem(node.span, format!("{what} must be a mapping"), "write lines of 'key: value'");
             return None;
         };
         let known = || known.iter().copied().flatten().copied();
@@ -274,7 +274,7 @@ impl SetReader {
         for (key, value) in pairs {
             match known().find(|name| *name == key.name) {
                 Some(name) if fields.iter().any(|(other, _)| *other == name) => {
-                    self.problem(key.span, format!("'{name}' stands here twice"), "leave one of them out");
+                    self.problem(key.span, format!("'{name}' is given twice"), "leave one of them out");
                 }
                 // A key without a value says nothing.
                 Some(name) if matches!(value.value, SpannedValue::Null) && name != "forwards" => {}
@@ -284,7 +284,7 @@ impl SetReader {
                         Some(near) => format!("did you mean '{near}'?"),
                         None => format!("the keys of {what} are {}", known().collect::<Vec<_>>().join(", ")),
                     };
-                    self.problem(key.span, format!("'{}' is no key of {what}", key.name), help);
+                    self.problem(key.span, format!("'{}' is not a key of {what}", key.name), help);
                 }
             }
         }
@@ -298,8 +298,8 @@ impl SetReader {
             SpannedValue::Null | SpannedValue::List(_) | SpannedValue::Map(_) => {
                 self.problem(
                     node.span,
-                    format!("{what} has to be a text"),
-                    "write it on one line, in quotes if need be",
+                    format!("{what} must be text"),
+                    "write it on one line, in quotes if needed",
                 );
                 None
             }
@@ -310,7 +310,7 @@ impl SetReader {
         let SpannedValue::Bool(value) = node.value else {
             self.problem(
                 node.span,
-                format!("{what} has to be true or false"),
+                format!("{what} must be true or false"),
                 format!("for example {what}: true"),
             );
             return None;

@@ -59,16 +59,16 @@ impl ForwardSet {
         let first = forwards.first().and_then(kubeconfig);
         if let Some(other) = forwards.iter().find(|forward| kubeconfig(forward) != first) {
             let name = |path: Option<PathBuf>| {
-                path.map_or_else(|| "the usual one".to_owned(), |path| path.display().to_string())
+                path.map_or_else(|| "the default one".to_owned(), |path| path.display().to_string())
             };
-            return Err(Fatal::new("fwd::set::kubeconfigs", "what runs is not saved as a set")
+            return Err(Fatal::new("fwd::set::kubeconfigs", "the running forwards cannot be saved as one set")
                 .because(format!(
-                    "a set has one kubeconfig, and the forwards have {} and {}",
+                    "a set has one kubeconfig, but they use {} and {}",
                     name(first),
                     name(kubeconfig(other))
                 ))
                 .help(
-                    "write a set for each by hand (kubectl fwd up --schema), or use one kubeconfig for both",
+                    "save those of one context: kubectl fwd save NAME --context CONTEXT; or use one kubeconfig for all",
                 ));
         }
         let mut set = Self { kubeconfig: first, ..Self::default() };
@@ -150,7 +150,7 @@ forwards:
             PortForward { kubeconfig: Some("/k".into()), ..forward("pod", "b", 2, RemotePort::Number(2)) };
         assert_eq!(ForwardSet::of(std::slice::from_ref(&there)).unwrap().kubeconfig, Some("/k".into()));
         let error = ForwardSet::of(&[here, there]).unwrap_err();
-        assert!(error.causes().next().is_some_and(|why| why.contains("/k") && why.contains("usual")));
+        assert!(error.causes().next().is_some_and(|why| why.contains("/k") && why.contains("default")));
         assert_eq!(ForwardSet::of(&[]), Ok(ForwardSet::default()));
     }
 

@@ -68,27 +68,30 @@ fn every_problem_with_its_place() {
     let (schema, mut wrong) = (schema(), String::new());
     for (text, expected) in [
         ("", "+1:1 the set is empty"),
-        ("- a", "+1:1 a set has to be a map"),
+        ("- a", "+1:1 a set must be a mapping"),
         (
             "forward: []",
-            "+1:1 'forward' is no key of a set; did you mean 'forwards'?|1:1 there is no 'forwards'",
+            "+1:1 'forward' is not a key of a set; did you mean 'forwards'?|1:1 'forwards' is missing",
         ),
-        ("forwards: svc/api", "+1:11 'forwards' has to be a list"),
+        ("forwards: svc/api", "+1:11 'forwards' must be a list"),
         ("version: 2\nforwards: []", "+1:10 version 2 is not known"),
-        ("auto: maybe\nforwards: []", "+1:7 auto has to be true or false"),
-        ("forwards: [svc/api]", "+1:12 a forward has to be a map"),
-        ("forwards: [{ports: 80}]", "+1:12 there is neither 'target' nor 'selector'"),
-        ("forwards: [{target: a}]", "+1:12 there are no 'ports'"),
-        ("forwards: [{target: a, ports: []}]", "+1:31 there are no ports"),
+        ("auto: maybe\nforwards: []", "+1:7 auto must be true or false"),
+        ("forwards: [svc/api]", "+1:12 a forward must be a mapping"),
+        ("forwards: [{ports: 80}]", "+1:12 'target' or 'selector' is missing"),
+        ("forwards: [{target: a}]", "+1:12 'ports' is missing"),
+        ("forwards: [{target: a, ports: []}]", "+1:31 'ports' is empty"),
         ("forwards: [{target: a, ports: 0}]", "+1:31 '0' is not a port: ports are 1 to 65535"),
         (
             "forwards: [{target: a, ports: [80, '1:2:x y']}]",
             "+1:36 'x y' in '1:2:x y' is neither a port number",
         ),
         ("forwards: [{target: a, ports: 70000}]", "+1:31 '70000' is not a port"),
-        ("forwards: [{target: a, ports: {a: b}}]", "+1:31 a port has to be a text"),
-        ("forwards: [{target: a, selector: b=c, ports: 80}]", "+1:34 there are both 'target' and 'selector'"),
-        ("forwards: [{target: [a], ports: 80}]", "+1:21 target has to be a text"),
+        ("forwards: [{target: a, ports: {a: b}}]", "+1:31 a port must be text"),
+        (
+            "forwards: [{target: a, selector: b=c, ports: 80}]",
+            "+1:34 a forward has either 'target' or 'selector', not both",
+        ),
+        ("forwards: [{target: [a], ports: 80}]", "+1:21 target must be text"),
         (
             "forwards: [{target: scv/a, ports: 80}]",
             "1:21 'scv' is not a type of object that can be forwarded to; did you mean 'svc'?",
@@ -98,13 +101,13 @@ fn every_problem_with_its_place() {
         ("forwards: [{selector: ' ', ports: 80}]", "+1:23 the label selector is empty"),
         (
             "forwards: [{target: a, port: 80}]",
-            "+1:12 there are no 'ports'|1:24 'port' is no key of a forward; did you mean 'ports'?",
+            "+1:12 'ports' is missing|1:24 'port' is not a key of a forward; did you mean 'ports'?",
         ),
         (
             "forwards: [{target: a, ports: 80, foobar: 1}]",
-            "+1:35 'foobar' is no key of a forward; the keys of a forward are target, selector, ports, name, context",
+            "+1:35 'foobar' is not a key of a forward; the keys of a forward are target, selector, ports, name, context",
         ),
-        ("forwards: [{target: a, ports: 80, ports: 81}]", "!1:35 'ports' stands here twice"),
+        ("forwards: [{target: a, ports: 80, ports: 81}]", "!1:35 'ports' is given twice"),
         ("forwards: [{target: a, ports: 80, name: 7}]", "+1:41 '7' cannot be the name of a forward"),
         ("forwards: [{target: a, ports: 80, name: 'a b'}]", "+1:41 'a b' cannot be the name of a forward"),
         (
@@ -118,13 +121,13 @@ fn every_problem_with_its_place() {
             "forwards: [{target: a, ports: 80, podRunningTimeout: 0}]",
             "1:54 '0' is not a duration: it has to be more than zero",
         ),
-        ("forwards: [{target: a, ports: 80, autoPort: yes}]", "+1:45 autoPort has to be true or false"),
+        ("forwards: [{target: a, ports: 80, autoPort: yes}]", "+1:45 autoPort must be true or false"),
         (
             "forwards:\n- {target: a, ports: 80}\n- {target: b, ports: [81, 80]}",
-            "3:3 local port 80 is wanted twice, here and in line 2",
+            "3:3 local port 80 is used twice, here and in line 2",
         ),
-        ("forwards: [{target: a, ports: ['unix:/a:1', 'unix:/a:2']}]", "1:12 the socket /a is wanted twice"),
-        ("forwards: [{target: a, ports: [1], context: [x]}]", "+1:45 context has to be a text"),
+        ("forwards: [{target: a, ports: ['unix:/a:1', 'unix:/a:2']}]", "1:12 the socket /a is used twice"),
+        ("forwards: [{target: a, ports: [1], context: [x]}]", "+1:45 context must be text"),
         ("a: [", "!1:4 this is not YAML: "),
     ] {
         let ReadSet { problems, .. } = read(text);
@@ -326,7 +329,7 @@ fn names() {
     ] {
         assert_eq!(sets.path(name).unwrap_err().code(), "fwd::usage::bad_set_name", "{name:?}");
     }
-    assert!(sets.path("fwd.yaml").unwrap_err().advice().unwrap().contains("-f FILE"));
+    assert!(sets.path("fwd.yaml").unwrap_err().advice().unwrap().contains("-f fwd.yaml"));
 }
 
 #[test]

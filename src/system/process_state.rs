@@ -9,7 +9,6 @@ const PS_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// Whether the process is known to be suspended.
 #[cfg(target_os = "linux")]
-#[expect(clippy::unused_async, reason = "other systems have to ask a program")]
 pub async fn is_suspended(pid: u32) -> bool {
     // The state stands behind the name, which is in parentheses and may hold any character (proc(5)).
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
@@ -29,7 +28,6 @@ pub async fn is_suspended(pid: u32) -> bool {
 
 /// Windows does not tell.
 #[cfg(windows)]
-#[expect(clippy::unused_async, reason = "other systems have to ask a program")]
 pub async fn is_suspended(_: u32) -> bool {
     false
 }

@@ -124,5 +124,5 @@ async fn a_limit_of_open_files_that_is_too_low() {
             first.get_or_insert(said);
         }
     }
-    assert!(first.unwrap().contains("cannot be started\n  because: too many open files"));
+    assert!(first.unwrap().contains("cannot start the asynchronous runtime\n  because: too many open files"));
 }

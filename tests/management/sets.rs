@@ -62,7 +62,7 @@ async fn a_set_that_is_there() -> Test {
     let (_forward, _) = world.working("svc/api :80").await?;
     world.succeed("save dev").await?;
     let again = world.run("save dev").await?;
-    assert!(again.code == Some(1) && again.stderr.contains("there is a set 'dev' already"), "{again:?}");
+    assert!(again.code == Some(1) && again.stderr.contains("the set 'dev' exists already"), "{again:?}");
     world.succeed("save dev --force").await?;
     world.succeed("save -f fwd.yaml").await?;
     let again = world.run("save -f fwd.yaml").await?;
@@ -77,7 +77,7 @@ async fn a_set_that_is_there() -> Test {
         ("save --auto -f x", "not for files"),
         ("up dve", "did you mean 'dev'?"),
         ("up fwd.yaml", "up -f fwd.yaml"),
-        ("up -f none.yaml", "none.yaml cannot be read"),
+        ("up -f none.yaml", "cannot read none.yaml"),
         ("up dev -f fwd.yaml", "a set or a file, not both"),
     ] {
         let ran = world.run(line).await?;
@@ -118,8 +118,8 @@ async fn mistakes() -> Test {
     assert_eq!(
         ran.stderr,
         "error: there are 3 problems in bad.yaml; nothing is started\n  because: bad.yaml:4:11: 'scv' is not a type of \
-         object that can be forwarded to; did you mean 'svc'?\n  because: bad.yaml:6:3: there are no 'ports'; for example \
-         ports: 8080:80\n  because: bad.yaml:7:3: 'port' is no key of a forward; did you mean 'ports'?\n  help: to see what a \
+         object that can be forwarded to; did you mean 'svc'?\n  because: bad.yaml:6:3: 'ports' is missing; for example \
+         ports: 8080:80\n  because: bad.yaml:7:3: 'port' is not a key of a forward; did you mean 'ports'?\n  help: to see what a \
          set holds, run: kubectl fwd up --schema\n    to start the other forwards all the same, add --keep-going\n"
     );
     assert!(world.list().await?.is_empty());
@@ -131,7 +131,7 @@ async fn mistakes() -> Test {
     world.write("bad.yaml", "contxt: prod\nforwards: [{target: svc/api, ports: ':80'}]\n")?;
     let ran = world.run("up -f bad.yaml --keep-going").await?;
     assert!(
-        ran.code == Some(1) && ran.stderr.contains("bad.yaml:1:1: 'contxt' is no key of a set"),
+        ran.code == Some(1) && ran.stderr.contains("bad.yaml:1:1: 'contxt' is not a key of a set"),
         "{ran:?}"
     );
     Ok(())
@@ -206,6 +206,6 @@ async fn a_slow_pipe() -> Test {
     std::fs::create_dir_all(world.path("kubectl-fwd/sets"))?;
     std::fs::rename(&pipe, world.path("kubectl-fwd/sets/pipe.yaml"))?;
     let refused = world.run("up pipe").await?;
-    assert!(refused.code == Some(1) && refused.stderr.contains("it is no regular file"), "{refused:?}");
+    assert!(refused.code == Some(1) && refused.stderr.contains("it is not a regular file"), "{refused:?}");
     Ok(())
 }

@@ -68,14 +68,14 @@ pub(super) async fn detach(
     let mut writer = OutputWriter::open(PeopleOutput::default(), StdoutUse::Written)
         .map_err(|error| no_start("the printer", &error))?;
     let program = program.ok_or_else(|| {
-        let what = "a process in the background cannot be started";
+        let what = "cannot start a process in the background";
         Fatal::new("fwd::background::start", what).because("the system does not tell where this program is")
     })?;
     let mut command = Command::new(program);
     command.arg(FLAG).args(flags).args(argv).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     system::without_terminal(&mut command);
     let mut child = command.spawn().map_err(|error| {
-        Fatal::new("fwd::background::start", "a process in the background cannot be started")
+        Fatal::new("fwd::background::start", "cannot start a process in the background")
             .because(io_message(&error))
             .help("run the command without --detach to forward in this terminal")
     })?;
@@ -107,7 +107,7 @@ pub(super) async fn detach(
                     let pid = child.id().unwrap_or_default();
                     writer.write_line(
                         OutputStream::Err,
-                        format!("waiting for the process in the background ({pid}) to say something"),
+                        format!("waiting for the process in the background ({pid})"),
                     );
                 }
             }
@@ -182,7 +182,7 @@ async fn exit_error(child: &mut Child) -> Fatal {
         Ok(Ok(status)) => fatal = fatal.because(status),
         Ok(Err(_)) => {}
         Err(_) => {
-            fatal = fatal.because("it closed its output and did not end; it was ended");
+            fatal = fatal.because("it closed its output but did not exit, so it was ended");
             let _ = child.start_kill();
         }
     }
@@ -211,7 +211,7 @@ impl DetachedChild {
         remove_old_logs(directories);
         let path = directories.log()?;
         let log = Log::begin(&path).map_err(|error| {
-            Fatal::new("fwd::background::log", format!("the log {} cannot be written", path.display()))
+            Fatal::new("fwd::background::log", format!("cannot write the log {}", path.display()))
                 .because(io_message(&error))
                 .help("is the disk full? Without --detach no log is needed")
         })?;

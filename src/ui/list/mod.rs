@@ -70,7 +70,7 @@ pub fn render_each(rows: &[ListRow], style: &ListStyle, now: Timestamp) -> Strin
             .collect(),
         ListFormat::Yaml => shown
             .filter_map(|one| serde_json::to_value(&one).ok())
-            .map(|value| format!("---\n{}", yaml(&value)))
+            .flat_map(|value| ["---\n".to_owned(), yaml(&value)])
             .collect(),
         _ => render(rows, &ListStyle { headers: false, ..style.clone() }, now),
     }
@@ -95,7 +95,8 @@ pub fn render(rows: &[ListRow], style: &ListStyle, now: Timestamp) -> String {
             .unwrap_or_default(),
         ListFormat::Yaml => yaml(&values()),
         ListFormat::Name => {
-            rows.iter().filter_map(|row| row.forward.as_ref()).map(|one| format!("{}\n", one.id)).collect()
+            let ids = rows.iter().filter_map(|row| row.forward.as_ref()).map(|one| one.id.to_string());
+            ids.flat_map(|id| [id, "\n".to_owned()]).collect()
         }
         ListFormat::Custom(columns) => custom::table(columns, &values(), style.headers),
     }
