@@ -16,10 +16,10 @@ fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_kubectl-fwd"))
 }
 
-/// The command lines of a section: indented, and up to what is said about them.
+/// The command lines of a section, those of its subsections left out: indented, and up to what is said about them.
 fn lines_of(section: &str) -> Vec<&'static str> {
     let from = README.split_once(&format!("\n## {section}\n")).map_or("", |(_, rest)| rest);
-    let lines = from.split("\n## ").next().unwrap_or_default().lines();
+    let lines = from.split("\n##").next().unwrap_or_default().lines();
     lines
         .filter_map(|line| line.strip_prefix("    kubectl fwd "))
         .map(|line| line.split("  ").next().unwrap_or_default().trim())
@@ -142,16 +142,31 @@ async fn what_is_shown_remembers() -> Test {
     let lines = lines_of("Sets");
     assert!(lines.len() >= 4, "{lines:?}");
     for line in ["save -f fwd.yaml"].into_iter().chain(lines) {
-        let ended = if line.starts_with("save") {
-            let mut forward = start("svc/api :80")?;
-            forward.port().await?;
-            let ended = start(line)?.wait().await?;
-            forward.end("INT").await?;
-            ended
-        } else {
-            let mut forward = start(line)?;
-            ask(forward.port().await?).await?;
-            forward.end("INT").await?
+        let ended = match line.split(' ').next() {
+            Some("save") => {
+                let mut forward = start("svc/api :80")?;
+                forward.port().await?;
+                let ended = start(line)?.wait().await?;
+                forward.end("INT").await?;
+                ended
+            }
+            Some("up") => {
+                let mut forward = start(line)?;
+                ask(forward.port().await?).await?;
+                forward.end("INT").await?
+            }
+            Some("down") => {
+                let mut forward = start(&line.replace("down", "up"))?;
+                forward.port().await?;
+                let ended = start(line)?.wait().await?;
+                assert_eq!(forward.wait().await?.code, Some(0), "{line}");
+                ended
+            }
+            _ => {
+                let ended = start(line)?.wait().await?;
+                assert!(ended.stdout.contains("dev"), "{line}: {}", ended.stdout);
+                ended
+            }
         };
         assert_eq!(ended.code, Some(0), "{line}: {}", ended.stderr);
     }
