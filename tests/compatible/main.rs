@@ -17,11 +17,12 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sandbox::support::Test;
 use sandbox::support::kubectl;
+use sandbox::support::{Failure, Test};
 use tokio::task::JoinSet;
 
 use self::{document::Compared, lane::Lane, rows::Row};
@@ -36,19 +37,41 @@ const DOCUMENT: &str = "docs/KUBECTL.md";
 /// Set, it lets the document be written.
 const WRITE: &str = "FWD_WRITE_DOCS";
 
+/// The minor version of the oldest kubectl that does all of this. Older ones also warn of a kubeconfig that is not there.
+const OLDEST: u32 = 28;
+
 /// The newest kubectl that is there: of several versions in a folder, the one named `kubectl` may only choose among the others.
-fn kubectl() -> Option<PathBuf> {
+fn kubectl() -> Result<Option<PathBuf>, Failure> {
     let mut all = kubectl::all();
-    let named_kubectl = all.pop()?;
-    Some(all.pop().unwrap_or(named_kubectl))
+    let Some(named_kubectl) = all.pop() else { return Ok(None) };
+    let newest = all.pop().unwrap_or(named_kubectl);
+    let minor = minor_version(&newest)?;
+    if minor < OLDEST {
+        skip(&format!("kubectl 1.{minor} is older than 1.{OLDEST}"));
+        return Ok(None);
+    }
+    Ok(Some(newest))
+}
+
+/// The `33` of kubectl 1.33.
+fn minor_version(kubectl: &Path) -> Result<u32, Failure> {
+    let said = Command::new(kubectl).args(["version", "--client", "--output", "json"]).output()?;
+    let version: serde_json::Value = serde_json::from_slice(&said.stdout)?;
+    let minor = version["clientVersion"]["minor"].as_str().ok_or("kubectl tells no minor version")?;
+    // Some builds put a sign behind the number.
+    Ok(minor.trim_end_matches(|c: char| !c.is_ascii_digit()).parse()?)
+}
+
+/// Says so past the test runner, which swallows what `eprintln` prints where a test passes.
+fn skip(why: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: {why}\n").as_bytes());
 }
 
 #[tokio::test]
 async fn with_the_same_arguments() -> Test {
-    let Some(kubectl) = kubectl() else { return Ok(()) };
+    let Some(kubectl) = kubectl()? else { return Ok(()) };
     if TcpListener::bind("[::1]:0").is_err() {
-        // As for kubectl::all(): `eprintln` is swallowed where a test passes.
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: this machine has no IPv6\n");
+        skip("this machine has no IPv6");
         return Ok(());
     }
     let rows: Vec<(usize, &'static Row)> = rows::all().enumerate().collect();
