@@ -31,6 +31,7 @@ use crate::{
     error::{Fatal, io_message},
     forward::{ForwardSpec, registry::Registry},
     model::forward::ForwardId,
+    system::terminal,
     ui::{
         Presentation,
         color::Styling,
@@ -228,6 +229,7 @@ async fn run_beside(
     }
     // From here on the terminal is the command's alone.
     people.hold();
+    let _loan = terminal::lend();
     let ended = match RunningCommand::start(&line) {
         Err(fatal) => Err(fatal),
         Ok(mut running) => tokio::select! {

@@ -11,7 +11,7 @@ use std::{process::Stdio, time::Duration};
 use jiff::Timestamp;
 use kube::config::{Cluster, ExecAuthCluster, ExecConfig, ExecInteractiveMode};
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     process::{Child, Command},
@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use self::group::ProcessGroup;
-use crate::{cluster::config::yaml, error::Fatal};
+use crate::{cluster::config::yaml, error::Fatal, system::terminal};
 
 /// How long a plugin that may not ask anything can take.
 const SILENT_LIMIT: Duration = Duration::from_secs(120);
@@ -40,11 +40,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(in crate::cluster) struct ExecPlugin {
     config: ExecConfig,
     command: String,
-    info: String,
-    interactive: bool,
-    /// Whether it is a group of processes of its own. Beside a terminal it is not: outside of the terminal's group it
-    /// would be stopped where it asks for a PIN there, and Ctrl-C ends what it has started as well.
-    separate: bool,
+    info: Value,
+    /// What it finds on its stdin, unless somebody else has the terminal. Without one it is a group of processes of its own.
+    /// Beside a terminal it is not: outside of the terminal's group it would be stopped where it asks for a PIN there, and
+    /// Ctrl-C ends what it has started as well.
+    stdin: PluginStdin,
 }
 
 /// What a plugin gave, or whatever else gives credentials that end.
@@ -85,21 +85,11 @@ impl ExecPlugin {
             return Err(Fatal::new("fwd::auth::plugin", "the kubeconfig's credential plugin has no command")
                 .help("set users[].user.exec.command"));
         };
-        let interactive = match config.interactive_mode {
-            Some(ExecInteractiveMode::Never) => false,
-            Some(ExecInteractiveMode::Always) if stdin == PluginStdin::Other => {
-                return Err(Fatal::new(
-                    "fwd::auth::plugin",
-                    format!("credential plugin {command} cannot run"),
-                )
-                .because(
-                    "it has to ask questions (interactiveMode: Always) and standard input is no terminal",
-                )
+        if !may_run(&config, stdin) {
+            return Err(unanswered(&command, "standard input is no terminal")
                 .help("run this in a terminal once to log in, or use a plugin that needs no answers"));
-            }
-            _ => stdin == PluginStdin::Terminal,
-        };
-        let mut spec = json!({ "interactive": interactive });
+        }
+        let mut spec = json!({});
         if config.provide_cluster_info {
             let info = ExecAuthCluster::try_from(cluster).map(serde_json::to_value);
             spec["cluster"] = match info {
@@ -109,8 +99,8 @@ impl ExecPlugin {
             };
         }
         let version = config.api_version.as_deref().unwrap_or("client.authentication.k8s.io/v1beta1");
-        let info = json!({ "apiVersion": version, "kind": "ExecCredential", "spec": spec }).to_string();
-        Ok(Self { config, command, info, interactive, separate: stdin == PluginStdin::Other })
+        let info = json!({ "apiVersion": version, "kind": "ExecCredential", "spec": spec });
+        Ok(Self { config, command, info, stdin })
     }
 
     /// Its command, for people. Its arguments are not shown, for they may hold secrets.
@@ -120,21 +110,36 @@ impl ExecPlugin {
 
     /// Whether it may ask for something at the terminal.
     pub(in crate::cluster) fn is_interactive(&self) -> bool {
-        self.interactive
+        self.asks(self.stdin_now())
+    }
+
+    /// What it finds on its stdin now.
+    fn stdin_now(&self) -> PluginStdin {
+        if terminal::is_lent() { PluginStdin::Other } else { self.stdin }
     }
 
     /// Runs it. No thread is blocked meanwhile, and dropping the future ends it.
     pub(in crate::cluster) async fn run(&self) -> Result<Credential, Fatal> {
-        let limit = if self.interactive { ASKING_LIMIT } else { SILENT_LIMIT };
-        self.run_within(limit).await
+        let stdin = self.stdin_now();
+        if !may_run(&self.config, stdin) {
+            return Err(unanswered(&self.command, "the command behind '--' has the terminal")
+                .help("log in before that command starts, or use a plugin that needs no answers"));
+        }
+        let limit = if self.asks(stdin) { ASKING_LIMIT } else { SILENT_LIMIT };
+        self.run_within(limit, stdin).await
     }
 
-    async fn run_within(&self, limit: Duration) -> Result<Credential, Fatal> {
-        let mut child = self.command().spawn().map_err(|error| match error.kind() {
+    /// Whether it may ask a person.
+    fn asks(&self, stdin: PluginStdin) -> bool {
+        stdin == PluginStdin::Terminal && self.config.interactive_mode != Some(ExecInteractiveMode::Never)
+    }
+
+    async fn run_within(&self, limit: Duration, stdin: PluginStdin) -> Result<Credential, Fatal> {
+        let mut child = self.command(stdin).spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => self.failed("the command is not installed, or not in PATH", b""),
             _ => self.failed(&crate::cluster::error::reason::reason(&error), b""),
         })?;
-        let group = self.separate.then(|| ProcessGroup::of(&child));
+        let group = (stdin == PluginStdin::Other).then(|| ProcessGroup::of(&child));
         let mut printed = PluginOutput::default();
         let ended = timeout(limit, printed.follow(&mut child)).await;
         let status = match ended {
@@ -158,7 +163,7 @@ impl ExecPlugin {
         Self::read(&printed.stdout).map_err(|why| self.failed(why, &printed.stderr))
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, stdin: PluginStdin) -> Command {
         let mut command = Command::new(&self.command);
         command.args(self.config.args.iter().flatten());
         for variable in self.config.env.iter().flatten() {
@@ -166,14 +171,16 @@ impl ExecPlugin {
                 command.env(name, value);
             }
         }
-        command.env("KUBERNETES_EXEC_INFO", &self.info).kill_on_drop(true).stdout(Stdio::piped());
-        if self.interactive {
+        let mut info = self.info.clone();
+        info["spec"]["interactive"] = self.asks(stdin).into();
+        command.env("KUBERNETES_EXEC_INFO", info.to_string()).kill_on_drop(true).stdout(Stdio::piped());
+        if self.asks(stdin) {
             // A plugin that talks to a person writes its questions to stderr, so that is the person's then.
             command.stdin(Stdio::inherit()).stderr(Stdio::inherit());
         } else {
             command.stdin(Stdio::null()).stderr(Stdio::piped());
         }
-        if self.separate {
+        if stdin == PluginStdin::Other {
             group::separate(&mut command);
         }
         command
@@ -223,6 +230,16 @@ impl ExecPlugin {
             None => error.help("run the command by hand to see what it needs; often that is a new login"),
         }
     }
+}
+
+/// Whether it can do what it has to with such a stdin.
+fn may_run(config: &ExecConfig, stdin: PluginStdin) -> bool {
+    config.interactive_mode != Some(ExecInteractiveMode::Always) || stdin == PluginStdin::Terminal
+}
+
+fn unanswered(command: &str, why: &str) -> Fatal {
+    Fatal::new("fwd::auth::plugin", format!("credential plugin {command} cannot run"))
+        .because(format!("it has to ask questions (interactiveMode: Always) and {why}"))
 }
 
 impl PluginOutput {
@@ -383,7 +400,7 @@ mod tests {
             ExecPlugin::new(shell("echo asleep >&2; sleep 1000"), &Cluster::default(), PluginStdin::Other)
                 .ok()
                 .unwrap();
-        let error = plugin.run_within(Duration::from_millis(300)).await.err().unwrap();
+        let error = plugin.run_within(Duration::from_millis(300), PluginStdin::Other).await.err().unwrap();
         assert_eq!(error.causes().next(), Some("it did not end within 0.3 s"));
     }
 
@@ -408,7 +425,25 @@ mod tests {
     async fn one_that_leaves_a_process_behind_is_not_waited_for() {
         let script = r#"sleep 1000 & echo $! >&2; echo '{"status": {"token": "t0"}}'"#;
         let plugin = ExecPlugin::new(shell(script), &Cluster::default(), PluginStdin::Other).ok().unwrap();
-        assert!(plugin.run_within(Duration::from_secs(60)).await.is_ok());
+        assert!(plugin.run_within(Duration::from_secs(60), PluginStdin::Other).await.is_ok());
+    }
+
+    /// A command beside forwards has the terminal: nothing is asked there, and nothing is written.
+    #[tokio::test]
+    async fn a_terminal_that_somebody_else_has() {
+        let script = r#"printf '{"status": {"token": "%s"}}' "$(echo "$KUBERNETES_EXEC_INFO" | tr -d '"')""#;
+        let plugin = ExecPlugin::new(shell(script), &Cluster::default(), PluginStdin::Terminal).ok().unwrap();
+        assert!(plugin.asks(PluginStdin::Terminal));
+        let loan = terminal::lend();
+        let token = plugin.run().await.ok().unwrap().token.unwrap();
+        assert!(token.expose_secret().contains("interactive:false"), "{}", token.expose_secret());
+        let mut always = shell(script);
+        always.interactive_mode = Some(ExecInteractiveMode::Always);
+        let plugin = ExecPlugin::new(always, &Cluster::default(), PluginStdin::Terminal).ok().unwrap();
+        let error = plugin.run().await.err().unwrap();
+        assert!(error.source().unwrap().to_string().ends_with("the command behind '--' has the terminal"));
+        drop(loan);
+        assert!(!terminal::is_lent());
     }
 
     #[test]
@@ -416,7 +451,7 @@ mod tests {
         let always = |stdin| {
             let mut config = shell("");
             config.interactive_mode = Some(ExecInteractiveMode::Always);
-            ExecPlugin::new(config, &Cluster::default(), stdin).map(|plugin| plugin.interactive)
+            ExecPlugin::new(config, &Cluster::default(), stdin).map(|plugin| plugin.asks(stdin))
         };
         assert!(always(PluginStdin::Other).is_err());
         assert_eq!(always(PluginStdin::Terminal), Ok(true));
@@ -424,7 +459,7 @@ mod tests {
         never.interactive_mode = Some(ExecInteractiveMode::Never);
         assert_eq!(
             ExecPlugin::new(never, &Cluster::default(), PluginStdin::Terminal)
-                .map(|plugin| plugin.interactive),
+                .map(|plugin| plugin.asks(PluginStdin::Terminal)),
             Ok(false)
         );
     }
