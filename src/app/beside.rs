@@ -61,13 +61,19 @@ impl CommandTemplate {
     }
 
     /// What is executed, beside these forwards.
-    pub(super) fn line(&self, registry: &Registry, started: &StartedForwards) -> Result<CommandLine, Fatal> {
+    pub(super) fn line(
+        &self,
+        registry: &Registry,
+        started: &StartedForwards,
+        open_files: Option<u64>,
+    ) -> Result<CommandLine, Fatal> {
         let addresses = self.addresses(started, |forward| for_clients(&registry.local_addresses(forward.id)));
         let mut words = self.filled_in(&addresses)?.into_iter();
         Ok(CommandLine {
             program: words.next().unwrap_or_default(),
             arguments: words.collect(),
             variables: variables(&self.forwards, &addresses),
+            open_files,
         })
     }
 

@@ -12,7 +12,7 @@ use super::{
     background::DetachedChild,
     beside::{CommandTemplate, StartedForwards},
     browser,
-    command::RunningCommand,
+    command::{CommandLine, RunningCommand},
     lifecycle::{FLUSH_TIMEOUT, INTERRUPTED},
     log_file::Log,
     manage::find_all,
@@ -87,12 +87,14 @@ pub(super) struct Surroundings<'a> {
     pub people: PeopleOutput,
     /// `$BROWSER`.
     pub browser: Option<String>,
+    /// How many files this process could have open when it began.
+    pub open_files: Option<u64>,
 }
 
 /// Forwards until there is an end to it.
 pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Result<u8, Fatal> {
     let ForwardPlan { mut wanted, mut common, keep_going, skipped: left_out, beside, set } = work;
-    let Surroundings { sockets, configuration, background, people, browser } = around;
+    let Surroundings { sockets, configuration, background, people, browser, open_files } = around;
     // A command that cannot be told what it wants to know, and a path that cannot be written, are known before anything
     // starts.
     let command = CommandTemplate::new(beside.command, &wanted)?;
@@ -180,7 +182,10 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
         }),
         (Ok(forwards), Some(command)) => {
             let started = StartedForwards { here: forwards, elsewhere };
-            run_beside(&mut process, started, &command, &people).await
+            match command.line(&process.registry, &started, open_files) {
+                Ok(line) => run_beside(&mut process, started, &line, &people).await,
+                Err(fatal) => Err(fatal),
+            }
         }
         (Ok(forwards), None) => {
             set_sync.begin();
@@ -218,10 +223,9 @@ async fn stay(process: &mut Process, set_sync: &SetSync) -> Result<u8, Fatal> {
 async fn run_beside(
     process: &mut Process,
     started: StartedForwards,
-    command: &CommandTemplate,
+    line: &CommandLine,
     people: &PeopleOutput,
 ) -> Result<u8, Fatal> {
-    let line = command.line(&process.registry, &started)?;
     let is_alone = started.here.is_empty();
     process.show_ready(started.here).await;
     if process.signals.next().now_or_never().is_some() {
@@ -230,7 +234,7 @@ async fn run_beside(
     // From here on the terminal is the command's alone.
     people.hold();
     let _loan = terminal::lend();
-    let ended = match RunningCommand::start(&line) {
+    let ended = match RunningCommand::start(line) {
         Err(fatal) => Err(fatal),
         Ok(mut running) => tokio::select! {
             biased;

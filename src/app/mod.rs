@@ -336,6 +336,7 @@ impl SystemPaths {
 
 /// Forwards, here or as the child of a `--detach`.
 fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutput) -> Result<u8, Fatal> {
+    let open_files = command::open_files();
     raise_descriptor_limit();
     let ErrorOutput { is_event, is_child, child, people, .. } = error_output;
     run_async(async {
@@ -352,6 +353,7 @@ fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutp
             background: child.clone(),
             people: people.clone(),
             browser: system.browser.clone(),
+            open_files,
         };
         forward::forward(work, around).await
     })

@@ -70,6 +70,17 @@ async fn what_it_is_told() -> Test {
     Ok(())
 }
 
+/// The limit of open files that we raise for ourselves is not the command's.
+#[tokio::test]
+async fn its_limit_of_open_files() -> Test {
+    let world = World::new(PROGRAM).await?;
+    let line = format!("ulimit -S -n 300; exec {PROGRAM} svc/api :80 -- sh -c 'ulimit -n'");
+    let mut command = sandbox::support::forward::command("sh".as_ref(), &world.kubeconfig(), &["-c", &line]);
+    let ran: Ended = within("it", command.output()).await??.try_into()?;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "300\n"), "{}", ran.stderr);
+    Ok(())
+}
+
 /// A Unix socket has a path and nothing else.
 #[tokio::test]
 async fn a_socket() -> Test {

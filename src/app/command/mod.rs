@@ -6,11 +6,13 @@
 //! a group of its own and takes the terminal, as it does everywhere.
 
 #[cfg(unix)]
-mod terminal;
-#[cfg(unix)]
-mod unix;
+#[path = "unix.rs"]
+mod system;
 #[cfg(windows)]
-mod windows;
+#[path = "windows.rs"]
+mod system;
+#[cfg(unix)]
+mod terminal;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -20,10 +22,8 @@ use std::{
 
 use tokio::process;
 
-#[cfg(unix)]
-use self::unix::CommandSystem;
-#[cfg(windows)]
-use self::windows::CommandSystem;
+use self::system::CommandSystem;
+pub(super) use self::system::open_files;
 use crate::error::{Fatal, io_message};
 
 /// What a shell gives to a command that it does not find.
@@ -40,6 +40,8 @@ pub(super) struct CommandLine {
     pub arguments: Vec<OsString>,
     /// Variables that its environment has beside ours, or, without a value, has not.
     pub variables: Vec<(String, Option<String>)>,
+    /// How many files it may have open, where that is less than we may.
+    pub open_files: Option<u64>,
 }
 
 /// A command that runs.
@@ -72,7 +74,8 @@ impl RunningCommand {
                 None => command.env_remove(name),
             };
         }
-        let child = command.spawn().map_err(|error| not_started(&line.program, &error))?;
+        let child = system::spawn(&mut command, line.open_files)
+            .map_err(|error| not_started(&line.program, &error))?;
         Ok(Self { program, child, system })
     }
 
@@ -131,6 +134,7 @@ mod tests {
         CommandLine {
             program: words[0].into(),
             arguments: words[1..].iter().map(Into::into).collect(),
+            open_files: None,
             variables: vec![("FWD_TEST".into(), Some("x".into())), ("HOME".into(), None)],
         }
     }

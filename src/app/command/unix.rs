@@ -2,11 +2,12 @@
 
 use std::{convert::Infallible, future::poll_fn, io, task::Poll, time::Duration};
 
+use rlimit::Resource;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getpgid, getpgrp, kill_current_process_group, kill_process, waitid,
 };
 use tokio::{
-    process::Child,
+    process::{Child, Command},
     signal::unix::{self as stream, SignalKind, signal},
     time::{Instant, sleep},
 };
@@ -129,6 +130,26 @@ impl CommandSystem {
             let _ = kill_process(pid, Signal::TERM);
         }
     }
+}
+
+/// How many files this process may have open.
+pub(in crate::app) fn open_files() -> Option<u64> {
+    Resource::NOFILE.get_soft().ok()
+}
+
+/// Starts a command that may have so many files open. It inherits our limit, so that is lowered for this moment: a program
+/// that was written for the usual limit may not work with ours. What another thread opens meanwhile has the room that there
+/// was when we began.
+pub(super) fn spawn(command: &mut Command, open_files: Option<u64>) -> io::Result<Child> {
+    let ours = Resource::NOFILE.get().ok().zip(open_files).filter(|((soft, _), wanted)| wanted < soft);
+    if let Some(((_, hard), wanted)) = ours {
+        let _ = Resource::NOFILE.set(wanted, hard);
+    }
+    let child = command.spawn();
+    if let Some(((soft, hard), _)) = ours {
+        let _ = Resource::NOFILE.set(soft, hard);
+    }
+    child
 }
 
 /// Whether a child of ours is stopped, and that was not taken note of yet.

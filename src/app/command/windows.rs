@@ -4,9 +4,19 @@
 use std::{convert::Infallible, io};
 
 use tokio::{
-    process::Child,
+    process::{Child, Command},
     signal::windows::{CtrlBreak, CtrlC, CtrlClose, ctrl_break, ctrl_c, ctrl_close},
 };
+
+/// There is no limit of open files.
+pub(in crate::app) fn open_files() -> Option<u64> {
+    None
+}
+
+/// Starts a command.
+pub(super) fn spawn(command: &mut Command, _: Option<u64>) -> io::Result<Child> {
+    command.spawn()
+}
 
 /// What is heard of the system while a command runs.
 pub(super) struct CommandSystem {
