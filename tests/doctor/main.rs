@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod config;
+#[cfg(unix)]
+mod interrupt;
 mod kubectl;
 mod run;
 mod server;

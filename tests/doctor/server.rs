@@ -2,10 +2,8 @@
 
 use http::StatusCode;
 use sandbox::faults::{BadAnswer, Denial, UpgradeFault};
-use serde_json::json;
-use tokio::io::AsyncReadExt as _;
 
-use crate::run::{cluster_of, doctor, examine, examine_with, for_server, kubeconfig, nowhere, sandbox, says};
+use crate::run::{doctor, examine, examine_with, for_server, nowhere, sandbox, says};
 
 #[tokio::test]
 async fn nobody_is_there() {
@@ -158,30 +156,4 @@ async fn an_old_server_that_does_not_say_who_one_is() {
     let all = examine(&sandbox.kubeconfig("nothing"), "svc/api").await;
     all.says("login", "ok", &["does not say who that is"]);
     all.says("may get services", "failed", &["bound to \"USER\""]);
-}
-
-/// Ctrl-C ends it at once, and what it has started with it.
-#[cfg(unix)]
-#[tokio::test]
-async fn an_interrupt() {
-    let sandbox = sandbox().await;
-    let waits = sandbox.directory().join("waits");
-    // The plugin holds this pipe open for as long as it runs.
-    let script = format!("echo started > {}; exec cat", waits.display());
-    let made = std::process::Command::new("mkfifo").arg(&waits).status().unwrap();
-    assert!(made.success());
-    let user = json!({ "exec": {
-        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
-        "command": "sh", "args": ["-c", script],
-    } });
-    let path = kubeconfig(&sandbox, "slow-plugin", &cluster_of(&sandbox), &user);
-    let mut command = doctor(&path, "svc/api");
-    command.stdin(std::process::Stdio::null());
-    let running = sandbox::support::forward::Forward::spawn(command).unwrap();
-    let mut started = tokio::fs::File::open(&waits).await.unwrap();
-    let mut text = String::new();
-    started.read_to_string(&mut text).await.unwrap();
-    assert_eq!(text, "started\n");
-    let ended = running.end("INT").await.unwrap();
-    assert_eq!(ended.code, Some(130), "{ended:?}");
 }
