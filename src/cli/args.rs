@@ -11,7 +11,7 @@
 //! itself.
 //!
 //! An `arg_name` also says how a value is completed (`complete`): words between `|` are all the values there are, FILE and
-//! DIRECTORY are completed by the shell, ID and FORWARD are running forwards, SET is a saved set, TARGET and PORT are looked
+//! DIRECTORY are completed by the shell, ID is a forward that runs, FORWARD one that runs or ended lately, SET is a saved set, TARGET and PORT are looked
 //! up in the cluster; `--namespace`, `--context`, `--cluster` and `--user` are known by their names.
 
 use argh::{ArgsInfo, FromArgs};

@@ -123,19 +123,6 @@ async fn no_refresh_token_is_used_up() -> Test {
     Ok(())
 }
 
-/// The lookup ends with its limit, and what the others have told is there.
-#[tokio::test]
-async fn a_forward_that_is_suspended() -> Test {
-    let world = World::new(PROGRAM).await?;
-    let (suspended, _) = world.working("svc/api :80 --name asleep").await?;
-    let (_awake, _) = world.working("svc/api :80 --name awake").await?;
-    suspended.signal("STOP").await?;
-    let mut command = world.command("__complete stop a");
-    let output = command.env(NO_LIMIT.0, "3s").output().await?;
-    assert_eq!(values(&String::from_utf8(output.stdout)?), ["awake"]);
-    Ok(())
-}
-
 /// A kubeconfig whose user is a plugin.
 fn with_plugin(world: &World, script: &str, mode: &str) -> Test {
     let exec = json!({

@@ -4,6 +4,7 @@
 
 #![cfg(unix)]
 
+mod forwards;
 mod install;
 mod kubectl;
 mod limits;

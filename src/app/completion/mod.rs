@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::{task::spawn_blocking, time::timeout};
 
 pub(super) use self::link::{install, uninstall};
-use super::stdout::put;
+use super::{manage::read_records, stdout::put};
 use crate::{
     cli::{
         complete::{self, COMPLETE, Candidate, Lookup},
@@ -88,7 +88,15 @@ async fn look_up(
             });
             Ok(())
         }
-        Lookup::Forwards => forwards(&flags, environment, found).await,
+        Lookup::Forwards | Lookup::Logs => {
+            let directories = SocketDirectories::new(&environment.sockets)?;
+            // First what is there at once: a process that hangs uses up all the time.
+            if *lookup == Lookup::Logs {
+                ended(&flags, &directories, found).await;
+            }
+            forwards(&flags, &directories, found).await;
+            Ok(())
+        }
         Lookup::Sets => {
             let names =
                 environment.configuration.map(|place| spawn_blocking(move || SetStore::new(&place).names()));
@@ -119,28 +127,36 @@ impl Extend<NamedItem> for FoundItems<'_> {
 }
 
 /// The forwards that run, by name and by id, as their processes answer: one that hangs holds up none of the others.
-async fn forwards(flags: &Flags, environment: Environment, found: &mut Vec<Candidate>) -> Result<(), Fatal> {
-    let sockets = spawn_blocking(move || {
-        SocketDirectories::new(&environment.sockets).map(|directories| directories.sockets().0)
-    });
-    let sockets = sockets.await.unwrap_or_else(|_| Ok(Vec::new()))?;
+async fn forwards(flags: &Flags, directories: &SocketDirectories, found: &mut Vec<Candidate>) {
+    let place = directories.clone();
+    let sockets = spawn_blocking(move || place.sockets().0).await.unwrap_or_default();
     let request = [(methods::names::LIST, json!({}))];
     let mut asked: FuturesUnordered<_> = sockets.iter().map(|socket| call(socket, &request)).collect();
     while let Some(answer) = asked.next().await {
         let Some(Ok(answer)) = answer.ok().and_then(|mut answers| answers.pop()) else { continue };
-        let Ok(forwards) = serde_json::from_value::<Vec<PortForward>>(answer) else { continue };
-        let meant = |forward: &&PortForward| {
-            flags.namespace.as_ref().is_none_or(|namespace| *namespace == forward.namespace)
-                && (flags.context.is_none() || flags.context == forward.context)
-        };
-        for forward in forwards.iter().filter(meant) {
-            let about = list::target(forward);
-            let name = forward.label.as_ref().map(|label| Candidate::new(label, &about));
-            found.extend(name);
-            found.push(Candidate::new(forward.id.to_string(), about));
-        }
+        let forwards = serde_json::from_value::<Vec<PortForward>>(answer).unwrap_or_default();
+        // In front of one that ended and had the same name.
+        found.splice(0..0, forwards.iter().flat_map(|forward| named(forward, flags, "")));
     }
-    Ok(())
+}
+
+/// The forwards in the background that ended lately.
+async fn ended(flags: &Flags, directories: &SocketDirectories, found: &mut Vec<Candidate>) {
+    let records = read_records(directories).await;
+    let forwards = records.ended.iter().filter_map(|found| found.row.forward.as_ref());
+    found.extend(forwards.flat_map(|forward| named(forward, flags, "ended, ")));
+}
+
+/// The name and the id of a forward, if it is in the namespace and the context that the flags name.
+fn named(forward: &PortForward, flags: &Flags, state: &str) -> Vec<Candidate> {
+    let meant = flags.namespace.as_ref().is_none_or(|namespace| *namespace == forward.namespace)
+        && (flags.context.is_none() || flags.context == forward.context);
+    if !meant {
+        return Vec::new();
+    }
+    let about = format!("{state}{}", list::target(forward));
+    let label = forward.label.iter().cloned();
+    label.chain([forward.id.to_string()]).map(|name| Candidate::new(name, &about)).collect()
 }
 
 #[cfg(test)]

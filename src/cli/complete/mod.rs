@@ -59,6 +59,8 @@ pub enum Lookup {
     Users,
     /// Forwards that run.
     Forwards,
+    /// Those that run or ended lately: what there is a log of.
+    Logs,
     /// Saved sets.
     Sets,
 }
@@ -172,7 +174,8 @@ impl Completion {
         match arg_name {
             "FILE" => self.otherwise = ShellFallback::Files,
             "DIRECTORY" => self.otherwise = ShellFallback::Directories,
-            "ID" | "FORWARD" => self.lookup = Some(Lookup::Forwards),
+            "ID" => self.lookup = Some(Lookup::Forwards),
+            "FORWARD" => self.lookup = Some(Lookup::Logs),
             "SET" => self.lookup = Some(Lookup::Sets),
             "TARGET" => self.target(),
             "PORT" => self.ports(target_before(read)),

@@ -138,7 +138,7 @@ fn arguments_of_subcommands() {
     for (typed, lookup) in [
         ("stop ", Some(Lookup::Forwards)),
         ("stop a b ", Some(Lookup::Forwards)),
-        ("logs k", Some(Lookup::Forwards)),
+        ("logs k", Some(Lookup::Logs)),
         ("logs a ", None),
         ("up ", Some(Lookup::Sets)),
         ("up a ", None),
