@@ -65,6 +65,7 @@ impl Difference {
     ];
 
     /// Its title and its reason, as the document has them.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub(crate) fn words(self) -> (&'static str, &'static str) {
         match self {
             Ready => (
