@@ -139,7 +139,7 @@ pub struct Args {
     #[argh(option, arg_name = "auto|always|never")]
     pub color: Option<String>,
 
-    /// log what happens inside, from 0 (warnings) to 9 (default: 0)
+    /// log more, up to 9: 1 each connection, 4 what happens inside, 6 each request to the API server, 8 the headers of the answers (default: 0)
     #[argh(option, short = 'v', long = "v", arg_name = "NUMBER")]
     pub verbosity: Option<String>,
 

@@ -33,6 +33,7 @@ use super::{
     },
     http::{
         connect::Connector,
+        request_log::RequestLog,
         response::ResponseBounds,
         retry::Retry,
         transport::{Deadline, OneShot, Pooled, Transport},
@@ -364,12 +365,13 @@ async fn build(
     let base = config.base_uri_layer();
 
     let wanted = flags.request_timeout.filter(|limit| !limit.is_zero());
-    let data = Authorize { credentials: credentials.clone(), inner: OneShot(Arc::clone(&transport)) };
+    let data =
+        Authorize { credentials: credentials.clone(), inner: RequestLog(OneShot(Arc::clone(&transport))) };
     let data = base.layer(headers.layer(data));
     let gzip = DecompressionLayer::new().no_br().no_deflate().no_zstd().gzip(!config.disable_compression);
     // From the server up: what is counted is what comes out of the decompression, and the time that a plugin takes is its
     // own.
-    let api = gzip.layer(Deadline { inner: Pooled(Arc::clone(&transport)), wanted });
+    let api = gzip.layer(RequestLog(Deadline { inner: Pooled(Arc::clone(&transport)), wanted }));
     let api = ResponseBounds { inner: Retry { inner: api, transport: Arc::clone(&transport) }, wanted };
     let api = Authorize { credentials, inner: api };
     let api = base.layer(headers.layer(api));

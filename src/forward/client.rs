@@ -43,8 +43,10 @@ pub(super) struct LocalClient {
     pub socket: LocalStream,
     /// What was read from the client and may have to be sent again; `None` once it must not or cannot be.
     pub replay: Option<Vec<u8>>,
-    /// The client has sent something.
-    sent: bool,
+    /// Bytes that the client has sent.
+    pub sent: u64,
+    /// Bytes that the client has taken.
+    pub received: u64,
     /// Bytes of the application reached the client.
     pub answered: bool,
     /// Some of them did after it had said that it sends no more.
@@ -58,7 +60,8 @@ impl LocalClient {
         Self {
             socket,
             replay: Some(Vec::new()),
-            sent: false,
+            sent: 0,
+            received: 0,
             answered: false,
             answered_late: false,
             eof: None,
@@ -73,7 +76,7 @@ impl LocalClient {
                 Ok(ClientRead::Eof)
             }
             Ok(read) => {
-                self.sent = true;
+                self.sent += read as u64;
                 self.keep(chunk.payload());
                 Ok(ClientRead::Data(read))
             }
@@ -100,7 +103,7 @@ impl LocalClient {
     }
 
     /// Writes what the client takes of `pending`.
-    pub(super) fn write(&self, pending: &mut VecDeque<Bytes>, counters: &Counters) -> io::Result<()> {
+    pub(super) fn write(&mut self, pending: &mut VecDeque<Bytes>, counters: &Counters) -> io::Result<()> {
         while !pending.is_empty() {
             let mut slices = [IoSlice::new(&[]); GATHERED];
             let filled =
@@ -109,6 +112,7 @@ impl LocalClient {
             match self.socket.try_write(&slices[..count]) {
                 Ok(n) => {
                     counters.inbound(n);
+                    self.received += n as u64;
                     advance(pending, n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -149,12 +153,12 @@ impl LocalClient {
         if self.eof.is_none() {
             match self.socket.try_read(&mut [0; 1].as_mut_slice()) {
                 Ok(0) => self.eof = Some(Instant::now()),
-                Ok(_) => self.sent = true,
+                Ok(read) => self.sent += read as u64,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return true,
             }
         }
-        let waits = self.sent && (!self.answered || self.answered_late);
+        let waits = self.sent > 0 && (!self.answered || self.answered_late);
         self.eof.is_some() && !waits || self.socket.has_failed()
     }
 }

@@ -6,6 +6,7 @@
 //! reset. When a local FIN is passed on is decided by `linger`.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     client::LocalClient,
+    connection_log::ConnectionLog,
     linger::LINGERING,
     local::LocalStream,
     pump::{PumpEnd, PumpEnvironment, pump},
@@ -100,6 +102,18 @@ enum ConnectionEnd {
     Reset,
     /// By a reset, and it is told why.
     Failed(ConnectionFailure),
+}
+
+/// As the log has it.
+impl fmt::Display for ConnectionEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed"),
+            Self::Idle => f.write_str("closed, as the forward ends"),
+            Self::Reset => f.write_str("reset"),
+            Self::Failed(failure) => write!(f, "failed: {}", failure.why),
+        }
+    }
 }
 
 /// What is told of a connection that failed.
@@ -203,6 +217,17 @@ impl Attempts {
 struct Connection {
     context: Arc<ConnectionContext>,
     client: LocalClient,
+    /// Boxed, for it is rare: each connection has room for it.
+    log: Option<Box<ConnectionLog>>,
+}
+
+impl Drop for Connection {
+    /// However it ends.
+    fn drop(&mut self) {
+        if let Some(log) = &self.log {
+            log.end(self.client.sent, self.client.received);
+        }
+    }
 }
 
 /// Carries one connection.
@@ -211,8 +236,12 @@ pub(super) async fn run(context: Arc<ConnectionContext>, local: LocalStream) {
     let _open = port.counters.open();
     // However this task ends, cut off or by a panic too: nothing but the application's end looks like one.
     local.reset_when_dropped();
-    let mut connection = Connection { context, client: LocalClient::new(local) };
+    let log = ConnectionLog::begin(&local, || format!("{}:{}", context.reporter.target(), port.remote));
+    let mut connection = Connection { context, client: LocalClient::new(local), log };
     let end = connection.carry().await;
+    if let Some(log) = &mut connection.log {
+        log.ended = end.to_string();
+    }
     connection.end(end).await;
 }
 
@@ -232,6 +261,9 @@ impl Connection {
                 Ok(port) => port,
                 Err(why) => return failed(Some(backend), None, why),
             };
+            if let Some(log) = &mut self.log {
+                log.reached = Some((backend.pod.id.name.clone(), port));
+            }
             let opened =
                 timeout_at(deadline, backend.tunnel.open(port, &self.context.port.counters.blocked)).await;
             attempts.remaining_hold = attempts.remaining_hold.saturating_sub(held.elapsed());

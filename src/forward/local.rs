@@ -104,6 +104,17 @@ macro_rules! on_stream {
 }
 
 impl LocalStream {
+    /// Where it comes from, for people.
+    pub(super) fn peer(&self) -> String {
+        match self {
+            Self::Tcp(stream) => stream
+                .peer_addr()
+                .map_or_else(|_| "a client that is gone".to_owned(), |peer| peer.to_string()),
+            #[cfg(unix)]
+            Self::Unix(..) => "a client of the Unix socket".to_owned(),
+        }
+    }
+
     pub(super) async fn readable(&self) -> io::Result<()> {
         on_stream!(self, stream => stream.readable().await)
     }

@@ -7,6 +7,7 @@ mod client;
 mod clusters;
 mod conflict;
 mod connection;
+mod connection_log;
 mod counters;
 mod linger;
 mod listener;

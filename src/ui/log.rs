@@ -31,6 +31,7 @@ use super::{
     output_writer::{OutputStream, OutputWriter, StdoutUse},
     people::PeopleOutput,
 };
+use crate::cluster::http::request_log;
 
 const OURS: &str = "kubectl_fwd";
 /// Theirs, which `-v 8` adds, at `debug` and no further.
@@ -45,7 +46,13 @@ pub fn filter(verbosity: u8) -> Targets {
         7.. => Level::TRACE,
     };
     let theirs = if verbosity >= 8 { LevelFilter::DEBUG } else { LevelFilter::OFF };
-    THEIRS.into_iter().fold(Targets::new().with_target(OURS, ours), |all, name| all.with_target(name, theirs))
+    let requests = match verbosity {
+        0..=5 => LevelFilter::OFF,
+        6..=7 => LevelFilter::DEBUG,
+        8.. => LevelFilter::TRACE,
+    };
+    let ours = Targets::new().with_target(OURS, ours).with_target(request_log::TARGET, requests);
+    THEIRS.into_iter().fold(ours, |all, name| all.with_target(name, theirs))
 }
 
 /// Switches the log on for the process. A second call changes nothing.
@@ -183,6 +190,10 @@ mod tests {
             (4, "kubectl_fwd", Level::DEBUG, true),
             (6, "kubectl_fwd", Level::TRACE, false),
             (7, "kubectl_fwd", Level::TRACE, true),
+            (5, request_log::TARGET, Level::DEBUG, false),
+            (6, request_log::TARGET, Level::DEBUG, true),
+            (7, request_log::TARGET, Level::TRACE, false),
+            (8, request_log::TARGET, Level::TRACE, true),
             (7, "hyper::proto", Level::ERROR, false),
             (8, "hyper::proto", Level::DEBUG, true),
             (8, "kube_client::client", Level::DEBUG, true),

@@ -99,6 +99,7 @@ impl ThrottledTarget {
             (0, _) => return None,
             (count, true) => format!("{} ({count} more like it)", self.last_said),
             (1, false) => self.newest.clone(),
+            (2, false) => format!("{} (and 1 other)", self.newest),
             (count, false) => format!("{} (and {} others)", self.newest, count - 1),
         };
         self.last_said = std::mem::take(&mut self.newest);
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(throttle.flush("a", now).map(|one| one.text), Some("two".to_owned()));
         assert!(!throttle.admit("a", "two", now));
         assert!(!throttle.admit("a", "three", now));
-        assert_eq!(texts(&throttle.flush_all(now)), ["three (and 1 others)"]);
+        assert_eq!(texts(&throttle.flush_all(now)), ["three (and 1 other)"]);
         assert_eq!(throttle.flush("a", now), None);
     }
 }

@@ -31,3 +31,4 @@ mod targets;
 mod traffic;
 mod unready;
 mod upgrade_faults;
+mod verbosity;
