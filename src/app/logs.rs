@@ -13,6 +13,7 @@ use super::{
     lifecycle::no_start,
     log_file::Tail,
     manage::{find, is_wanted, read_records},
+    records::FoundRecords,
     signals::Signals,
     stdout::put,
 };
@@ -137,11 +138,15 @@ async fn locate(
         }
         Err(unknown) => unknown,
     };
-    // One that ended is known by its record, the last one of a name first.
-    for found in read_records(directories).await.ended {
-        let forward = found.row.forward.filter(|forward| is_wanted(forward, common));
-        if forward.is_some_and(|forward| pick(word, &[forward]).is_ok()) && found.log.exists() {
-            return Ok((found.log, None));
+    // One that does not answer, or has ended, is known by its record; of those of one name, the last.
+    let FoundRecords { ended, running } = read_records(directories).await;
+    let ended = ended.into_iter().filter_map(|found| Some((found.row.forward?, found.log)));
+    for (forward, log) in running.into_iter().chain(ended).filter(|(one, _)| is_wanted(one, common)) {
+        let pid = forward.pid;
+        if pick(word, &[forward]).is_ok() && log.exists() {
+            // The process may go on with other forwards.
+            let socket = directories.sockets().0.into_iter().find(|socket| socket.pid == pid);
+            return Ok((log, socket));
         }
     }
     // One of longer ago, or that does not answer, is known by what it said.

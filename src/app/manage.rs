@@ -1,6 +1,9 @@
 //! `list` and `stop`: they ask the processes that forward, and are done.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -54,9 +57,12 @@ pub(super) async fn list(
     if rows.is_empty() && complete && style.format.is_for_people() {
         print_none(common);
     }
-    if ended || style.format.is_for_people() {
+    let for_people = style.format.is_for_people();
+    if ended || for_people {
         let records = read_records(directories).await;
-        rows.extend(unanswered.into_iter().flat_map(|row| recorded(row, &records.running, common)));
+        if for_people {
+            rows.extend(unanswered.into_iter().flat_map(|row| recorded(row, &records.running, common)));
+        }
         let ended = records.ended.into_iter().map(|found| found.row);
         rows.extend(ended.filter(|row| row.forward.as_ref().is_some_and(|one| is_wanted(one, common))));
     }
@@ -72,8 +78,8 @@ pub(super) async fn read_records(directories: &SocketDirectories) -> FoundRecord
 }
 
 /// A process that does not answer: its forwards, where it has written down which it has.
-fn recorded(row: ListRow, running: &[PortForward], common: &CommonOptions) -> Vec<ListRow> {
-    let own = running.iter().filter(|one| one.pid == row.pid);
+fn recorded(row: ListRow, running: &[(PortForward, PathBuf)], common: &CommonOptions) -> Vec<ListRow> {
+    let own = running.iter().map(|(one, _)| one).filter(|one| one.pid == row.pid);
     let rows: Vec<_> =
         own.map(|one| ListRow { state: row.state, since: None, ..ListRow::from(one.clone()) }).collect();
     if rows.is_empty() {

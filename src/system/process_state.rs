@@ -1,4 +1,4 @@
-//! Whether another process is suspended: by SIGSTOP, by Ctrl-Z, or by a debugger.
+//! Whether another process is there, and whether it is suspended: by SIGSTOP, by Ctrl-Z, or by a debugger.
 
 #[cfg(all(unix, not(target_os = "linux")))]
 use std::time::Duration;
@@ -10,9 +10,31 @@ const PS_TIMEOUT: Duration = Duration::from_millis(400);
 /// Whether the process is known to be suspended.
 #[cfg(target_os = "linux")]
 pub async fn is_suspended(pid: u32) -> bool {
-    // The state stands behind the name, which is in parentheses and may hold any character (proc(5)).
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't'])))
+    matches!(state(pid), Some('T' | 't'))
+}
+
+/// Whether there is a process of this number that has not ended.
+#[cfg(target_os = "linux")]
+pub fn is_running(pid: u32) -> bool {
+    // One that has ended is there until its parent looks.
+    !matches!(state(pid), None | Some('Z' | 'X'))
+}
+
+/// The letter of the process's state, which stands behind its name; that is in parentheses and may hold any character
+/// (proc(5)).
+#[cfg(target_os = "linux")]
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Whether there is a process of this number.
+#[cfg(all(unix, not(target_os = "linux")))]
+pub fn is_running(pid: u32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    // Another user's process is one, too.
+    pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
 }
 
 /// Whether the process is known to be suspended. POSIX has no other way to ask than `ps`.
@@ -24,6 +46,12 @@ pub async fn is_suspended(pid: u32) -> bool {
         Ok(Ok(output)) => output.stdout.trim_ascii().starts_with(b"T"),
         _ => false,
     }
+}
+
+/// The pipe of a process is there for as long as it is.
+#[cfg(windows)]
+pub fn is_running(_: u32) -> bool {
+    false
 }
 
 /// Windows does not tell.

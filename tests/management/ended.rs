@@ -61,7 +61,11 @@ async fn suspended() -> Test {
     let pid = pid_of(&world.list().await?[0])?;
     signal(pid, "STOP")?;
     let ran = world.run("list").await?;
+    let log = world.run("logs web").await?;
+    let told = world.run("list --ended -o json").await?;
     signal(pid, "CONT")?;
+    assert!(log.stdout.contains("svc/web:80: running in the background"), "{log:?}");
+    assert_eq!(told.stdout, "[]\n", "what it was is not what it is");
     let row = row(&ran.stdout, "svc/web:80")?;
     assert!(row.contains(" suspended") && row.contains(" web "), "{ran:?}");
     assert_eq!(ran.code, Some(1));

@@ -43,7 +43,7 @@ async fn a_program_is_not_run_unasked() -> Test {
     ask(port).await?;
     assert_eq!(up.end("INT").await?.code, Some(0));
     let ran = world.run("up --trust").await?;
-    assert!(trace.exists() && ran.stderr.contains("is started, as you trust it"), "{ran:?}");
+    assert!(trace.exists() && ran.stderr.contains("because you trust it"), "{ran:?}");
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub(super) use self::writer::RecordWriter;
 use crate::{
     control::sockets::SocketDirectories,
     model::forward::PortForward,
-    system::file::AtomicFile,
+    system::{file::AtomicFile, process_state::is_running},
     ui::list::{ListRow, RowState},
 };
 
@@ -65,17 +65,22 @@ pub(super) struct FoundRecord {
 /// Forwards of processes in the background: those that ended lately, the last one first, and those that are said to run.
 pub(super) struct FoundRecords {
     pub ended: Vec<FoundRecord>,
-    pub running: Vec<PortForward>,
+    /// With the logs of their processes.
+    pub running: Vec<(PortForward, PathBuf)>,
 }
 
 /// Reads all records. Sockets of dead processes have been swept by then.
 pub(super) fn read(directories: &SocketDirectories) -> FoundRecords {
-    let alive: Vec<u32> = directories.sockets().0.into_iter().map(|socket| socket.pid).collect();
+    let (sockets, refusals) = directories.sockets();
+    // Where sockets cannot be looked for, nothing is known of any process. And what cleans up directories of temporary
+    // files may have removed one.
+    let may_run =
+        |pid| !refusals.is_empty() || sockets.iter().any(|socket| socket.pid == pid) || is_running(pid);
     let now = Timestamp::now();
     let (mut ended, mut running) = (Vec::new(), Vec::new());
     for (pid, path) in directories.records() {
         let Ok(mut record) = ProcessRecord::load(&path) else { continue };
-        if !alive.contains(&pid) && record.forwards.iter().any(|one| one.end.is_none()) {
+        if record.forwards.iter().any(|one| one.end.is_none()) && !may_run(pid) {
             record.was_killed(now);
             // Whoever looks next finds the same time of death.
             let _ = record.save(&path);
@@ -83,7 +88,7 @@ pub(super) fn read(directories: &SocketDirectories) -> FoundRecords {
         let log = directories.log_of(&path);
         for RecordedForward { forward, end } in record.forwards {
             match end {
-                None => running.push(forward),
+                None => running.push((forward, log.clone())),
                 Some(end) if now.duration_since(end.at) < SHOWN_FOR => {
                     ended.push(FoundRecord { row: end.row(forward), log: log.clone() });
                 }
