@@ -33,7 +33,7 @@ use crate::{
     model::forward::ForwardId,
     system::terminal,
     ui::{
-        Presentation,
+        OutputSettings, Presentation,
         color::Styling,
         list,
         log::StderrLog,
@@ -99,10 +99,7 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
     // starts.
     let command = CommandTemplate::new(beside.command, &wanted)?;
     if let Some(path) = &beside.log {
-        let log = Log::append(path).map_err(|error| unwritable(path, &error))?;
-        people.lead_to(log);
-        common.ui.colors.stderr = Styling::Plain;
-        common.ui.presentation = Presentation::Lines;
+        lead_to_log(path, &people, &mut common.ui)?;
     }
     let mut ready_file = beside.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let color = common.ui.colors.stderr;
@@ -249,6 +246,14 @@ async fn run_beside(
     // They were for the command.
     process.signals.forget();
     ended
+}
+
+/// From now on what is for people is appended to this file.
+fn lead_to_log(path: &Path, people: &PeopleOutput, ui: &mut OutputSettings) -> Result<(), Fatal> {
+    people.lead_to(Log::append(path).map_err(|error| unwritable(path, &error))?);
+    ui.colors.stderr = Styling::Plain;
+    ui.presentation = Presentation::Lines;
+    Ok(())
 }
 
 fn unwritable(log: &Path, error: &io::Error) -> Fatal {
