@@ -103,12 +103,7 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
     }
     let mut ready_file = beside.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let color = common.ui.colors.stderr;
-    let stdout = match (&command, &beside.log) {
-        (None, _) => StdoutUse::Written,
-        // stdout is the command's alone.
-        (Some(_), Some(_)) => StdoutUse::ToPeople,
-        (Some(_), None) => StdoutUse::Unused,
-    };
+    let stdout = stdout_use(command.as_ref(), beside.log.as_deref());
     let writer = match &background {
         Some(background) => background.output_writer(),
         None => OutputWriter::open(people.clone(), stdout),
@@ -210,6 +205,15 @@ async fn stay(process: &mut Process, set_sync: &SetSync) -> Result<u8, Fatal> {
             Ok(0)
         }
         finished = process.registry.finished() => finished.map(|()| 0),
+    }
+}
+
+/// Where kubectl's lines go: stdout is the command's alone, where there is one.
+fn stdout_use(command: Option<&CommandTemplate>, log: Option<&Path>) -> StdoutUse {
+    match (command, log) {
+        (None, _) => StdoutUse::Written,
+        (Some(_), Some(_)) => StdoutUse::ToPeople,
+        (Some(_), None) => StdoutUse::Unused,
     }
 }
 
