@@ -73,8 +73,13 @@ impl WaitNotifier {
 
     /// Waits for `work`. `what` completes "still" (`connecting to https://…`); it is asked again and again, so that each
     /// step that takes long is told.
-    pub async fn watch<T>(&self, what: impl Fn() -> String, work: impl Future<Output = T>) -> T {
-        self.watch_used_by(TerminalUser::Us, what, work).await
+    // No `async fn`: its future would have `work` once more.
+    pub fn watch<T>(
+        &self,
+        what: impl Fn() -> String,
+        work: impl Future<Output = T>,
+    ) -> impl Future<Output = T> {
+        self.watch_used_by(TerminalUser::Us, what, work)
     }
 
     /// The same where somebody may use the terminal meanwhile.
