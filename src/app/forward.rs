@@ -39,7 +39,7 @@ use crate::{
         log::StderrLog,
         output_writer::{OutputWriter, StdoutUse},
         people::{HeldLines, PeopleOutput},
-        report,
+        report::{self, ReportStyle},
     },
 };
 
@@ -190,6 +190,11 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
         }
     };
     let ended = process.end(ended, Some(set_sync)).await;
+    if let (Some(_), Err(fatal)) = (&beside.log, &ended) {
+        // On stderr as well; a log that does not say what ended it helps nobody.
+        let style = ReportStyle { fancy: false, color: Styling::Plain };
+        let _ = people.clone().write_all(report::render(fatal, style).as_bytes());
+    }
     // What is said of the time until here is there now.
     tell_held(&people);
     ended

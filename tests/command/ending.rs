@@ -102,12 +102,14 @@ async fn the_forwards_end_first() -> Test {
 #[tokio::test]
 async fn given_up() -> Test {
     let world = World::new(PROGRAM).await?;
-    let (mut forward, _stdin) = script(&world, "svc/api :80 --give-up", SCRIPT)?;
+    let (mut forward, _stdin) = script(&world, "svc/api :80 --give-up --log log.txt", SCRIPT)?;
     port(&mut forward).await?;
     world.sandbox.stop_api().await;
     let ended = forward.wait().await?;
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert_eq!(ended.stderr.matches("error: cannot forward to pod ").count(), 1, "{}", ended.stderr);
+    let log = std::fs::read_to_string(world.path("log.txt"))?;
+    assert!(log.contains("Z error: cannot forward to pod "), "{log}");
     Ok(())
 }
 
