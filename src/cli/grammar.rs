@@ -298,8 +298,7 @@ mod tests {
             let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
             let examined = examined(selected, &words).map_err(|fatal| fatal.code().to_owned())?;
             Ok(examined.map(|(target, ports)| {
-                let ports = ports.iter().map(|port| format!(" {port}")).collect::<String>();
-                format!("{target}{ports}")
+                ports.iter().fold(target.to_string(), |all, port| format!("{all} {port}"))
             }))
         };
         let fine = |text: &str| Ok(Some(text.to_owned()));

@@ -318,7 +318,7 @@ mod tests {
     fn the_date_of_an_answer() {
         let of = |text: &'static str| {
             let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(text))]);
-            date(&headers).map(|at| at.as_second())
+            date(&headers).map(Timestamp::as_second)
         };
         assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(of("yesterday"), None);
