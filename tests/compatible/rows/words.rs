@@ -13,7 +13,7 @@ pub(super) const GROUPS: &[Group] = &[
             same("shop 8001 --pod-running-timeout 1m", 2),
             same("shop 8001 --pod-running-timeout=1m30s", 2),
             same("shop 8001 --pod-running-timeout=1.5h", 2),
-            same("shop 8001 --pod-running-timeout=500ms", 2),
+            same("shop 8001 --pod-running-timeout=59000ms", 2),
             same("shop 8001 --pod-running-timeout=1h1m1s1ms", 2),
             same("shop 8001 --pod-running-timeout=.5h", 2),
             same("shop 8001 --pod-running-timeout=5000000us", 2),
