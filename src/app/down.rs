@@ -6,7 +6,7 @@ use super::{
     up::{SetSource, wanted},
 };
 use crate::{
-    cli::{args, resolve::CommonOptions},
+    cli::{resolve::CommonOptions, subcommands},
     control::sockets::SocketDirectories,
     error::Fatal,
     sets::{ReadSet, SetStore, read},
@@ -16,7 +16,7 @@ use crate::{
 /// Stops the forwards of a set.
 pub(super) async fn down(
     directories: &SocketDirectories,
-    down: &args::DownArgs,
+    down: &subcommands::DownArgs,
     sets: Option<&SetStore>,
     mut common: CommonOptions,
 ) -> Result<u8, Fatal> {
@@ -29,7 +29,7 @@ pub(super) async fn down(
         print_notice(report::warning(&left_out, common.ui.colors.stderr).trim_end());
         status = 1;
     }
-    let wanted = wanted(set, &source, &mut common, &args::UpArgs::default());
+    let wanted = wanted(set, &source, &mut common, &subcommands::UpArgs::default());
     let listing = find_all(directories, &common).await;
     let running = set_status(wanted, &common, listing.found).await?.running;
     if running.is_empty() && listing.complete && !common.ui.quiet {

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write as _},
-    iter,
     path::Path,
 };
 
@@ -13,7 +12,8 @@ use super::{
     beside::{CommandTemplate, StartedForwards},
     browser,
     command::{CommandLine, RunningCommand},
-    lifecycle::{FLUSH_TIMEOUT, INTERRUPTED},
+    held::tell_held,
+    lifecycle::INTERRUPTED,
     log_file::Log,
     manage::find_all,
     process::Process,
@@ -30,15 +30,14 @@ use crate::{
     control::sockets::{SocketDirectories, SocketEnvironment},
     error::{Fatal, io_message},
     forward::{ForwardSpec, registry::Registry},
-    model::forward::ForwardId,
+    model::forward::{ForwardId, PortForward},
     system::terminal,
     ui::{
         OutputSettings, Presentation,
         color::Styling,
         list,
-        log::StderrLog,
         output_writer::{OutputWriter, StdoutUse},
-        people::{HeldLines, PeopleOutput},
+        people::PeopleOutput,
         report::{self, ReportStyle},
     },
 };
@@ -80,7 +79,7 @@ impl From<Config> for ForwardPlan {
 }
 
 /// Where a process that forwards is, and what it speaks through.
-pub(super) struct Surroundings<'a> {
+pub(super) struct ForwardEnvironment<'a> {
     pub sockets: &'a SocketEnvironment,
     pub configuration: Option<&'a Path>,
     pub background: Option<DetachedChild>,
@@ -92,103 +91,40 @@ pub(super) struct Surroundings<'a> {
 }
 
 /// Forwards until there is an end to it.
-pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Result<u8, Fatal> {
-    let ForwardPlan { mut wanted, mut common, keep_going, skipped: left_out, beside, set } = work;
-    let Surroundings { sockets, configuration, background, people, browser, open_files } = around;
+pub(super) async fn forward(plan: ForwardPlan, environment: ForwardEnvironment<'_>) -> Result<u8, Fatal> {
+    let ForwardPlan { wanted, mut common, keep_going, skipped, beside, set } = plan;
     // A command that cannot be told what it wants to know, and a path that cannot be written, are known before anything
     // starts.
     let command = CommandTemplate::new(beside.command, &wanted)?;
+    let people = environment.people.clone();
     if let Some(path) = &beside.log {
         lead_to_log(path, &people, &mut common.ui)?;
     }
-    let mut ready_file = beside.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
-    let color = common.ui.colors.stderr;
+    let ready_file = beside.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let stdout = stdout_use(command.as_ref(), beside.log.as_deref());
-    let writer = match &background {
+    let writer = match &environment.background {
         Some(background) => background.output_writer(),
         None => OutputWriter::open(people.clone(), stdout),
     };
-    let mut process = Process::new(common.clone(), writer, people.clone(), background)?;
-    let listens = process.listen(sockets);
-    if let Err(fatal) = &listens {
-        // It forwards all the same.
-        let why = fatal.causes().collect::<Vec<_>>().join(": ");
-        tracing::warn!("'kubectl fwd list' cannot show this process: {why}");
+    let mut process = Process::new(common.clone(), writer, people.clone(), environment.background.clone())?;
+    let is_listed = listen(&mut process, environment.sockets);
+    let mut set_sync = SetSync::new(&process.registry, environment.configuration);
+    if let Some(fatal) = &skipped {
+        process.print_notice(&report::warning(fatal, common.ui.colors.stderr));
     }
-    let mut set_sync = SetSync::new(&process.registry, configuration);
-    if let Some(fatal) = &left_out {
-        process.print_notice(&report::warning(fatal, color));
-    }
-    let mut elsewhere = Vec::new();
-    if let (Some(set), Ok(directories)) = (&set, SocketDirectories::new(sockets)) {
-        let status = tokio::select! {
-            status = running_already(wanted, &common, &directories) => status,
-            _ = process.signals.next() => return process.end(Ok(INTERRUPTED), Some(set_sync)).await,
-        };
-        for (_, forward) in status.running.iter().filter(|_| !common.ui.quiet) {
-            let running = format!("{} is already running (process {})", list::named(forward), forward.pid);
-            process.print_notice(&running);
-        }
-        if status.missing.is_empty() && command.is_none() {
-            let what =
-                format!("All of {} is already running. Stop it: kubectl fwd down {}", set.name, set.words);
-            if !common.ui.quiet {
-                process.print_notice(&what);
-            }
-            process.report_ready(Vec::new());
-            return process.end(Ok(0), None).await;
-        }
-        elsewhere = status.running.into_iter().map(|(_, forward)| forward).collect();
-        wanted = status.missing;
-    }
-    let several = wanted.iter().map(|one| one.request.ports.len()).sum::<usize>() > 1;
-    let started = tokio::select! {
-        // What works has said so already, and a reader of that may interrupt in the same moment.
-        biased;
-        started = async {
-            if wanted.is_empty() {
-                Ok((Vec::new(), Vec::new()))
-            } else if keep_going {
-                start_each(&process.registry, wanted).await
-            } else {
-                process.registry.start(wanted).await.map(|ids| (ids, Vec::new()))
-            }
-        } => started,
-        _ = process.signals.next() => return process.end(Ok(INTERRUPTED), Some(set_sync)).await,
+    let run = ForwardRun {
+        process: &mut process,
+        set_sync: &mut set_sync,
+        common: &common,
+        environment: &environment,
+        keep_going,
+        set,
+        command,
+        ready_file,
+        open: beside.open,
+        is_listed,
     };
-    let ready = started.and_then(|(ids, failures)| {
-        for fatal in &failures {
-            process.print_notice(&report::warning(fatal, color));
-        }
-        let forwards = process.forwards(&ids);
-        ready_file.as_mut().map_or(Ok(()), |file| file.publish(&forwards))?;
-        if beside.open {
-            browser::open(&process.registry, &forwards, browser);
-        }
-        Ok(forwards)
-    });
-    let ended = match (ready, command) {
-        (Err(fatal), _) => Err(match &set {
-            Some(set) if several && !keep_going => with_way_out(fatal, set),
-            _ => fatal,
-        }),
-        (Ok(forwards), Some(command)) => {
-            let started = StartedForwards { here: forwards, elsewhere };
-            match command.line(&process.registry, &started, open_files) {
-                Ok(line) => run_beside(&mut process, started, &line, &people).await,
-                Err(fatal) => Err(fatal),
-            }
-        }
-        (Ok(forwards), None) => {
-            set_sync.begin();
-            // Without a socket it would look as if it were dead.
-            if listens.is_ok() {
-                process.keep_record().await;
-            }
-            process.report_ready(forwards);
-            stay(&mut process, &set_sync).await
-        }
-    };
+    let ended = run.run(wanted).await;
     let ended = process.end(ended, Some(set_sync)).await;
     if let (Some(_), Err(fatal)) = (&beside.log, &ended) {
         // On stderr as well; a log that does not say what ended it helps nobody.
@@ -196,20 +132,142 @@ pub(super) async fn forward(work: ForwardPlan, around: Surroundings<'_>) -> Resu
         let _ = people.clone().write_all(report::render(fatal, style).as_bytes());
     }
     // What is said of the time until here is there now.
-    tell_held(&people);
+    tell_held(&people, "the command ran");
     ended
 }
 
-/// Waits for a signal, or until nothing is left to do.
-async fn stay(process: &mut Process, set_sync: &SetSync) -> Result<u8, Fatal> {
-    tokio::select! {
-        said = process.signals.next() => {
-            if said == StopSignal::Interrupt {
-                set_sync.interrupted();
-            }
-            Ok(0)
+/// Lets other processes see this one, and says whether they can. It forwards all the same.
+fn listen(process: &mut Process, sockets: &SocketEnvironment) -> bool {
+    let listens = process.listen(sockets);
+    if let Err(fatal) = &listens {
+        let why = fatal.causes().collect::<Vec<_>>().join(": ");
+        tracing::warn!("'kubectl fwd list' cannot show this process: {why}");
+    }
+    listens.is_ok()
+}
+
+/// What is done between the beginning of a process that forwards and its end.
+struct ForwardRun<'a> {
+    process: &'a mut Process,
+    set_sync: &'a mut SetSync,
+    common: &'a CommonOptions,
+    environment: &'a ForwardEnvironment<'a>,
+    keep_going: bool,
+    set: Option<PlannedSet>,
+    command: Option<CommandTemplate>,
+    ready_file: Option<ReadyFile>,
+    open: bool,
+    /// Other processes can see this one.
+    is_listed: bool,
+}
+
+impl ForwardRun<'_> {
+    /// Starts what is wanted and stays until there is an end to it.
+    async fn run(mut self, wanted: Vec<ForwardSpec>) -> Result<u8, Fatal> {
+        let Some(SetStatus { running, missing }) = self.find_running(wanted).await else {
+            return Ok(INTERRUPTED);
+        };
+        if let Some(set) = self.set.as_ref().filter(|_| missing.is_empty() && self.command.is_none()) {
+            self.print(&format!(
+                "All of {} is already running. Stop it: kubectl fwd down {}",
+                set.name, set.words
+            ));
+            self.process.report_ready(Vec::new());
+            return Ok(0);
         }
-        finished = process.registry.finished() => finished.map(|()| 0),
+        let several = missing.iter().map(|one| one.request.ports.len()).sum::<usize>() > 1;
+        let here = match self.start(missing).await {
+            None => return Ok(INTERRUPTED),
+            Some(Ok(here)) => here,
+            Some(Err(fatal)) => {
+                return Err(match &self.set {
+                    Some(set) if several && !self.keep_going => with_way_out(fatal, set),
+                    _ => fatal,
+                });
+            }
+        };
+        let Some(command) = self.command.take() else { return self.stay(here).await };
+        let elsewhere = running.into_iter().map(|(_, forward)| forward).collect();
+        let started = StartedForwards { here, elsewhere };
+        let line = command.line(&self.process.registry, &started, self.environment.open_files)?;
+        run_beside(self.process, started, &line, &self.environment.people).await
+    }
+
+    /// What of a set runs already, in whichever process, which is told; of anything else nothing does. `None` where it was
+    /// interrupted.
+    async fn find_running(&mut self, wanted: Vec<ForwardSpec>) -> Option<SetStatus> {
+        let directories =
+            self.set.as_ref().and_then(|_| SocketDirectories::new(self.environment.sockets).ok());
+        let Some(directories) = directories else {
+            return Some(SetStatus { running: Vec::new(), missing: wanted });
+        };
+        let status = tokio::select! {
+            status = running_already(wanted, self.common, &directories) => status,
+            _ = self.process.signals.next() => return None,
+        };
+        for (_, forward) in &status.running {
+            self.print(&format!("{} is already running (process {})", list::named(forward), forward.pid));
+        }
+        Some(status)
+    }
+
+    /// Starts these, and does what is to be done once they work. `None` where it was interrupted.
+    async fn start(&mut self, wanted: Vec<ForwardSpec>) -> Option<Result<Vec<PortForward>, Fatal>> {
+        let registry = &self.process.registry;
+        let started = tokio::select! {
+            // What works has said so already, and a reader of that may interrupt in the same moment.
+            biased;
+            started = async {
+                if wanted.is_empty() {
+                    Ok((Vec::new(), Vec::new()))
+                } else if self.keep_going {
+                    start_each(registry, wanted).await
+                } else {
+                    registry.start(wanted).await.map(|ids| (ids, Vec::new()))
+                }
+            } => started,
+            _ = self.process.signals.next() => return None,
+        };
+        Some(started.and_then(|(ids, failures)| self.works(&ids, &failures)))
+    }
+
+    /// Says what does not work, and publishes what does.
+    fn works(&mut self, ids: &[ForwardId], failures: &[Fatal]) -> Result<Vec<PortForward>, Fatal> {
+        for fatal in failures {
+            self.process.print_notice(&report::warning(fatal, self.common.ui.colors.stderr));
+        }
+        let forwards = self.process.forwards(ids);
+        self.ready_file.as_mut().map_or(Ok(()), |file| file.publish(&forwards))?;
+        if self.open {
+            browser::open(&self.process.registry, &forwards, self.environment.browser.clone());
+        }
+        Ok(forwards)
+    }
+
+    /// Stays until a signal comes, or nothing is left to do.
+    async fn stay(&mut self, forwards: Vec<PortForward>) -> Result<u8, Fatal> {
+        self.set_sync.begin();
+        if self.is_listed {
+            // Without a socket it would look as if it were dead.
+            self.process.keep_record().await;
+        }
+        self.process.report_ready(forwards);
+        tokio::select! {
+            said = self.process.signals.next() => {
+                if said == StopSignal::Interrupt {
+                    self.set_sync.interrupted();
+                }
+                Ok(0)
+            }
+            finished = self.process.registry.finished() => finished.map(|()| 0),
+        }
+    }
+
+    /// Tells something, unless only errors are wanted.
+    fn print(&self, text: &str) {
+        if !self.common.ui.quiet {
+            self.process.print_notice(text);
+        }
     }
 }
 
@@ -271,29 +329,6 @@ fn unwritable(log: &Path, error: &io::Error) -> Fatal {
         .help("its directory has to exist, and you need the right to write there")
 }
 
-/// Tells what could not be told while a command had the terminal.
-fn tell_held(people: &PeopleOutput) {
-    if let Some(text) = summary(&people.release())
-        && let Ok(mut stderr) = StderrLog::open(people.clone())
-    {
-        let _ = stderr.write_all(text.as_bytes());
-        stderr.wait_written(FLUSH_TIMEOUT);
-    }
-}
-
-/// What is told of the time in which nothing could be.
-fn summary(held: &HeldLines) -> Option<String> {
-    let HeldLines { lines, earlier } = held;
-    if lines.is_empty() {
-        return None;
-    }
-    let head = "kubectl fwd, while the command ran:".to_owned();
-    let left_out =
-        (*earlier > 0).then(|| format!("  ({earlier} earlier lines are left out; --log FILE keeps all)"));
-    let lines = lines.iter().map(|line| format!("  {line}"));
-    Some(iter::once(head).chain(left_out).chain(lines).collect::<Vec<_>>().join("\n"))
-}
-
 /// What of a set runs already. Where that cannot be told the start says why.
 async fn running_already(
     wanted: Vec<ForwardSpec>,
@@ -333,18 +368,5 @@ async fn start_each(
             failures.extend(last);
             Ok((ids, failures))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_summary() {
-        assert_eq!(summary(&HeldLines::default()), None);
-        let held = HeldLines { lines: ["svc/db: a".to_owned(), "svc/db: b".to_owned()].into(), earlier: 2 };
-        let expected = "kubectl fwd, while the command ran:\n  (2 earlier lines are left out; --log FILE keeps all)\n  svc/db: a\n  svc/db: b";
-        assert_eq!(summary(&held).as_deref(), Some(expected));
     }
 }

@@ -18,7 +18,7 @@ use super::{
     stdout::put,
 };
 use crate::{
-    cli::{args, resolve::CommonOptions},
+    cli::{resolve::CommonOptions, subcommands},
     control::{
         pick::pick,
         sockets::{ControlSocket, ControlStream, SocketConnection, SocketDirectories},
@@ -37,7 +37,7 @@ const ACCEPT: Duration = Duration::from_secs(1);
 /// Prints the log of the process that has the forward, or had it.
 pub(super) async fn logs(
     directories: &SocketDirectories,
-    logs: &args::LogsArgs,
+    logs: &subcommands::LogsArgs,
     common: &CommonOptions,
 ) -> Result<u8, Fatal> {
     let (path, socket) = locate(directories, &logs.forward, common).await?;

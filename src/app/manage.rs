@@ -15,7 +15,7 @@ use super::{
     stdout::print,
 };
 use crate::{
-    cli::{args, resolve::CommonOptions},
+    cli::{resolve::CommonOptions, subcommands},
     cluster::config::place::check_context,
     control::{
         client::{CallError, CallResults, call, call_all, no_answer},
@@ -105,7 +105,7 @@ pub(super) fn print_none(common: &CommonOptions) {
 /// Stops those that are named, or all.
 pub(super) async fn stop(
     directories: &SocketDirectories,
-    stop: &args::StopArgs,
+    stop: &subcommands::StopArgs,
     common: &CommonOptions,
 ) -> Result<u8, Fatal> {
     match (stop.all, stop.words.is_empty()) {

@@ -12,6 +12,7 @@ mod completion;
 mod doctor;
 mod down;
 mod forward;
+mod held;
 mod lifecycle;
 mod list_watch;
 mod log_file;
@@ -47,18 +48,19 @@ use self::{
     background::DetachedChild,
     command::exit_status,
     doctor::DoctorPlan,
-    forward::{ForwardPlan, Surroundings},
+    forward::{ForwardEnvironment, ForwardPlan},
     lifecycle::no_start,
     stdout::print,
 };
 use crate::{
     cli::{
         self, Invocation, ParsedArgs,
-        args::{Args, Subcommand},
+        args::Args,
         beside::{BesideOptions, TypedBeside},
         complete::scripts::{self, CompletionAction},
         grammar,
         resolve::{self, CommonOptions, Environment},
+        subcommands::Subcommand,
     },
     control::sockets::{self, SocketDirectories},
     descriptors::descriptors,
@@ -347,7 +349,7 @@ fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutp
             *child = Some(background);
         }
         *is_event = true;
-        let around = Surroundings {
+        let environment = ForwardEnvironment {
             sockets: &system.sockets,
             configuration: system.configuration.as_deref(),
             background: child.clone(),
@@ -355,7 +357,7 @@ fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutp
             browser: system.browser.clone(),
             open_files,
         };
-        forward::forward(work, around).await
+        forward::forward(work, environment).await
     })
 }
 

@@ -8,7 +8,7 @@ use super::{
     up::no_config_directory,
 };
 use crate::{
-    cli::{args, resolve::CommonOptions},
+    cli::{resolve::CommonOptions, subcommands},
     control::sockets::SocketDirectories,
     error::{Fatal, io_message},
     sets::{self, Existing, ForwardSet, SetLock, SetStore},
@@ -21,7 +21,7 @@ const STDOUT: &str = "-";
 /// Saves what runs.
 pub(super) async fn save(
     directories: &SocketDirectories,
-    save: &args::SaveArgs,
+    save: &subcommands::SaveArgs,
     sets: Option<&SetStore>,
     common: &CommonOptions,
 ) -> Result<u8, Fatal> {

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::{lifecycle::no_start, process::Process, set_sync::SetSync, signals::StopSignal, stdio::streams};
 use crate::{
-    cli::{args, resolve::CommonOptions},
+    cli::{resolve::CommonOptions, subcommands},
     control::sockets::SocketEnvironment,
     error::Fatal,
     ui::{
@@ -24,7 +24,7 @@ pub(super) async fn serve(
     common: CommonOptions,
     sockets: &SocketEnvironment,
     configuration: Option<&Path>,
-    args: &args::ServeArgs,
+    args: &subcommands::ServeArgs,
 ) -> Result<u8, Fatal> {
     let stdio = args.stdio;
     // stdout is the parent's alone.

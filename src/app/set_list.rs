@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     cli::{
-        args,
         resolve::{CommonOptions, SetListFormat},
+        subcommands,
     },
     control::sockets::SocketDirectories,
     error::Fatal,
@@ -63,7 +63,7 @@ pub(super) async fn list_sets(
             warn(&source.document.invalid(problems, "these forwards are not counted"));
         }
         let (forwards, auto) = (set.forwards(), set.auto);
-        let wanted = wanted(set, &source, &mut own, &args::UpArgs::default());
+        let wanted = wanted(set, &source, &mut own, &subcommands::UpArgs::default());
         let running = match set_status(wanted, &own, running.found.clone()).await {
             Ok(status) => status.running.len(),
             Err(fatal) => {

@@ -14,7 +14,7 @@ use std::{
 
 use super::manage::{print_notice, print_waiting};
 use crate::{
-    cli::{args, resolve::CommonOptions},
+    cli::{resolve::CommonOptions, subcommands},
     cluster::config::foreign::consequences,
     error::{Fatal, io_message},
     model::ports::Address,
@@ -40,7 +40,7 @@ pub(super) struct TrustQuestion<'a> {
 /// Returns where nothing needs the user's consent (false), or where there is that (true).
 pub(super) fn check(
     question: &TrustQuestion<'_>,
-    up: &args::UpArgs,
+    up: &subcommands::UpArgs,
     common: &CommonOptions,
     sets: Option<&SetStore>,
 ) -> Result<bool, Fatal> {

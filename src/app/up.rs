@@ -11,7 +11,7 @@ use super::{
     trust::{self, TrustQuestion},
 };
 use crate::{
-    cli::{args, beside::BesideOptions, resolve::CommonOptions},
+    cli::{beside::BesideOptions, resolve::CommonOptions, subcommands},
     error::Fatal,
     forward::{ForwardOptions, ForwardRequest, ForwardSpec},
     sets::{ForwardSet, ReadSet, SetDocument, SetEntry, SetStore, WITHIN, read},
@@ -31,7 +31,7 @@ pub(super) struct SetSource {
 
 /// Reads the set, and says what it wants. What is typed goes before what is written.
 pub(super) fn work(
-    up: &args::UpArgs,
+    up: &subcommands::UpArgs,
     mut common: CommonOptions,
     beside: BesideOptions,
     sets: Option<&SetStore>,
@@ -68,7 +68,7 @@ pub(super) fn wanted(
     mut set: ForwardSet,
     source: &SetSource,
     common: &mut CommonOptions,
-    up: &args::UpArgs,
+    up: &subcommands::UpArgs,
 ) -> Vec<ForwardSpec> {
     let flags = &mut common.flags;
     if flags.kubeconfig.is_none() {
@@ -108,7 +108,7 @@ pub(super) fn wanted(
 /// Asks for what a set needs the user's consent to, ahead of the process in the background, which has nobody to ask.
 /// Says whether it has given that. A set that can be read only once is left to the other process.
 pub(super) fn consent(
-    up: &args::UpArgs,
+    up: &subcommands::UpArgs,
     common: &CommonOptions,
     sets: Option<&SetStore>,
 ) -> Result<bool, Fatal> {
@@ -127,7 +127,7 @@ pub(super) fn consent(
 }
 
 impl SetSource {
-    fn of(up: &args::UpArgs, common: &CommonOptions, sets: Option<&SetStore>) -> Result<Self, Fatal> {
+    fn of(up: &subcommands::UpArgs, common: &CommonOptions, sets: Option<&SetStore>) -> Result<Self, Fatal> {
         Self::read(up.set.as_deref(), up.file.as_deref(), common, sets)
     }
 
@@ -149,7 +149,7 @@ impl SetSource {
                 Err(Fatal::new("fwd::usage::arguments", "give the name of a set or a file, not both")
                     .help("leave one of them out"))
             }
-            (None, Some(args::STDIN)) => {
+            (None, Some(subcommands::STDIN)) => {
                 let name = "stdin".to_owned();
                 SetDocument::from_reader(name, io::stdin(), limit, || notify("stdin, a set of forwards"))
                     .map(|document| Self { document, directory: PathBuf::new(), name: None })

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::stdout::print;
 use crate::{
-    cli::{args::VersionArgs, resolve::CommonOptions},
+    cli::{resolve::CommonOptions, subcommands::VersionArgs},
     cluster::{client::ClusterConfig, config::flags::ClusterEnvironment, wait_notifier::WaitNotifier},
     error::Fatal,
     ui::{escape, yaml},

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use super::args::{Args, UpArgs};
+use super::{args::Args, subcommands::UpArgs};
 use crate::error::Fatal;
 
 /// What is done beside forwarding.

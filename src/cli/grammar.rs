@@ -16,7 +16,7 @@
 
 use argh::ArgsInfo as _;
 
-use super::args::Subcommand;
+use super::subcommands::Subcommand;
 use crate::{
     error::Fatal,
     forward::ForwardRequest,

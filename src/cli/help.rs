@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use argh::{ArgsInfo as _, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, SubCommandInfo};
 
-use super::args::{Args, FIRST_CLUSTER_FLAG, NAME, SWITCH_WITH_VALUE, Subcommand};
+use super::{
+    args::{Args, FIRST_CLUSTER_FLAG, NAME, SWITCH_WITH_VALUE},
+    subcommands::Subcommand,
+};
 
 /// The width where there is no terminal: what an unchanged one shows.
 pub const WIDTH: usize = 80;

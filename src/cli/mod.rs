@@ -11,15 +11,17 @@ pub mod grammar;
 pub mod help;
 pub mod normalise;
 pub mod resolve;
+pub mod subcommands;
 
 use std::ffi::OsString;
 
 use argh::{ArgsInfo, FromArgs, Optionality};
 
 use self::{
-    args::{Args, NAME, Subcommand},
+    args::{Args, NAME},
     help::HelpRequest,
     normalise::{ArgKind, Normalised},
+    subcommands::Subcommand,
 };
 use crate::error::Fatal;
 

@@ -18,8 +18,9 @@ use std::ffi::OsString;
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, SubCommandInfo};
 
 use super::{
-    args::{ALIASES, FIRST_COMMON_FLAG, NAME, SWITCH_WITH_VALUE},
+    args::{FIRST_COMMON_FLAG, NAME, SWITCH_WITH_VALUE},
     help::{HELP, HelpLength, HelpRequest},
+    subcommands::ALIASES,
 };
 use crate::{error::Fatal, policy::nearest::nearest};
 

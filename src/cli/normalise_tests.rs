@@ -1,7 +1,7 @@
 use argh::ArgsInfo;
 
 use super::*;
-use crate::cli::args::{Args, Subcommand};
+use crate::cli::{args::Args, subcommands::Subcommand};
 
 fn asked(line: &str) -> Result<Normalised, Fatal> {
     normal(line, &Subcommand::get_subcommands())

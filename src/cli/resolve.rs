@@ -10,11 +10,12 @@ use terminal_size::{Width, terminal_size_of};
 
 use super::{
     ParsedArgs,
-    args::{Args, ListArgs},
+    args::Args,
     beside::{BesideOptions, TypedBeside},
     complete::LOOKUP_LIMIT,
     grammar::{self, ArgToken},
     normalise::ArgKind,
+    subcommands::ListArgs,
 };
 use crate::{
     cluster::config::flags::{ClusterEnvironment, Flags},

@@ -4,8 +4,9 @@ use std::{env, fmt::Write as _, fs, path::Path};
 
 use argh::{ArgsInfo as _, FlagInfo, SubCommandInfo};
 use kubectl_fwd::cli::{
-    args::{Args, FIRST_CLUSTER_FLAG, FIRST_COMMON_FLAG, NAME, Subcommand},
+    args::{Args, FIRST_CLUSTER_FLAG, FIRST_COMMON_FLAG, NAME},
     help::{self, GRAMMAR, USAGES},
+    subcommands::Subcommand,
 };
 
 /// With this variable set the files are written instead of compared.

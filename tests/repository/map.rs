@@ -41,6 +41,16 @@ fn is_file(name: &str) -> bool {
     is_source && !name.starts_with("NAME")
 }
 
+/// A file of so many lines asks to be cut (CONTRIBUTING.md).
+const TOO_LONG: usize = 500;
+
+#[test]
+fn no_file_is_too_long() {
+    let sources = files(&root("src"), &["rs"]);
+    let long: Vec<_> = sources.iter().filter(|path| read(path).lines().count() >= TOO_LONG).collect();
+    assert!(long.is_empty(), "files of {TOO_LONG} lines or more: {long:?}");
+}
+
 #[test]
 fn the_floors_are_the_same_in_both_places() {
     let library = read(&root("src/lib.rs")).replace("// ", "");

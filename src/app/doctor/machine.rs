@@ -18,7 +18,7 @@ use super::{
     record::CheckRecord,
 };
 use crate::{
-    cli::args::{PROGRAM, Subcommand},
+    cli::{args::PROGRAM, subcommands::Subcommand},
     control::sockets::SocketDirectories,
     forward::{self, ForwardOptions},
     model::check::Check,

@@ -15,10 +15,11 @@ use argh::{ArgsInfo as _, FlagInfo, FlagInfoKind, FromArgs as _, Optionality, Su
 pub use self::answer::Candidate;
 use self::answer::ShellFallback;
 use super::{
-    args::{Args, FIRST_CLUSTER_FLAG, NAME, Subcommand},
+    args::{Args, FIRST_CLUSTER_FLAG, NAME},
     grammar::is_target,
     help,
     normalise::{self, FlagValue, ReadArg, UnfinishedArgs},
+    subcommands::Subcommand,
 };
 use crate::model::target::{Kind, Target, TargetRef};
 
