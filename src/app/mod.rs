@@ -11,6 +11,7 @@ mod command;
 mod completion;
 mod doctor;
 mod down;
+mod event_batch;
 mod forward;
 mod held;
 mod lifecycle;

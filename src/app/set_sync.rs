@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,17 +12,12 @@ use std::{
 };
 
 use tokio::{
-    sync::{
-        broadcast::{
-            Receiver,
-            error::{RecvError, TryRecvError},
-        },
-        oneshot,
-    },
+    sync::{broadcast::Receiver, oneshot},
     task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
 
+use super::event_batch::EventBatch;
 use crate::{
     forward::registry::Registry,
     model::{
@@ -97,7 +91,7 @@ async fn run(
     mut events: Receiver<Arc<Event>>,
     by_hand: Arc<AtomicBool>,
     begun: oneshot::Receiver<()>,
-    stopped: oneshot::Receiver<()>,
+    mut stopped: oneshot::Receiver<()>,
 ) {
     if begun.await.is_err() {
         return;
@@ -108,40 +102,21 @@ async fn run(
     let mut changes = Vec::new();
     add_started(&registry, &mut known, &mut changes);
     apply(&sets, changes).await;
-    let mut stopped = pin!(async {
-        let _ = stopped.await;
-    });
-    loop {
-        let mut next = tokio::select! {
-            // What has happened is written before the end is.
-            biased;
-            event = events.recv() => match event {
-                Ok(event) => Ok(event),
-                Err(RecvError::Lagged(count)) => Err(TryRecvError::Lagged(count)),
-                Err(RecvError::Closed) => return,
-            },
-            () = &mut stopped => return,
-        };
-        // Many at a time are one change.
-        let (mut changes, mut more) = (Vec::new(), false);
-        loop {
-            match next {
-                Ok(event) => match &event.kind {
-                    EventKind::Forwarding { .. } => more = true,
-                    EventKind::Stopped { by } => {
-                        let by_hand = by_hand.load(Ordering::Relaxed);
-                        let ended =
-                            matches!(by, StopReason::Asked) || (by_hand && matches!(by, StopReason::Exit));
-                        let forgotten = event.forwards.iter().filter_map(|id| known.remove(id));
-                        // Of what merely ceased nothing is removed.
-                        changes.extend(forgotten.filter(|_| ended).map(SetChange::Remove));
-                    }
-                    _ => {}
-                },
-                Err(TryRecvError::Lagged(_)) => more = true,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+    while let Some(batch) = EventBatch::next(&mut events, &mut stopped).await {
+        let (mut changes, mut more) = (Vec::new(), batch.missed);
+        for event in batch.events {
+            match &event.kind {
+                EventKind::Forwarding { .. } => more = true,
+                EventKind::Stopped { by } => {
+                    let by_hand = by_hand.load(Ordering::Relaxed);
+                    let ended =
+                        matches!(by, StopReason::Asked) || (by_hand && matches!(by, StopReason::Exit));
+                    let forgotten = event.forwards.iter().filter_map(|id| known.remove(id));
+                    // Of what merely ceased nothing is removed.
+                    changes.extend(forgotten.filter(|_| ended).map(SetChange::Remove));
+                }
+                _ => {}
             }
-            next = events.try_recv();
         }
         // Once for all that were told of: the list has every forward.
         if more {

@@ -2,26 +2,20 @@
 
 use std::{
     path::{Path, PathBuf},
-    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use jiff::Timestamp;
 use tokio::{
-    sync::{
-        broadcast::{
-            Receiver,
-            error::{RecvError, TryRecvError},
-        },
-        oneshot,
-    },
+    sync::{broadcast::Receiver, oneshot},
     task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
 
 use super::{ProcessRecord, RecordedEnd, RecordedForward};
 use crate::{
+    app::event_batch::EventBatch,
     forward::registry::Registry,
     model::event::{Event, EventKind, StopReason},
 };
@@ -58,31 +52,12 @@ async fn write(
     mut record: ProcessRecord,
     mut events: Receiver<Arc<Event>>,
     path: PathBuf,
-    stopped: oneshot::Receiver<()>,
+    mut stopped: oneshot::Receiver<()>,
 ) {
-    let mut stopped = pin!(async {
-        let _ = stopped.await;
-    });
-    loop {
-        let mut next = tokio::select! {
-            // What has happened is written before the end is.
-            biased;
-            event = events.recv() => match event {
-                Ok(event) => Ok(event),
-                Err(RecvError::Lagged(count)) => Err(TryRecvError::Lagged(count)),
-                Err(RecvError::Closed) => return,
-            },
-            () = &mut stopped => return,
-        };
-        // Many at a time are one change.
-        let mut changed = false;
-        loop {
-            match next {
-                Ok(event) => changed |= record.note(&event),
-                Err(TryRecvError::Lagged(_)) => changed = true,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-            }
-            next = events.try_recv();
+    while let Some(batch) = EventBatch::next(&mut events, &mut stopped).await {
+        let mut changed = batch.missed;
+        for event in &batch.events {
+            changed |= record.note(event);
         }
         if changed {
             record.add(&registry);
