@@ -174,7 +174,7 @@ pub async fn kubeconfig(flags: Flags, environment: ClusterEnvironment) -> Result
 }
 
 /// How the API calls a kind.
-fn resource(kind: Kind) -> ApiResource {
+pub(super) fn resource(kind: Kind) -> ApiResource {
     let (group, version) = (kind.group(), "v1");
     ApiResource {
         group: group.to_owned(),

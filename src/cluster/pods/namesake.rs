@@ -6,17 +6,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use k8s_openapi::api::{
-    apps::v1::{DaemonSet, Deployment, StatefulSet},
-    core::v1::Service,
-};
-use kube::Api;
-use serde::de::DeserializeOwned;
+use kube::{Api, api::DynamicObject};
 use tokio::time::timeout;
 
 use super::target::{NOT_FOUND, names};
 use crate::{
-    cluster::client::Cluster,
+    cluster::{client::Cluster, names::resource},
     error::Fatal,
     model::{
         ports::PortSpec,
@@ -75,22 +70,8 @@ fn command_line(cluster: &Cluster, target: &Target, kind: Kind, name: &str, port
 }
 
 async fn names_of(cluster: &Cluster, namespace: &str, kind: Kind) -> Vec<String> {
-    async fn listed<K>(cluster: &Cluster, namespace: &str) -> Vec<String>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned,
-    {
-        names(&Api::<K>::namespaced(cluster.api.clone(), namespace)).await.unwrap_or_default()
-    }
-    match kind {
-        Kind::Service => listed::<Service>(cluster, namespace).await,
-        Kind::Deployment => listed::<Deployment>(cluster, namespace).await,
-        Kind::StatefulSet => listed::<StatefulSet>(cluster, namespace).await,
-        Kind::DaemonSet => listed::<DaemonSet>(cluster, namespace).await,
-        _ => Vec::new(),
-    }
+    let api = Api::<DynamicObject>::namespaced_with(cluster.api.clone(), namespace, &resource(kind));
+    names(&api).await.unwrap_or_default()
 }
 
 #[cfg(test)]

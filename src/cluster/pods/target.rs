@@ -269,7 +269,7 @@ pub(super) async fn no_namespace(namespaces: &Api<Namespace>, wanted: &str) -> O
 /// The names of what is there; `None` where that may not be asked.
 pub(super) async fn names<K>(api: &Api<K>) -> Option<Vec<String>>
 where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned,
 {
     let list = api.list_metadata(&ListParams::default().limit(NAMES_FETCHED)).await.ok()?;
     let names = list.items.iter().map(kube::ResourceExt::name_any);
