@@ -136,7 +136,7 @@ impl WatchedList<'_> {
             self.shown.remove(&forward.id);
             rows.push(ended(forward, told));
         }
-        for forward in forwards.into_iter().filter(|forward| is_wanted(forward, self.common)) {
+        for forward in forwards.into_iter().filter(|forward| is_wanted(forward, &self.common.flags)) {
             let before = self.shown.get(&forward.id);
             if before.is_none_or(|(_, before)| essence(before) != essence(&forward)) {
                 rows.push(forward.clone().into());

@@ -141,7 +141,7 @@ async fn locate(
     // One that does not answer, or has ended, is known by its record; of those of one name, the last.
     let FoundRecords { ended, running } = read_records(directories).await;
     let ended = ended.into_iter().filter_map(|found| Some((found.row.forward?, found.log)));
-    for (forward, log) in running.into_iter().chain(ended).filter(|(one, _)| is_wanted(one, common)) {
+    for (forward, log) in running.into_iter().chain(ended).filter(|(one, _)| is_wanted(one, &common.flags)) {
         let pid = forward.pid;
         if pick(word, &[forward]).is_ok() && log.exists() {
             // The process may go on with other forwards.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     cli::{resolve::CommonOptions, subcommands},
-    cluster::config::place::check_context,
+    cluster::config::{flags::Flags, place::check_context},
     control::{
         client::{CallError, CallResults, call, call_all, no_answer},
         methods::names,
@@ -64,7 +64,9 @@ pub(super) async fn list(
             rows.extend(unanswered.into_iter().flat_map(|row| recorded(row, &records.running, common)));
         }
         let ended = records.ended.into_iter().map(|found| found.row);
-        rows.extend(ended.filter(|row| row.forward.as_ref().is_some_and(|one| is_wanted(one, common))));
+        rows.extend(
+            ended.filter(|row| row.forward.as_ref().is_some_and(|one| is_wanted(one, &common.flags))),
+        );
     }
     let printed = print(&list::render(&rows, style, Timestamp::now()))?;
     Ok(printed.max(u8::from(!complete)))
@@ -85,7 +87,9 @@ fn recorded(row: ListRow, running: &[(PortForward, PathBuf)], common: &CommonOpt
     if rows.is_empty() {
         return vec![row];
     }
-    rows.into_iter().filter(|row| row.forward.as_ref().is_some_and(|one| is_wanted(one, common))).collect()
+    rows.into_iter()
+        .filter(|row| row.forward.as_ref().is_some_and(|one| is_wanted(one, &common.flags)))
+        .collect()
 }
 
 /// Says that no forwards are running, and how to start one.
@@ -239,7 +243,7 @@ pub(super) async fn find(
     if complete && !found.iter().any(|(_, one)| context.is_none() || *context == one.context) {
         check_context(common.flags.clone(), common.environment.clone()).await?;
     }
-    found.retain(|(_, forward)| is_wanted(forward, common));
+    found.retain(|(_, forward)| is_wanted(forward, &common.flags));
     Ok(ForwardListing { found, unanswered, complete })
 }
 
@@ -263,8 +267,8 @@ pub(super) async fn find_all(directories: &SocketDirectories, common: &CommonOpt
 }
 
 /// Whether it is in the namespace and the context that the flags name.
-pub(super) fn is_wanted(forward: &PortForward, common: &CommonOptions) -> bool {
-    let (namespace, context) = (&common.flags.namespace, &common.flags.context);
+pub(super) fn is_wanted(forward: &PortForward, flags: &Flags) -> bool {
+    let (namespace, context) = (&flags.namespace, &flags.context);
     namespace.as_ref().is_none_or(|namespace| *namespace == forward.namespace)
         && (context.is_none() || *context == forward.context)
 }

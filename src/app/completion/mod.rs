@@ -17,7 +17,10 @@ use serde_json::json;
 use tokio::{task::spawn_blocking, time::timeout};
 
 pub(super) use self::link::{install, uninstall};
-use super::{manage::read_records, stdout::put};
+use super::{
+    manage::{is_wanted, read_records},
+    stdout::put,
+};
 use crate::{
     cli::{
         complete::{self, COMPLETE, Candidate, Lookup},
@@ -149,9 +152,7 @@ async fn ended(flags: &Flags, directories: &SocketDirectories, found: &mut Vec<C
 
 /// The name and the id of a forward, if it is in the namespace and the context that the flags name.
 fn named(forward: &PortForward, flags: &Flags, state: &str) -> Vec<Candidate> {
-    let meant = flags.namespace.as_ref().is_none_or(|namespace| *namespace == forward.namespace)
-        && (flags.context.is_none() || flags.context == forward.context);
-    if !meant {
+    if !is_wanted(forward, flags) {
         return Vec::new();
     }
     let about = format!("{state}{}", list::target(forward));
