@@ -94,9 +94,7 @@ fn render(all: &[ListedSet], format: SetListFormat) -> String {
             }));
             columns(&rows)
         }
-        SetListFormat::Json => serde_json::to_string_pretty(all)
-            .map(|text| escape::json(&text).into_owned() + "\n")
-            .unwrap_or_default(),
+        SetListFormat::Json => escape::pretty_json(&all),
         SetListFormat::Yaml => yaml(&serde_json::to_value(all).unwrap_or_default()),
         SetListFormat::Name => {
             all.iter().filter_map(|set| set.name.as_deref()).flat_map(|name| [name, "\n"]).collect()

@@ -84,8 +84,8 @@ pub async fn call(
 ) -> Result<Vec<Result<Value, CallError>>, CallError> {
     let Some(mut stream) = connect(socket).await? else { return Ok(Vec::new()) };
     let mut answers = Vec::new();
-    for (id, (method, params)) in requests.iter().enumerate() {
-        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+    for (id, (method, params)) in (0..).zip(requests) {
+        let request = rpc::request(id, method, params);
         match in_time(socket, exchange(&mut stream, &format!("{request}\n"))).await {
             Ok(Some(line)) => answers.push(read(&line)),
             // It has closed the connection: because it ends, which leaves no socket, or for a reason of its own.

@@ -115,12 +115,12 @@ pub fn read(line: &[u8]) -> Result<RpcMessage, InvalidRequest> {
         Ok(Value::Array(all)) if all.len() > MAX_BATCH => {
             Err(refuse(codes::INVALID_REQUEST, &format!("a batch has at most {MAX_BATCH} requests")))
         }
-        Ok(Value::Array(all)) => Ok(RpcMessage::Batch(all.into_iter().map(request).collect())),
-        Ok(one) => Ok(RpcMessage::Single(request(one))),
+        Ok(Value::Array(all)) => Ok(RpcMessage::Batch(all.into_iter().map(read_request).collect())),
+        Ok(one) => Ok(RpcMessage::Single(read_request(one))),
     }
 }
 
-fn request(value: Value) -> Result<RpcRequest, InvalidRequest> {
+fn read_request(value: Value) -> Result<RpcRequest, InvalidRequest> {
     let Value::Object(mut object) = value else {
         let error = RpcError::new(codes::INVALID_REQUEST, "a request is an object");
         return Err(InvalidRequest { id: Some(Value::Null), error });
@@ -151,6 +151,11 @@ fn request(value: Value) -> Result<RpcRequest, InvalidRequest> {
         Some(_) => return refuse(codes::INVALID_REQUEST, "'params' has to be an object"),
     };
     Ok(RpcRequest { id, method, params })
+}
+
+/// A request to a process.
+pub fn request(id: u64, method: &str, params: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
 }
 
 /// The answer to a request. A notification has none.

@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use super::{
     client::MAX_ANSWER,
     methods::names,
+    rpc,
     sockets::{ControlSocket, ControlStream, SocketConnection},
 };
 use crate::model::forward::{ForwardId, PortForward};
@@ -108,7 +109,7 @@ impl ForwardWatch {
     }
 
     async fn send(&mut self, id: u64, method: &str) -> io::Result<()> {
-        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": {} });
+        let request = rpc::request(id, method, &json!({}));
         self.stream.write_all(format!("{request}\n").as_bytes()).await?;
         self.stream.flush().await
     }

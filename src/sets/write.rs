@@ -171,12 +171,7 @@ fn quoted(text: &str) -> String {
             '"' | '\\' => out.extend(['\\', c]),
             c if escape::is_harmless(c) && !is_noncharacter(c) => out.push(c),
             // YAML takes nothing unescaped that is not printable, and a terminal may show the file.
-            c if u32::from(c) > 0xffff => {
-                let _ = write!(out, "\\U{:08x}", u32::from(c));
-            }
-            c => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
+            c => escape::push_yaml_escape(&mut out, c),
         }
     }
     out.push('"');

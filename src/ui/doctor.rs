@@ -77,8 +77,7 @@ pub fn summary(checks: &[Check]) -> String {
 pub fn json(checks: &[Check], target: Option<&str>) -> String {
     let ok = !checks.iter().any(|check| check.status == CheckStatus::Failed);
     let all = json!({ "ok": ok, "target": target, "checks": checks });
-    // Of plain strings and numbers: it cannot fail.
-    serde_json::to_string_pretty(&all).map(|text| escape::json(&text).into_owned() + "\n").unwrap_or_default()
+    escape::pretty_json(&all)
 }
 
 #[cfg(test)]

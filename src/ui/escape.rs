@@ -6,6 +6,8 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use serde::Serialize;
+
 /// The text on one line, with everything that is not plainly visible spelled out.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |c| !is_harmless(c))
@@ -48,6 +50,21 @@ pub fn json(text: &str) -> Cow<'_, str> {
         }
         out
     }))
+}
+
+/// A character that may not stand by itself in a quoted text of YAML, as its escape there.
+pub fn push_yaml_escape(out: &mut String, c: char) {
+    // Writing to a string does not fail.
+    let _ = match u32::from(c) {
+        code @ ..0x1_0000 => write!(out, "\\u{code:04x}"),
+        code => write!(out, "\\U{code:08x}"),
+    };
+}
+
+/// A value as JSON for people and programs: indented, harmless to a terminal, with a line break at its end. Empty for one that
+/// is no JSON, as a map whose keys are no strings.
+pub fn pretty_json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).map(|text| json(&text).into_owned() + "\n").unwrap_or_default()
 }
 
 fn escaped(text: &str, harmful: impl Fn(char) -> bool) -> Cow<'_, str> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::escape::is_harmless;
+use super::escape::{is_harmless, push_yaml_escape};
 
 /// Words that YAML 1.1, which many programs still read, takes for a truth or for nothing.
 const KEYWORDS: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "y", "n", "null"];
@@ -75,10 +75,10 @@ fn text(string: &str) -> String {
     // The escapes of JSON are YAML's too, but for characters that take two of them.
     let quoted = Value::from(string).to_string();
     quoted.chars().fold(String::with_capacity(quoted.len()), |mut out, c| {
-        match u32::from(c) {
-            _ if is_harmless(c) => out.push(c),
-            code @ ..0x1_0000 => _ = write!(out, "\\u{code:04x}"),
-            code => _ = write!(out, "\\U{code:08x}"),
+        if is_harmless(c) {
+            out.push(c);
+        } else {
+            push_yaml_escape(&mut out, c);
         }
         out
     })

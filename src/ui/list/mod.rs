@@ -90,9 +90,7 @@ pub fn render(rows: &[ListRow], style: &ListStyle, now: Timestamp) -> String {
             let head = if style.headers { table.head() } else { String::new() };
             rows.iter().fold(head, |text, row| text + &table.row(row, now))
         }
-        ListFormat::Json => serde_json::to_string_pretty(&shown)
-            .map(|text| escape::json(&text).into_owned() + "\n")
-            .unwrap_or_default(),
+        ListFormat::Json => escape::pretty_json(&shown),
         ListFormat::Yaml => yaml(&values()),
         ListFormat::Name => {
             let ids = rows.iter().filter_map(|row| row.forward.as_ref()).map(|one| one.id.to_string());
