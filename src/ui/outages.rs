@@ -133,11 +133,9 @@ impl Outages {
     fn take(&mut self, event: &Event) -> Option<Outage> {
         let mut taken = None;
         for outage in &mut self.open {
-            let there = outage.forwards.len();
-            let before = outage.clone();
-            outage.forwards.retain(|id| !event.forwards.contains(id));
-            if outage.forwards.len() < there {
-                taken = taken.or(Some(before));
+            if outage.forwards.iter().any(|id| event.forwards.contains(id)) {
+                taken.get_or_insert_with(|| outage.clone());
+                outage.forwards.retain(|id| !event.forwards.contains(id));
             }
         }
         self.open.retain(|outage| !outage.forwards.is_empty());

@@ -161,18 +161,14 @@ impl OutputWriter {
         }
     }
 
-    /// Waits until what was said so far is written, at most this long.
-    pub fn wait_written(&self, at_most: Duration) {
-        self.wait(at_most);
-    }
-
     /// Ends the status lines, and waits until everything is written, at most this long. Says whether it is.
     pub fn close(&self, at_most: Duration) -> bool {
         self.show_status(Vec::new());
-        self.wait(at_most)
+        self.wait_written(at_most)
     }
 
-    fn wait(&self, at_most: Duration) -> bool {
+    /// Waits until what was said so far is written, at most this long. Says whether it is.
+    pub fn wait_written(&self, at_most: Duration) -> bool {
         let until = Instant::now() + at_most;
         let mut queue = self.queue();
         while queue.has_work() || queue.busy {
