@@ -1,12 +1,11 @@
 //! Rows, and the one way in which each is run and judged.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use sandbox::support::forward;
+use sandbox::support::forward::isolated_command;
 use sandbox::{Options, Sandbox};
-use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -34,23 +33,6 @@ const NEVER: [&str; 14] = [
     "s3cret",
 ];
 
-/// The variables that would lead the program astray.
-const STRANGERS: [&str; 13] = [
-    "KUBERNETES_SERVICE_HOST",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "FORCE_COLOR",
-    "CLICOLOR_FORCE",
-    "NO_COLOR",
-    "TERM",
-];
-
 /// A command line (`''` is an empty word), and the words that its error has to hold.
 pub(crate) type Row<'a> = (&'a str, &'a [&'a str]);
 
@@ -66,13 +48,7 @@ pub(crate) fn fwd(kubeconfig: &Path, line: &str) -> Command {
         .filter(|word| !word.is_empty())
         .map(|word| if word == "''" { "" } else { word })
         .collect();
-    let mut command = forward::command(Path::new(PROGRAM), kubeconfig, &words);
-    for name in STRANGERS {
-        command.env_remove(name);
-    }
-    // No ~/.kube of whoever runs the tests.
-    command.env("HOME", kubeconfig.parent().unwrap()).kill_on_drop(true);
-    command
+    isolated_command(Path::new(PROGRAM), kubeconfig, &words)
 }
 
 /// Runs every row, and tells about all that are not as they should be.
@@ -115,28 +91,4 @@ async fn judge(mut command: Command, words: &[&str]) -> Result<(), String> {
     wrong.extend(words.iter().filter(|word| !stderr.contains(**word)).map(|word| format!("no {word:?}")));
     wrong.extend(NEVER.iter().filter(|word| stderr.contains(**word)).map(|word| format!("has {word:?}")));
     if wrong.is_empty() { Ok(()) } else { Err(format!("  {}\n{stderr}", wrong.join("\n  "))) }
-}
-
-/// Writes a kubeconfig beside the sandbox's own: this cluster, this user.
-pub(crate) fn kubeconfig(sandbox: &Sandbox, name: &str, cluster: &Value, user: &Value) -> PathBuf {
-    let path = sandbox.directory().join(name);
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "here",
-        "clusters": [{ "name": "there", "cluster": cluster }],
-        "users": [{ "name": "me", "user": user }],
-        "contexts": [{ "name": "here", "context": { "cluster": "there", "user": "me" } }],
-    });
-    std::fs::write(&path, config.to_string()).unwrap();
-    path
-}
-
-/// The cluster entry that leads to the sandbox.
-pub(crate) fn cluster_of(sandbox: &Sandbox) -> Value {
-    json!({ "server": sandbox.url(), "certificate-authority-data": base64(sandbox.ca_pem()) })
-}
-
-/// As the `-data` fields of a kubeconfig have it.
-pub(crate) fn base64(text: &str) -> String {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    STANDARD.encode(text)
 }

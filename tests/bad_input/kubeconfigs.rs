@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use sandbox::support::kubeconfig::{base64, cluster_of, kubeconfig};
 use serde_json::json;
 
-use crate::check::{base64, check, check_one, cluster_of, fwd, kubeconfig, sandbox};
+use crate::check::{check, check_one, fwd, sandbox};
 
 /// A file that is JSON up to the line of a token, and then no more.
 const BROKEN: &str = "apiVersion: v1\nkind: Config\nusers:\n- name: x\n  user: {token: s3cret\ncontexts: ]\n";

@@ -1,9 +1,10 @@
 //! Credential plugins that give none.
 #![cfg(unix)]
 
+use sandbox::support::kubeconfig::{cluster_of, kubeconfig};
 use serde_json::{Value, json};
 
-use crate::check::{check, cluster_of, kubeconfig, sandbox};
+use crate::check::{check, sandbox};
 
 fn shell(script: &str, extra: &Value) -> Value {
     let mut exec = json!({

@@ -1,9 +1,10 @@
 //! Proxies that do not lead to the server: each has an end, and a word for what it said.
 
+use sandbox::support::kubeconfig::for_server;
+use sandbox::support::servers::says;
 use tokio::net::TcpListener;
 
 use crate::check::{check_one, fwd, sandbox};
-use crate::servers::{for_server, says};
 
 /// A server that nobody looks up: its name is the proxy's to find.
 const SERVER: &str = "https://api.example.com:6443";

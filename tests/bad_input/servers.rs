@@ -1,6 +1,6 @@
 //! Servers that are no help: gone, unknown, or not what the URL says.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,45 +8,19 @@ use http::StatusCode;
 use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use sandbox::Sandbox;
 use sandbox::faults::{BadAnswer, Denial};
+use sandbox::support::kubeconfig::{base64, cluster_of, for_server, kubeconfig};
+use sandbox::support::servers::says;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::check::{base64, check, check_one, cluster_of, fwd, kubeconfig, sandbox};
+use crate::check::{check, check_one, fwd, sandbox};
 
 /// What Go's servers say to plain HTTP on a TLS port.
 const NOT_TLS: &str = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 const WEB_PAGE: &str = "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 32\r\n\r\n\
                         <!DOCTYPE HTML>\n<html>lost</html>";
-
-/// A kubeconfig for `server`, whose certificate is not known.
-pub(crate) fn for_server(sandbox: &Sandbox, name: &str, server: &str) -> PathBuf {
-    kubeconfig(sandbox, name, &json!({ "server": server }), &json!({ "token": "s3cret" }))
-}
-
-/// A server that reads something and then says this, to everyone. `None` never says a word.
-pub(crate) async fn says(answer: Option<&'static str>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut silent = Vec::new();
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let Some(answer) = answer else {
-                silent.push(stream);
-                continue;
-            };
-            tokio::spawn(async move {
-                let mut request = [0; 1024];
-                let _ = stream.read(&mut request).await;
-                let _ = stream.write_all(answer.as_bytes()).await;
-            });
-        }
-    });
-    address.to_string()
-}
 
 #[tokio::test]
 async fn out_of_reach() {

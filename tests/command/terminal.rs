@@ -5,7 +5,7 @@ use std::process::Stdio;
 use sandbox::support::{Failure, Test, World, within};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    process::{Child, ChildStdin, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout},
 };
 
 use crate::PROGRAM;
@@ -25,17 +25,9 @@ struct Terminal {
 
 impl Terminal {
     fn open(world: &World) -> Result<Self, Failure> {
-        let mut script = Command::new("script");
-        let shell = "bash --norc --noprofile -i";
-        let environment = world
-            .command("")
-            .as_std()
-            .get_envs()
-            .filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned())))
-            .collect::<Vec<_>>();
-        script.args(["-qec", shell, "/dev/null"]).envs(environment).current_dir(world.sandbox.directory());
+        let mut script = world.in_terminal("bash --norc --noprofile -i");
         script.env("FWD", PROGRAM).env("TERM", "dumb").env("PS1", "> ").env("SHELL", "/bin/sh");
-        script.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        script.stdin(Stdio::piped());
         let mut script = script.spawn()?;
         let keyboard = script.stdin.take().ok_or("no stdin")?;
         let screen = script.stdout.take().ok_or("no stdout")?;

@@ -1,10 +1,11 @@
 //! Kubeconfigs and credentials that are of no use.
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use sandbox::support::kubeconfig::{base64, cluster_of, kubeconfig};
 use sandbox::{Options, Sandbox, ServerCertificate};
 use serde_json::json;
 
-use crate::run::{base64, cluster_of, doctor, examine, examine_with, kubeconfig, sandbox};
+use crate::run::{doctor, examine, examine_with, sandbox};
 
 /// Everything that depends on the server.
 const LATER: [&str; 9] = ["dns", "tcp", "tls", "http", "version", "clock", "login", "rights", "protocols"];

@@ -3,10 +3,11 @@
 use std::process::{Command, Stdio};
 
 use sandbox::support::forward::Forward;
+use sandbox::support::kubeconfig::{cluster_of, kubeconfig};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
-use crate::run::{cluster_of, doctor, kubeconfig, sandbox};
+use crate::run::{doctor, sandbox};
 
 /// Ctrl-C ends it at once, and what it has started with it.
 #[tokio::test]

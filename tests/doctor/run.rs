@@ -1,14 +1,12 @@
 //! One run of the doctor, and what is true of each.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use sandbox::support::forward::{Ended, command, program};
+use sandbox::support::forward::{Ended, isolated_command, program};
 use sandbox::{Options, Sandbox, User};
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -21,19 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What no diagnosis may show.
 const NEVER: [&str; 9] =
     ["os error", "panicked", "Err(", "Error(", "Some(", "hyper", "token-of-", "s3cret", "\u{1b}"];
-
-/// The variables that would lead the program astray.
-const STRANGERS: [&str; 9] = [
-    "KUBERNETES_SERVICE_HOST",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "NO_COLOR",
-    "TERM",
-];
 
 /// What a run has found.
 pub(crate) struct Diagnosis {
@@ -54,15 +39,8 @@ pub(crate) async fn sandbox_with(rights: &[(&str, &str)]) -> Sandbox {
 /// The doctor with these words, in surroundings that hold this kubeconfig, and this program on the PATH.
 pub(crate) fn doctor(kubeconfig: &Path, line: &str) -> Command {
     let words: Vec<&str> = ["doctor"].into_iter().chain(line.split_whitespace()).collect();
-    let mut command = command(program(PROGRAM), kubeconfig, &words);
-    for name in STRANGERS {
-        command.env_remove(name);
-    }
-    command
-        .env("HOME", kubeconfig.parent().unwrap())
-        .env("LC_ALL", "C.UTF-8")
-        .env("PATH", path())
-        .kill_on_drop(true);
+    let mut command = isolated_command(program(PROGRAM), kubeconfig, &words);
+    command.env("LC_ALL", "C.UTF-8").env("PATH", path());
     command
 }
 
@@ -136,58 +114,4 @@ impl Diagnosis {
     pub(crate) fn fails(&self, names: &[&str]) {
         assert_eq!(self.with("failed"), names, "{:#}", self.all);
     }
-}
-
-/// Writes a kubeconfig beside the sandbox's own: this cluster, this user.
-pub(crate) fn kubeconfig(sandbox: &Sandbox, name: &str, cluster: &Value, user: &Value) -> PathBuf {
-    let path = sandbox.directory().join(name);
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "here",
-        "clusters": [{ "name": "there", "cluster": cluster }],
-        "users": [{ "name": "me", "user": user }],
-        "contexts": [{ "name": "here", "context": { "cluster": "there", "user": "me" } }],
-    });
-    std::fs::write(&path, config.to_string()).unwrap();
-    path
-}
-
-/// The cluster entry that leads to the sandbox.
-pub(crate) fn cluster_of(sandbox: &Sandbox) -> Value {
-    json!({ "server": sandbox.url(), "certificate-authority-data": base64(sandbox.ca_pem()) })
-}
-
-/// A kubeconfig for another server, whose certificate is not known.
-pub(crate) fn for_server(sandbox: &Sandbox, name: &str, server: &str) -> PathBuf {
-    kubeconfig(sandbox, name, &json!({ "server": server }), &json!({ "token": "s3cret" }))
-}
-
-/// As the `-data` fields of a kubeconfig have it.
-pub(crate) fn base64(text: &str) -> String {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    STANDARD.encode(text)
-}
-
-/// An address where nothing listens.
-pub(crate) async fn nowhere() -> String {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
-}
-
-/// A server that reads something and then says this, to everyone. `None` never says a word.
-pub(crate) async fn says(answer: Option<&'static str>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut silent = Vec::new();
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let Some(answer) = answer else {
-                silent.push(stream);
-                continue;
-            };
-            tokio::spawn(async move {
-                let _ = stream.read(&mut [0; 1024]).await;
-                let _ = stream.write_all(answer.as_bytes()).await;
-            });
-        }
-    });
-    address.to_string()
 }

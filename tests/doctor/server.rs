@@ -2,8 +2,10 @@
 
 use http::StatusCode;
 use sandbox::faults::{BadAnswer, Denial, UpgradeFault};
+use sandbox::support::kubeconfig::for_server;
+use sandbox::support::servers::{nowhere, says};
 
-use crate::run::{doctor, examine, examine_with, for_server, nowhere, sandbox, says};
+use crate::run::{doctor, examine, examine_with, sandbox};
 
 #[tokio::test]
 async fn nobody_is_there() {

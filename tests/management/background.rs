@@ -79,19 +79,10 @@ async fn errors_are_the_commands_own() -> Test {
 #[tokio::test]
 async fn it_survives_its_terminal() -> Test {
     let world = World::with_background(PROGRAM).await?;
-    let mut shell = tokio::process::Command::new("script");
     let told = world.path("told");
     let line =
         format!("{PROGRAM} -d svc/api :80 > {0} 2>&1; echo done >> {0}; exec sleep 1000", told.display());
-    let environment = world
-        .command("")
-        .as_std()
-        .get_envs()
-        .filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned())))
-        .collect::<Vec<_>>();
-    shell.args(["-qec", &line, "/dev/null"]).envs(environment).stdin(std::process::Stdio::null());
-    shell.stdout(std::process::Stdio::null()).kill_on_drop(true);
-    let mut terminal = shell.spawn()?;
+    let mut terminal = world.in_terminal(&line).stdout(std::process::Stdio::null()).spawn()?;
     sandbox::support::within("the command in the terminal", async {
         while !std::fs::read_to_string(&told).is_ok_and(|text| text.contains("done")) {
             tokio::task::yield_now().await;

@@ -80,19 +80,10 @@ async fn as_wide_as_the_terminal() -> Test {
     world.succeed("-d svc/api :80 --name a-long-name-of-mine").await?;
     world.succeed("stop svc/api").await?;
     world.succeed("-d deploy/web :80").await?;
-    let environment: Vec<_> = world
-        .command("")
-        .as_std()
-        .get_envs()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-        .collect();
     let mut widths = Vec::new();
     for columns in [80, 120] {
         let line = format!("stty rows 24 cols {columns}; exec {} list --color=never", crate::PROGRAM);
-        let mut terminal = tokio::process::Command::new("script");
-        terminal.args(["-qec", &line, "/dev/null"]).envs(environment.iter().cloned());
-        terminal.current_dir(world.sandbox.directory()).stdin(std::process::Stdio::null());
-        let output = sandbox::support::within("the list", terminal.output()).await??;
+        let output = sandbox::support::within("the list", world.in_terminal(&line).output()).await??;
         let said = String::from_utf8(output.stdout)?;
         assert!(said.contains("deploy/web:80") && said.contains(" stopped"), "{said}");
         let widest = said.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or_default();

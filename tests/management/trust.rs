@@ -105,16 +105,8 @@ async fn a_person_says_yes() -> Test {
         [("no", "you did not say yes"), ("yes", "in the background."), ("", "in the background.")]
     {
         let line = format!("{} up -d", crate::PROGRAM);
-        let environment: Vec<_> = world
-            .command("")
-            .as_std()
-            .get_envs()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-            .collect();
-        let mut terminal = tokio::process::Command::new("script");
-        terminal.args(["-qec", &line, "/dev/null"]).envs(environment).current_dir(world.sandbox.directory());
-        terminal.env("TERM", "dumb").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-        let mut terminal = terminal.kill_on_drop(true).spawn()?;
+        let mut terminal = world.in_terminal(&line);
+        let mut terminal = terminal.env("TERM", "dumb").stdin(std::process::Stdio::piped()).spawn()?;
         let mut stdin = terminal.stdin.take().ok_or("no stdin")?;
         let typed = format!("{answer}\n");
         tokio::io::AsyncWriteExt::write_all(&mut stdin, typed.as_bytes()).await?;

@@ -88,6 +88,34 @@ pub fn command(program: &Path, kubeconfig: &Path, args: &[impl AsRef<OsStr>]) ->
     command
 }
 
+/// The variables that would lead the program astray.
+const STRANGERS: [&str; 13] = [
+    "KUBERNETES_SERVICE_HOST",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "FORCE_COLOR",
+    "CLICOLOR_FORCE",
+    "NO_COLOR",
+    "TERM",
+];
+
+/// The same in surroundings that hold nothing but this kubeconfig.
+pub fn isolated_command(program: &Path, kubeconfig: &Path, args: &[impl AsRef<OsStr>]) -> Command {
+    let mut command = command(program, kubeconfig, args);
+    for name in STRANGERS {
+        command.env_remove(name);
+    }
+    // No ~/.kube of whoever runs the tests.
+    command.env("HOME", kubeconfig.parent().unwrap_or(kubeconfig)).kill_on_drop(true);
+    command
+}
+
 impl Forward {
     /// Starts `program` for the user of `kubeconfig`.
     pub fn start(program: &Path, kubeconfig: &Path, args: &[impl AsRef<OsStr>]) -> io::Result<Self> {

@@ -5,10 +5,12 @@ pub mod client;
 #[cfg(unix)]
 pub mod control;
 pub mod forward;
+pub mod kubeconfig;
 pub mod kubectl;
 pub mod load;
 pub mod pods;
 pub mod processes;
+pub mod servers;
 mod world;
 
 pub use client::{

@@ -59,6 +59,17 @@ impl World {
         command
     }
 
+    /// A command line of the shell in a terminal of its own, which `script` makes, as the user of [`command`](Self::command):
+    /// stdin is what is typed, and stdout what is shown.
+    pub fn in_terminal(&self, line: &str) -> Command {
+        let mut script = Command::new("script");
+        let own = self.command("");
+        let variables = own.as_std().get_envs().filter_map(|(name, value)| Some((name, value?)));
+        script.args(["-qec", line, "/dev/null"]).envs(variables).current_dir(self.sandbox.directory());
+        script.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        script
+    }
+
     /// Starts a process that goes on.
     pub fn start(&self, line: &str) -> io::Result<Forward> {
         Forward::spawn(self.command(line))
