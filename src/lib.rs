@@ -93,7 +93,9 @@ pub use self::{
     model::{
         endpoint::PodId,
         event::{Event, EventKind, LocalAddress, RetargetReason, StopReason, Unreachable},
-        forward::{ByteCounts, ConnectionCounts, ForwardId, ForwardIdError, ForwardState, PortForward},
+        forward::{
+            ByteCounts, ConnectionCounts, ForwardId, ForwardIdError, ForwardState, PortForward, TargetPod,
+        },
         ports::{Address, LocalPort, PortSpec, RemotePort},
         target::{Kind, Target, TargetRef},
     },

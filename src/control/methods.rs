@@ -11,7 +11,7 @@ use crate::{
     error::Fatal,
     forward::{
         ForwardOptions, ForwardRequest, ForwardSpec, GRACE,
-        registry::{Registry, SELECTOR, TOO_MANY},
+        registry::{Registry, SELECTOR, TOO_MANY, UNKNOWN_ID},
     },
     input::{
         address::addresses,
@@ -43,6 +43,12 @@ pub mod names {
     pub const STOP_ALL: &str = "portforward:stopAll";
     /// Tells all of the process.
     pub const LIST: &str = "portforward:list";
+    /// Reaches a forward's pod anew.
+    pub const RECONNECT: &str = "portforward:reconnect";
+    /// Sends new connections to another pod.
+    pub const RETARGET: &str = "portforward:retarget";
+    /// Tells the pods of a forward's target.
+    pub const PODS: &str = "portforward:pods";
     /// Asks for events.
     pub const SUBSCRIBE: &str = "portforward:subscribe";
     /// An event.
@@ -51,8 +57,17 @@ pub mod names {
     pub const VERSION: &str = "rpc:version";
 }
 
-const ALL: [&str; 6] =
-    [names::START, names::STOP, names::STOP_ALL, names::LIST, names::SUBSCRIBE, names::VERSION];
+const ALL: [&str; 9] = [
+    names::START,
+    names::STOP,
+    names::STOP_ALL,
+    names::LIST,
+    names::RECONNECT,
+    names::RETARGET,
+    names::PODS,
+    names::SUBSCRIBE,
+    names::VERSION,
+];
 
 /// Events from now on.
 pub(super) type Subscription = broadcast::Receiver<Arc<Event>>;
@@ -92,11 +107,20 @@ struct StartParams {
     replace: Option<bool>,
 }
 
-/// `portforward:stop`.
+/// Those that are about one forward.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StopParams {
+struct IdParams {
     id: String,
+}
+
+/// `portforward:retarget`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetargetParams {
+    id: String,
+    #[serde(default)]
+    pod: Option<String>,
 }
 
 /// Those that take nothing.
@@ -121,6 +145,20 @@ impl Methods {
                 let NoParams {} = read(method, params)?;
                 json!(self.registry.list())
             }
+            names::RECONNECT => {
+                let IdParams { id } = read(method, params)?;
+                let done = self.registry.reconnect(self.id(&id)?).await;
+                json!(done.map_err(|fatal| self.refusal(&id, fatal))?)
+            }
+            names::RETARGET => {
+                let RetargetParams { id, pod } = read(method, params)?;
+                let done = self.registry.retarget(self.id(&id)?, pod).await;
+                json!(done.map_err(|fatal| self.refusal(&id, fatal))?)
+            }
+            names::PODS => {
+                let IdParams { id } = read(method, params)?;
+                json!(self.registry.pods(self.id(&id)?).map_err(|fatal| self.refusal(&id, fatal))?)
+            }
             names::SUBSCRIBE => {
                 let NoParams {} = read(method, params)?;
                 return Ok(MethodResult::Subscribed(self.registry.events()));
@@ -143,21 +181,29 @@ impl Methods {
         ids.first().copied().ok_or_else(|| RpcError::new(codes::FAILED, "nothing was started"))
     }
 
-    async fn stop(&self, StopParams { id }: StopParams) -> Result<Value, RpcError> {
+    async fn stop(&self, IdParams { id }: IdParams) -> Result<Value, RpcError> {
+        let done = self.registry.stop(&[self.id(&id)?], GRACE).await;
+        done.map(|()| Value::Null).map_err(|_| self.unknown(&id))
+    }
+
+    fn id(&self, id: &str) -> Result<ForwardId, RpcError> {
+        id.parse().map_err(|_| self.unknown(id))
+    }
+
+    fn unknown(&self, id: &str) -> RpcError {
         let id: String = id.chars().take(QUOTED).collect();
-        let unknown = || {
-            let error =
-                RpcError::new(codes::UNKNOWN_ID, format!("no forward of this process has the id '{id}'"));
-            let ids: Vec<_> = self.registry.list().iter().map(|one| one.id.to_string()).collect();
-            let help = match nearest(&id, ids.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean '{near}'?"),
-                None => format!("call '{}' to see them", names::LIST),
-            };
-            error.help("fwd::control::unknown_id", help)
+        let error = RpcError::new(codes::UNKNOWN_ID, format!("no forward of this process has the id '{id}'"));
+        let ids: Vec<_> = self.registry.list().iter().map(|one| one.id.to_string()).collect();
+        let help = match nearest(&id, ids.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("call '{}' to see them", names::LIST),
         };
-        let id: ForwardId = id.parse().map_err(|_| unknown())?;
-        self.registry.stop(&[id], GRACE).await.map_err(|_| unknown())?;
-        Ok(Value::Null)
+        error.help(UNKNOWN_ID, help)
+    }
+
+    /// Why a forward does not do as it is told.
+    fn refusal(&self, id: &str, fatal: Fatal) -> RpcError {
+        if fatal.code() == UNKNOWN_ID { self.unknown(id) } else { RpcError::from(fatal) }
     }
 }
 

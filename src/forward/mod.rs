@@ -20,12 +20,14 @@ mod pump;
 mod redial;
 pub mod registry;
 mod reporter;
+mod request;
 mod route;
 #[cfg(unix)]
 pub(crate) mod socket;
 mod start;
 mod start_progress;
 mod status;
+mod steering;
 mod supervisor;
 pub mod takeover;
 #[cfg(unix)]

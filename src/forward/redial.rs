@@ -56,6 +56,10 @@ impl Supervisor {
                     Err(error) => error,
                 },
                 () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return DialOutcome::Changed,
+                request = self.reporter.next_request() => {
+                    self.steer_dial(memory, request);
+                    return DialOutcome::Changed;
+                }
             };
             if is_missing(&error) {
                 // What is known of the pods is not true any more, whatever the watch says.
@@ -77,6 +81,10 @@ impl Supervisor {
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return DialOutcome::Changed,
+                request = self.reporter.next_request() => {
+                    self.steer_dial(memory, request);
+                    return DialOutcome::Changed;
+                }
             }
         }
     }
@@ -136,6 +144,7 @@ impl Supervisor {
             () = tokio::time::sleep(next) => {}
             // The watch speaks again, or the set changed: a sign of life.
             () = changed(&mut self.pods) => {}
+            request = self.reporter.next_request() => self.steer_dial(memory, request),
         }
         self.close(memory);
         None
@@ -169,6 +178,7 @@ impl Supervisor {
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, pod) => {}
+            request = self.reporter.next_request() => self.steer_dial(memory, request),
         }
         None
     }
@@ -190,7 +200,7 @@ async fn dial(
 }
 
 /// Waits until `pod` is not the chosen one any more.
-async fn another_is_chosen(
+pub(super) async fn another_is_chosen(
     pods: &mut watch::Receiver<Snapshot>,
     chooser: &PodChooser,
     reporter: &Reporter,

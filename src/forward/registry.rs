@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch},
     time::timeout,
@@ -50,6 +50,9 @@ pub const MAX_FORWARDS: usize = 1000;
 
 /// Events that a slow subscriber may fall behind by: about one for each of [`MAX_FORWARDS`] that move together.
 const EVENTS: usize = 1024;
+
+/// The code of the error of an id that no forward has.
+pub const UNKNOWN_ID: &str = "fwd::control::unknown_id";
 
 /// The code of the error of one more.
 pub const TOO_MANY: &str = "fwd::control::too_many";
@@ -120,7 +123,7 @@ pub(super) struct TargetRun {
     pub cluster: Arc<ClusterHandle>,
     pub options: ForwardOptions,
     /// Followed for as long as this is there.
-    pub _watched: Arc<WatchedPods>,
+    pub watched: Arc<WatchedPods>,
     /// Ends the supervisor with it.
     pub _stop: DropGuard,
 }
@@ -203,7 +206,7 @@ impl Registry {
         let gone = {
             let mut forwards = self.shared.forwards.lock();
             if let Some(unknown) = ids.iter().find(|id| !forwards.iter().any(|one| one.port.id == **id)) {
-                return Err(Fatal::new("fwd::control::unknown_id", format!("there is no forward {unknown}"))
+                return Err(Fatal::new(UNKNOWN_ID, format!("there is no forward {unknown}"))
                     .help("list the forwards to see their ids"));
             }
             take(&mut forwards, |one| ids.contains(&one.port.id))
@@ -273,6 +276,11 @@ impl RegistryInner {
                 .because(format!("a process has {MAX_FORWARDS} at most"))
                 .help("stop some, or start these in another process")
         })
+    }
+
+    /// The forwards, while nobody else changes them.
+    pub(super) fn forwards(&self) -> MutexGuard<'_, Vec<RunningForward>> {
+        self.forwards.lock()
     }
 
     /// An id that no forward here has.

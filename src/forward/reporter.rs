@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
-use super::{counters::Counters, route::Route, status::ForwardStatus};
+use super::{counters::Counters, request::SteeringRequest, route::Route, status::ForwardStatus};
 use crate::model::{
     endpoint::{Endpoint, PodId},
     event::{Event, EventKind, LocalAddress},
@@ -35,6 +35,8 @@ pub(super) struct ForwardedPort {
     /// The backend that new connections take.
     pub route: watch::Sender<Route>,
     status: Mutex<ForwardStatus>,
+    /// What somebody asks of its supervisor.
+    pub(super) request: Mutex<Option<SteeringRequest>>,
 }
 
 impl ForwardedPort {
@@ -46,6 +48,7 @@ impl ForwardedPort {
             counters: Counters::default(),
             route: watch::Sender::new(Route::Held),
             status: Mutex::new(ForwardStatus::new(Timestamp::now())),
+            request: Mutex::new(None),
         }
     }
 
@@ -74,6 +77,8 @@ struct TargetStatus {
     target: String,
     label: Option<String>,
     table: watch::Sender<PortTable>,
+    /// Changes with each request to a supervisor.
+    requests: watch::Sender<()>,
     /// Backends that there ever were.
     generations: AtomicU64,
 }
@@ -96,8 +101,9 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(events: EventSender, target: String, label: Option<String>) -> Self {
         let (table, generations) = (watch::Sender::default(), AtomicU64::new(0));
+        let requests = watch::Sender::default();
         Self {
-            status: Arc::new(TargetStatus { events, target, label, table, generations }),
+            status: Arc::new(TargetStatus { events, target, label, table, requests, generations }),
             scope: ReportScope::Target,
         }
     }
@@ -186,6 +192,25 @@ impl Reporter {
         let mut table = self.status.table.subscribe();
         // The sender is held by this reporter.
         let _ = table.wait_for(|table| !table.rows.iter().any(|row| self.scope.contains(row))).await;
+    }
+
+    /// Leaves a request for the supervisor of a port.
+    pub(super) fn request(&self, port: &ForwardedPort, request: SteeringRequest) {
+        *port.request.lock() = Some(request);
+        self.status.requests.send_replace(());
+    }
+
+    /// Waits for a request to one of these forwards. One that is not waited for any more is not lost.
+    pub(super) async fn next_request(&self) -> SteeringRequest {
+        // Before the look: what comes after it is seen.
+        let mut requests = self.status.requests.subscribe();
+        loop {
+            if let Some(request) = self.ports().iter().find_map(|port| port.request.lock().take()) {
+                return request;
+            }
+            // The sender is held by this reporter.
+            let _ = requests.changed().await;
+        }
     }
 
     /// Publishes the backend that new connections take.

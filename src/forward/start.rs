@@ -208,7 +208,7 @@ impl Registry {
             reporter: reporter.clone(),
             cluster: Arc::clone(&cluster),
             options: wanted.options.clone(),
-            _watched: Arc::clone(&watched),
+            watched: Arc::clone(&watched),
             _stop: stop.clone().drop_guard(),
         });
         for BoundPort { remote, listening, replacement: instead, address } in ends.into_iter().flatten() {

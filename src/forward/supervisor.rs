@@ -109,6 +109,8 @@ pub(super) struct SupervisorState {
     pub(super) recovery_due: bool,
     /// The pod of which was told that it is used although it is not ready.
     pub(super) reported_unready: Option<PodId>,
+    /// Somebody asked for the pod that is opened next.
+    pub(super) requested: bool,
 }
 
 /// Supervises all ports of a target, until there is nothing left to do but to give up.
@@ -186,7 +188,7 @@ impl Supervisor {
     }
 
     /// The ports that this supervises.
-    fn wanted(&self) -> Vec<RemotePort> {
+    pub(super) fn wanted(&self) -> Vec<RemotePort> {
         self.reporter.ports().iter().map(|end| end.remote.clone()).collect()
     }
 
@@ -195,7 +197,7 @@ impl Supervisor {
     }
 
     /// How many ports of these a pod does not have.
-    fn ports_missing_in(&self, pod: &Endpoint) -> usize {
+    pub(super) fn ports_missing_in(&self, pod: &Endpoint) -> usize {
         self.wanted().iter().filter(|port| !self.chooser.has(pod, port)).count()
     }
 
@@ -285,6 +287,7 @@ impl Supervisor {
             }
             tokio::select! {
                 () = changed(&mut self.pods) => {}
+                request = self.reporter.next_request() => self.steer_waiting(request),
                 () = sleep_until(changed_at + REPEAT_AFTER), if told.as_ref() != Some(&why) => {
                     self.emit_waiting(memory, &mut told, &why);
                 }
@@ -339,7 +342,7 @@ impl Supervisor {
 
     /// Publishes a backend and tells what it means. Where other ports of the target have a backend to the same pod,
     /// these ports join them.
-    fn open(
+    pub(super) fn open(
         &self,
         memory: &mut SupervisorState,
         before: &Snapshot,
@@ -349,7 +352,8 @@ impl Supervisor {
         self.reporter.record_pod(&backend.pod);
         match memory.last_pod.replace(pod.clone()) {
             Some(from) if from != pod => {
-                let why = self.retarget_reason(before, &from);
+                let asked = std::mem::take(&mut memory.requested);
+                let why = if asked { RetargetReason::Requested } else { self.retarget_reason(before, &from) };
                 self.reporter.emit(EventKind::Retargeted { from, why, to: pod.clone() });
                 memory.recovery_due = false;
             }
@@ -422,6 +426,7 @@ impl Supervisor {
                 self.proven(memory, &backend.pod.id);
                 None
             }
+            request = self.reporter.next_request() => self.steer(memory, &backend, request).await,
             why = backend.tunnel.closed() => self.lost(memory, &backend, why).await,
             () = backend.unusable.cancelled() => {
                 self.cluster.forget(&backend.pod.id, &backend.tunnel);

@@ -148,6 +148,8 @@ pub enum RetargetReason {
     Ended,
     /// It could not be reached.
     Unreachable,
+    /// Nothing: somebody asked for another pod.
+    Requested,
 }
 
 /// What ended a forward.

@@ -166,6 +166,23 @@ pub struct PortForward {
     pub allow_unready: bool,
 }
 
+/// A pod of a forward's target, for those who choose one. A contract, as [`PortForward`] is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct TargetPod {
+    /// Its name.
+    pub name: String,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Whether new connections may go there: it is ready, or readiness does not count, and it has the port.
+    pub candidate: bool,
+    /// Whether new connections go there now.
+    pub current: bool,
+    /// Why it is not ready, as far as it says.
+    pub reason: Option<String>,
+}
+
 /// Connections of a forward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

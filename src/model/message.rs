@@ -78,6 +78,7 @@ fn what(what: &EventKind) -> EventPayload<'_> {
                 RetargetReason::NoPort => "no port",
                 RetargetReason::Ended => "ended",
                 RetargetReason::Unreachable => "unreachable",
+                RetargetReason::Requested => "requested",
             };
             EventPayload::Retargeted { from: &from.name, why, pod: &to.name }
         }

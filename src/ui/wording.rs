@@ -224,13 +224,19 @@ fn retargeted(from: &PodId, why: RetargetReason, to: &PodId, context: EventConte
         let new = if from.name == to.name { "the new " } else { "" };
         return format!("ready again, now using {new}pod {}{}", to.name, aftermath(context));
     }
+    if why == RetargetReason::Requested {
+        return format!(
+            "new connections go to pod {}, as requested, and no longer to {}",
+            to.name, from.name
+        );
+    }
     let why = match why {
         RetargetReason::Terminating => "is terminating",
         RetargetReason::Deleted => "is gone",
         RetargetReason::NotReady => "is not ready",
         RetargetReason::NoPort => "lacks the port",
         RetargetReason::Ended => "has ended",
-        RetargetReason::Unreachable => "cannot be reached",
+        RetargetReason::Unreachable | RetargetReason::Requested => "cannot be reached",
     };
     // A stateful set's pod comes back under its own name.
     let to = if from.name == to.name { "the new one".to_owned() } else { to.name.clone() };

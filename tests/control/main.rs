@@ -12,6 +12,7 @@ mod python;
 mod serving;
 mod sharing;
 mod socket_files;
+mod steering;
 mod stopping;
 mod watching;
 
