@@ -1,4 +1,5 @@
-//! `--open`: shows in the browser what was forwarded. What goes wrong with that is a line in the log and nothing more.
+//! `--open`: shows in the browser what was forwarded. What goes wrong with that is a line in the log and nothing more. The panel
+//! opens one forward by a key.
 
 use std::{ffi::OsStr, process::Stdio, time::Duration};
 
@@ -20,7 +21,13 @@ const LAUNCH_TIME: Duration = Duration::from_secs(5);
 /// Opens the first of these forwards that looks like HTTP, without waiting for that. `browser` is `$BROWSER`.
 pub(super) fn open(registry: &Registry, forwards: &[PortForward], browser: Option<String>) {
     match url(registry, forwards) {
-        Ok(url) => _ = tokio::spawn(async move { launch(&url, browser.as_deref()).await }),
+        Ok(url) => {
+            tokio::spawn(async move {
+                if let Err(why) = launch(&url, browser.as_deref()).await {
+                    tracing::warn!("--open: the browser could not be opened ({why}); open {url} yourself");
+                }
+            });
+        }
         Err(why) => tracing::warn!("--open: no browser is opened: {why}"),
     }
 }
@@ -52,21 +59,32 @@ fn url(registry: &Registry, forwards: &[PortForward]) -> Result<String, &'static
     Ok(format!("{}://{host}/", scheme.word()))
 }
 
-async fn launch(url: &str, browser: Option<&str>) {
+/// What a browser is to show of one forward, whatever it looks like: somebody asks for it. None for a Unix socket.
+pub(super) fn url_of(forward: &PortForward) -> Option<String> {
+    let port = forward.local_port?;
+    let (remote, pod_port) = (forward.remote_port.clone(), forward.pod_port);
+    let web = WebPort { remote, pod_port, name: None, app_protocol: None };
+    let scheme = web_address::choose(&[web]).map_or("http", |(_, scheme)| scheme.word());
+    // Of several addresses one will do.
+    let host = forward.address.split(',').next().unwrap_or_default();
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    Some(format!("{scheme}://{host}:{port}/"))
+}
+
+/// Opens a URL, by the commands of `$BROWSER` and then by the system.
+pub(super) async fn launch(url: &str, browser: Option<&str>) -> Result<(), String> {
     let own = browser.unwrap_or_default().split(':').filter(|command| !command.trim().is_empty());
     for command in own {
         match run(command, url).await {
-            Ok(()) => return,
+            Ok(()) => return Ok(()),
             Err(why) => tracing::info!("BROWSER: {command}: {why}"),
         }
     }
     let for_system = url.to_owned();
-    let why = match spawn_blocking(move || ::open::that_detached(for_system)).await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => io_message(&error),
-        Err(_) => "it went wrong half-way".to_owned(),
-    };
-    tracing::warn!("--open: the browser could not be opened ({why}); open {url} yourself");
+    match spawn_blocking(move || ::open::that_detached(for_system)).await {
+        Ok(opened) => opened.map_err(|error| io_message(&error)),
+        Err(_) => Err("it went wrong half-way".to_owned()),
+    }
 }
 
 /// Runs a command of `$BROWSER`: words, one of which may be `%s` for the URL.
@@ -86,5 +104,29 @@ async fn run(command: &str, url: &str) -> Result<(), String> {
         Ok(Ok(status)) if !status.success() => Err(status.to_string()),
         Ok(Err(error)) => Err(io_message(&error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ports::RemotePort;
+
+    #[test]
+    fn urls_of_one_forward() {
+        for (address, remote, expected) in [
+            ("localhost", 5432, "http://localhost:8080/"),
+            ("127.0.0.2,10.0.0.5", 443, "https://127.0.0.2:8080/"),
+            ("::1,127.0.0.1", 80, "http://[::1]:8080/"),
+        ] {
+            let one = PortForward {
+                address: address.into(),
+                ..PortForward::example("pod", "a", RemotePort::Number(remote))
+            };
+            assert_eq!(url_of(&one).as_deref(), Some(expected));
+        }
+        let socket =
+            PortForward { local_port: None, ..PortForward::example("pod", "a", RemotePort::Number(80)) };
+        assert_eq!(url_of(&socket), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     path::Path,
+    sync::Arc,
 };
 
 use futures_util::{FutureExt as _, future::join_all};
@@ -16,6 +17,7 @@ use super::{
     lifecycle::INTERRUPTED,
     log_file::Log,
     manage::find_all,
+    panel::{self, PanelEnd, PanelSetup},
     process::Process,
     ready_file::ReadyFile,
     set_status::{SetStatus, set_status},
@@ -31,6 +33,7 @@ use crate::{
     error::{Fatal, io_message},
     forward::{ForwardSpec, registry::Registry},
     model::forward::{ForwardId, PortForward},
+    sets::SetStore,
     system::terminal,
     ui::{
         OutputSettings, Presentation,
@@ -122,6 +125,7 @@ pub(super) async fn forward(plan: ForwardPlan, environment: ForwardEnvironment<'
         command,
         ready_file,
         open: beside.open,
+        panel: beside.panel,
         is_listed,
     };
     let ended = run.run(wanted).await;
@@ -132,7 +136,7 @@ pub(super) async fn forward(plan: ForwardPlan, environment: ForwardEnvironment<'
         let _ = people.clone().write_all(report::render(fatal, style).as_bytes());
     }
     // What is said of the time until here is there now.
-    tell_held(&people, "the command ran");
+    tell_held(&people, if beside.panel { "the panel was shown" } else { "the command ran" });
     ended
 }
 
@@ -157,6 +161,7 @@ struct ForwardRun<'a> {
     command: Option<CommandTemplate>,
     ready_file: Option<ReadyFile>,
     open: bool,
+    panel: bool,
     /// Other processes can see this one.
     is_listed: bool,
 }
@@ -252,14 +257,23 @@ impl ForwardRun<'_> {
             self.process.keep_record().await;
         }
         self.process.report_ready(forwards);
-        tokio::select! {
-            said = self.process.signals.next() => {
-                if said == StopSignal::Interrupt {
-                    self.set_sync.interrupted();
-                }
+        if self.panel { self.show_panel().await } else { stay(self.process, self.set_sync).await }
+    }
+
+    /// Stays with the panel in place of lines. Leaving that is as good as Ctrl-C.
+    async fn show_panel(&mut self) -> Result<u8, Fatal> {
+        let ForwardEnvironment { configuration, people, browser, .. } = self.environment;
+        let sets = configuration.map(SetStore::new);
+        let setup = PanelSetup { sets, browser: browser.clone(), common: self.common };
+        self.process.end_view().await;
+        people.hold();
+        let server = Arc::clone(&self.process.server);
+        match panel::of_process(server, setup, stay(self.process, self.set_sync)).await? {
+            PanelEnd::Quit => {
+                self.set_sync.interrupted();
                 Ok(0)
             }
-            finished = self.process.registry.finished() => finished.map(|()| 0),
+            PanelEnd::Over(over) => over,
         }
     }
 
@@ -268,6 +282,19 @@ impl ForwardRun<'_> {
         if !self.common.ui.quiet {
             self.process.print_notice(text);
         }
+    }
+}
+
+/// Waits for a signal, or until nothing is left to do.
+async fn stay(process: &mut Process, set_sync: &SetSync) -> Result<u8, Fatal> {
+    tokio::select! {
+        said = process.signals.next() => {
+            if said == StopSignal::Interrupt {
+                set_sync.interrupted();
+            }
+            Ok(0)
+        }
+        finished = process.registry.finished() => finished.map(|()| 0),
     }
 }
 

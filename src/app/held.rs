@@ -8,7 +8,7 @@ use crate::ui::{
     people::{HeldLines, PeopleOutput},
 };
 
-/// Tells what could not be told while a command had the terminal.
+/// Tells what could not be told while a command or the panel had the terminal.
 pub(super) fn tell_held(people: &PeopleOutput, meanwhile: &str) {
     if let Some(text) = summary(&people.release(), meanwhile)
         && let Ok(mut stderr) = StderrLog::open(people.clone())

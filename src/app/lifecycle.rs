@@ -14,3 +14,10 @@ pub(super) const INTERRUPTED: u8 = 130;
 pub(super) fn no_start(what: &str, error: &io::Error) -> Fatal {
     Fatal::new("fwd::start", format!("cannot start {what}")).because(io_message(error))
 }
+
+/// There is no place where saved sets could be.
+pub(super) fn no_config_directory() -> Fatal {
+    Fatal::new("fwd::set::no_home", "there is not a directory for saved sets")
+        .because("the home directory of this user is not known")
+        .help("set HOME (on Windows APPDATA), or use a file: -f FILE")
+}

@@ -63,6 +63,13 @@ enum LogOwner {
     User,
 }
 
+/// What is in the log, of which the last is what somebody wants to see.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(2 * MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Which file will do as a log.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Which {

@@ -19,6 +19,7 @@ mod list_watch;
 mod log_file;
 mod logs;
 mod manage;
+mod panel;
 mod panics;
 mod process;
 mod ready_file;
@@ -51,6 +52,7 @@ use self::{
     doctor::DoctorPlan,
     forward::{ForwardEnvironment, ForwardPlan},
     lifecycle::no_start,
+    panel::PanelSetup,
     stdout::print,
 };
 use crate::{
@@ -61,7 +63,7 @@ use crate::{
         complete::scripts::{self, CompletionAction},
         grammar,
         resolve::{self, CommonOptions, Environment},
-        subcommands::Subcommand,
+        subcommands::{Subcommand, UiArgs},
     },
     control::sockets::{self, SocketDirectories},
     descriptors::descriptors,
@@ -195,6 +197,9 @@ fn command(argv: &[OsString], environment: Environment, error_output: &mut Error
                     config.common.ui,
                 ));
             }
+            if config.beside.panel {
+                config.common.terminal.check()?;
+            }
             forward(ForwardPlan::from(config), &system, error_output)
         }
         Invocation::Command(command, typed) => {
@@ -217,6 +222,7 @@ struct TypedWords<'a> {
 }
 
 /// Runs a subcommand. `begin` reads the flags that it shares with all others.
+#[expect(clippy::too_many_lines, reason = "a few lines for each command")]
 fn subcommand(
     command: Subcommand,
     args: Args,
@@ -255,6 +261,9 @@ fn subcommand(
             error_output.is_child = up.in_background;
             let beside = BesideOptions::new(&TypedBeside::from(&up), words.rest)?;
             let common = begin(Args { output: up.output.clone(), ..args }, error_output)?;
+            if beside.panel {
+                common.terminal.check()?;
+            }
             if up.detach && !error_output.is_child {
                 let stdin = if up.reads_stdin() { Stdio::inherit() } else { Stdio::null() };
                 let consents = up::consent(&up, &common, system.sets().as_ref())?;
@@ -297,6 +306,12 @@ fn subcommand(
             let common = begin(args, error_output)?;
             let sets = system.sets();
             run_async(async { save::save(&sockets()?, &save, sets.as_ref(), &common).await })
+        }
+        Subcommand::Ui(UiArgs {}) => {
+            let (common, sets) = (begin(args, error_output)?, system.sets());
+            common.terminal.check()?;
+            let setup = PanelSetup { sets, browser: system.browser.clone(), common: &common };
+            run_async(async { panel::ui(sockets()?, setup, &error_output.people).await })
         }
         Subcommand::Logs(logs) => {
             let common = begin(args, error_output)?;

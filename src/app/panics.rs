@@ -11,6 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::panel::screen;
 use crate::error::Fatal;
 
 /// Where mistakes are reported.
@@ -32,7 +33,13 @@ pub(super) fn silence() {
 fn print_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     tracing::debug!("{panic}");
-    if tokio::task::try_id().is_none() && thread::current().name() == Some("main") {
+    let (thread, is_task) = (thread::current(), tokio::task::try_id().is_some());
+    let is_main = !is_task && thread.name() == Some("main");
+    if is_main || thread.name() == Some(screen::DRAWING) {
+        // The screen ends with it, and the terminal is somebody's.
+        screen::restore();
+    }
+    if is_main {
         *WHERE.lock() = place;
         return;
     }

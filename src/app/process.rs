@@ -147,6 +147,17 @@ impl Process {
         }
     }
 
+    /// Shows nothing more of what happens: something else does from now on.
+    pub(super) async fn end_view(&mut self) {
+        let (stop_view, _) = oneshot::channel();
+        // Its end is what the view waits for.
+        self.stop_view = stop_view;
+        if let Ok(Ok(writer)) = timeout(FLUSH_TIMEOUT, &mut self.view).await {
+            writer.wait_written(FLUSH_TIMEOUT);
+            self.view = tokio::spawn(async move { writer });
+        }
+    }
+
     /// Tells those who wait that all of it works.
     pub(super) fn report_ready(&mut self, forwards: Vec<PortForward>) {
         self.send_ready(ReadyReport { forwards, shown: None });

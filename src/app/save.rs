@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{
+    lifecycle::no_config_directory,
     manage::{ForwardListing, filter, find, print_waiting},
     stdout::print,
-    up::no_config_directory,
 };
 use crate::{
     cli::{resolve::CommonOptions, subcommands},

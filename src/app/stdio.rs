@@ -10,6 +10,15 @@ use std::os::windows::io::AsHandle as _;
 
 use tokio::fs::File;
 
+/// A handle of its own for stdout, past the standard library's buffer and its lock.
+pub(super) fn stdout() -> io::Result<std::fs::File> {
+    #[cfg(unix)]
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    #[cfg(windows)]
+    let output = io::stdout().as_handle().try_clone_to_owned()?;
+    Ok(output.into())
+}
+
 /// Both, as a parent program has connected them.
 pub(super) fn streams() -> io::Result<(File, File)> {
     #[cfg(unix)]

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     forward::{ForwardPlan, PlannedSet},
+    lifecycle::no_config_directory,
     manage::print_waiting,
     trust::{self, TrustQuestion},
 };
@@ -192,11 +193,4 @@ impl SetSource {
 
 fn directory(path: &Path) -> PathBuf {
     path.parent().map(Path::to_owned).unwrap_or_default()
-}
-
-/// There is no place where saved sets could be.
-pub(super) fn no_config_directory() -> Fatal {
-    Fatal::new("fwd::set::no_home", "there is not a directory for saved sets")
-        .because("the home directory of this user is not known")
-        .help("set HOME (on Windows APPDATA), or use a file: -f FILE")
 }

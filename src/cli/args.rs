@@ -93,6 +93,10 @@ pub struct Args {
     #[argh(switch, short = 'd')]
     pub detach: bool,
 
+    /// show the forwards of this command on a full screen, as 'kubectl fwd ui' shows all of them
+    #[argh(switch)]
+    pub ui: bool,
+
     /// call the forwards this, for list, stop and logs
     #[argh(option, arg_name = "NAME")]
     pub name: Option<String>,

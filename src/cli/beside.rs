@@ -16,6 +16,8 @@ pub struct BesideOptions {
     pub open: bool,
     /// A program and its arguments, which runs once it works, and as long as which it works; empty where there is none.
     pub command: Vec<OsString>,
+    /// Its forwards are shown on a full screen.
+    pub panel: bool,
 }
 
 /// The flags of this, as typed with a subcommand or without.
@@ -25,6 +27,7 @@ pub struct TypedBeside<'a> {
     output: Option<&'a str>,
     open: bool,
     detach: bool,
+    ui: bool,
 }
 
 impl<'a> From<&'a Args> for TypedBeside<'a> {
@@ -35,6 +38,7 @@ impl<'a> From<&'a Args> for TypedBeside<'a> {
             output: args.output.as_deref(),
             open: args.open,
             detach: args.detach || args.in_background,
+            ui: args.ui,
         }
     }
 }
@@ -47,7 +51,29 @@ impl<'a> From<&'a UpArgs> for TypedBeside<'a> {
             output: up.output.as_deref(),
             open: up.open,
             detach: up.detach || up.in_background,
+            ui: up.ui,
         }
+    }
+}
+
+impl TypedBeside<'_> {
+    /// The panel has the terminal, and stdout with it.
+    fn check_panel(&self, command: &[OsString]) -> Result<(), Fatal> {
+        let (other, help) = if self.detach {
+            ("--detach", "leave out --ui; 'kubectl fwd ui' shows forwards in the background as well")
+        } else if self.output == Some("json") {
+            ("--output json", "leave out one of them")
+        } else if !command.is_empty() {
+            (
+                "a command behind '--'",
+                "leave out --ui; 'kubectl fwd ui' in another terminal shows its forwards as well",
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Fatal::new("fwd::usage::ui", format!("--ui cannot be used with {other}"))
+            .because("a full screen needs the terminal for itself")
+            .help(help))
     }
 }
 
@@ -72,6 +98,9 @@ impl BesideOptions {
                     .help("leave out --output; --ready-file FILE writes the forwards as JSON"));
             }
         }
+        if typed.ui {
+            typed.check_panel(&command)?;
+        }
         if typed.detach && typed.log.is_some() {
             return Err(Fatal::new("fwd::usage::log", "--log cannot be used with --detach")
                 .because("a process in the background has a log of its own")
@@ -82,6 +111,7 @@ impl BesideOptions {
             log: typed.log.map(PathBuf::from),
             open: typed.open,
             command,
+            panel: typed.ui,
         })
     }
 }

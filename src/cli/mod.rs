@@ -7,6 +7,7 @@
 pub mod args;
 pub mod beside;
 pub mod complete;
+pub mod full_screen;
 pub mod grammar;
 pub mod help;
 pub mod normalise;

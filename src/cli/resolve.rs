@@ -13,6 +13,7 @@ use super::{
     args::Args,
     beside::{BesideOptions, TypedBeside},
     complete::LOOKUP_LIMIT,
+    full_screen::TerminalKind,
     grammar::{self, ArgToken},
     normalise::ArgKind,
     subcommands::ListArgs,
@@ -78,6 +79,10 @@ pub struct CommonOptions {
     pub can_ask: bool,
     /// Columns of the terminal that stdout is.
     pub columns: Option<usize>,
+    /// What a full screen could be shown on.
+    pub terminal: TerminalKind,
+    /// The terminal that stdout is shows more than ASCII.
+    pub has_unicode: bool,
 }
 
 /// The environment and the terminals, read once.
@@ -101,6 +106,8 @@ pub struct Environment {
     pub credit: Option<String>,
     /// Columns of the terminal that stdout is.
     pub columns: Option<usize>,
+    /// The terminal that stdout is shows more than ASCII.
+    pub has_unicode: bool,
     /// `KUBECTL_FWD_COMPLETION_TIMEOUT`.
     pub completion: Option<String>,
     /// Where programs are.
@@ -135,6 +142,7 @@ impl Environment {
             browser: env::var(BROWSER).ok().filter(|commands| !commands.is_empty()),
             credit: env::var_os(CREDIT).map(|value| value.to_string_lossy().into_owned()),
             columns: terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns)),
+            has_unicode: supports_unicode::on(supports_unicode::Stream::Stdout),
             completion: env::var(COMPLETION_TIMEOUT).ok(),
             path: env::var_os("PATH"),
         }
@@ -225,8 +233,10 @@ pub fn common(args: Args, environment: Environment) -> Result<CommonOptions, Fat
     ignored(&args)?;
     let credit = credit(environment.credit.as_deref())?;
     let can_ask = environment.cluster.stdin_is_terminal && environment.signals.stderr_is_terminal;
-    let (flags, columns) = (flags(args)?, environment.columns);
-    Ok(CommonOptions { flags, environment: environment.cluster, credit, ui, can_ask, columns })
+    let terminal = TerminalKind::of(environment.cluster.stdin_is_terminal, &environment.signals);
+    let (flags, columns, has_unicode) = (flags(args)?, environment.columns, environment.has_unicode);
+    let environment = environment.cluster;
+    Ok(CommonOptions { flags, environment, credit, ui, can_ask, columns, terminal, has_unicode })
 }
 
 /// What kubectl's flags may say that mean nothing here. What cannot be ignored is refused.

@@ -32,6 +32,8 @@ pub enum Subcommand {
     Save(SaveArgs),
     /// `logs`.
     Logs(LogsArgs),
+    /// `ui`.
+    Ui(UiArgs),
     /// `completion`.
     Completion(CompletionArgs),
     /// `doctor`.
@@ -165,6 +167,10 @@ pub struct UpArgs {
     /// forward in the background, and return once that works
     #[argh(switch, short = 'd')]
     pub detach: bool,
+
+    /// show the forwards of the set on a full screen
+    #[argh(switch)]
+    pub ui: bool,
 
     /// write this file once everything works, and remove it at the end: JSON, for scripts
     #[argh(option, arg_name = "FILE")]
@@ -331,6 +337,20 @@ pub struct CompletionArgs {
     #[argh(positional, arg_name = "bash|zsh|fish|powershell|install|uninstall")]
     pub action: String,
 }
+
+/// Show all forwards on a full screen, and steer them there.
+#[derive(FromArgs, ArgsInfo, Debug, Clone, Default, PartialEq, Eq)]
+#[argh(
+    subcommand,
+    name = "ui",
+    help_triggers("-h", "--help"),
+    example = "kubectl fwd ui",
+    example = "kubectl fwd ui -n prod                         # those in this namespace",
+    note = "It shows every forward of this user, live, and stops them, reconnects them and moves them to other pods. They go on when it is left.",
+    note = "The keys are at the bottom of the screen, and ? shows all of them. The mouse works as well.",
+    note = "-n and --context show the forwards of that namespace and context only; the other flags for reaching a cluster mean nothing here."
+)]
+pub struct UiArgs {}
 
 /// Print the version, and that of the server where it can be reached.
 #[derive(FromArgs, ArgsInfo, Debug, Clone, Default, PartialEq, Eq)]

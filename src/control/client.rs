@@ -21,10 +21,10 @@ use crate::{
 
 /// How long a process may take over one answer: one that works answers within milliseconds, on a machine that is busy
 /// within tenths of a second; one that hangs never does, and a command that asks all of them waits for it.
-const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// After this long without an answer it is looked whether the process is suspended, which is not waited for: with the look
 /// itself it costs a command less than a second.
-const SUSPENDED_AFTER: Duration = Duration::from_millis(500);
+pub(super) const SUSPENDED_AFTER: Duration = Duration::from_millis(500);
 /// Bytes of an answer: a list of some ten thousand forwards.
 pub(super) const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
@@ -148,7 +148,8 @@ async fn in_time<T>(
     Err(CallError::Silent(format!("it did not answer for {} s", CALL_TIMEOUT.as_secs())))
 }
 
-fn read(line: &[u8]) -> Result<Value, CallError> {
+/// What an answer says.
+pub(super) fn read(line: &[u8]) -> Result<Value, CallError> {
     let mut answer: Value =
         serde_json::from_slice(line).map_err(|_| CallError::Silent("its answer is not valid".to_owned()))?;
     match answer.get_mut("error").map(Value::take) {

@@ -10,6 +10,7 @@
 //! no forward ever waits for a client, and a client that does not read is dropped.
 
 pub mod client;
+pub mod follow;
 pub mod methods;
 pub mod pick;
 pub mod rpc;

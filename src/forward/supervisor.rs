@@ -90,6 +90,7 @@ pub(super) enum DialOutcome {
 
 /// What a supervisor remembers from turn to turn.
 #[derive(Default, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is remembered by itself")]
 pub(super) struct SupervisorState {
     pub(super) backend: Option<Arc<Backend>>,
     /// The pod of the last backend that was open.

@@ -10,6 +10,7 @@ pub mod list;
 pub mod log;
 pub mod outages;
 pub mod output_writer;
+pub mod panel;
 pub mod people;
 pub mod report;
 pub mod status;

@@ -35,7 +35,7 @@ pub fn local(one: &PortForward) -> String {
 }
 
 /// How long ago, in the largest unit that fits: `5s`, `3m`, `2h`, `4d`.
-pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
+pub fn age(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);
     match seconds {
         0..120 => format!("{seconds}s"),
@@ -46,7 +46,7 @@ pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
 }
 
 /// A count of bytes: `0`, `999`, `1.5Ki`, `12Mi`.
-pub(super) fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     let (mut whole, mut rest, mut unit) = (bytes, 0, 0);
     while whole >= 1024 {
         (rest, whole) = (whole % 1024, whole / 1024);

@@ -8,7 +8,7 @@ mod table;
 use jiff::Timestamp;
 
 pub use self::{
-    cells::{local, named, target},
+    cells::{age, local, named, size, target},
     custom::CustomColumn,
     row::{ListRow, RowState},
     table::{ListTable, TableWidth},
