@@ -14,6 +14,7 @@ use super::{
     browser,
     command::{CommandLine, RunningCommand},
     held::tell_held,
+    history::History,
     lifecycle::INTERRUPTED,
     log_file::Log,
     manage::find_all,
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     cli::{
-        beside::BesideOptions,
+        beside::{BesideOptions, HistoryUse},
         resolve::{CommonOptions, Config},
     },
     control::sockets::{SocketDirectories, SocketEnvironment},
@@ -91,6 +92,8 @@ pub(super) struct ForwardEnvironment<'a> {
     pub browser: Option<String>,
     /// How many files this process could have open when it began.
     pub open_files: Option<u64>,
+    /// Where what is forwarded is remembered.
+    pub history: Option<History>,
 }
 
 /// Forwards until there is an end to it.
@@ -126,6 +129,7 @@ pub(super) async fn forward(plan: ForwardPlan, environment: ForwardEnvironment<'
         ready_file,
         open: beside.open,
         panel: beside.panel,
+        history: environment.history.clone().filter(|_| beside.history == HistoryUse::Remember),
         is_listed,
     };
     let ended = run.run(wanted).await;
@@ -162,6 +166,8 @@ struct ForwardRun<'a> {
     ready_file: Option<ReadyFile>,
     open: bool,
     panel: bool,
+    /// Where what is forwarded is noted.
+    history: Option<History>,
     /// Other processes can see this one.
     is_listed: bool,
 }
@@ -256,8 +262,14 @@ impl ForwardRun<'_> {
             // Without a socket it would look as if it were dead.
             self.process.keep_record().await;
         }
+        let noting = self.history.clone().map(|history| tokio::spawn(history.note(forwards.clone())));
         self.process.report_ready(forwards);
-        if self.panel { self.show_panel().await } else { stay(self.process, self.set_sync).await }
+        let over = if self.panel { self.show_panel().await } else { stay(self.process, self.set_sync).await };
+        if let Some(noting) = noting {
+            // It has an end of its own.
+            let _ = noting.await;
+        }
+        over
     }
 
     /// Stays with the panel in place of lines. Leaving that is as good as Ctrl-C.

@@ -14,6 +14,7 @@ mod down;
 mod event_batch;
 mod forward;
 mod held;
+mod history;
 mod lifecycle;
 mod list_watch;
 mod log_file;
@@ -21,6 +22,7 @@ mod logs;
 mod manage;
 mod panel;
 mod panics;
+mod picker;
 mod process;
 mod ready_file;
 mod records;
@@ -51,18 +53,21 @@ use self::{
     command::exit_status,
     doctor::DoctorPlan,
     forward::{ForwardEnvironment, ForwardPlan},
-    lifecycle::no_start,
-    panel::PanelSetup,
+    history::History,
+    lifecycle::{INTERRUPTED, no_start},
+    panel::{PanelSetup, suspend::suspend_as_usual},
+    picker::PickerPlan,
     stdout::print,
 };
 use crate::{
     cli::{
         self, Invocation, ParsedArgs,
         args::Args,
-        beside::{BesideOptions, TypedBeside},
+        beside::{BesideOptions, HistoryUse, TypedBeside},
         complete::scripts::{self, CompletionAction},
         grammar,
-        resolve::{self, CommonOptions, Environment},
+        picked::PickedLine,
+        resolve::{self, CommonOptions, Config, Environment, PickOptions, Resolved},
         subcommands::{Subcommand, UiArgs},
     },
     control::sockets::{self, SocketDirectories},
@@ -95,6 +100,8 @@ struct ErrorOutput {
     /// This is the child of a `--detach`.
     is_child: bool,
     child: Option<DetachedChild>,
+    /// A full screen was shown, and is gone.
+    had_screen: bool,
     /// Where log lines go, once that is known.
     log: Option<log::StderrLog>,
     /// Where all goes that is for people, but for the error itself.
@@ -121,6 +128,7 @@ pub fn run(name: &OsStr, argv: &[OsString]) -> u8 {
         is_event: false,
         is_child: false,
         child: None,
+        had_screen: false,
         log: None,
         people: PeopleOutput::default(),
     };
@@ -177,6 +185,7 @@ fn command(argv: &[OsString], environment: Environment, error_output: &mut Error
         program: environment.program.clone(),
         browser: environment.browser.clone(),
         path: environment.path.clone(),
+        state: environment.state.clone(),
         marks: if environment.is_utf8 { CheckMarks::Unicode } else { CheckMarks::Ascii },
     };
     match cli::parse(argv)? {
@@ -186,21 +195,10 @@ fn command(argv: &[OsString], environment: Environment, error_output: &mut Error
             error_output.is_child = typed.args.in_background;
             error_output.output = resolve::output(typed.args.output.as_deref())?;
             let detach = typed.args.detach;
-            let mut config = resolve::resolve(*typed, environment)?;
-            error_output.begin(&mut config.common);
-            if detach && !error_output.is_child {
-                return run_async(background::detach(
-                    system.program,
-                    &[],
-                    argv,
-                    Stdio::null(),
-                    config.common.ui,
-                ));
+            match resolve::resolve(*typed, environment.clone())? {
+                Resolved::Forward(config) => start(config, detach, argv, &system, error_output),
+                Resolved::Pick(options) => pick(options, argv, environment, &system, error_output),
             }
-            if config.beside.panel {
-                config.common.terminal.check()?;
-            }
-            forward(ForwardPlan::from(config), &system, error_output)
         }
         Invocation::Command(command, typed) => {
             let ParsedArgs { args, rest, .. } = *typed;
@@ -212,6 +210,52 @@ fn command(argv: &[OsString], environment: Environment, error_output: &mut Error
             let words = TypedWords { argv, rest };
             subcommand(command, args, begin, words, &system, error_output)
         }
+    }
+}
+
+/// Forwards, in the background where that is wanted.
+fn start(
+    mut config: Config,
+    detach: bool,
+    argv: &[OsString],
+    system: &SystemPaths,
+    error_output: &mut ErrorOutput,
+) -> Result<u8, Fatal> {
+    error_output.begin(&mut config.common);
+    if detach && !error_output.is_child {
+        let (program, ui) = (system.program.clone(), config.common.ui);
+        return run_async(background::detach(program, &[], argv, Stdio::null(), ui));
+    }
+    if config.beside.panel {
+        config.common.terminal.check()?;
+    }
+    forward(ForwardPlan::from(config), system, error_output)
+}
+
+/// Has a person pick what to forward, and does as if that had been typed.
+fn pick(
+    mut options: PickOptions,
+    argv: &[OsString],
+    environment: Environment,
+    system: &SystemPaths,
+    error_output: &mut ErrorOutput,
+) -> Result<u8, Fatal> {
+    error_output.begin(&mut options.common);
+    let history = system.history().filter(|_| options.history == HistoryUse::Remember);
+    let plan =
+        PickerPlan { common: &options.common, addresses: &options.addresses, history: history.as_ref() };
+    let Some(picked) = run_async(picker::pick(plan, &error_output.people))? else { return Ok(INTERRUPTED) };
+    error_output.had_screen = true;
+    let line = PickedLine::new(argv, &picked)?;
+    if !options.common.ui.quiet {
+        // A closed stderr leaves nobody to tell.
+        let _ = writeln!(error_output.people.clone(), "{}", line.shown);
+    }
+    let Invocation::Forward(typed) = cli::parse(&line.argv)? else { return Ok(0) };
+    let detach = typed.args.detach;
+    match resolve::resolve(*typed, environment)? {
+        Resolved::Forward(config) => start(config, detach, &line.argv, system, error_output),
+        Resolved::Pick(_) => Ok(0),
     }
 }
 
@@ -341,6 +385,7 @@ struct SystemPaths {
     configuration: Option<PathBuf>,
     program: Option<PathBuf>,
     path: Option<OsString>,
+    state: Option<PathBuf>,
     marks: CheckMarks,
     /// `$BROWSER`.
     browser: Option<String>,
@@ -350,14 +395,21 @@ impl SystemPaths {
     fn sets(&self) -> Option<SetStore> {
         self.configuration.as_deref().map(SetStore::new)
     }
+
+    fn history(&self) -> Option<History> {
+        self.state.as_deref().map(History::new)
+    }
 }
 
 /// Forwards, here or as the child of a `--detach`.
 fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutput) -> Result<u8, Fatal> {
     let open_files = command::open_files();
     raise_descriptor_limit();
-    let ErrorOutput { is_event, is_child, child, people, .. } = error_output;
+    let ErrorOutput { is_event, is_child, child, people, had_screen, .. } = error_output;
     run_async(async {
+        if *had_screen && !work.beside.panel {
+            tokio::spawn(suspend_as_usual());
+        }
         if *is_child {
             let background = DetachedChild::begin(&SocketDirectories::new(&system.sockets)?)?;
             let log = background.log.clone();
@@ -372,12 +424,13 @@ fn forward(work: ForwardPlan, system: &SystemPaths, error_output: &mut ErrorOutp
             people: people.clone(),
             browser: system.browser.clone(),
             open_files,
+            history: system.history(),
         };
         forward::forward(work, environment).await
     })
 }
 
-fn run_async(work: impl Future<Output = Result<u8, Fatal>>) -> Result<u8, Fatal> {
+fn run_async<T>(work: impl Future<Output = Result<T, Fatal>>) -> Result<T, Fatal> {
     let runtime = runtime().map_err(|error| no_start("the asynchronous runtime", &error))?;
     let ended = runtime.block_on(work);
     // Not the destructor, which would wait for a name lookup that nobody wants any more.

@@ -40,6 +40,7 @@ pub const FIRST_CLUSTER_FLAG: &str = "--namespace";
     example = "kubectl fwd web-0 3000                         # one pod",
     example = "kubectl fwd -l app=web 8080                    # whichever pods match",
     example = "kubectl fwd -n prod svc/api unix:/tmp/api.sock:80",
+    example = "kubectl fwd                                    # choose what to forward",
     example = "kubectl fwd svc/db :5432 -- sh -c 'psql -h $FWD_HOST -p $FWD_PORT'",
     error_code(0, "interrupted or told to stop, after the forwards worked"),
     error_code(1, "something failed; the message says what"),
@@ -112,6 +113,10 @@ pub struct Args {
     /// once it works, open the first forward that looks like HTTP in the browser
     #[argh(switch)]
     pub open: bool,
+
+    /// do not remember the targets in the history by which the list of targets is ordered, and do not order it so
+    #[argh(switch)]
+    pub no_history: bool,
 
     /// how --detach starts itself again
     #[argh(switch, hidden_help)]

@@ -18,6 +18,18 @@ pub struct BesideOptions {
     pub command: Vec<OsString>,
     /// Its forwards are shown on a full screen.
     pub panel: bool,
+    /// Whether its targets are remembered as used.
+    pub history: HistoryUse,
+}
+
+/// Whether the history is read and written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HistoryUse {
+    /// It is left alone.
+    #[default]
+    None,
+    /// What is forwarded is remembered.
+    Remember,
 }
 
 /// The flags of this, as typed with a subcommand or without.
@@ -28,6 +40,7 @@ pub struct TypedBeside<'a> {
     open: bool,
     detach: bool,
     ui: bool,
+    history: HistoryUse,
 }
 
 impl<'a> From<&'a Args> for TypedBeside<'a> {
@@ -39,6 +52,7 @@ impl<'a> From<&'a Args> for TypedBeside<'a> {
             open: args.open,
             detach: args.detach || args.in_background,
             ui: args.ui,
+            history: if args.no_history { HistoryUse::None } else { HistoryUse::Remember },
         }
     }
 }
@@ -52,6 +66,8 @@ impl<'a> From<&'a UpArgs> for TypedBeside<'a> {
             open: up.open,
             detach: up.detach || up.in_background,
             ui: up.ui,
+            // A set has its forwards together already.
+            history: HistoryUse::None,
         }
     }
 }
@@ -112,6 +128,7 @@ impl BesideOptions {
             open: typed.open,
             command,
             panel: typed.ui,
+            history: typed.history,
         })
     }
 }

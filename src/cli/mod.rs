@@ -7,10 +7,12 @@
 pub mod args;
 pub mod beside;
 pub mod complete;
+mod directories;
 pub mod full_screen;
 pub mod grammar;
 pub mod help;
 pub mod normalise;
+pub mod picked;
 pub mod resolve;
 pub mod subcommands;
 

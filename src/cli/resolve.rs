@@ -11,8 +11,9 @@ use terminal_size::{Width, terminal_size_of};
 use super::{
     ParsedArgs,
     args::Args,
-    beside::{BesideOptions, TypedBeside},
+    beside::{BesideOptions, HistoryUse, TypedBeside},
     complete::LOOKUP_LIMIT,
+    directories,
     full_screen::TerminalKind,
     grammar::{self, ArgToken},
     normalise::ArgKind,
@@ -63,6 +64,24 @@ pub struct Config {
     pub common: CommonOptions,
 }
 
+/// What a command line without a subcommand comes to.
+pub enum Resolved {
+    /// It says what to forward.
+    Forward(Config),
+    /// It names no target, and there is a person to pick some.
+    Pick(PickOptions),
+}
+
+/// What picking needs.
+pub struct PickOptions {
+    /// Where is listened.
+    pub addresses: Vec<Address>,
+    /// Whether what was used is to come first.
+    pub history: HistoryUse,
+    /// And what every command does.
+    pub common: CommonOptions,
+}
+
 /// What the flags that every command takes come to.
 // Not `Debug`: it holds a token and a password.
 #[derive(Clone)]
@@ -96,6 +115,8 @@ pub struct Environment {
     pub sockets: sockets::SocketEnvironment,
     /// Where the user's configuration is.
     pub configuration: Option<PathBuf>,
+    /// Where what programs remember is.
+    pub state: Option<PathBuf>,
     /// This program.
     pub program: Option<PathBuf>,
     /// Text for a terminal may hold more than ASCII.
@@ -136,7 +157,11 @@ impl Environment {
                 temporary: env::temp_dir(),
                 user: env::var("USERNAME").unwrap_or_default(),
             },
-            configuration: configuration(|name| env::var_os(name).map(PathBuf::from), env::home_dir()),
+            configuration: directories::configuration(
+                |name| env::var_os(name).map(PathBuf::from),
+                env::home_dir(),
+            ),
+            state: directories::state(|name| env::var_os(name).map(PathBuf::from), env::home_dir()),
             program: env::current_exe().ok(),
             is_utf8: is_utf8(|name| env::var(name).ok()),
             browser: env::var(BROWSER).ok().filter(|commands| !commands.is_empty()),
@@ -158,20 +183,8 @@ fn is_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
     cfg!(windows) || locale.contains("utf-8") || locale.contains("utf8")
 }
 
-/// The user's directory for configuration, as each system has it. Pure, unlike the crates for such directories, which read the
-/// environment themselves; and on macOS `XDG_CONFIG_HOME` counts where it is set.
-fn configuration(variable: impl Fn(&str) -> Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
-    if cfg!(windows) {
-        return variable("APPDATA");
-    }
-    // A relative path means nothing, says the XDG specification.
-    let xdg = variable("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
-    let own = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".config" };
-    xdg.or_else(|| Some(home?.join(own)))
-}
-
 /// Makes sense of what was typed.
-pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Config, Fatal> {
+pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Resolved, Fatal> {
     let ParsedArgs { args, order, rest } = typed;
     let requests = grammar::requests(&tokens(&args, &order)).map_err(|fatal| match rest.first() {
         // To kubectl `--` ends the flags, and what follows are targets and ports.
@@ -197,12 +210,19 @@ pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Config, Fa
     let (auto_port, give_up, allow_unready) = (args.auto_port, args.give_up, args.allow_unready);
     let replace = args.replace;
     let label = args.name.as_deref().map(label).transpose()?;
+    let in_background = args.in_background;
     let common = common(args, environment)?;
     // Last: a flag that took the target for its value is what is wrong, not the target that is missing for it.
-    let requests = requests?;
+    let requests = match requests {
+        Err(fatal) if fatal.code() == grammar::MISSING && !in_background && can_pick(&common) => {
+            let history = beside?.history;
+            return Ok(Resolved::Pick(PickOptions { addresses, history, common }));
+        }
+        requests => requests?,
+    };
     let beside = beside?;
     no_port_twice(&requests, &addresses)?;
-    Ok(Config {
+    Ok(Resolved::Forward(Config {
         requests,
         label,
         beside,
@@ -216,7 +236,12 @@ pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Config, Fa
             replace,
         },
         common,
-    })
+    }))
+}
+
+/// Whether there is somebody to pick what to forward, and a screen to do it on.
+fn can_pick(common: &CommonOptions) -> bool {
+    common.terminal == TerminalKind::Full && common.ui.output == OutputFormat::Text
 }
 
 /// Makes sense of the flags that every command takes.

@@ -12,10 +12,17 @@ use crate::{
     ui::color::{Colors, Styling},
 };
 
+fn forwarded(resolved: Result<Resolved, Fatal>) -> Result<Config, Fatal> {
+    match resolved? {
+        Resolved::Forward(config) => Ok(config),
+        Resolved::Pick(_) => panic!("there is nobody to pick"),
+    }
+}
+
 fn config(line: &str) -> Result<Config, Fatal> {
     let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
     match parse(&argv)? {
-        Invocation::Forward(typed) => resolve(*typed, Environment::default()),
+        Invocation::Forward(typed) => forwarded(resolve(*typed, Environment::default())),
         _ => panic!("{line}"),
     }
 }
@@ -56,7 +63,7 @@ fn credit_is_switched_off_by_the_environment() {
     let config = |value: &str| {
         let argv = ["svc/api", "80"].map(OsString::from);
         let Ok(Invocation::Forward(typed)) = parse(&argv) else { panic!("not understood") };
-        resolve(*typed, Environment { credit: Some(value.to_owned()), ..Environment::default() })
+        forwarded(resolve(*typed, Environment { credit: Some(value.to_owned()), ..Environment::default() }))
     };
     for (value, credit) in [("off", CreditMode::Off), ("on", CreditMode::On), ("", CreditMode::On)] {
         assert_eq!(config(value).ok().map(|config| config.common.credit), Some(credit), "{value}");

@@ -11,6 +11,7 @@
 //! - [`access`]: every error in words, with what to do about it.
 //! - [`pods`]: what a target stands for, and the pods behind it as they change.
 //! - [`names`]: what there is to be named, for completion.
+//! - [`catalog`]: what there is to forward to, with its ports and pods, for the picker.
 //!
 //! [`probe`] tells the steps of all of that apart, for the doctor. [`wait_notifier`] is beside all of them: what is waited for, told once the wait is long.
 //!
@@ -20,6 +21,7 @@
 
 pub mod access;
 mod auth;
+pub mod catalog;
 pub mod client;
 pub mod config;
 pub mod error;

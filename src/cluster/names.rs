@@ -11,6 +11,7 @@ use kube::{
 use serde_json::Value;
 
 use super::{
+    catalog::{self, resource},
     client::Cluster,
     config::{
         files,
@@ -113,35 +114,18 @@ pub async fn ports(
 
 /// Each port by its number, and by its name where it has one.
 fn ports_of(kind: Kind, object: &Value) -> Vec<NamedItem> {
-    let all = |path: &str| object.pointer(path).and_then(Value::as_array).into_iter().flatten();
-    let of = |containers: &str| {
-        all(containers).filter_map(|container| container["ports"].as_array()).flatten().collect::<Vec<_>>()
-    };
-    let (ports, number) = match kind {
-        Kind::Service => (all("/spec/ports").collect(), "port"),
-        Kind::Pod => (of("/spec/containers"), "containerPort"),
-        _ => (of("/spec/template/spec/containers"), "containerPort"),
-    };
     let mut found = Vec::new();
-    for port in ports.into_iter().filter(|port| port["protocol"].as_str().is_none_or(|name| name == "TCP")) {
-        let Some(number) = port[number].as_u64() else { continue };
-        let name = port["name"].as_str().filter(|name| !name.is_empty());
-        let inner = match &port["targetPort"] {
-            Value::Number(target) if target.as_u64() != Some(number) => format!(", pods' port {target}"),
-            Value::String(target) => format!(", pods' port {target}"),
-            _ => String::new(),
-        };
-        let number = number.to_string();
+    for port in catalog::declared_ports(kind, object) {
+        let inner = port.inner.map(|inner| format!(", pods' port {inner}")).unwrap_or_default();
+        let number = port.number.to_string();
         found.push(NamedItem {
-            about: match name {
+            about: match &port.name {
                 Some(name) => format!("{name}{inner}"),
                 None => inner.trim_start_matches(", ").to_owned(),
             },
             name: number.clone(),
         });
-        found.extend(
-            name.map(|name| NamedItem { name: name.to_owned(), about: format!("port {number}{inner}") }),
-        );
+        found.extend(port.name.map(|name| NamedItem { name, about: format!("port {number}{inner}") }));
     }
     found
 }
@@ -171,18 +155,6 @@ pub async fn kubeconfig(flags: Flags, environment: ClusterEnvironment) -> Result
         })
     })
     .await
-}
-
-/// How the API calls a kind.
-pub(super) fn resource(kind: Kind) -> ApiResource {
-    let (group, version) = (kind.group(), "v1");
-    ApiResource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
-        kind: kind.name().to_owned(),
-        plural: kind.plural().to_owned(),
-    }
 }
 
 fn failed(error: &kube::Error) -> Fatal {

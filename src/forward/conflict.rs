@@ -24,9 +24,9 @@ pub(super) type BindFailure = (SocketAddr, io::Error);
 /// How many ports above the wanted one are tried. A hundred taken ones in a row are no accident that one more would end.
 const PROBES: u16 = 100;
 /// Below it a port may need privileges.
-const PRIVILEGED: u16 = 1024;
+pub(super) const PRIVILEGED: u16 = 1024;
 /// What is added to a privileged port to propose another: 80 becomes 8080, 443 becomes 8443.
-const INSTEAD_OF_PRIVILEGED: u16 = 8000;
+pub(super) const INSTEAD_OF_PRIVILEGED: u16 = 8000;
 
 const ANY_PORT: &str = "leave the local port empty for any free one, as in :80";
 
@@ -132,14 +132,17 @@ pub(super) fn above(port: u16) -> impl Iterator<Item = u16> {
 
 /// The first of them that is free on every address that was wanted.
 pub(super) fn nearest_free(wanted: &[ListenIp], port: u16) -> Option<u16> {
-    above(port).find(|port| {
-        // All at once, for one must not be in the way of another. What the machine lacks is in nobody's way.
-        let listen = |one: &ListenIp| (one.optional, local::listen(SocketAddr::new(one.ip, *port)));
-        let tried: Vec<_> = wanted.iter().map(listen).collect();
-        tried.iter().all(|(may_lack, tried)| match tried {
-            Ok(_) => true,
-            Err(error) => *may_lack && error.kind() != io::ErrorKind::AddrInUse,
-        })
+    above(port).find(|port| is_free(*port, wanted))
+}
+
+/// Whether all of these can be listened on.
+pub(super) fn is_free(port: u16, ips: &[ListenIp]) -> bool {
+    // All at once, for one must not be in the way of another. What the machine lacks is in nobody's way.
+    let listen = |one: &ListenIp| (one.optional, local::listen(SocketAddr::new(one.ip, port)));
+    let tried: Vec<_> = ips.iter().map(listen).collect();
+    tried.iter().all(|(may_lack, tried)| match tried {
+        Ok(_) => true,
+        Err(error) => *may_lack && error.kind() != io::ErrorKind::AddrInUse,
     })
 }
 

@@ -16,6 +16,7 @@ mod no_pod;
 mod once_map;
 mod outbound;
 mod prepared;
+pub mod proposal;
 mod pump;
 mod redial;
 pub mod registry;

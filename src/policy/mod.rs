@@ -9,4 +9,5 @@ pub mod retry;
 pub mod rights;
 pub mod select;
 pub mod translate;
+pub mod usage;
 pub mod web_address;

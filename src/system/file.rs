@@ -23,6 +23,19 @@ pub struct AtomicFile {
 impl AtomicFile {
     /// Makes a new file beside `path`: that fails where `path` could not be written either.
     pub fn of(path: &Path) -> io::Result<Self> {
+        Self::with(path, OpenOptions::new())
+    }
+
+    /// The same for one that only its user may read.
+    pub fn private(path: &Path) -> io::Result<Self> {
+        #[cfg_attr(not(unix), expect(unused_mut, reason = "elsewhere the directory decides"))]
+        let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        Self::with(path, options)
+    }
+
+    fn with(path: &Path, mut options: OpenOptions) -> io::Result<Self> {
         // Who keeps it elsewhere and links to it wants it written there.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if path.is_dir() {
@@ -34,7 +47,7 @@ impl AtomicFile {
         // What a killed process of this number left behind is nobody's.
         hidden.push(format!(".{}-{:x}.tmp", process::id(), fastrand::u32(..)));
         let aside = path.with_file_name(hidden);
-        let file = OpenOptions::new().write(true).create_new(true).open(&aside)?;
+        let file = options.write(true).create_new(true).open(&aside)?;
         Ok(Self { file, aside, path })
     }
 

@@ -12,6 +12,7 @@ pub mod outages;
 pub mod output_writer;
 pub mod panel;
 pub mod people;
+pub mod picker;
 pub mod report;
 pub mod status;
 mod status_area;

@@ -7,6 +7,7 @@ mod leaving;
 #[cfg(target_os = "linux")]
 mod load;
 mod looking;
+mod picking;
 mod steering;
 mod terminal;
 mod usage;

@@ -3,7 +3,7 @@
 mod actions;
 mod processes;
 pub(super) mod screen;
-mod suspend;
+pub(super) mod suspend;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

@@ -89,6 +89,8 @@ enum DrawCommand {
 /// The screen that a terminal shows.
 pub(in crate::app) struct Screen {
     commands: threads::SyncSender<DrawCommand>,
+    /// A command to draw waits: another one would only fill the queue, and keep out a command to leave.
+    is_due: Arc<AtomicBool>,
     keys: mpsc::Receiver<PanelInput>,
     /// No key is read any more.
     closed: Arc<AtomicBool>,
@@ -102,25 +104,36 @@ impl Screen {
         let (pressed, keys) = mpsc::channel(MAX_KEYS);
         let closed = Arc::new(AtomicBool::new(false));
         let is_closed = Arc::clone(&closed);
+        let is_due = Arc::new(AtomicBool::new(false));
+        let is_drawn = Arc::clone(&is_due);
         let begin = || {
             enter()?;
             let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(stdio::stdout()?)))?;
             thread::Builder::new()
                 .name(DRAWING.to_owned())
-                .spawn(move || draw(terminal, &received, &content))?;
+                .spawn(move || draw(terminal, &received, &content, &is_drawn))?;
             thread::Builder::new().name("keys".to_owned()).spawn(move || read_keys(&pressed, &is_closed))
         };
         begin().map_err(|error| {
             restore();
             failed(error)
         })?;
-        Ok(Self { commands, keys, closed })
+        Ok(Self { commands, is_due, keys, closed })
     }
 
     /// What is shown has changed. False where nothing is drawn any more.
     pub(in crate::app) fn changed(&self) -> bool {
-        // A full queue has a command to draw in it.
-        !matches!(self.commands.try_send(DrawCommand::Draw), Err(threads::TrySendError::Disconnected(_)))
+        if self.is_due.swap(true, Ordering::SeqCst) {
+            return true;
+        }
+        match self.commands.try_send(DrawCommand::Draw) {
+            Ok(()) => true,
+            Err(threads::TrySendError::Full(_)) => {
+                self.is_due.store(false, Ordering::SeqCst);
+                true
+            }
+            Err(threads::TrySendError::Disconnected(_)) => false,
+        }
     }
 
     /// Draws all of it anew.
@@ -199,7 +212,12 @@ fn end(out: &mut impl io::Write) -> io::Result<()> {
 }
 
 /// The thread that draws: at most one screen a [`FRAME_TIME`], of what there is by then.
-fn draw(mut terminal: ScreenTerminal, commands: &threads::Receiver<DrawCommand>, content: &SharedContent) {
+fn draw(
+    mut terminal: ScreenTerminal,
+    commands: &threads::Receiver<DrawCommand>,
+    content: &SharedContent,
+    is_due: &AtomicBool,
+) {
     let mut last: Option<Instant> = None;
     let mut is_up = false;
     while let Ok(command) = commands.recv() {
@@ -211,6 +229,7 @@ fn draw(mut terminal: ScreenTerminal, commands: &threads::Receiver<DrawCommand>,
             DrawCommand::Draw => {
                 let wait = last.map_or(Duration::ZERO, |last| FRAME_TIME.saturating_sub(last.elapsed()));
                 thread::sleep(wait);
+                is_due.store(false, Ordering::SeqCst);
                 last = Some(Instant::now());
                 show(&mut terminal, content, &mut is_up)
             }
@@ -226,7 +245,8 @@ fn draw(mut terminal: ScreenTerminal, commands: &threads::Receiver<DrawCommand>,
             }
         };
         if drawn.is_err() {
-            // The terminal is gone.
+            // The terminal is gone, which the next command finds.
+            is_due.store(false, Ordering::SeqCst);
             return;
         }
     }

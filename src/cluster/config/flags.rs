@@ -74,7 +74,7 @@ impl Flags {
 }
 
 /// One word for a shell: in quotes where a shell would take it for something else.
-fn shell_word(word: &str) -> Cow<'_, str> {
+pub fn shell_word(word: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:@%+=,~".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.into()

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::target::{NOT_FOUND, names};
 use crate::{
-    cluster::{client::Cluster, names::resource},
+    cluster::{catalog::resource, client::Cluster},
     error::Fatal,
     model::{
         ports::PortSpec,

@@ -253,7 +253,7 @@ fn is_missing(status: &Status) -> bool {
 }
 
 /// The error for a namespace that is certainly not there.
-pub(super) async fn no_namespace(namespaces: &Api<Namespace>, wanted: &str) -> Option<Fatal> {
+pub(in crate::cluster) async fn no_namespace(namespaces: &Api<Namespace>, wanted: &str) -> Option<Fatal> {
     match namespaces.get_metadata(wanted).await {
         Err(kube::Error::Api(status)) if is_missing(&status) => {
             let error = Fatal::new("fwd::target::no_namespace", format!("there is no namespace {wanted}"));

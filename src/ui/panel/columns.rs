@@ -216,7 +216,7 @@ fn total(columns: &[(PanelColumn, usize)]) -> usize {
 }
 
 /// The text in exactly so many columns of the screen, and the gap behind it: cut, with a sign that it was, or filled up.
-pub(super) fn cell(text: &str, width: usize, look: PanelLook) -> String {
+pub(in crate::ui) fn cell(text: &str, width: usize, look: PanelLook) -> String {
     let mut cell = cut(text, width, look);
     let fill = width.saturating_sub(cell.width());
     cell.extend(std::iter::repeat_n(' ', fill + GAP));
@@ -224,7 +224,7 @@ pub(super) fn cell(text: &str, width: usize, look: PanelLook) -> String {
 }
 
 /// The text in at most so many columns. A wide character is not cut in two, and a combining one goes with what it is on.
-pub(super) fn cut(text: &str, width: usize, look: PanelLook) -> String {
+pub(in crate::ui) fn cut(text: &str, width: usize, look: PanelLook) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -3,7 +3,7 @@
 //! [`state`] is a fold over what happens and knows no terminal; [`draw`] makes a screen of it; [`keys`] are data. What is to be
 //! done comes out as [`effect::PanelEffect`] and is done in `app`.
 
-mod columns;
+pub(in crate::ui) mod columns;
 pub mod dialog;
 pub mod draw;
 pub mod effect;

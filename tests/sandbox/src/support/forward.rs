@@ -67,13 +67,17 @@ pub fn program(built: &'static str) -> &'static Path {
     other.as_deref().unwrap_or(Path::new(built))
 }
 
-/// The command of `program` for the user of `kubeconfig`, both its streams to be read, neither coloured. Control sockets
-/// and saved sets are beside the kubeconfig: it neither lists nor stops what whoever runs the tests forwards.
+/// The command of `program` for the user of `kubeconfig`, both its streams to be read, neither coloured. Control sockets,
+/// saved sets and the history are beside the kubeconfig: it neither lists nor stops what whoever runs the tests forwards.
 pub fn command(program: &Path, kubeconfig: &Path, args: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(program);
     let beside = kubeconfig.parent().unwrap_or(kubeconfig);
     for variable in ["XDG_RUNTIME_DIR", "TMPDIR", "TEMP", "TMP", "XDG_CONFIG_HOME", "APPDATA"] {
         command.env(variable, beside);
+    }
+    // Not among the sockets, as on no system.
+    for variable in ["XDG_STATE_HOME", "LOCALAPPDATA"] {
+        command.env(variable, beside.join("state"));
     }
     command
         .args(args)

@@ -46,6 +46,11 @@ impl World {
         Ok(Self { sandbox, program: Path::new(program), at_end })
     }
 
+    /// The processes of one user on this cluster.
+    pub fn of(sandbox: Sandbox, program: &'static str) -> Self {
+        Self { sandbox, program: Path::new(program), at_end: AtEnd::Leave }
+    }
+
     /// The kubeconfig of the user.
     pub fn kubeconfig(&self) -> PathBuf {
         self.sandbox.kubeconfig("admin")
