@@ -79,21 +79,37 @@ type ScreenTerminal = Terminal<CrosstermBackend<BufWriter<File>>>;
 enum DrawCommand {
     /// What there is.
     Draw,
-    /// All of it, whatever was there before.
-    Redraw,
     /// Something that the terminal acts upon and does not show.
     Send(String),
     Leave(oneshot::Sender<()>),
 }
 
+/// What there is to draw.
+struct ScreenWork {
+    content: Mutex<SharedContent>,
+    /// A command to draw waits: another one would only fill the queue, and keep out a command to leave.
+    is_due: AtomicBool,
+    /// All of it is drawn next time, whatever was there before.
+    is_stale: AtomicBool,
+}
+
 /// The screen that a terminal shows.
 pub(in crate::app) struct Screen {
     commands: threads::SyncSender<DrawCommand>,
-    /// A command to draw waits: another one would only fill the queue, and keep out a command to leave.
-    is_due: Arc<AtomicBool>,
+    drawn: Arc<ScreenWork>,
     keys: mpsc::Receiver<PanelInput>,
     /// No key is read any more.
     closed: Arc<AtomicBool>,
+}
+
+impl ScreenWork {
+    fn of(content: SharedContent) -> Self {
+        Self {
+            content: Mutex::new(content),
+            is_due: AtomicBool::new(false),
+            is_stale: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Screen {
@@ -104,41 +120,48 @@ impl Screen {
         let (pressed, keys) = mpsc::channel(MAX_KEYS);
         let closed = Arc::new(AtomicBool::new(false));
         let is_closed = Arc::clone(&closed);
-        let is_due = Arc::new(AtomicBool::new(false));
-        let is_drawn = Arc::clone(&is_due);
+        let drawn = Arc::new(ScreenWork::of(content));
+        let drawing = Arc::clone(&drawn);
         let begin = || {
             enter()?;
             let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(stdio::stdout()?)))?;
             thread::Builder::new()
                 .name(DRAWING.to_owned())
-                .spawn(move || draw(terminal, &received, &content, &is_drawn))?;
+                .spawn(move || draw(terminal, received, &drawing))?;
             thread::Builder::new().name("keys".to_owned()).spawn(move || read_keys(&pressed, &is_closed))
         };
         begin().map_err(|error| {
             restore();
             failed(error)
         })?;
-        Ok(Self { commands, is_due, keys, closed })
+        Ok(Self { commands, drawn, keys, closed })
     }
 
     /// What is shown has changed. False where nothing is drawn any more.
     pub(in crate::app) fn changed(&self) -> bool {
-        if self.is_due.swap(true, Ordering::SeqCst) {
+        if self.drawn.is_due.swap(true, Ordering::SeqCst) {
             return true;
         }
         match self.commands.try_send(DrawCommand::Draw) {
             Ok(()) => true,
             Err(threads::TrySendError::Full(_)) => {
-                self.is_due.store(false, Ordering::SeqCst);
+                self.drawn.is_due.store(false, Ordering::SeqCst);
                 true
             }
             Err(threads::TrySendError::Disconnected(_)) => false,
         }
     }
 
+    /// Shows something else from now on. False where nothing is drawn any more.
+    pub(in crate::app) fn show(&self, content: SharedContent) -> bool {
+        *self.drawn.content.lock() = content;
+        self.changed()
+    }
+
     /// Draws all of it anew.
     pub(in crate::app) fn redraw(&self) {
-        let _ = self.commands.try_send(DrawCommand::Redraw);
+        self.drawn.is_stale.store(true, Ordering::SeqCst);
+        self.changed();
     }
 
     /// Has the terminal do something.
@@ -212,26 +235,19 @@ fn end(out: &mut impl io::Write) -> io::Result<()> {
 }
 
 /// The thread that draws: at most one screen a [`FRAME_TIME`], of what there is by then.
-fn draw(
-    mut terminal: ScreenTerminal,
-    commands: &threads::Receiver<DrawCommand>,
-    content: &SharedContent,
-    is_due: &AtomicBool,
-) {
+fn draw(mut terminal: ScreenTerminal, commands: threads::Receiver<DrawCommand>, screen: &ScreenWork) {
     let mut last: Option<Instant> = None;
     let mut is_up = false;
     while let Ok(command) = commands.recv() {
         let drawn = match command {
-            DrawCommand::Redraw => {
-                is_up = false;
-                show(&mut terminal, content, &mut is_up)
-            }
             DrawCommand::Draw => {
                 let wait = last.map_or(Duration::ZERO, |last| FRAME_TIME.saturating_sub(last.elapsed()));
                 thread::sleep(wait);
-                is_due.store(false, Ordering::SeqCst);
+                screen.is_due.store(false, Ordering::SeqCst);
                 last = Some(Instant::now());
-                show(&mut terminal, content, &mut is_up)
+                is_up &= !screen.is_stale.swap(false, Ordering::SeqCst);
+                let content = Arc::clone(&screen.content.lock());
+                show(&mut terminal, &content, &mut is_up)
             }
             DrawCommand::Send(sequence) => {
                 let out = terminal.backend_mut();
@@ -245,8 +261,9 @@ fn draw(
             }
         };
         if drawn.is_err() {
-            // The terminal is gone, which the next command finds.
-            is_due.store(false, Ordering::SeqCst);
+            // The terminal is gone, which the next command finds: none is taken for one that waits.
+            drop(commands);
+            screen.is_due.store(false, Ordering::SeqCst);
             return;
         }
     }
@@ -360,6 +377,32 @@ mod tests {
             );
         }
         assert!(on.contains("\u{1b}[?25l") && off.ends_with("\u{1b}[?25h"));
+    }
+
+    struct NoContent;
+
+    impl ScreenContent for NoContent {
+        fn draw(&mut self, _: &mut Frame<'_>) {}
+    }
+
+    /// However much changes while the terminal takes nothing, a command to leave finds room.
+    #[tokio::test(start_paused = true)]
+    async fn changes_leave_room_for_the_end() {
+        let (commands, received) = threads::sync_channel(MAX_COMMANDS);
+        let (_pressed, keys) = mpsc::channel(1);
+        let content: SharedContent = Arc::new(Mutex::new(NoContent));
+        let drawn = Arc::new(ScreenWork::of(Arc::clone(&content)));
+        let screen = Screen { commands, drawn, keys, closed: Arc::default() };
+        for _ in 0..2 * MAX_COMMANDS {
+            assert!(screen.changed() && screen.show(Arc::clone(&content)));
+            screen.redraw();
+        }
+        screen.leave().await;
+        let all: Vec<_> = received.try_iter().collect();
+        assert!(matches!(all.as_slice(), [DrawCommand::Draw, DrawCommand::Leave(_)]));
+        drop(received);
+        screen.drawn.is_due.store(false, Ordering::SeqCst);
+        assert!(!screen.changed(), "the thread that draws is gone");
     }
 
     #[test]
