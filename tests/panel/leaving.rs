@@ -1,12 +1,12 @@
 //! The terminal is as it was, whatever ends the panel or interrupts it.
 
-use sandbox::support::{Test, World, ask};
-use tokio::process::Command;
-
-use crate::{
-    PROGRAM,
+use sandbox::support::{
+    Test, World, ask,
     terminal::{PROMPT, Terminal},
 };
+use tokio::process::Command;
+
+use crate::PROGRAM;
 
 /// Starts the panel by a shell that notes its process, and becomes it.
 async fn panel(terminal: &Terminal) -> Test {

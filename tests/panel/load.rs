@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use sandbox::support::{Failure, Test, World};
+use sandbox::support::{Failure, Test, World, terminal::Terminal};
 use tokio::time::{Instant, sleep};
 
-use crate::{PROGRAM, terminal::Terminal};
+use crate::PROGRAM;
 
 /// Forwards of one process.
 const FORWARDS: usize = 200;

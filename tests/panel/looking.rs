@@ -1,14 +1,14 @@
 //! What is seen of processes that start, hang and die.
 
-use sandbox::support::{Test, World, ask};
+use sandbox::support::{Test, World, ask, terminal::Terminal};
 
-use crate::{PROGRAM, terminal::Terminal};
+use crate::PROGRAM;
 
 #[tokio::test]
 async fn processes_come_and_go() -> Test {
     let world = World::new(PROGRAM).await?;
     let Some(terminal) = Terminal::open(&world, 140, 30).await? else { return Ok(()) };
-    terminal.panel("ui", "No forwards are running").await?;
+    terminal.run("ui", "No forwards are running").await?;
     let (one, port) = world.working("svc/api :80").await?;
     let (other, _) = world.working("pod/solo :8080").await?;
     terminal.shows("2 forwards in 2 processes").await?;
@@ -38,7 +38,7 @@ async fn filters_of_the_command_line() -> Test {
     let Some(terminal) = Terminal::open(&world, 100, 30).await? else { return Ok(()) };
     let (_one, _) = world.working("svc/web :80").await?;
     let (_other, _) = world.working("-n prod svc/api :80").await?;
-    terminal.panel("ui -n prod", "1 forward in 1 process").await?;
+    terminal.run("ui -n prod", "1 forward in 1 process").await?;
     let screen = terminal.screen().await?;
     assert!(screen.contains("svc/api:80") && !screen.contains("svc/web:80"), "{screen}");
     Ok(())
@@ -50,8 +50,8 @@ async fn another_size() -> Test {
     let world = World::new(PROGRAM).await?;
     let Some(terminal) = Terminal::open(&world, 120, 30).await? else { return Ok(()) };
     let (_forward, port) = world.working("svc/api :80").await?;
-    terminal.panel("ui", "CONNECTIONS").await?;
-    terminal.tmux(&["resize-window", "-x", "40", "-y", "12"]).await?;
+    terminal.run("ui", "CONNECTIONS").await?;
+    terminal.resize(40, 12).await?;
     let local = format!("localhost:{port}");
     let narrow = terminal
         .becomes("40 columns", |screen| screen.lines().count() <= 12 && !screen.contains("CONNECTIONS"))
@@ -59,7 +59,7 @@ async fn another_size() -> Test {
     let rows: Vec<_> =
         narrow.lines().filter(|line| line.contains("svc/api:80") && line.contains(&local)).collect();
     assert!(!rows.is_empty() && narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
-    terminal.tmux(&["resize-window", "-x", "120", "-y", "30"]).await?;
+    terminal.resize(120, 30).await?;
     terminal.shows("CONNECTIONS").await?;
     Ok(())
 }

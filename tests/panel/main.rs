@@ -9,7 +9,6 @@ mod load;
 mod looking;
 mod picking;
 mod steering;
-mod terminal;
 mod usage;
 
 /// The program under test.

@@ -4,10 +4,10 @@ use std::{fs, path::Path};
 
 use sandbox::{
     Sandbox, User,
-    support::{Test, World, ask},
+    support::{Test, World, ask, terminal::Terminal},
 };
 
-use crate::{PROGRAM, terminal::Terminal};
+use crate::PROGRAM;
 
 /// Ends what runs in the terminal, and waits for the shell.
 async fn interrupt(terminal: &Terminal) -> Test {
@@ -19,7 +19,7 @@ async fn interrupt(terminal: &Terminal) -> Test {
 async fn under_ten_keys_to_a_forward() -> Test {
     let world = World::new(PROGRAM).await?;
     let Some(terminal) = Terminal::open(&world, 100, 30).await? else { return Ok(()) };
-    terminal.panel("--address 127.0.0.1", "svc/api").await?;
+    terminal.run("--address 127.0.0.1", "svc/api").await?;
     terminal.press(&["a", "p", "i"]).await?;
     terminal.shows("Forward to: api").await?;
     terminal.press(&["Enter"]).await?;
@@ -51,7 +51,7 @@ async fn under_ten_keys_to_a_forward() -> Test {
 async fn two_that_are_marked_in_another_namespace() -> Test {
     let world = World::new(PROGRAM).await?;
     let Some(terminal) = Terminal::open(&world, 100, 30).await? else { return Ok(()) };
-    terminal.panel("", "svc/db").await?;
+    terminal.run("", "svc/db").await?;
     terminal.press(&["C-n"]).await?;
     terminal.shows("Namespace:").await?;
     terminal.shows("prod").await?;
@@ -107,7 +107,7 @@ async fn with_partial_rights() -> Test {
     let Some(terminal) = Terminal::open(&world, 100, 40).await? else { return Ok(()) };
     let kubeconfig = world.sandbox.kubeconfig("narrow");
     terminal
-        .panel(&format!("--kubeconfig {}", kubeconfig.display()), "Not shown: services, deployments")
+        .run(&format!("--kubeconfig {}", kubeconfig.display()), "Not shown: services, deployments")
         .await?;
     terminal.shows("pod/solo").await?;
     terminal.press(&["?"]).await?;
@@ -130,7 +130,7 @@ async fn what_was_used_comes_first() -> Test {
     let world = World::new(PROGRAM).await?;
     let Some(terminal) = Terminal::open(&world, 100, 30).await? else { return Ok(()) };
     let first = |screen: &str| screen.lines().nth(3).unwrap_or_default().trim_start().to_owned();
-    terminal.panel("", "svc/api").await?;
+    terminal.run("", "svc/api").await?;
     let screen = terminal
         .becomes("the whole list", |screen| screen.contains("pod/") && screen.contains("svc/web"))
         .await?;
@@ -146,14 +146,14 @@ async fn what_was_used_comes_first() -> Test {
     let noted = fs::read_to_string(&history)?;
     assert!(noted.contains("svc/web") && !noted.contains("svc/api"), "{noted}");
     assert_eq!(mode(&history)?, 0o600);
-    terminal.panel("", "svc/web").await?;
+    terminal.run("", "svc/web").await?;
     terminal.becomes("the used one first", |screen| first(screen).starts_with("svc/web")).await?;
     terminal.press(&["C-c"]).await?;
     terminal.is_given_back().await?;
     // Not asked for, it is as it was; damaged, it is ignored.
     for line in ["--no-history", ""] {
         fs::write(&history, if line.is_empty() { "{" } else { &noted })?;
-        terminal.panel(line, "svc/web").await?;
+        terminal.run(line, "svc/web").await?;
         let screen = terminal.becomes("the whole list", |screen| screen.contains("pod/")).await?;
         assert!(first(&screen).starts_with("svc/api"), "{screen}");
         terminal.press(&["C-c"]).await?;
@@ -172,28 +172,29 @@ fn mode(path: &Path) -> std::io::Result<u32> {
 async fn what_is_not_there() -> Test {
     let world = World::new(PROGRAM).await?;
     let Some(terminal) = Terminal::open(&world, 80, 24).await? else { return Ok(()) };
-    terminal.panel("-n nope", "there is no namespace nope").await?;
+    terminal.run("-n nope", "there is no namespace nope").await?;
     terminal.press(&["C-n"]).await?;
     terminal.shows("prod").await?;
     terminal.press(&["Escape"]).await?;
     terminal.shows("Forward to:").await?;
     terminal.press(&["Escape"]).await?;
+    terminal.shell().await?;
     terminal.enter("echo STA''TUS $?").await?;
     terminal.shows("STATUS 130").await?;
     world.sandbox.stop_api().await;
-    terminal.panel("", "Nothing can be listed").await?;
+    terminal.run("", "Nothing can be listed").await?;
     terminal.press(&["C-c"]).await?;
     terminal.is_given_back().await?;
     // A listener that never answers: it opens at once, and says what it waits for.
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     let line = format!("--server http://{}", silent.local_addr()?);
-    terminal.panel(&line, "for 0s").await?;
+    terminal.run(&line, "for 0s").await?;
     terminal.shows("Forward to:").await?;
     terminal.press(&["C-z"]).await?;
     terminal.shows("Stopped").await?;
     terminal.enter("fg").await?;
     terminal.shows("Forward to:").await?;
-    terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]).await?;
+    terminal.resize(40, 10).await?;
     terminal.shows("Forward to:").await?;
     terminal.enter("").await?;
     terminal.press(&["C-c"]).await?;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use sandbox::support::{Failure, Test, World, ask, forward::Forward, refused, within};
+use sandbox::support::{Failure, Test, World, ask, forward::Forward, refused, terminal::Terminal, within};
 use tokio::sync::Notify;
 
-use crate::{PROGRAM, terminal::Terminal};
+use crate::PROGRAM;
 
 /// Eight forwards in three processes, with their ports.
 async fn eight(world: &World) -> Result<(Vec<Forward>, Vec<u16>), Failure> {
@@ -29,7 +29,7 @@ async fn eight_forwards_in_three_processes() -> Test {
     let world = World::new(PROGRAM).await?;
     let Some(terminal) = Terminal::open(&world, 120, 40).await? else { return Ok(()) };
     let (processes, ports) = eight(&world).await?;
-    terminal.panel("ui", "8 forwards in 3 processes").await?;
+    terminal.run("ui", "8 forwards in 3 processes").await?;
     // The others answer all along.
     let (others, enough) = (ports[2..].to_vec(), Arc::new(Notify::new()));
     let until = Arc::clone(&enough);
@@ -80,7 +80,7 @@ async fn a_pod_goes_and_another_is_chosen() -> Test {
     let world = World::new(PROGRAM).await?;
     let Some(terminal) = Terminal::open(&world, 180, 30).await? else { return Ok(()) };
     let (_forward, port) = world.working("svc/api :80").await?;
-    terminal.panel("ui", "1 forward in 1 process").await?;
+    terminal.run("ui", "1 forward in 1 process").await?;
     let first = ask(port).await?;
     terminal.shows(&first).await?;
     world.sandbox.delete("pod", "default", &first)?;
@@ -113,7 +113,7 @@ async fn a_pod_goes_and_another_is_chosen() -> Test {
 async fn the_panel_of_a_forward() -> Test {
     let world = World::new(PROGRAM).await?;
     let Some(terminal) = Terminal::open(&world, 100, 30).await? else { return Ok(()) };
-    terminal.panel("--ui svc/api :80 pod/solo :8080", "events of svc/api:80").await?;
+    terminal.run("--ui svc/api :80 pod/solo :8080", "events of svc/api:80").await?;
     let all = world.list().await?;
     let ports: Vec<u16> =
         all.iter().filter_map(|one| one["localPort"].as_u64()).map(|port| port as u16).collect();

@@ -11,6 +11,8 @@ pub mod load;
 pub mod pods;
 pub mod processes;
 pub mod servers;
+#[cfg(unix)]
+pub mod terminal;
 mod world;
 
 pub use client::{
