@@ -18,7 +18,10 @@ use super::{
     lifecycle::INTERRUPTED,
     log_file::Log,
     manage::find_all,
-    panel::{self, PanelEnd, PanelSetup},
+    panel::{
+        self, PanelEnd, PanelSetup,
+        adding::{Adding, PickStart},
+    },
     process::Process,
     ready_file::ReadyFile,
     set_status::{SetStatus, set_status},
@@ -32,7 +35,7 @@ use crate::{
     },
     control::sockets::{SocketDirectories, SocketEnvironment},
     error::{Fatal, io_message},
-    forward::{ForwardSpec, registry::Registry},
+    forward::{ForwardOptions, ForwardSpec, registry::Registry},
     model::forward::{ForwardId, PortForward},
     sets::SetStore,
     system::terminal,
@@ -56,6 +59,8 @@ pub(super) struct ForwardPlan {
     pub skipped: Option<Fatal>,
     /// What is done beside it.
     pub beside: BesideOptions,
+    /// How what is added while it runs is forwarded.
+    pub added: ForwardOptions,
     /// The set that it is: what of it runs already, in whichever process, is not started again.
     pub set: Option<PlannedSet>,
 }
@@ -78,7 +83,8 @@ impl From<Config> for ForwardPlan {
             label: label.clone(),
             origin: None,
         });
-        Self { wanted: wanted.collect(), common, keep_going: false, skipped: None, beside, set: None }
+        let wanted = wanted.collect();
+        Self { wanted, common, keep_going: false, skipped: None, beside, added: options, set: None }
     }
 }
 
@@ -98,7 +104,7 @@ pub(super) struct ForwardEnvironment<'a> {
 
 /// Forwards until there is an end to it.
 pub(super) async fn forward(plan: ForwardPlan, environment: ForwardEnvironment<'_>) -> Result<u8, Fatal> {
-    let ForwardPlan { wanted, mut common, keep_going, skipped, beside, set } = plan;
+    let ForwardPlan { wanted, mut common, keep_going, skipped, beside, added, set } = plan;
     // A command that cannot be told what it wants to know, and a path that cannot be written, are known before anything
     // starts.
     let command = CommandTemplate::new(beside.command, &wanted)?;
@@ -128,7 +134,7 @@ pub(super) async fn forward(plan: ForwardPlan, environment: ForwardEnvironment<'
         command,
         ready_file,
         open: beside.open,
-        panel: beside.panel,
+        panel: beside.panel.then_some(added),
         history: environment.history.clone().filter(|_| beside.history == HistoryUse::Remember),
         is_listed,
     };
@@ -165,7 +171,8 @@ struct ForwardRun<'a> {
     command: Option<CommandTemplate>,
     ready_file: Option<ReadyFile>,
     open: bool,
-    panel: bool,
+    /// The panel is shown, and what is added there is forwarded so.
+    panel: Option<ForwardOptions>,
     /// Where what is forwarded is noted.
     history: Option<History>,
     /// Other processes can see this one.
@@ -264,7 +271,10 @@ impl ForwardRun<'_> {
         }
         let noting = self.history.clone().map(|history| tokio::spawn(history.note(forwards.clone())));
         self.process.report_ready(forwards);
-        let over = if self.panel { self.show_panel().await } else { stay(self.process, self.set_sync).await };
+        let over = match self.panel.take() {
+            Some(added) => self.show_panel(added).await,
+            None => stay(self.process, self.set_sync).await,
+        };
         if let Some(noting) = noting {
             // It has an end of its own.
             let _ = noting.await;
@@ -273,10 +283,12 @@ impl ForwardRun<'_> {
     }
 
     /// Stays with the panel in place of lines. Leaving that is as good as Ctrl-C.
-    async fn show_panel(&mut self) -> Result<u8, Fatal> {
+    async fn show_panel(&mut self, added: ForwardOptions) -> Result<u8, Fatal> {
         let ForwardEnvironment { configuration, people, browser, .. } = self.environment;
         let sets = configuration.map(SetStore::new);
-        let setup = PanelSetup { sets, browser: browser.clone(), common: self.common };
+        let start = PickStart::Here { registry: self.process.registry.clone(), options: added };
+        let adding = Adding { start, history: self.history.clone() };
+        let setup = PanelSetup { sets, browser: browser.clone(), common: self.common, adding };
         self.process.end_view().await;
         people.hold();
         let server = Arc::clone(&self.process.server);

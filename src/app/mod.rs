@@ -55,7 +55,11 @@ use self::{
     forward::{ForwardEnvironment, ForwardPlan},
     history::History,
     lifecycle::{INTERRUPTED, no_start},
-    panel::{PanelSetup, suspend::suspend_as_usual},
+    panel::{
+        PanelSetup,
+        adding::{Adding, PickStart},
+        suspend::suspend_as_usual,
+    },
     picker::PickerPlan,
     stdout::print,
 };
@@ -354,7 +358,10 @@ fn subcommand(
         Subcommand::Ui(UiArgs {}) => {
             let (common, sets) = (begin(args, error_output)?, system.sets());
             common.terminal.check()?;
-            let setup = PanelSetup { sets, browser: system.browser.clone(), common: &common };
+            let start =
+                PickStart::InBackground { program: system.program.clone(), argv: words.argv.to_vec() };
+            let adding = Adding { start, history: system.history() };
+            let setup = PanelSetup { sets, browser: system.browser.clone(), common: &common, adding };
             run_async(async { panel::ui(sockets()?, setup, &error_output.people).await })
         }
         Subcommand::Logs(logs) => {

@@ -61,7 +61,8 @@ pub(super) fn work(
     }
     let wanted = wanted(set, &source, &mut common, up);
     let set = Some(PlannedSet { name: source.name(), words: source.words() });
-    Ok(ForwardPlan { wanted, common, keep_going: up.keep_going, skipped: left_out, beside, set })
+    let (keep_going, added) = (up.keep_going, ForwardOptions::default());
+    Ok(ForwardPlan { wanted, common, keep_going, skipped: left_out, beside, added, set })
 }
 
 /// What a set wants to have forwarded. Where it leads is added to the flags, as far as they do not say.

@@ -346,9 +346,9 @@ pub struct CompletionArgs {
     help_triggers("-h", "--help"),
     example = "kubectl fwd ui",
     example = "kubectl fwd ui -n prod                         # those in this namespace",
-    note = "It shows every forward of this user, live, and stops them, reconnects them and moves them to other pods. They go on when it is left.",
+    note = "It shows every forward of this user, live, stops them, reconnects them, moves them to other pods and adds more. They go on when it is left.",
     note = "The keys are at the bottom of the screen, and ? shows all of them. The mouse works as well.",
-    note = "-n and --context show the forwards of that namespace and context only; the other flags for reaching a cluster mean nothing here."
+    note = "-n and --context show the forwards of that namespace and context only; these and the other flags for reaching a cluster are taken for what is added there."
 )]
 pub struct UiArgs {}
 

@@ -3,6 +3,7 @@
 //! Where there is no tmux these tests say so and pass; with `FWD_REQUIRE_TMUX` they fail.
 #![cfg(unix)]
 
+mod adding;
 mod leaving;
 #[cfg(target_os = "linux")]
 mod load;

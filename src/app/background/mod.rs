@@ -19,7 +19,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     io::AsyncReadExt as _,
-    process::{Child, Command},
+    process::{Child, ChildStdout, Command},
     time::{interval, timeout},
 };
 
@@ -56,6 +56,81 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much is shown of what a child said that died without a word of farewell.
 const MAX_SHOWN_OUTPUT: u64 = 4096;
 
+/// A child, until it works.
+struct StartingChild {
+    child: Child,
+    messages: ChildMessages<ChildStdout>,
+}
+
+/// What is heard of it.
+enum StartStep {
+    /// It has said something.
+    Line(OutputStream, String),
+    /// It has said nothing for a while.
+    Quiet,
+    /// It goes on alone.
+    Works { forwards: Vec<PortForward>, log: PathBuf },
+}
+
+impl StartingChild {
+    /// Starts `program` once more with these words.
+    async fn begin(
+        program: Option<PathBuf>,
+        flags: &[&str],
+        argv: &[OsString],
+        stdin: Stdio,
+    ) -> Result<Self, Fatal> {
+        let program = program.ok_or_else(|| {
+            let what = "cannot start a process in the background";
+            Fatal::new("fwd::background::start", what)
+                .because("the system does not tell where this program is")
+        })?;
+        let mut command = Command::new(program);
+        command.arg(FLAG).args(flags).args(argv).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        system::without_terminal(&mut command);
+        let mut child = command.spawn().map_err(|error| {
+            Fatal::new("fwd::background::start", "cannot start a process in the background")
+                .because(io_message(&error))
+                .help("run the command without --detach to forward in this terminal")
+        })?;
+        match child.stdout.take() {
+            Some(stdout) => Ok(Self { child, messages: ChildMessages::of(stdout) }),
+            None => Err(exit_error(&mut child).await),
+        }
+    }
+
+    /// The next thing that is heard. An error is its end, and the child's.
+    async fn next(&mut self) -> Result<StartStep, Fatal> {
+        loop {
+            return match self.messages.next().await {
+                ChildEvent::Message(ChildMessage::Beat) => continue,
+                ChildEvent::Message(ChildMessage::Out(text)) => Ok(StartStep::Line(OutputStream::Out, text)),
+                ChildEvent::Message(ChildMessage::Err(text)) => Ok(StartStep::Line(OutputStream::Err, text)),
+                ChildEvent::Message(ChildMessage::Works { forwards, log }) => {
+                    Ok(StartStep::Works { forwards, log })
+                }
+                ChildEvent::Message(ChildMessage::Failed(fatal)) => Err(fatal),
+                ChildEvent::Quiet => Ok(StartStep::Quiet),
+                ChildEvent::TimedOut(silence) => {
+                    end(&mut self.child).await;
+                    Err(timed_out(silence))
+                }
+                ChildEvent::Closed => Err(exit_error(&mut self.child).await),
+            };
+        }
+    }
+}
+
+/// Starts `program` once more with these words, and gives its forwards once they work. What it says is in its log alone.
+pub(super) async fn start(program: Option<PathBuf>, argv: &[OsString]) -> Result<Vec<PortForward>, Fatal> {
+    let mut starting = StartingChild::begin(program, &[], argv, Stdio::null()).await?;
+    loop {
+        if let StartStep::Works { forwards, .. } = starting.next().await? {
+            return Ok(forwards);
+        }
+    }
+}
+
 /// Starts `program` once more with these words, and stays until it works.
 pub(super) async fn detach(
     program: Option<PathBuf>,
@@ -67,61 +142,32 @@ pub(super) async fn detach(
     let mut signals = Signals::listen().map_err(|error| no_start("listening for Ctrl-C", &error))?;
     let mut writer = OutputWriter::open(PeopleOutput::default(), StdoutUse::Written)
         .map_err(|error| no_start("the printer", &error))?;
-    let program = program.ok_or_else(|| {
-        let what = "cannot start a process in the background";
-        Fatal::new("fwd::background::start", what).because("the system does not tell where this program is")
-    })?;
-    let mut command = Command::new(program);
-    command.arg(FLAG).args(flags).args(argv).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-    system::without_terminal(&mut command);
-    let mut child = command.spawn().map_err(|error| {
-        Fatal::new("fwd::background::start", "cannot start a process in the background")
-            .because(io_message(&error))
-            .help("run the command without --detach to forward in this terminal")
-    })?;
-    let Some(stdout) = child.stdout.take() else { return Err(exit_error(&mut child).await) };
-    let mut messages = ChildMessages::of(stdout);
-    loop {
-        let heard = tokio::select! {
-            heard = messages.next() => heard,
+    let mut starting = StartingChild::begin(program, flags, argv, stdin).await?;
+    let ended = loop {
+        let step = tokio::select! {
+            step = starting.next() => step,
             _ = signals.next() => {
-                end(&mut child).await;
+                end(&mut starting.child).await;
                 return Ok(INTERRUPTED);
             }
         };
-        match heard {
-            ChildEvent::Message(ChildMessage::Beat) => {}
-            ChildEvent::Message(ChildMessage::Out(text)) => writer.write_line(OutputStream::Out, text),
-            ChildEvent::Message(ChildMessage::Err(text)) => writer.write_line(OutputStream::Err, text),
-            ChildEvent::Message(ChildMessage::Works { forwards, log }) => {
-                print_detached(&mut writer, &forwards, &log, child.id(), ui);
-                writer.close(FLUSH_TIMEOUT);
-                return Ok(0);
+        match step {
+            Ok(StartStep::Line(stream, text)) => writer.write_line(stream, text),
+            Ok(StartStep::Quiet) if ui.quiet => {}
+            Ok(StartStep::Quiet) => {
+                let pid = starting.child.id().unwrap_or_default();
+                let text = format!("waiting for the process in the background ({pid})");
+                writer.write_line(OutputStream::Err, text);
             }
-            ChildEvent::Message(ChildMessage::Failed(fatal)) => {
-                writer.close(FLUSH_TIMEOUT);
-                return Err(fatal);
+            Ok(StartStep::Works { forwards, log }) => {
+                print_detached(&mut writer, &forwards, &log, starting.child.id(), ui);
+                break Ok(0);
             }
-            ChildEvent::Quiet => {
-                if !ui.quiet {
-                    let pid = child.id().unwrap_or_default();
-                    writer.write_line(
-                        OutputStream::Err,
-                        format!("waiting for the process in the background ({pid})"),
-                    );
-                }
-            }
-            ChildEvent::TimedOut(silence) => {
-                writer.close(FLUSH_TIMEOUT);
-                end(&mut child).await;
-                return Err(timed_out(silence));
-            }
-            ChildEvent::Closed => {
-                writer.close(FLUSH_TIMEOUT);
-                return Err(exit_error(&mut child).await);
-            }
+            Err(fatal) => break Err(fatal),
         }
-    }
+    };
+    writer.close(FLUSH_TIMEOUT);
+    ended
 }
 
 /// Ends the child: in order, or at once where it takes too long over that.

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::processes::Processes;
+use super::{adding::Adding, processes::Processes};
 use crate::{
     app::{browser, lifecycle::no_config_directory, log_file},
     control::{
@@ -21,6 +21,7 @@ use crate::{
     ui::{
         escape,
         panel::effect::{ForwardRef, PanelInput},
+        picker::effect::PickedForwards,
         wording::Severity,
     },
 };
@@ -127,6 +128,16 @@ impl Actions {
                 Ok(Ok(text)) => notice(Severity::Good, &text),
                 Ok(Err(fatal)) => failed(&fatal),
                 Err(_) => notice(Severity::Error, "a bug in kubectl fwd kept the set from being saved"),
+            }
+        });
+    }
+
+    /// Starts what was picked.
+    pub(super) fn add(&self, adding: Adding, picked: PickedForwards) {
+        self.spawn(async move {
+            match adding.start(picked).await {
+                Ok(text) => notice(Severity::Good, &text),
+                Err(fatal) => failed(&fatal),
             }
         });
     }

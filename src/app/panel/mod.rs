@@ -1,11 +1,16 @@
 //! The panel at work: keys and what processes tell go into its state, what it wants done is done, and its screen is drawn.
 
 mod actions;
+pub(super) mod adding;
 mod processes;
 pub(super) mod screen;
 pub(super) mod suspend;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -18,11 +23,18 @@ use tokio::{
 
 use self::{
     actions::Actions,
+    adding::Adding,
     processes::{ProcessReport, Processes},
     screen::{Screen, ScreenContent, SharedContent},
     suspend::{SuspendRequest, Suspension},
 };
-use super::{held::tell_held, lifecycle::no_start, manage::is_wanted, signals::Signals};
+use super::{
+    held::tell_held,
+    lifecycle::no_start,
+    manage::is_wanted,
+    picker::{Picker, PickerEnd, PickerPlan},
+    signals::Signals,
+};
 use crate::{
     cli::resolve::CommonOptions,
     control::{client::CallError, follow::ProcessNews, server::ControlServer, sockets::SocketDirectories},
@@ -31,6 +43,7 @@ use crate::{
     sets::SetStore,
     ui::{
         color::Styling,
+        escape,
         panel::{
             draw::{PanelLook, draw},
             effect::{PanelEffect, PanelInput, UnansweredWhy},
@@ -53,6 +66,8 @@ pub(super) struct PanelSetup<'a> {
     /// `$BROWSER`.
     pub browser: Option<String>,
     pub common: &'a CommonOptions,
+    /// How what is picked is started.
+    pub adding: Adding,
 }
 
 /// Why the panel is over.
@@ -107,6 +122,7 @@ struct Panel<'a> {
     actions: Actions,
     results: mpsc::Receiver<PanelInput>,
     common: &'a CommonOptions,
+    adding: Adding,
     scope: PanelScope,
 }
 
@@ -116,14 +132,14 @@ impl<'a> Panel<'a> {
         directories: Option<SocketDirectories>,
         setup: PanelSetup<'a>,
     ) -> Result<Self, Fatal> {
-        let PanelSetup { sets, browser, common } = setup;
+        let PanelSetup { sets, browser, common, adding } = setup;
         let suspension = Suspension::listen().map_err(|error| no_start("listening for Ctrl-Z", &error))?;
         let look = PanelLook { color: common.ui.colors.stdout == Styling::Ansi, unicode: common.has_unicode };
         let content = Arc::new(Mutex::new(DrawnPanel { state: PanelState::new(scope), look }));
         let (sender, results) = mpsc::channel(MAX_RESULTS);
         let actions = Actions { directories, sets, browser, results: sender };
         let screen = Screen::open(Arc::clone(&content) as SharedContent)?;
-        Ok(Self { content, screen, suspension, actions, results, common, scope })
+        Ok(Self { content, screen, suspension, actions, results, common, adding, scope })
     }
 
     async fn run<T>(
@@ -131,18 +147,27 @@ impl<'a> Panel<'a> {
         mut processes: Processes,
         over: impl Future<Output = T>,
     ) -> Result<PanelEnd<T>, Fatal> {
-        let mut over = pin!(over);
+        let ended = self.until_end(&mut processes, pin!(over)).await;
+        self.screen.close().await;
+        ended
+    }
+
+    async fn until_end<T>(
+        &mut self,
+        processes: &mut Processes,
+        mut over: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<PanelEnd<T>, Fatal> {
         let mut tick = interval(TICK);
         // A suspended panel has nothing to catch up with.
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ended = loop {
+        loop {
             let input = tokio::select! {
-                over = &mut over => break PanelEnd::Over(over),
+                over = &mut over => return Ok(PanelEnd::Over(over)),
                 key = self.screen.next() => match key {
                     Some(key) => Some(key),
-                    None => break PanelEnd::Quit,
+                    None => return Ok(PanelEnd::Quit),
                 },
-                report = processes.next() => self.input(report),
+                report = processes.next() => told(report, self.scope, self.common),
                 Some(result) = self.results.recv() => Some(result),
                 request = self.suspension.next() => {
                     self.suspend(request).await;
@@ -152,50 +177,70 @@ impl<'a> Panel<'a> {
             };
             let Some(input) = input else { continue };
             let effect = self.content.lock().state.apply(input, Timestamp::now());
-            if let Some(effect) = effect
-                && self.perform(effect, &processes) == Next::Quit
-            {
-                break PanelEnd::Quit;
+            let next = effect.map_or(Next::GoOn, |effect| self.perform(effect, processes));
+            match next {
+                Next::GoOn => {}
+                Next::Quit => return Ok(PanelEnd::Quit),
+                Next::Pick => {
+                    if let Some(over) = self.pick(processes, over.as_mut()).await? {
+                        return Ok(PanelEnd::Over(over));
+                    }
+                }
             }
             if !self.screen.changed() {
-                self.screen.close().await;
                 return Err(Fatal::new("fwd::panel", "the panel cannot be shown any more")
                     .because("writing to the terminal failed"));
             }
+        }
+    }
+
+    /// Shows the picker, and starts what is picked. What happens meanwhile is taken in all the same.
+    async fn pick<T>(
+        &mut self,
+        processes: &mut Processes,
+        mut over: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<Option<T>, Fatal> {
+        let addresses = self.adding.addresses();
+        let history = self.adding.history.as_ref();
+        let plan = PickerPlan { common: self.common, addresses: &addresses, history };
+        let picker = Picker::new(&plan).await;
+        self.screen.show(picker.content());
+        let (content, scope, common) = (&self.content, self.scope, self.common);
+        let results = &mut self.results;
+        let meanwhile = async move {
+            loop {
+                let input = tokio::select! {
+                    over = &mut over => return over,
+                    report = processes.next() => told(report, scope, common),
+                    Some(result) = results.recv() => Some(result),
+                };
+                if let Some(input) = input {
+                    content.lock().state.apply(input, Timestamp::now());
+                }
+            }
         };
-        self.screen.close().await;
-        Ok(ended)
-    }
-
-    /// What a report of a process is to the panel.
-    fn input(&self, report: ProcessReport) -> Option<PanelInput> {
-        Some(match report {
-            ProcessReport::Ended(pid) => PanelInput::Ended(pid),
-            ProcessReport::News(pid, ProcessNews::Listed(forwards)) => {
-                PanelInput::Listed(pid, forwards.into_iter().filter(|one| self.is_shown(one)).collect())
+        let ended = picker.run(&mut self.screen, &mut self.suspension, meanwhile).await;
+        self.screen.show(Arc::clone(&self.content) as SharedContent);
+        match ended? {
+            PickerEnd::Over(over) => return Ok(Some(over)),
+            PickerEnd::Left => {}
+            PickerEnd::Picked(picked) => {
+                let targets: Vec<_> =
+                    picked.requests.iter().map(|request| request.target.to_string()).collect();
+                let text = escape::line(&format!("starting {}", targets.join(", "))).into_owned();
+                let notice = PanelInput::Notice(Severity::Plain, text);
+                self.content.lock().state.apply(notice, Timestamp::now());
+                self.actions.add(self.adding.clone(), picked);
             }
-            // One of a version that tells something else is listed all the same.
-            ProcessReport::News(pid, ProcessNews::Told(event)) => {
-                PanelInput::Told(pid, serde_json::from_value(event).ok()?)
-            }
-            ProcessReport::News(pid, ProcessNews::Unanswered(why)) => {
-                let suspended = why == CallError::Suspended;
-                PanelInput::Unanswered(
-                    pid,
-                    if suspended { UnansweredWhy::Suspended } else { UnansweredWhy::Silent },
-                )
-            }
-        })
-    }
-
-    fn is_shown(&self, forward: &PortForward) -> bool {
-        self.scope == PanelScope::ThisProcess || is_wanted(forward, self.common)
+        }
+        Ok(None)
     }
 
     fn perform(&self, effect: PanelEffect, processes: &Processes) -> Next {
         let actions = &self.actions;
         match effect {
             PanelEffect::Quit => return Next::Quit,
+            PanelEffect::Add => return Next::Pick,
             PanelEffect::Stop(all) => actions.stop(processes, &all),
             PanelEffect::Reconnect(all) => actions.reconnect(processes, &all),
             PanelEffect::ListPods(one) => actions.list_pods(processes, one),
@@ -234,4 +279,26 @@ impl<'a> Panel<'a> {
 enum Next {
     GoOn,
     Quit,
+    /// A person is to pick what else to forward.
+    Pick,
+}
+
+/// What a report of a process is to the panel.
+fn told(report: ProcessReport, scope: PanelScope, common: &CommonOptions) -> Option<PanelInput> {
+    let is_shown = |forward: &PortForward| scope == PanelScope::ThisProcess || is_wanted(forward, common);
+    Some(match report {
+        ProcessReport::Ended(pid) => PanelInput::Ended(pid),
+        ProcessReport::News(pid, ProcessNews::Listed(forwards)) => {
+            PanelInput::Listed(pid, forwards.into_iter().filter(is_shown).collect())
+        }
+        // One of a version that tells something else is listed all the same.
+        ProcessReport::News(pid, ProcessNews::Told(event)) => {
+            PanelInput::Told(pid, serde_json::from_value(event).ok()?)
+        }
+        ProcessReport::News(pid, ProcessNews::Unanswered(why)) => {
+            let suspended = why == CallError::Suspended;
+            let why = if suspended { UnansweredWhy::Suspended } else { UnansweredWhy::Silent };
+            PanelInput::Unanswered(pid, why)
+        }
+    })
 }

@@ -164,7 +164,7 @@ fn forwards(buffer: &mut Buffer, area: Rect, state: &mut PanelState, look: Panel
         let text = match (state.rows.is_empty(), state.met, state.scope) {
             (false, ..) => "No forward has this text. Esc takes the filter back.",
             (true, false, PanelScope::ThisProcess) => "",
-            (true, ..) => "No forwards are running. Start one: kubectl fwd svc/api 8080:80",
+            (true, ..) => "No forwards are running. Press a to add one.",
         };
         put(
             buffer,

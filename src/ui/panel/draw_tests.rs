@@ -102,7 +102,7 @@ fn on_a_usual_terminal() {
     assert!(lines[16].starts_with("── events of svc/api:http (localhost:8080) ──"), "{lines:#?}");
     assert!(lines[17].ends_with("  lost: no route; next attempt in 5.0 s"), "{lines:#?}");
     assert!(
-        lines[23].starts_with("? help  q quit  d stop  X stop all  / filter  Enter details  r reconnect"),
+        lines[23].starts_with("? help  q quit  d stop  X stop all  a add  / filter  Enter details  r"),
         "{lines:#?}"
     );
 }

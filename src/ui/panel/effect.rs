@@ -69,6 +69,8 @@ pub enum PanelEffect {
     Reconnect(Vec<ForwardRef>),
     /// Ask for its pods.
     ListPods(ForwardRef),
+    /// Have a person pick what else to forward.
+    Add,
     /// Send its new connections to this pod.
     Retarget(ForwardRef, String),
     /// Save these under this name.

@@ -59,6 +59,8 @@ pub enum KeyAction {
     Reconnect,
     /// Chooses another pod.
     ChoosePod,
+    /// Adds a forward.
+    Add,
     /// Saves as a set.
     Save,
     /// Copies the local address.
@@ -124,6 +126,7 @@ pub const BINDINGS: &[KeyBinding] = &[
         "stop the marked forwards, or the selected one; asks first (also: Delete)",
     ),
     binding(&[key('X')], "X", KeyAction::StopAll, "stop all", "stop all forwards that are shown; asks first"),
+    binding(&[key('a')], "a", KeyAction::Add, "add", "pick what else to forward, from a list"),
     binding(
         &[key('/')],
         "/",

@@ -96,6 +96,7 @@ impl PanelState {
             KeyAction::ChoosePod => {
                 return self.living().map(|row| PanelEffect::ListPods(Self::reference(row)));
             }
+            KeyAction::Add => return Some(PanelEffect::Add),
             KeyAction::Save => self.ask_name(now),
             KeyAction::Copy => return self.copy(now),
             KeyAction::Open => {

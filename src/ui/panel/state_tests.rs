@@ -112,6 +112,15 @@ fn moving_about() {
 }
 
 #[test]
+fn adding() {
+    for scope in [PanelScope::AllProcesses, PanelScope::ThisProcess] {
+        assert_eq!(Driven::new(scope).keys("a"), Some(PanelEffect::Add));
+        // With none there is as well.
+        assert_eq!(Driven(PanelState::new(scope), 0).keys("a"), Some(PanelEffect::Add));
+    }
+}
+
+#[test]
 fn what_processes_tell() {
     let mut driven = Driven::new(PanelScope::AllProcesses);
     driven.keys("jj");
