@@ -285,7 +285,8 @@ enum Next {
 
 /// What a report of a process is to the panel.
 fn told(report: ProcessReport, scope: PanelScope, common: &CommonOptions) -> Option<PanelInput> {
-    let is_shown = |forward: &PortForward| scope == PanelScope::ThisProcess || is_wanted(forward, common);
+    let is_shown =
+        |forward: &PortForward| scope == PanelScope::ThisProcess || is_wanted(forward, &common.flags);
     Some(match report {
         ProcessReport::Ended(pid) => PanelInput::Ended(pid),
         ProcessReport::News(pid, ProcessNews::Listed(forwards)) => {
