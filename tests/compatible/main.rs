@@ -40,11 +40,9 @@ const WRITE: &str = "FWD_WRITE_DOCS";
 /// The minor version of the oldest kubectl that does all of this. Older ones also warn of a kubeconfig that is not there.
 const OLDEST: u32 = 28;
 
-/// The newest kubectl that is there: of several versions in a folder, the one named `kubectl` may only choose among the others.
+/// The newest kubectl that is there, unless that is too old.
 fn kubectl() -> Result<Option<PathBuf>, Failure> {
-    let mut all = kubectl::all();
-    let Some(named_kubectl) = all.pop() else { return Ok(None) };
-    let newest = all.pop().unwrap_or(named_kubectl);
+    let Some(newest) = kubectl::newest() else { return Ok(None) };
     let minor = minor_version(&newest)?;
     if minor < OLDEST {
         skip(&format!("kubectl 1.{minor} is older than 1.{OLDEST}"));

@@ -174,6 +174,17 @@ impl Forward {
         let _ = (&mut self.stdout.reader).await;
     }
 
+    /// Resolves when it has ended, by itself or otherwise.
+    pub async fn exited(&mut self) {
+        // An error is a child that cannot be waited for any more.
+        let _ = self.child.wait().await;
+    }
+
+    /// Whether it has ended.
+    pub fn has_exited(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Sends it a signal, by the name that `kill` knows: `INT`, `TERM`.
     pub async fn signal(&self, name: &str) -> io::Result<()> {
         let Some(pid) = self.child.id() else { return Err(io::Error::other("it has ended already")) };

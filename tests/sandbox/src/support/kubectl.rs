@@ -31,3 +31,10 @@ pub fn all() -> Vec<PathBuf> {
     found.push(kubectl);
     found
 }
+
+/// The newest kubectl that is there: of several versions in a folder, the one named `kubectl` may only choose among the others.
+pub fn newest() -> Option<PathBuf> {
+    let mut all = all();
+    let named_kubectl = all.pop()?;
+    Some(all.pop().unwrap_or(named_kubectl))
+}
