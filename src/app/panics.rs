@@ -81,4 +81,47 @@ mod tests {
         assert_eq!(or_error(|| Ok(1)), Ok(1));
         assert!(of_a_task("src/a.rs:1:2").contains("src/a.rs:1:2"));
     }
+
+    /// What panics as soon as it is drawn.
+    #[cfg(target_os = "linux")]
+    struct PanickingContent;
+
+    #[cfg(target_os = "linux")]
+    impl screen::ScreenContent for PanickingContent {
+        fn draw(&mut self, _: &mut ratatui::Frame<'_>) {
+            panic!("on a full screen");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    #[ignore = "it needs a terminal, and is run by a_panic_gives_the_terminal_back"]
+    async fn a_screen_that_panics() {
+        install();
+        let content: screen::SharedContent = std::sync::Arc::new(Mutex::new(PanickingContent));
+        let screen = screen::Screen::open(content).unwrap();
+        while screen.changed() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Under a real terminal, which script(1) makes: the screen is left before the panic is told, and the mode is the one
+    /// before.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        let program = std::env::current_exe().unwrap();
+        let line = format!(
+            "stty -g; {} --exact app::panics::tests::a_screen_that_panics --ignored --nocapture; stty -g",
+            program.display()
+        );
+        let all = std::process::Command::new("script").args(["-qec", &line, "/dev/null"]).output().unwrap();
+        let text = String::from_utf8_lossy(&all.stdout);
+        let modes: Vec<_> =
+            text.lines().map(str::trim).filter(|line| line.matches(':').count() > 20).collect();
+        assert!(matches!(modes.as_slice(), [before, after] if before == after), "{text}");
+        let (_, shown) = text.split_once("\x1b[?1049h").expect("a full screen");
+        let (_, left) = shown.split_once("\x1b[?1049l").expect("the screen is left");
+        assert!(left.contains("a bug in kubectl fwd"), "{text}");
+    }
 }
