@@ -5,6 +5,7 @@
 
 mod citations;
 mod codes;
+mod dependencies;
 mod facade;
 mod imports;
 mod map;
