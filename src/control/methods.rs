@@ -207,6 +207,11 @@ impl Methods {
     }
 }
 
+/// Reads what is to be started, as `portforward:start` is given it.
+pub fn read_start(params: Map<String, Value>) -> Result<ForwardSpec, RpcError> {
+    wanted(read(names::START, params)?)
+}
+
 /// Checks what is to be started.
 fn wanted(start: StartParams) -> Result<ForwardSpec, RpcError> {
     let mut target = if start.resource_type == SELECTOR {

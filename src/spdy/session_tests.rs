@@ -73,6 +73,39 @@ fn how_pairs_end() {
     }
 }
 
+/// What PROTOCOL §3 says of a story, without a session: the first step that ends the pair, and what was said before it.
+fn model(story: &str) -> Option<PairEnd> {
+    let (at, last) = story.char_indices().find(|(at, step)| match step {
+        'f' | 'e' => true,
+        'd' => !story[..*at].contains('D'),
+        _ => false,
+    })?;
+    let before = &story[..at];
+    Some(match last {
+        'd' => PairEnd::Rejected,
+        _ if before.contains('t') => PairEnd::Failed("why".repeat(before.matches('t').count())),
+        'f' => PairEnd::Clean,
+        _ if before.contains('E') => PairEnd::Reset,
+        _ => PairEnd::Rejected,
+    })
+}
+
+/// The stories that have `length` steps.
+fn stories(length: u32) -> impl Iterator<Item = String> {
+    const STEPS: [char; 7] = ['E', 'D', 'e', 'd', 't', 'f', 'F'];
+    (0..STEPS.len().pow(length)).map(move |number| {
+        (0..length).map(|digit| STEPS[number / STEPS.len().pow(digit) % STEPS.len()]).collect()
+    })
+}
+
+/// FIN, RST, text and replies in every order.
+#[test]
+fn pairs_end_as_the_model_says_whatever_the_order() {
+    for story in (0..=5).flat_map(stories) {
+        assert_eq!(end(&story), model(&story), "{story}");
+    }
+}
+
 /// After a reset of ours the runtime goes on for up to a second at full speed (PROTOCOL §0.6).
 #[test]
 fn late_data_is_dropped_without_allocation() {

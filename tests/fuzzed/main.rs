@@ -86,3 +86,18 @@ fn sets_file() {
 fn kubeconfig() {
     hold("kubeconfig", properties::kubeconfig);
 }
+
+#[test]
+fn rpc_message() {
+    hold("rpc_message", properties::rpc_message);
+}
+
+#[test]
+fn upgrade_answer() {
+    hold("upgrade_answer", properties::upgrade_answer);
+}
+
+#[test]
+fn placeholder() {
+    hold("placeholder", properties::placeholder);
+}

@@ -4,9 +4,10 @@
 
 #![allow(unreachable_pub, reason = "the package of the fuzz targets has it as well")]
 
-use std::ffi::OsString;
+use std::{convert::Infallible, ffi::OsString};
 
 use bytes::{Bytes, BytesMut};
+use hyper_util::rt::TokioIo;
 use kubectl_fwd::{
     cli::{
         self, Invocation,
@@ -18,8 +19,13 @@ use kubectl_fwd::{
         client::ClusterConfig,
         config::flags::{ClusterEnvironment, Flags},
     },
-    input::duration,
+    control::{
+        methods::read_start,
+        rpc::{self, RpcMessage, RpcRequest},
+    },
+    input::{duration, placeholder},
     model::{
+        endpoint::PodId,
         ports::{Address, PortSpec, RemotePort},
         target::Target,
     },
@@ -28,12 +34,20 @@ use kubectl_fwd::{
         frame::{self, Frame, FrameDecoder, FrameError},
         session::CreditMode,
     },
-    tunnel::websocket::{self, WebSocketError, WebSocketEvent},
+    tunnel::{
+        protocol::Protocol,
+        upgrade::{UpgradeError, upgrade},
+        websocket::{self, WebSocketError, WebSocketEvent},
+    },
     ui::{
         color::Styling,
         report::{ReportStyle, render},
     },
 };
+
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tower::service_fn;
 
 use self::spdy_peer::Peer;
 
@@ -255,6 +269,90 @@ pub fn sets_file(data: &[u8]) {
         let said =
             render(&document.invalid(problems, ""), ReportStyle { fancy: false, color: Styling::Plain });
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+    }
+}
+
+/// Any line is a request or has an answer that says why not, and what it asks to be started is understood or refused.
+pub fn rpc_message(data: &[u8]) {
+    let requests = match rpc::read(data) {
+        Ok(RpcMessage::Single(one)) => vec![one],
+        Ok(RpcMessage::Batch(all)) => {
+            assert!((1..=rpc::MAX_BATCH).contains(&all.len()));
+            all
+        }
+        Err(refusal) => vec![Err(refusal)],
+    };
+    for request in requests {
+        let answer = match request {
+            Ok(RpcRequest { id, params, .. }) => {
+                let outcome = read_start(params).map(|spec| json!(spec.request.target.to_string()));
+                rpc::answer(id, outcome)
+            }
+            Err(refusal) => refusal.answer(),
+        };
+        let Some(answer) = answer else { continue };
+        assert!(answer["jsonrpc"] == "2.0" && answer.get("id").is_some(), "{answer}");
+        assert!(answer.get("result").is_some() != answer.get("error").is_some(), "{answer}");
+        let message = &answer["error"]["message"];
+        assert!(message.is_null() || message.as_str().is_some_and(|text| !text.is_empty()), "{answer}");
+    }
+}
+
+/// Whatever a server answers to an upgrade, it ends in a refusal whose words are bounded: a tunnel comes of no bytes that
+/// are not one.
+pub fn upgrade_answer(data: &[u8]) {
+    let (choice, answer) = data.split_first().map_or((0, data), |(first, rest)| (*first, rest));
+    let protocol =
+        [Protocol::WebSocketTunnel, Protocol::Spdy, Protocol::LegacyWebSocket][usize::from(choice % 3)];
+    let answer = Bytes::copy_from_slice(answer);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let outcome = runtime.expect("a runtime").block_on(async move {
+        let client = kube::Client::new(service_fn(move |request| asked(request, answer.clone())), "default");
+        let pod = PodId { namespace: "default".into(), name: "api".into(), uid: "1".into() };
+        upgrade(&client, &pod, protocol, 80).await
+    });
+    match outcome {
+        Ok(_) => panic!("an upgrade out of nowhere"),
+        Err(UpgradeError::Refused(refusal)) => {
+            assert!(refusal.text.len() <= MAX_ANSWER && !refusal.text.contains('\n'), "{refusal:?}");
+        }
+        Err(UpgradeError::Unreachable(error)) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// What a refusal's text may take: 16 KiB, and each byte that is no UTF-8 becomes three.
+const MAX_ANSWER: usize = 3 * 16 * 1024;
+
+/// A server that answers a request so, and closes.
+async fn asked(
+    request: http::Request<kube::client::Body>,
+    answer: Bytes,
+) -> Result<http::Response<hyper::body::Incoming>, hyper::Error> {
+    let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(async move {
+        let _ = theirs.write_all(&answer).await;
+        // What it is asked is read, or a long one would wait for ever.
+        let _ = theirs.shutdown().await;
+        let _ = tokio::io::copy(&mut theirs, &mut tokio::io::sink()).await;
+    });
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await?;
+    tokio::spawn(connection.with_upgrades());
+    sender.send_request(request).await
+}
+
+/// Any word of a command has its placeholders filled in or refused; what has none stays as it is.
+pub fn placeholder(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut found = Vec::new();
+    let same = placeholder::expand(&text, |wanted| {
+        found.push(wanted.text.to_owned());
+        Ok::<_, Infallible>(wanted.text.to_owned())
+    });
+    let Ok(same) = same;
+    assert!(found.iter().all(|one| text.contains(one.as_str())), "{text:?}: {found:?}");
+    assert!(same.len() <= text.len(), "{text:?}: {same:?}");
+    if !text.contains('{') {
+        assert_eq!(same, text);
     }
 }
 

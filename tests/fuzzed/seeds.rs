@@ -29,10 +29,20 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("websocket_decoder", recorded(true).map(uncut).collect()),
         ("spdy_session", recorded(false).map(|bytes| session(&bytes)).collect()),
         ("command_line", lines(LINES, "\n")),
-        ("sets_file", SETS.iter().map(|text| text.as_bytes().to_vec()).collect()),
+        ("sets_file", bytes_of(SETS)),
         ("grammar", lines(WORDS, " ")),
+        ("rpc_message", bytes_of(MESSAGES)),
+        (
+            "upgrade_answer",
+            ANSWERS.iter().flat_map(|text| (0..3).map(|way| [&[way], text.as_bytes()].concat())).collect(),
+        ),
+        ("placeholder", bytes_of(COMMAND_WORDS)),
         ("kubeconfig", KUBECONFIGS.iter().map(|text| [&[0, 0, 0], text.as_bytes()].concat()).collect()),
     ]
+}
+
+fn bytes_of(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
 /// Two pairs, a few bytes for each, and what a server said once, in pieces.
@@ -91,3 +101,20 @@ const KUBECONFIGS: &[&str] = &[
     "current-context: ''\ncontexts: null\n---\n]",
     "users: [{name: u, user: {auth-provider: {name: oidc, config: {id-token: x}}, client-key-data: |\n  YUE9\n  PQ==\n}}]",
 ];
+
+const MESSAGES: &[&str] = &[
+    r#"{"jsonrpc":"2.0","id":1,"method":"portforward:start","params":{"resource_type":"service","name":"api","namespace":"shop","local_port":8080,"remote_port":"http","label":"a","replace":true}}"#,
+    r#"[{"jsonrpc":"2.0","id":"a","method":"portforward:list"},{"jsonrpc":"2.0","method":"portforward:stop","params":{"id":"3"}}]"#,
+    r#"{"jsonrpc":"2.0","id":null,"method":"portforward:start","params":{"resource_type":"selector","name":"app in (a,b)","remote_port":80,"address":"localhost,::1"}}"#,
+    r#"{"jsonrpc":"2.0","id":{},"method":1,"params":[[]]}"#,
+];
+
+const ANSWERS: &[&str] = &[
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: portforward.k8s.io\r\n\r\nearly",
+    "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 66\r\n\r\n{\"kind\":\"Status\",\"status\":\"Failure\",\"message\":\"no\",\"code\":403}  ",
+    "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nno\n\r\n0\r\n\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 500 Internal Server Error\r\n\r\nerror dialing backend",
+];
+
+const COMMAND_WORDS: &[&str] =
+    &["{port}", "http://{addr:svc/api:http}/{host}", "${port} {{port}} {}", "{port:}{port:a b}{{{addr}}}{"];
