@@ -58,7 +58,7 @@ impl PodChooser {
         pods: &[Endpoint],
         wanted: &'a [RemotePort],
     ) -> Option<&'a RemotePort> {
-        wanted.iter().find(|port| self.choose(pods, None, std::slice::from_ref(port)).is_none())
+        wanted.iter().find(|port| !select::has_candidate(pods, self.readiness, |pod| self.has(pod, port)))
     }
 
     /// Why there is no pod for `wanted`, in words.

@@ -24,6 +24,7 @@ use crate::{
         forward::ForwardId,
         ports::RemotePort,
     },
+    policy::placement::OWN_SESSIONS,
     tunnel::fake::{FakePeer, FakePod, settled},
 };
 
@@ -264,4 +265,34 @@ fn a_connections_future_is_small() {
         size_of::<F>()
     }
     assert!(size(run) <= 1680, "{} bytes", size(run));
+}
+
+/// What a connection that is open and idle takes, everything of it: its task, its stream at either end, its session's part in it.
+/// The buffers of bytes under way are no part of it: there are none.
+#[test]
+fn an_idle_connection_takes_little() {
+    const MANY: usize = 500;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let forwarded = runtime.block_on(Forwarded::start());
+    let answered = async |count: usize| {
+        let mut clients = Vec::new();
+        for _ in 0..count {
+            let mut client = TcpStream::connect(forwarded.address).await.unwrap();
+            client.write_all(b"get 5\n").await.unwrap();
+            client.read_exact(&mut [0; 5]).await.unwrap();
+            // Only the socket: what the runtime keeps for it is let go of.
+            clients.push(client.into_std().unwrap());
+            // At rest, so that others may share its session.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        clients
+    };
+    let _first = runtime.block_on(answered(2 * OWN_SESSIONS));
+    let mut clients = Vec::new();
+    let sessions = forwarded.pod.dialled();
+    let counted = allocation_counter::measure(|| clients = runtime.block_on(answered(MANY)));
+    assert_eq!((clients.len(), forwarded.pod.dialled()), (MANY, sessions));
+    let each = counted.bytes_current / MANY as i64;
+    assert!(each < 6 * 1024, "{each} bytes each");
 }

@@ -152,6 +152,7 @@ impl Supervisor {
             let snapshot = self.pods.borrow_and_update().clone();
             let current = memory.backend.as_ref().map(|backend| backend.pod.id.clone());
             let Some(pod) = self.choose(&snapshot, current.as_ref().or(memory.preferred_pod.as_ref())) else {
+                drop(snapshot);
                 self.close(&mut memory);
                 if let Some(ended) = self.start(&mut memory).await {
                     return ended;
@@ -171,6 +172,8 @@ impl Supervisor {
                 continue;
             }
             self.refresh(&mut memory, &pod);
+            // Kept while it waits, it would have the whole set copied at the next change.
+            drop(snapshot);
             if let Some(ended) = self.keep(&mut memory).await {
                 return ended;
             }
@@ -277,8 +280,9 @@ impl Supervisor {
             if let Some(enough) = enough(self, &snapshot.pods) {
                 return enough;
             }
-            let now =
-                snapshot.problem.unwrap_or_else(|| self.chooser.why_none(&snapshot.pods, &self.wanted()));
+            let Snapshot { pods, problem, .. } = snapshot;
+            let now = problem.unwrap_or_else(|| self.chooser.why_none(&pods, &self.wanted()));
+            drop(pods);
             if now != why {
                 why = now;
                 changed_at = Instant::now();

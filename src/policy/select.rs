@@ -56,7 +56,9 @@ pub fn choose<'a>(
             let usable = pods.iter().filter(|pod| usable(pod));
             usable.map(|pod| (pod, coverage(pod))).filter(|(_, coverage)| coverage.wanted > 0)
         };
-        let kept = candidates().find(|(pod, _)| Some(&pod.id) == current);
+        // Of thousands of pods the current one alone is looked at closely.
+        let current = pods.iter().filter(|pod| Some(&pod.id) == current && usable(pod));
+        let kept = current.map(|pod| (pod, coverage(pod))).find(|(_, coverage)| coverage.wanted > 0);
         kept.or_else(|| candidates().min_by_key(|(pod, coverage)| (Reverse(*coverage), rank(pod))))
     };
     let found = match readiness {
@@ -65,6 +67,12 @@ pub fn choose<'a>(
         Readiness::Ignored => with(|pod| pod.is_usable() || pod.is_running()),
     };
     found.map(|(pod, _)| pod)
+}
+
+/// Whether [`choose`] finds one for a port that these pods have.
+pub fn has_candidate(pods: &[Endpoint], readiness: Readiness, has: impl Fn(&Endpoint) -> bool) -> bool {
+    let usable = |pod: &&Endpoint| pod.is_usable() || readiness != Readiness::Required && pod.is_running();
+    pods.iter().filter(usable).any(has)
 }
 
 /// kubectl's order of pods that run, the best first.

@@ -147,3 +147,18 @@ fn reasons() {
     assert_eq!(why(&[Endpoint { ready: false, ..pod("x") }]), "pod x is not ready");
     assert_eq!(why(&[Endpoint { phase: Phase::Succeeded, ..pod("x") }]), "pod x has completed");
 }
+
+/// The pod in use is found without a look at the ports of the others, and a port's pod without a look at all.
+#[test]
+fn few_of_many_are_looked_at() {
+    let pods: Vec<Endpoint> = (0..5000).map(|at| Endpoint::example(&format!("p-{at:04}"))).collect();
+    let looked = std::cell::Cell::new(0);
+    let coverage = |_: &Endpoint| {
+        looked.set(looked.get() + 1);
+        Coverage { wanted: 1, target: 1 }
+    };
+    let kept = choose(&pods, Some(&pods[4999].id), Readiness::Required, coverage);
+    assert_eq!((kept.map(|pod| pod.id.name.as_str()), looked.get()), (Some("p-4999"), 1));
+    assert!(has_candidate(&pods, Readiness::Required, |pod| coverage(pod).wanted > 0));
+    assert_eq!(looked.get(), 2);
+}

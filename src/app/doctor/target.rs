@@ -194,7 +194,7 @@ async fn pods(
 }
 
 /// The pods as the forward would see them.
-async fn read_pods(cluster: &Cluster, resolved: &ResolvedTarget) -> Result<Arc<[Endpoint]>, Fatal> {
+async fn read_pods(cluster: &Cluster, resolved: &ResolvedTarget) -> Result<Arc<Vec<Endpoint>>, Fatal> {
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
     let mut pods = follow(cluster, resolved, &TaskTracker::new(), stop, Relist::default(), |_| {});

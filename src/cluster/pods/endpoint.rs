@@ -5,10 +5,31 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 
+use super::list_watch::Watched;
 use crate::model::{
     endpoint::{Endpoint, Phase, PodId, PodPort},
     name,
 };
+
+/// A pod of a collection.
+#[derive(Debug, Clone)]
+pub(super) struct WatchedPod {
+    /// What matters of it; `None` for one whose names are none.
+    pub endpoint: Option<Endpoint>,
+    version: Option<String>,
+}
+
+impl Watched for WatchedPod {
+    type Object = Pod;
+
+    fn read(object: Pod) -> Self {
+        Self { endpoint: from_pod(&object), version: object.metadata.resource_version }
+    }
+
+    fn version(&self) -> Option<String> {
+        self.version.clone()
+    }
+}
 
 /// What matters of a pod; `None` for one whose names are none, which nothing is asked about.
 pub(super) fn from_pod(pod: &Pod) -> Option<Endpoint> {
@@ -75,7 +96,7 @@ fn ports(pod: &Pod) -> Vec<PodPort> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let containers: Vec<&Container> =
         spec.containers.iter().chain(spec.init_containers.iter().flatten()).collect();
-    containers
+    let mut ports: Vec<PodPort> = containers
         .into_iter()
         .flat_map(|container| container.ports.iter().flatten())
         .filter_map(|port| {
@@ -85,7 +106,10 @@ fn ports(pod: &Pod) -> Vec<PodPort> {
                 tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),
             })
         })
-        .collect()
+        .collect();
+    // There are thousands of pods, with a port or two each.
+    ports.shrink_to_fit();
+    ports
 }
 
 /// Why it is not ready, as far as it says: what a container waits for beats why it ended beats why no node took the

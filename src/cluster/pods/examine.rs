@@ -47,7 +47,7 @@ pub async fn examine(cluster: &Cluster, resolved: &ResolvedTarget) -> Result<(),
         }
         PodQuery::Slices { service } => {
             let api: Api<EndpointSlice> = Api::namespaced(cluster.api.clone(), namespace);
-            let list_watch =
+            let list_watch: ListWatch<EndpointSlice> =
                 ListWatch::new(api, Some(slices::label(service)), None, cluster.list_time).patient();
             let doing = format!("list the EndpointSlices of service {service} in namespace {namespace}");
             let (listed, _) =

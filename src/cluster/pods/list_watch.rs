@@ -12,7 +12,7 @@ use kube::{
     client::Body,
     core::{ObjectList, Request, Status},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, timeout_at},
@@ -40,8 +40,31 @@ const LIST: SizeLimit = SizeLimit { bytes: 128 << 20, objects: usize::MAX, of: "
 /// What is longer is parsed by a thread of its own: about a millisecond's work, for which other connections can wait.
 const PARSED_HERE: usize = 128 << 10;
 
+/// What is kept of the objects of a collection.
+pub(super) trait Watched: Clone + Send + 'static {
+    /// The object as the API has it.
+    type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned;
+
+    /// Takes what matters of an object.
+    fn read(object: Self::Object) -> Self;
+
+    /// The version of the object.
+    fn version(&self) -> Option<String>;
+}
+
+/// One of them, as it is parsed. Each object is let go of before the next is read: a pod takes some 20 KiB as a whole, and the
+/// pages of a large list thousands of times as much.
+#[derive(Clone)]
+pub(super) struct Parsed<T>(pub T);
+
+impl<'de, T: Watched> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::Object::deserialize(deserializer).map(|object| Self(T::read(object)))
+    }
+}
+
 /// Some objects of one kind.
-pub(super) struct ListWatch<K> {
+pub(super) struct ListWatch<T> {
     client: Client,
     /// What the requests are made of.
     request: Request,
@@ -51,7 +74,7 @@ pub(super) struct ListWatch<K> {
     time: Duration,
     /// Whether a request that fails is made again here.
     patient: bool,
-    kind: std::marker::PhantomData<fn() -> K>,
+    kind: std::marker::PhantomData<fn() -> T>,
 }
 
 /// The server leads from page to page without an end.
@@ -63,13 +86,10 @@ enum EndlessList {
     Circle,
 }
 
-impl<K> ListWatch<K>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Send + 'static,
-{
+impl<T: Watched> ListWatch<T> {
     /// For a watcher, which has a patience of its own.
     pub(in crate::cluster) fn new(
-        api: Api<K>,
+        api: Api<T::Object>,
         labels: Option<String>,
         fields: Option<String>,
         time: Duration,
@@ -85,14 +105,14 @@ where
     }
 
     /// Everything of the collection and its version.
-    pub(in crate::cluster) async fn list(&self) -> kube::Result<(Vec<K>, String)> {
+    pub(in crate::cluster) async fn list(&self) -> kube::Result<(Vec<T>, String)> {
         match timeout_at(Instant::now() + self.time, self.pages()).await {
             Ok(list) => list,
             Err(_) => Err(service(ResponseTimeout::Whole(self.time))),
         }
     }
 
-    async fn pages(&self) -> kube::Result<(Vec<K>, String)> {
+    async fn pages(&self) -> kube::Result<(Vec<T>, String)> {
         let mut items = Vec::new();
         let mut left = LIST.bytes;
         let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
@@ -105,8 +125,8 @@ where
             }
             let body = self.send(request).await?.collect_bytes().await?;
             left = left.checked_sub(body.len()).ok_or_else(|| service(LIST.too_long()))?;
-            let page: ObjectList<K> = parse(body).await?;
-            items.extend(page.items);
+            let page: ObjectList<Parsed<T>> = parse(body).await?;
+            items.extend(page.items.into_iter().map(|Parsed(item)| item));
             let next = page.metadata.continue_.filter(|token| !token.is_empty());
             if next.is_none() {
                 return Ok((items, version(page.metadata.resource_version)));

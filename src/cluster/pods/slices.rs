@@ -10,8 +10,23 @@ use std::collections::{BTreeMap, HashMap};
 
 use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 
-use super::endpoint::{pod_id, port_name};
+use super::{
+    endpoint::{pod_id, port_name},
+    list_watch::Watched,
+};
 use crate::model::endpoint::{Endpoint, PodId, PodPort};
+
+impl Watched for EndpointSlice {
+    type Object = Self;
+
+    fn read(object: Self) -> Self {
+        object
+    }
+
+    fn version(&self) -> Option<String> {
+        self.metadata.resource_version.clone()
+    }
+}
 
 /// The selector of a service's slices.
 pub(in crate::cluster) fn label(service: &str) -> String {

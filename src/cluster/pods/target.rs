@@ -218,7 +218,7 @@ impl ObjectFinder<'_> {
     /// Whether a selector-less service leads to pods.
     async fn slices(&self) -> Result<(), Fatal> {
         let api: Api<EndpointSlice> = Api::namespaced(self.cluster.api.clone(), self.namespace);
-        let list_watch =
+        let list_watch: ListWatch<EndpointSlice> =
             ListWatch::new(api, Some(slices::label(self.name)), None, self.cluster.list_time).patient();
         let doing = format!("read the EndpointSlices of {}", self.subject());
         let list = list_watch.list().await.map_err(|error| access::fatal(&doing, self.cluster, &error))?.0;

@@ -19,15 +19,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use super::watcher::Relist;
 use super::{
-    endpoint::from_pod,
-    list_watch::ListWatch,
+    endpoint::{WatchedPod, from_pod},
+    list_watch::{ListWatch, Watched},
     slices::{self, SliceMember},
     target::{PodQuery, ResolvedTarget},
     watcher::{CollectionChange, WatchBackoff, WatchVerb, Watcher},
 };
 use crate::{
     cluster::{client::Cluster, error::reason::reason},
-    model::endpoint::Endpoint,
+    model::endpoint::{Endpoint, PodId},
 };
 
 /// How often pods are read where they may not be watched: soon enough for a person, cheap enough for a server.
@@ -44,14 +44,53 @@ const MEMBERS_REREAD: Duration = Duration::from_secs(10);
 const MEMBERS_READ: usize = 50;
 
 /// The pods of a target at one moment.
+///
+/// Those who read it copy it, which costs nothing while they have the copy only for a moment. A copy that is kept has the whole
+/// set copied at the next change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// False until the first full list.
     pub synced: bool,
-    /// The pods, by name.
-    pub pods: Arc<[Endpoint]>,
+    /// The pods, in the order of their names.
+    pub pods: Arc<Vec<Endpoint>>,
     /// Why the set cannot be read at the moment, if so. `pods` is the last good set then.
     pub problem: Option<String>,
+}
+
+/// What an event says of one pod.
+enum PodChange {
+    Apply(Endpoint),
+    Delete(PodId),
+}
+
+impl PodChange {
+    fn apply(pod: WatchedPod) -> Option<Self> {
+        pod.endpoint.map(Self::Apply)
+    }
+
+    fn delete(pod: WatchedPod) -> Option<Self> {
+        pod.endpoint.map(|pod| Self::Delete(pod.id))
+    }
+}
+
+impl Snapshot {
+    /// Makes one change in place; whether it is one. A name has one pod at a time.
+    fn change(&mut self, change: PodChange) -> bool {
+        let at = |name: &str| self.pods.binary_search_by(|pod| pod.id.name.as_str().cmp(name));
+        match change {
+            PodChange::Apply(pod) => match at(&pod.id.name) {
+                Ok(at) if self.pods[at] == pod => return false,
+                Ok(at) => Arc::make_mut(&mut self.pods)[at] = pod,
+                Err(at) => Arc::make_mut(&mut self.pods).insert(at, pod),
+            },
+            PodChange::Delete(id) => match at(&id.name) {
+                // A StatefulSet's pod may be back under its name before the old one's end is told.
+                Ok(at) if self.pods[at].id.uid == id.uid => _ = Arc::make_mut(&mut self.pods).remove(at),
+                _ => return false,
+            },
+        }
+        true
+    }
 }
 
 /// Follows the pod set until `stop`; spawned on `tracker`.
@@ -95,13 +134,34 @@ struct SnapshotSender {
 }
 
 impl SnapshotSender {
-    /// A good reading: the set is this.
-    fn pods<'a>(&self, pods: impl Iterator<Item = &'a Endpoint>) {
-        let next = Snapshot { synced: true, pods: pods.cloned().collect(), problem: None };
+    /// A good reading: the set is this. Of two pods of one name the last counts.
+    fn swap(&self, pods: impl IntoIterator<Item = Endpoint>) {
+        let mut pods: Vec<Endpoint> = pods.into_iter().collect();
+        pods.sort_by(|one, other| one.id.name.cmp(&other.id.name));
+        pods.dedup_by(|later, kept| {
+            let same = later.id.name == kept.id.name;
+            if same {
+                std::mem::swap(later, kept);
+            }
+            same
+        });
+        pods.shrink_to_fit();
+        let next = Snapshot { synced: true, pods: Arc::new(pods), problem: None };
         self.sender.send_if_modified(|now| {
             let changed = *now != next;
             if changed {
                 *now = next;
+            }
+            changed
+        });
+    }
+
+    /// Changes of the set that make one picture; and it can be read.
+    fn change(&self, changes: &mut Vec<PodChange>) {
+        self.sender.send_if_modified(|now| {
+            let mut changed = now.problem.take().is_some();
+            for change in changes.drain(..) {
+                changed |= now.change(change);
             }
             changed
         });
@@ -113,29 +173,6 @@ impl SnapshotSender {
             now.problem = problem;
             changed
         });
-    }
-}
-
-/// The set as the events build it. By name, since a name has one pod at a time.
-#[derive(Default)]
-struct PodSet(BTreeMap<String, Endpoint>);
-
-impl PodSet {
-    fn swap(&mut self, pods: &[Pod]) {
-        self.0 = pods.iter().filter_map(from_pod).map(|pod| (pod.id.name.clone(), pod)).collect();
-    }
-
-    fn apply(&mut self, pod: &Pod) {
-        let Some(pod) = from_pod(pod) else { return };
-        self.0.insert(pod.id.name.clone(), pod);
-    }
-
-    /// A StatefulSet's pod may be back under its name before the old one's end is told.
-    fn delete(&mut self, pod: &Pod) {
-        let Some(pod) = from_pod(pod) else { return };
-        if self.0.get(&pod.id.name).is_some_and(|held| held.id.uid == pod.id.uid) {
-            self.0.remove(&pod.id.name);
-        }
     }
 }
 
@@ -154,14 +191,18 @@ impl PodFollower {
     async fn pods(&self, labels: Option<String>, name: Option<String>) {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let fields = name.as_ref().map(|name| format!("metadata.name={name}"));
-        let mut watcher = self.watcher(api.clone(), labels, fields);
-        let mut set = PodSet::default();
+        let mut watcher = self.watcher::<WatchedPod>(api.clone(), labels, fields);
+        // Those that are not published yet. No more than one turn of the watch's reader gives.
+        let mut changes = Vec::new();
         let (mut untold, mut unwatched) = (true, false);
         loop {
             match watcher.next().await {
-                CollectionChange::Swap(pods) => set.swap(&pods),
-                CollectionChange::Apply(pod) => set.apply(&pod),
-                CollectionChange::Delete(pod) => set.delete(&pod),
+                CollectionChange::Swap(pods) => {
+                    changes.clear();
+                    self.feed.swap(pods.into_iter().filter_map(|pod| pod.endpoint));
+                }
+                CollectionChange::Apply(pod) => changes.extend(PodChange::apply(pod)),
+                CollectionChange::Delete(pod) => changes.extend(PodChange::delete(pod)),
                 CollectionChange::Alive => {}
                 CollectionChange::Problem(why) => {
                     self.feed.problem(Some(why));
@@ -180,7 +221,10 @@ impl PodFollower {
                 }
                 CollectionChange::Denied(WatchVerb::List, why) => {
                     if let Some(name) = &name {
-                        let read = || async { api.get_opt(name).await.map(|pod| pod.into_iter().collect()) };
+                        let read = || async {
+                            let pod = api.get_opt(name).await?;
+                            Ok(pod.map(WatchedPod::read).into_iter().collect())
+                        };
                         self.poll(read, &mut untold, "listing pods is forbidden here, so this one is read")
                             .await;
                         watcher.restart();
@@ -192,20 +236,17 @@ impl PodFollower {
             }
             // What is there already belongs to the same picture.
             if !watcher.has_more() {
-                self.feed.pods(set.0.values());
+                self.feed.change(&mut changes);
             }
         }
     }
 
-    fn watcher<K>(&self, api: Api<K>, labels: Option<String>, fields: Option<String>) -> Watcher<K>
-    where
-        K: kube::Resource<DynamicType = ()>
-            + Clone
-            + serde::de::DeserializeOwned
-            + std::fmt::Debug
-            + Send
-            + 'static,
-    {
+    fn watcher<T: Watched>(
+        &self,
+        api: Api<T::Object>,
+        labels: Option<String>,
+        fields: Option<String>,
+    ) -> Watcher<T> {
         Watcher::new(ListWatch::new(api, labels, fields, self.list_time), self.relist.clone())
     }
 
@@ -224,19 +265,17 @@ impl PodFollower {
     async fn poll<F, R>(&self, read: F, untold: &mut bool, how: &str)
     where
         F: Fn() -> R,
-        R: Future<Output = kube::Result<Vec<Pod>>>,
+        R: Future<Output = kube::Result<Vec<WatchedPod>>>,
     {
         let until = Instant::now() + POLL_BEFORE_RETRY;
         let mut pauses = WatchBackoff::default();
-        let mut set = PodSet::default();
         while Instant::now() < until {
             let pause = match read().await {
                 Ok(pods) => {
                     if !pods.is_empty() && std::mem::take(untold) {
                         (self.notice)(format!("{how} every {} s instead", POLL.as_secs()));
                     }
-                    set.swap(&pods);
-                    self.feed.pods(set.0.values());
+                    self.feed.swap(pods.into_iter().filter_map(|pod| pod.endpoint));
                     pauses.reset();
                     POLL
                 }
@@ -256,7 +295,7 @@ impl PodFollower {
     /// Follows the EndpointSlices of a service, and reads the pods that they name.
     async fn slices(&self, service: &str) {
         let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &self.namespace);
-        let mut watcher = self.watcher(api, Some(slices::label(service)), None);
+        let mut watcher = self.watcher::<EndpointSlice>(api, Some(slices::label(service)), None);
         let mut members: BTreeMap<String, Vec<SliceMember>> = BTreeMap::new();
         let (mut synced, mut told, mut unwatched) = (false, false, false);
         loop {
@@ -322,7 +361,7 @@ impl PodFollower {
         });
         let pods: Result<Vec<Option<Endpoint>>, kube::Error> = join_all(reads).await.into_iter().collect();
         match pods {
-            Ok(pods) => self.feed.pods(pods.iter().flatten()),
+            Ok(pods) => self.feed.swap(pods.into_iter().flatten()),
             Err(error) => self.feed.problem(Some(reason(&error))),
         }
     }
@@ -331,3 +370,7 @@ impl PodFollower {
 #[cfg(test)]
 #[path = "watch_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "watch_cost_tests.rs"]
+mod cost_tests;

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::fake::{FakeApiServer, list, no, ok, pod, watch};
+use crate::cluster::pods::list_watch::Parsed;
 
 /// What a recording shows: after each event, the pods that may be used, as `name/uid's first letters`.
 fn replay(recording: &str) -> Vec<(String, Vec<String>)> {
-    let mut set = PodSet::default();
+    let mut set = Snapshot::default();
     let mut story: Vec<(String, Vec<String>)> = Vec::new();
     for line in recording.lines() {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -16,13 +17,18 @@ fn replay(recording: &str) -> Vec<(String, Vec<String>)> {
         let name = event["object"]["metadata"]["name"].as_str().unwrap_or("-").to_owned();
         let kind = event["type"].as_str().unwrap().to_owned();
         match serde_json::from_value(event.clone()).unwrap() {
-            WatchEvent::Added(pod) | WatchEvent::Modified(pod) => set.apply(&pod),
-            WatchEvent::Deleted(pod) => set.delete(&pod),
+            WatchEvent::Added(Parsed(pod)) | WatchEvent::Modified(Parsed(pod)) => {
+                set.change(PodChange::apply(pod).unwrap());
+            }
+            WatchEvent::Deleted(Parsed(pod)) => _ = set.change(PodChange::delete(pod).unwrap()),
             WatchEvent::Bookmark(_) => assert_eq!(kind, "BOOKMARK"),
             WatchEvent::Error(status) => panic!("{status:?}"),
         }
-        let usable =
-            set.0.values().filter(|pod| pod.is_usable()).map(|pod| format!("{}/{}", pod.id.name, pod.id.uid));
+        let usable = set
+            .pods
+            .iter()
+            .filter(|pod| pod.is_usable())
+            .map(|pod| format!("{}/{}", pod.id.name, pod.id.uid));
         story.push((format!("{kind} {name}"), usable.collect()));
     }
     story
@@ -103,7 +109,6 @@ fn recorded_readiness_and_scale() {
 
 #[test]
 fn a_recorded_container_restart_changes_the_containers_alone() {
-    let mut set = PodSet::default();
     let mut containers = std::collections::BTreeSet::new();
     let mut uids = std::collections::BTreeSet::new();
     for line in include_str!("../../../tests/data/api/watch-container-restarted.pods.jsonl").lines() {
@@ -112,7 +117,6 @@ fn a_recorded_container_restart_changes_the_containers_alone() {
         if let WatchEvent::Modified(pod) | WatchEvent::Added(pod) =
             serde_json::from_value(event.clone()).unwrap()
         {
-            set.apply(&pod);
             let pod = from_pod(&pod).unwrap();
             if pod.restarts > 0 || event["type"] == "MODIFIED" {
                 uids.insert(pod.id.uid.clone());

@@ -13,18 +13,17 @@
 //! is the sign of life that a lost target waits for. Nor does it list anew while watches fail, which would leave a pod in
 //! use that is long gone. The list, the events and the bookmarks themselves are kube's.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use kube::{Resource, ResourceExt as _, api::WatchEvent};
-use serde::de::DeserializeOwned;
+use kube::api::WatchEvent;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
-    list_watch::{self, ListWatch},
+    list_watch::{self, ListWatch, Parsed, Watched},
     watch_events::WatchEvents,
 };
 use crate::policy::backoff::Backoff;
@@ -58,13 +57,13 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// What happened to the collection.
 #[derive(Debug)]
-pub(super) enum CollectionChange<K> {
+pub(super) enum CollectionChange<T> {
     /// This is all of it.
-    Swap(Vec<K>),
+    Swap(Vec<T>),
     /// An object is new, or another now.
-    Apply(K),
+    Apply(T),
     /// An object is gone.
-    Delete(K),
+    Delete(T),
     /// Changes arrive (again).
     Alive,
     /// It cannot be read at the moment; it is tried again.
@@ -107,9 +106,9 @@ impl Relist {
 }
 
 /// A watched collection.
-pub(super) struct Watcher<K> {
+pub(super) struct Watcher<T> {
     /// What is watched; to be listed by hand where watching is forbidden.
-    pub list_watch: ListWatch<K>,
+    pub list_watch: ListWatch<T>,
     state: WatcherState,
     backoff: WatchBackoff,
     /// Not before this is anything asked.
@@ -121,17 +120,14 @@ pub(super) struct Watcher<K> {
     relist: Relist,
 }
 
-impl<K> Watcher<K>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    pub(in crate::cluster) fn new(list_watch: ListWatch<K>, relist: Relist) -> Self {
+impl<T: Watched> Watcher<T> {
+    pub(in crate::cluster) fn new(list_watch: ListWatch<T>, relist: Relist) -> Self {
         let (state, pauses) = (WatcherState::Start, WatchBackoff::default());
         Self { list_watch, state, backoff: pauses, resume: None, failures: 0, known: None, relist }
     }
 
     /// The next change. Never ends.
-    pub(in crate::cluster) async fn next(&mut self) -> CollectionChange<K> {
+    pub(in crate::cluster) async fn next(&mut self) -> CollectionChange<T> {
         let relist = self.relist.clone();
         loop {
             tokio::select! {
@@ -154,7 +150,7 @@ where
     }
 
     /// One step further, which may not be a change. May be dropped half-way.
-    async fn step(&mut self) -> Option<CollectionChange<K>> {
+    async fn step(&mut self) -> Option<CollectionChange<T>> {
         if let Some(at) = self.resume {
             sleep_until(at).await;
             self.resume = None;
@@ -196,7 +192,7 @@ where
     }
 
     /// Takes one event of a watch, or its end.
-    fn event(&mut self, event: Option<kube::Result<WatchEvent<K>>>) -> Option<CollectionChange<K>> {
+    fn event(&mut self, event: Option<kube::Result<WatchEvent<Parsed<T>>>>) -> Option<CollectionChange<T>> {
         let WatcherState::Watching { version, since, heard, .. } = &mut self.state else { return None };
         // One that tells a little and breaks, again and again, is met with growing pauses.
         let lasts = since.elapsed() >= SHORT_WATCH;
@@ -209,12 +205,12 @@ where
             }
         }
         match event {
-            Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
-                *version = list_watch::version(object.resource_version());
+            Some(Ok(WatchEvent::Added(Parsed(object)) | WatchEvent::Modified(Parsed(object)))) => {
+                *version = list_watch::version(object.version());
                 Some(CollectionChange::Apply(object))
             }
-            Some(Ok(WatchEvent::Deleted(object))) => {
-                *version = list_watch::version(object.resource_version());
+            Some(Ok(WatchEvent::Deleted(Parsed(object)))) => {
+                *version = list_watch::version(object.version());
                 Some(CollectionChange::Delete(object))
             }
             Some(Ok(WatchEvent::Bookmark(bookmark))) => {
@@ -244,7 +240,7 @@ where
     }
 
     /// Decides where to go on after a failure, and what to say about it.
-    fn failed(&mut self, verb: WatchVerb, error: &kube::Error) -> Option<CollectionChange<K>> {
+    fn failed(&mut self, verb: WatchVerb, error: &kube::Error) -> Option<CollectionChange<T>> {
         let (code, after) = match error {
             kube::Error::Api(status) => (status.code, crate::cluster::error::reason::retry_after(status)),
             _ => (0, 0),
