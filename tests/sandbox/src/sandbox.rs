@@ -1,5 +1,6 @@
 //! The cluster as a test holds it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,6 +105,11 @@ impl Sandbox {
     /// What goes wrong on request.
     pub fn faults(&self) -> &Faults {
         &self.cluster.faults
+    }
+
+    /// How many requests for each thing there were so far: `list pods`, `create pods/portforward`, `GET /version`.
+    pub fn requests(&self) -> BTreeMap<String, usize> {
+        self.cluster.requests.all()
     }
 
     /// The node that runs the pods.

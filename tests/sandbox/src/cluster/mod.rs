@@ -23,6 +23,7 @@ use crate::api::status::Status;
 use crate::faults::Faults;
 use crate::identity::users::Users;
 use crate::node::Node;
+use crate::rest::RequestCounts;
 
 /// The one node's name and address.
 pub(crate) const NODE_NAME: &str = "node1";
@@ -34,6 +35,7 @@ pub(crate) struct Cluster {
     pub(crate) node: Node,
     pub(crate) faults: Faults,
     pub(crate) users: Users,
+    pub(crate) requests: RequestCounts,
     pub(crate) pod_start: Duration,
     pub(crate) deletion: Duration,
     pub(crate) strict_websocket_create: bool,
@@ -67,6 +69,7 @@ impl Cluster {
             node: Node::with_faults(&faults),
             faults,
             users,
+            requests: RequestCounts::default(),
             pod_start: options.pod_start,
             deletion: options.deletion,
             strict_websocket_create: options.strict_websocket_create,

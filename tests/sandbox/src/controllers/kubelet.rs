@@ -11,8 +11,8 @@ use super::pod_status;
 use crate::api::meta::{self, items, number};
 use crate::api::resources::POD;
 use crate::api::status::Status;
-use crate::cluster::Cluster;
 use crate::cluster::store::Key;
+use crate::cluster::{Cluster, NODE_NAME};
 
 /// An image that can never be pulled.
 pub(crate) const MISSING_IMAGE: &str = "registry.invalid/missing:1";
@@ -30,7 +30,9 @@ impl Kubelet {
     pub(super) fn reconcile(&mut self, cluster: &Arc<Cluster>) {
         let pods = cluster.store.list(&POD, None).items;
         let mut present = HashSet::new();
-        for (key, pod) in pods {
+        let is_ours = |pod: &Value| matches!(meta::text(pod, "/spec/nodeName"), "" | NODE_NAME);
+        // Those that were made for another node are as they were made: nobody runs them.
+        for (key, pod) in pods.into_iter().filter(|(_, pod)| is_ours(pod)) {
             let uid = meta::uid(&pod).to_owned();
             if self.known.insert(uid.clone()) {
                 cluster.tasks.spawn(live(cluster.clone(), key, uid.clone()));

@@ -1,6 +1,7 @@
 //! Requests: who asks, what for, and which of the modules below answers.
 
 mod admin;
+mod counts;
 mod read;
 mod request;
 mod review;
@@ -14,6 +15,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+pub(crate) use self::counts::RequestCounts;
 pub(crate) use self::request::Query;
 use self::request::{Call, Target};
 use crate::api::discovery;
@@ -51,6 +53,7 @@ async fn dispatch(
     if uri.path().starts_with("/admin/") {
         return admin::answer(cluster, &who, request).await;
     }
+    cluster.requests.count(&method, &uri);
     if let Some(response) = cluster.faults.intercept(&method, uri.path(), uri.query(), &who.name) {
         if response.extensions().get::<NeverAnswered>().is_some() {
             std::future::pending::<()>().await;
