@@ -41,7 +41,10 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 pub const MAX_CLIENTS: usize = 64;
 /// Requests of one client whose answers it has not read. More wait in its socket.
 const MAX_PENDING: usize = 16;
-/// Lines that may wait for a client to read: its answers, and the events of a busy second.
+/// Answers and events that may wait for a client to read. Further events stay where all subscribers have them, once for all of
+/// them: what happens to a thousand forwards at once would not fit in here.
+const MAX_UNREAD: usize = 16;
+/// What may wait in all: one message may become several answers.
 const MAX_QUEUE: usize = 256;
 /// How long a client may take to read a line, and how long the last answers may take when the process ends.
 const WRITE_WITHIN: Duration = Duration::from_secs(5);
@@ -153,23 +156,24 @@ impl ControlServer {
         let mut open = true;
         while open || !client.pending.is_empty() {
             let going_on = open && client.answers() < MAX_PENDING;
+            let has_room = client.unread() < MAX_UNREAD;
             let told = tokio::select! {
                 // What has happened is told before the answer that it led to.
                 biased;
                 // What it did not read in time is not read any more.
                 _ = writer.join_next() => return,
-                event = next_event(&mut client.events) => match event {
+                event = next_event(&mut client.events), if has_room => match event {
                     Ok(event) => client.say_all(methods::notifications(&event)),
                     Err(_) => return,
                 },
-                Some(done) = client.pending.next() => {
+                Some(done) = client.pending.next(), if has_room => {
                     let told = client.done(done.unwrap_or_default());
                     if let Some(slot) = slot.as_mut().filter(|_| client.events.is_some()) {
                         slot.touch(true);
                     }
                     told
                 }
-                () = written.notified(), if !going_on => Ok(()),
+                () = written.notified(), if !going_on || !has_room => Ok(()),
                 () = self.stop.cancelled(), if open => {
                     (open, client.events) = (false, None);
                     Ok(())
@@ -245,7 +249,12 @@ impl ConnectedClient {
 
     /// Answers that are to come, or wait to be read.
     fn answers(&self) -> usize {
-        self.pending.len() + (MAX_QUEUE - self.out.capacity())
+        self.pending.len() + self.unread()
+    }
+
+    /// What it was told and has not read.
+    fn unread(&self) -> usize {
+        MAX_QUEUE - self.out.capacity()
     }
 
     fn done(&mut self, outcome: MessageOutcome) -> Result<(), ClientTooSlow> {
@@ -255,15 +264,19 @@ impl ConnectedClient {
         self.say_all(outcome.answer)
     }
 
+    /// Says lines that belong together: an event is one for each forward that it is about.
     fn say_all(&self, messages: impl IntoIterator<Item = Value>) -> Result<(), ClientTooSlow> {
+        let mut lines = String::new();
+        for message in messages {
+            // It means the same, and somebody may look at it in a terminal.
+            lines += &escape::json(&message.to_string());
+            lines.push('\n');
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
         // A full queue is one that nobody empties.
-        messages
-            .into_iter()
-            .try_for_each(|message| {
-                // It means the same, and somebody may look at it in a terminal.
-                self.out.try_send(escape::json(&message.to_string()).into_owned() + "\n")
-            })
-            .map_err(|_| ClientTooSlow)
+        self.out.try_send(lines).map_err(|_| ClientTooSlow)
     }
 }
 

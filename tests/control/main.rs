@@ -7,6 +7,7 @@
 mod contract;
 mod hostile;
 mod listing;
+mod many;
 mod methods;
 mod python;
 mod serving;
