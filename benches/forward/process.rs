@@ -14,7 +14,17 @@ pub(super) fn cpu_seconds(pid: u32) -> Option<f64> {
 
 /// Resident memory in MiB.
 pub(super) fn resident_mib(pid: u32) -> Option<f64> {
+    mib(pid, "VmRSS:")
+}
+
+/// The most that was resident, in MiB.
+#[allow(dead_code, reason = "not every benchmark asks")]
+pub(super) fn peak_mib(pid: u32) -> Option<f64> {
+    mib(pid, "VmHWM:")
+}
+
+fn mib(pid: u32, field: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
 }
