@@ -13,6 +13,7 @@
 //! | others | HTTP, see `http.rs` |
 
 use std::future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::container::Life;
 use super::http;
 use super::log::Log;
+use super::passing;
 use super::socket::Socket;
 use super::stats::Counts;
 
@@ -46,10 +48,15 @@ pub(super) struct App {
     pub(super) port: u16,
     pub(super) counts: Arc<Counts>,
     pub(super) log: Arc<Log>,
+    /// The process that the port is passed on to, in place of what is built in.
+    pub(super) process: Option<SocketAddr>,
 }
 
 /// Serves one connection to its end. How the client ends it is none of the application's concern.
 pub(super) async fn serve(app: App, socket: Socket, life: &Life) {
+    if let Some(process) = app.process {
+        return passing::serve(socket, process).await;
+    }
     let _ = match app.port {
         9000 | 5432 => echo(socket).await,
         9001 => digest_at_eof(socket).await,

@@ -45,10 +45,11 @@ pub struct Container {
 }
 
 impl Container {
-    /// Listens for every port, where `at` says, and returns.
+    /// Listens for every port, where `at` says, and returns. Ports of `processes` are passed on to them.
     pub async fn start(
         pod: &Arc<str>,
         ports: &HashMap<u16, Arc<Counts>>,
+        processes: &HashMap<u16, SocketAddr>,
         log: &Arc<Log>,
         at: impl Fn(u16) -> SocketAddr,
     ) -> io::Result<Self> {
@@ -58,7 +59,8 @@ impl Container {
         for (&port, counts) in ports {
             let listener = TcpListener::bind(at(port)).await?;
             addresses.insert(port, listener.local_addr()?);
-            let app = App { pod: pod.clone(), port, counts: counts.clone(), log: log.clone() };
+            let process = processes.get(&port).copied();
+            let app = App { pod: pod.clone(), port, counts: counts.clone(), log: log.clone(), process };
             tasks.spawn(accept(listener, app, life.clone(), tasks.clone()));
         }
         Ok(Self { addresses, life, tasks })

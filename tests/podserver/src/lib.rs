@@ -7,6 +7,7 @@ mod app;
 mod container;
 mod http;
 mod log;
+mod passing;
 mod socket;
 mod stats;
 

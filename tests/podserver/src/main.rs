@@ -22,7 +22,8 @@ async fn main() -> io::Result<()> {
         SocketAddr::new(address, port)
     };
     let log = Arc::new(Log::on_stdout());
-    let container = Container::start(&pod().into(), &HashMap::from(counts), &log, at).await?;
+    let container =
+        Container::start(&pod().into(), &HashMap::from(counts), &HashMap::new(), &log, at).await?;
     told_to_stop.await;
     container.stop(GRACE).await;
     Ok(())

@@ -1,6 +1,7 @@
 //! Scheduler and kubelet: the life of each pod, from its creation to its end, as one task that tells it in order.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ pub(crate) const MISSING_IMAGE: &str = "registry.invalid/missing:1";
 
 /// On a pod: its readiness probe fails from the start.
 pub(crate) const NEVER_READY: &str = "sandbox/never-ready";
+
+/// On a pod: ports that are passed on to processes of this machine, as `5432=127.0.0.1:25432`, with spaces between them.
+pub(crate) const PASSES_ON: &str = "sandbox/passes-on";
 
 /// Which pods already have a task that lives their life.
 #[derive(Default)]
@@ -100,7 +104,8 @@ impl Pod {
             return Some(());
         }
         self.write(pod_status::sandboxed)?;
-        node.start_pod(&self.uid, &self.key.namespace, &self.key.name, &ports(&pod)).await;
+        let Key { namespace, name, .. } = &self.key;
+        node.start_pod_passing_on(&self.uid, namespace, name, &ports(&pod), processes(&pod)).await;
         tokio::time::sleep(*pod_start / 3).await;
         let address = self.cluster.pod_address();
         let pod = self.write(|pod| pod_status::running(pod, &address))?;
@@ -164,10 +169,27 @@ fn ports(pod: &Value) -> Vec<u16> {
         .flat_map(|container| items(container, "/ports"))
         .filter(|port| port["protocol"] != json!("UDP"))
         .filter_map(|port| u16::try_from(number(port, "/containerPort")).ok());
-    let mut ports: Vec<u16> = declared.chain(PORTS).collect();
+    let mut ports: Vec<u16> = declared.chain(PORTS).chain(processes(pod).into_keys()).collect();
     ports.sort_unstable();
     ports.dedup();
     ports
+}
+
+/// What the pod's annotation says of processes.
+fn processes(pod: &Value) -> HashMap<u16, SocketAddr> {
+    let said = pod["metadata"]["annotations"][PASSES_ON].as_str().unwrap_or_default();
+    let one = |word: &str| {
+        let (port, process) = word.split_once('=')?;
+        Some((port.parse().ok()?, process.parse().ok()?))
+    };
+    let read = said.split_whitespace().filter_map(|word| {
+        let read = one(word);
+        if read.is_none() {
+            tracing::error!(pod = meta::name(pod), word, "not PORT=ADDRESS:PORT in {PASSES_ON}");
+        }
+        read
+    });
+    read.collect()
 }
 
 fn find(cluster: &Cluster, namespace: &str, name: &str) -> Result<(Key, String), Status> {

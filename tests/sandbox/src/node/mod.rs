@@ -111,7 +111,20 @@ impl Node {
 
     /// Starts the pod's sandbox and returns when an application listens on each of `ports`.
     pub async fn start_pod(&self, uid: &str, namespace: &str, name: &str, ports: &[u16]) {
-        let sandbox = Arc::new(PodSandbox::new(namespace, name, ports));
+        self.start_pod_passing_on(uid, namespace, name, ports, HashMap::new()).await;
+    }
+
+    /// The same, where connections to some of the ports are passed on to processes of this machine. To clients these are
+    /// the pod's: their connections end when the pod does.
+    pub async fn start_pod_passing_on(
+        &self,
+        uid: &str,
+        namespace: &str,
+        name: &str,
+        ports: &[u16],
+        processes: HashMap<u16, SocketAddr>,
+    ) {
+        let sandbox = Arc::new(PodSandbox::new(namespace, name, ports, processes));
         sandbox.start().await;
         self.lock().sandboxes.insert(uid.to_owned(), sandbox);
     }

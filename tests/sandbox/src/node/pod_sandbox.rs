@@ -21,6 +21,8 @@ pub(crate) struct PodSandbox {
     pub(crate) namespace: String,
     pub(crate) name: Arc<str>,
     counts: HashMap<u16, Arc<Counts>>,
+    /// The ports that are passed on to a process of this machine.
+    processes: HashMap<u16, SocketAddr>,
     log: Arc<Log>,
     /// Whether the network namespace is closed. A dial holds it for reading, so that a stop waits for dials in flight
     /// and a connection is either in its application's accept queue or was never made.
@@ -38,7 +40,12 @@ pub(crate) enum DialError {
 }
 
 impl PodSandbox {
-    pub(super) fn new(namespace: &str, name: &str, ports: &[u16]) -> Self {
+    pub(super) fn new(
+        namespace: &str,
+        name: &str,
+        ports: &[u16],
+        processes: HashMap<u16, SocketAddr>,
+    ) -> Self {
         let id = random_hex::<32>();
         let netns = random_hex::<16>();
         // In the groups of a uuid.
@@ -49,6 +56,7 @@ impl PodSandbox {
             namespace: namespace.to_owned(),
             name: name.into(),
             counts: ports.iter().map(|&port| (port, Arc::default())).collect(),
+            processes,
             log: Arc::default(),
             closed: RwLock::new(false),
             container: Mutex::new(None),
@@ -60,7 +68,7 @@ impl PodSandbox {
         if self.is_running() || *self.closed.read().await {
             return;
         }
-        match Container::start(&self.name, &self.counts, &self.log, anywhere).await {
+        match Container::start(&self.name, &self.counts, &self.processes, &self.log, anywhere).await {
             Ok(container) => self.swap(Some(container)),
             Err(error) => {
                 tracing::error!(pod = %self.name, %error, "the container cannot listen");
