@@ -94,7 +94,8 @@ pub use self::{
         endpoint::PodId,
         event::{Event, EventKind, LocalAddress, RetargetReason, StopReason, Unreachable},
         forward::{
-            ByteCounts, ConnectionCounts, ForwardId, ForwardIdError, ForwardState, PortForward, TargetPod,
+            ByteCounts, ConnectionCounts, ForwardId, ForwardIdError, ForwardState, PortForward, RetryMode,
+            TargetPod,
         },
         ports::{Address, LocalPort, PortSpec, RemotePort},
         target::{Kind, Target, TargetRef},

@@ -99,6 +99,7 @@ pub(super) fn wanted(
             allow_unready: scope.allow_unready.unwrap_or(defaults.allow_unready),
             addresses: scope.addresses.unwrap_or(defaults.addresses),
             replace: up.replace,
+            retry: scope.retry.unwrap_or(defaults.retry),
         };
         let context = scope.context.filter(|_| !typed_context);
         let origin = Some(source.place(line));

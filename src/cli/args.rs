@@ -86,6 +86,11 @@ pub struct Args {
     #[argh(switch)]
     pub allow_unready: bool,
 
+    /// where the connection to the pod is lost under the first request of a connection, send it again: none, or safe-http for
+    /// HTTP/1.x GET, HEAD and OPTIONS without a body, of whose answer nothing came (default: none)
+    #[argh(option, arg_name = "none|safe-http")]
+    pub retry: Option<String>,
+
     /// exit with an error once reconnecting has failed, instead of trying for as long as it takes
     #[argh(switch)]
     pub give_up: bool,

@@ -29,6 +29,7 @@ use crate::{
         duration::{self, DurationError},
         label::label,
         local::{PortClaims, local_end},
+        retry::retry_mode,
         target::object_name,
     },
     model::ports::Address,
@@ -209,6 +210,7 @@ pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Resolved, 
     let hold = args.hold.as_deref().map_or(Ok(defaults.hold), |text| go_duration("--hold", text))?;
     let (auto_port, give_up, allow_unready) = (args.auto_port, args.give_up, args.allow_unready);
     let replace = args.replace;
+    let retry = args.retry.as_deref().map_or(Ok(defaults.retry), retry_mode)?;
     let label = args.name.as_deref().map(label).transpose()?;
     let in_background = args.in_background;
     let common = common(args, environment)?;
@@ -234,6 +236,7 @@ pub fn resolve(typed: ParsedArgs, environment: Environment) -> Result<Resolved, 
             allow_unready,
             addresses,
             replace,
+            retry,
         },
         common,
     }))

@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::{
     cli::{Invocation, parse},
+    model::forward::RetryMode,
     ui::color::{Colors, Styling},
 };
 
@@ -45,6 +46,7 @@ fn defaults() {
             allow_unready: false,
             addresses: vec![Address::Localhost],
             replace: false,
+            retry: RetryMode::None,
         }
     );
     assert!(
@@ -80,7 +82,7 @@ fn everything() {
          --client-key ck --insecure-skip-tls-verify=false --tls-server-name n --username un --password pw \
          --request-timeout 5 --disable-compression --cache-dir /c --match-server-version --warnings-as-errors \
          --log-flush-frequency=5s --vmodule=a=1,b=2 --profile none --profile-output p \
-         --address 127.0.0.2,::1 --address=10.0.0.1 --pod-running-timeout=1m30s --hold 0 --auto-port --allow-unready --give-up -q \
+         --address 127.0.0.2,::1 --address=10.0.0.1 --pod-running-timeout=1m30s --hold 0 --auto-port --allow-unready --retry=safe-http --give-up -q \
          --color always -v6",
     )
     .unwrap_or_else(|fatal| panic!("{fatal}"));
@@ -111,6 +113,7 @@ fn everything() {
     assert_eq!(config.options.hold, Duration::ZERO);
     assert!(config.options.auto_port && config.options.give_up && config.common.ui.quiet);
     assert!(config.options.allow_unready);
+    assert_eq!(config.options.retry, RetryMode::SafeHttp);
     assert_eq!(config.common.ui.colors, Colors { stdout: Styling::Ansi, stderr: Styling::Ansi });
     assert_eq!(config.common.ui.verbosity, 6);
 }

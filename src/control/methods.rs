@@ -16,6 +16,7 @@ use crate::{
     input::{
         address::addresses,
         label::label,
+        retry::retry_mode,
         target::{object_name, selector, target},
     },
     model::{
@@ -105,6 +106,8 @@ struct StartParams {
     allow_unready: Option<bool>,
     #[serde(default)]
     replace: Option<bool>,
+    #[serde(default)]
+    retry: Option<String>,
 }
 
 /// Those that are about one forward.
@@ -234,6 +237,9 @@ fn wanted(start: StartParams) -> Result<ForwardSpec, RpcError> {
     let allow_unready = start.allow_unready.unwrap_or_default();
     let replace = start.replace.unwrap_or_default();
     let mut options = ForwardOptions { allow_unready, replace, ..ForwardOptions::default() };
+    if let Some(mode) = &start.retry {
+        options.retry = retry_mode(mode).map_err(bad_params)?;
+    }
     if let Some(address) = &start.address {
         options.addresses = addresses(std::slice::from_ref(address)).map_err(bad_params)?;
     }

@@ -2,8 +2,9 @@
 //!
 //! It is *held*, unread, until there is a backend; then its bytes are pumped both ways (see `pump`). If the attempt fails
 //! so that no application can have seen a byte of it (PROTOCOL §3.7), it is opened again on the next backend, with what was
-//! kept of the bytes sent, and its client notices nothing. Otherwise it ends as the pod ended it: FIN for FIN, reset for
-//! reset. When a local FIN is passed on is decided by `linger`.
+//! kept of the bytes sent, and its client notices nothing. So is a safe request where its user wants that and the tunnel was
+//! lost under it (`--retry safe-http`), though an application may have had it. Otherwise it ends as the pod ended it: FIN for
+//! FIN, reset for reset. When a local FIN is passed on is decided by `linger`.
 
 use std::{
     fmt,
@@ -27,13 +28,14 @@ use super::{
     local::LocalStream,
     pump::{PumpEnd, PumpEnvironment, pump},
     reporter::{ForwardedPort, Reporter},
-    route::{Backend, RouteError, RouteFilter, RouteReceiver},
+    resends::{MAX_RESENDS, Resends},
+    route::{Backend, RouteError, RouteFilter, RouteReceiver, WhenLost},
 };
 use crate::{
     cluster::pods::target::ResolvedTarget,
     descriptors::{Descriptors, descriptors},
     error::Transient,
-    model::event::EventKind,
+    model::{event::EventKind, forward::RetryMode},
     policy::retry::{self, AttemptFailure, Evidence, Verdict},
     spdy::session::PairEnd,
     tunnel::stream::Stream,
@@ -56,6 +58,7 @@ pub(super) struct ConnectionContext {
     pub resolved: Arc<ResolvedTarget>,
     pub port: Arc<ForwardedPort>,
     pub hold: Duration,
+    pub retry: RetryMode,
     pub reporter: Reporter,
     /// The forward ends: finish what is under way.
     pub stop: CancellationToken,
@@ -73,12 +76,13 @@ impl ConnectionContext {
         resolved: Arc<ResolvedTarget>,
         port: Arc<ForwardedPort>,
         hold: Duration,
+        retry: RetryMode,
         reporter: Reporter,
         stop: CancellationToken,
     ) -> Self {
         let lingering = Semaphore::new(LINGERING);
         let (answered, descriptors) = (AtomicBool::new(false), descriptors());
-        Self { route, resolved, port, hold, reporter, stop, answered, lingering, descriptors }
+        Self { route, resolved, port, hold, retry, reporter, stop, answered, lingering, descriptors }
     }
 
     fn pump_environment(&self) -> PumpEnvironment<'_> {
@@ -143,11 +147,20 @@ impl AttemptError {
         }
     }
 
+    fn evidence(&self, client: &LocalClient) -> Evidence {
+        let data_written = matches!(self, Self::Stream { data_written: true, .. });
+        Evidence { answered: client.answered, data_written, replayable: client.replay.is_some() }
+    }
+
     /// Whether the same connection may be opened again without anybody noticing.
     fn may_replay(&self, client: &LocalClient) -> bool {
-        let data_written = matches!(self, Self::Stream { data_written: true, .. });
-        let (answered, replayable) = (client.answered, client.replay.is_some());
-        retry::may_replay(self.failure(), Evidence { answered, data_written, replayable })
+        retry::may_replay(self.failure(), self.evidence(client))
+    }
+
+    /// Whether it may be although an application may have had the request: a safe one, under which the tunnel was lost.
+    fn may_resend(&self, client: &LocalClient) -> bool {
+        let sent = client.replay.as_deref().unwrap_or_default();
+        retry::may_resend(self.failure(), self.evidence(client), sent)
     }
 
     /// What became of a connection to `port`, for a person.
@@ -171,6 +184,8 @@ struct Attempts {
     remaining_hold: Duration,
     /// Since when the port of the last backend refuses.
     refused_since: Option<Instant>,
+    /// Times that its request was sent again. Boxed, for it is rare.
+    resends: Option<Box<Resends>>,
 }
 
 impl Attempts {
@@ -182,7 +197,20 @@ impl Attempts {
             last: None,
             remaining_hold: context.hold,
             refused_since: None,
+            resends: None,
         }
+    }
+
+    /// How often its request was sent again.
+    fn resent(&self) -> u32 {
+        self.resends.as_ref().map_or(0, |resends| resends.count())
+    }
+
+    /// Waits for the next backend, for as long as the connection may still be held. A request that was lost under way waits
+    /// out a round of failed attempts: it is not the client's to try again.
+    async fn next_backend(&mut self, deadline: Instant) -> Result<Arc<Backend>, RouteError> {
+        let when_lost = if self.resent() > 0 { WhenLost::Wait } else { WhenLost::Fail };
+        self.route.wait_for_backend(self.filter, when_lost, deadline).await
     }
 
     /// Notes that an attempt is made on `backend`.
@@ -256,6 +284,10 @@ impl Connection {
                 Ok(backend) => backend,
                 Err(route_error) => return self.unreached(&route_error),
             };
+            if attempts.resent() > 0 && self.client.socket.has_failed() {
+                // Nobody waits for the answer any more.
+                return ConnectionEnd::Reset;
+            }
             attempts.begin(&backend);
             let port = match self.context.resolved.pod_port(&self.context.port.remote, &backend.pod) {
                 Ok(port) => port,
@@ -263,6 +295,7 @@ impl Connection {
             };
             if let Some(log) = &mut self.log {
                 log.reached = Some((backend.pod.id.name.clone(), port));
+                log.resent = attempts.resent();
             }
             let opened =
                 timeout_at(deadline, backend.tunnel.open(port, &self.context.port.counters.blocked)).await;
@@ -280,7 +313,7 @@ impl Connection {
                 Err(error) => error,
             };
             let answered = self.context.answered.load(Ordering::Relaxed);
-            if !error.may_replay(&self.client)
+            if !error.may_replay(&self.client) && !self.sends_again(&error, &mut attempts, &backend)
                 || !attempts.wait_for_next(&backend, error.failure(), answered).await
             {
                 return failed(Some(backend), Some(port), error.explain(port));
@@ -298,7 +331,24 @@ impl Connection {
         deadline: Instant,
     ) -> Result<Arc<Backend>, RouteError> {
         let _held = self.context.port.counters.hold();
-        attempts.route.wait_for_backend(attempts.filter, deadline).await
+        attempts.next_backend(deadline).await
+    }
+
+    /// Whether the request is sent again although it may have reached an application. Says so where it is.
+    fn sends_again(&self, error: &AttemptError, attempts: &mut Attempts, backend: &Backend) -> bool {
+        let ConnectionContext { retry, hold, .. } = *self.context;
+        if retry != RetryMode::SafeHttp
+            || !error.may_resend(&self.client)
+            || !attempts.resends.get_or_insert_default().allow(Instant::now(), hold)
+        {
+            return false;
+        }
+        let count = attempts.resent();
+        tracing::info!(
+            "the connection to pod {} was lost before an answer came; the request will be sent again ({count} of {MAX_RESENDS})",
+            backend.pod.id.name
+        );
+        true
     }
 
     /// Carries it over `stream`.

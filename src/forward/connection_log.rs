@@ -11,6 +11,8 @@ pub(super) struct ConnectionLog {
     begun: Instant,
     /// The pod that it came to last, and the pod's port.
     pub reached: Option<(String, u16)>,
+    /// Times that its request was sent again.
+    pub resent: u32,
     pub ended: String,
 }
 
@@ -23,19 +25,24 @@ impl ConnectionLog {
         let (from, target) = (local.peer(), target());
         tracing::debug!("connection from {from} to {target} accepted");
         let ended = "cut off".to_owned();
-        Some(Box::new(Self { from, target, begun: Instant::now(), reached: None, ended }))
+        Some(Box::new(Self { from, target, begun: Instant::now(), reached: None, resent: 0, ended }))
     }
 
     /// Ends, with what was sent to the pod and received from it.
     pub(super) fn end(&self, sent: u64, received: u64) {
-        let Self { from, target, begun, reached, ended } = self;
+        let Self { from, target, begun, reached, resent, ended } = self;
         let pod = match reached {
             Some((pod, port)) => format!(", pod {pod} port {port}"),
             None => ", no pod".to_owned(),
         };
+        let again = match resent {
+            0 => String::new(),
+            1 => ", request sent again".to_owned(),
+            times => format!(", request sent again {times} times"),
+        };
         let seconds = begun.elapsed().as_secs_f64();
         tracing::info!(
-            "connection from {from} to {target}{pod}: {sent} bytes sent, {received} bytes received in {seconds:.3} s, {ended}"
+            "connection from {from} to {target}{pod}: {sent} bytes sent, {received} bytes received in {seconds:.3} s{again}, {ended}"
         );
     }
 }

@@ -54,6 +54,7 @@ impl Forwarded {
             Arc::new(ResolvedTarget::pod("default", "db-0")),
             Arc::clone(&end),
             Duration::from_secs(30),
+            RetryMode::None,
             Reporter::new(events, "pod/db-0".to_owned(), None).for_port(&end),
             stop.clone(),
         );

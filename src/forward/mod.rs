@@ -22,6 +22,7 @@ mod redial;
 pub mod registry;
 mod reporter;
 mod request;
+mod resends;
 mod route;
 #[cfg(unix)]
 pub(crate) mod socket;
@@ -40,6 +41,7 @@ use self::listener::{BindRefusal, TakenPort};
 use crate::{
     error::Fatal,
     model::{
+        forward::RetryMode,
         ports::{Address, LocalPort, PortSpec, RemotePort},
         target::Target,
     },
@@ -77,6 +79,8 @@ pub struct ForwardOptions {
     /// A local address that another forward of the user has is taken over: that forward is stopped, once nothing else
     /// stands against the start. Only programs with a control socket know of other forwards.
     pub replace: bool,
+    /// Which requests are sent again when the connection to the pod is lost under them.
+    pub retry: RetryMode,
 }
 
 impl Default for ForwardOptions {
@@ -91,6 +95,7 @@ impl Default for ForwardOptions {
             allow_unready: false,
             addresses: vec![Address::Localhost],
             replace: false,
+            retry: RetryMode::None,
         }
     }
 }

@@ -418,6 +418,7 @@ impl RunningForward {
             pod_running_timeout_ms: millis(run.options.pod_running_timeout),
             auto_port: run.options.auto_port,
             allow_unready: run.options.allow_unready,
+            retry: run.options.retry,
         }
     }
 }

@@ -64,6 +64,15 @@ impl RouteFilter {
     }
 }
 
+/// What a connection does while waiting is said to be of no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenLost {
+    /// It fails: its client may come again.
+    Fail,
+    /// It waits all the same.
+    Wait,
+}
+
 /// A connection's view of the route.
 #[derive(Clone)]
 pub(super) struct RouteReceiver {
@@ -80,22 +89,29 @@ impl RouteReceiver {
     pub(super) async fn wait_for_backend(
         &mut self,
         filter: RouteFilter,
+        when_lost: WhenLost,
         deadline: Instant,
     ) -> Result<Arc<Backend>, RouteError> {
         let settled = self.route.wait_for(|route| match route {
             Route::Held => false,
             Route::Open(backend) => filter.matches(backend.generation),
-            Route::Refused(_) => true,
+            Route::Refused(_) => when_lost == WhenLost::Fail,
         });
-        match timeout_at(deadline, settled).await {
-            Err(_) => Err(RouteError::HeldTooLong),
-            Ok(Err(_)) => Err(RouteError::Stopped),
-            Ok(Ok(route)) => match &*route {
+        let found = match timeout_at(deadline, settled).await {
+            Err(_) => None,
+            Ok(Err(_)) => Some(Err(RouteError::Stopped)),
+            Ok(Ok(route)) => Some(match &*route {
                 Route::Open(backend) => Ok(Arc::clone(backend)),
                 Route::Refused(why) => Err(RouteError::Refused(Arc::clone(why))),
                 Route::Held => Err(RouteError::Stopped),
-            },
-        }
+            }),
+        };
+        found.unwrap_or_else(|| {
+            Err(match &*self.route.borrow() {
+                Route::Refused(why) => RouteError::Refused(Arc::clone(why)),
+                Route::Held | Route::Open(_) => RouteError::HeldTooLong,
+            })
+        })
     }
 
     /// Waits until the backend `generation` is no longer the one, at most `patience`; false where it still is.

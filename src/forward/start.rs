@@ -232,6 +232,7 @@ impl Registry {
                 Arc::clone(&resolved),
                 Arc::clone(&end),
                 wanted.options.hold,
+                wanted.options.retry,
                 reporter.for_port(&end),
                 forward.stop.clone(),
             );

@@ -105,6 +105,30 @@ impl ForwardState {
     }
 }
 
+/// Which requests are sent again when the connection to the pod is lost under them (`--retry`). The words are the same on
+/// the command line, in sets and over JSON-RPC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RetryMode {
+    /// None that an application may have seen a byte of.
+    #[default]
+    None,
+    /// The first request of a connection, where it is HTTP/1.x with GET, HEAD or OPTIONS and without a body, and no byte
+    /// of an answer came.
+    SafeHttp,
+}
+
+impl RetryMode {
+    /// The mode's word: `none`, `safe-http`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SafeHttp => "safe-http",
+        }
+    }
+}
+
 /// A forward at one moment. The fields, their names and their meaning are a contract with other programs
 /// (docs/CONTROL.md): fields may be added, none renamed or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +188,9 @@ pub struct PortForward {
     /// Whether a pod that runs and is not ready will do while none is ready.
     #[serde(default)]
     pub allow_unready: bool,
+    /// Which requests are sent again when the connection to the pod is lost under them.
+    #[serde(default)]
+    pub retry: RetryMode,
 }
 
 /// A pod of a forward's target, for those who choose one. A contract, as [`PortForward`] is.
@@ -245,6 +272,7 @@ impl PortForward {
             pod_running_timeout_ms: 60_000,
             auto_port: false,
             allow_unready: false,
+            retry: RetryMode::None,
         }
     }
 }
@@ -276,7 +304,7 @@ mod tests {
             "podPort":8080,"state":"active","since":"2026-01-02T03:04:05Z",
             "connections":{"open":1,"total":2,"failed":3,"held":4,"retried":5,"blocked":6},"bytes":{"in":6,"out":7},
             "restarts":8,"pid":9,"lastError":null,"label":"a","target":"svc/api","kubeconfig":null,"holdMs":30000,
-            "podRunningTimeoutMs":60000,"autoPort":false,"allowUnready":false}"#;
+            "podRunningTimeoutMs":60000,"autoPort":false,"allowUnready":false,"retry":"safe-http"}"#;
         let forward: PortForward = serde_json::from_str(text).unwrap();
         assert_eq!(
             (forward.state, forward.bytes.inbound, forward.bytes.outbound),
@@ -284,6 +312,13 @@ mod tests {
         );
         let expected: String = text.split_whitespace().collect();
         assert_eq!(serde_json::to_string(&forward).unwrap(), expected);
+    }
+
+    #[test]
+    fn one_word_a_mode() {
+        for mode in [RetryMode::None, RetryMode::SafeHttp] {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.word());
+        }
     }
 
     #[test]

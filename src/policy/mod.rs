@@ -7,6 +7,7 @@ pub mod nearest;
 pub mod placement;
 pub mod retry;
 pub mod rights;
+pub mod safe_http;
 pub mod select;
 pub mod translate;
 pub mod usage;

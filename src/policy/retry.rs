@@ -2,7 +2,10 @@
 //!
 //! An application has seen bytes only if the pair was complete at the runtime, its dial succeeded, and DATA was read
 //! there. Where one of these provably did not happen, and the local client has seen nothing either, the connection can
-//! be opened again on another session or pod. Where it cannot be proven, it is not done: a request is never doubled.
+//! be opened again on another session or pod. Where it cannot be proven, it is not done: a request is never doubled,
+//! unless its user has said that safe ones may be ([`may_resend`]).
+
+use super::safe_http;
 
 /// How an attempt to carry one connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +81,16 @@ pub fn may_replay(failure: &AttemptFailure, evidence: Evidence) -> bool {
         AttemptFailure::Text(text) => !evidence.data_written || verdict(text) != Verdict::Broken,
         AttemptFailure::SessionLost | AttemptFailure::Cut => !evidence.data_written,
     }
+}
+
+/// Whether `sent`, all that the client sent so far, may be sent again although an application may have had it
+/// (`--retry safe-http`). Only the loss of the tunnel is a reason. A text is the runtime's word on what the application
+/// did, a reset for example, and so is an end in order: that is the answer, and asking again would get the same.
+pub fn may_resend(failure: &AttemptFailure, evidence: Evidence, sent: &[u8]) -> bool {
+    matches!(failure, AttemptFailure::SessionLost | AttemptFailure::Cut)
+        && !evidence.answered
+        && evidence.replayable
+        && safe_http::is_safe(sent)
 }
 
 /// Why a connection to `port` failed, in words for a person: a runtime's text without its prefixes, which name
@@ -169,6 +182,20 @@ mod tests {
                     "not kept: {failure:?}"
                 );
             }
+        }
+    }
+
+    /// Only where the tunnel went, only before the first byte of an answer, and only a safe request.
+    #[test]
+    fn what_is_sent_again() {
+        let (get, post) = (b"GET / HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n");
+        for failure in [AttemptFailure::SessionLost, AttemptFailure::Cut] {
+            assert!(may_resend(&failure, SENT, get) && !may_resend(&failure, SENT, post), "{failure:?}");
+            assert!(!may_resend(&failure, Evidence { answered: true, ..SENT }, get), "{failure:?}");
+            assert!(!may_resend(&failure, Evidence { replayable: false, ..SENT }, get), "{failure:?}");
+        }
+        for said in ["read: connection reset by peer", "write: broken pipe", "something new"] {
+            assert!(!may_resend(&text(said), SENT, get), "{said}");
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
         duration,
         label::label,
         local::{PortClaims, local_end},
+        retry::retry_mode,
         target::{object_name, selector, target},
     },
     model::ports::{Address, PortSpec},
@@ -30,8 +31,8 @@ pub(super) const SET_KEYS: [&str; 4] = ["version", "auto", "kubeconfig", "forwar
 /// The keys of an entry alone.
 pub(super) const ENTRY_KEYS: [&str; 4] = ["target", "selector", "ports", "name"];
 /// The keys of both: defaults in the file, exceptions in an entry.
-pub(super) const SCOPE_KEYS: [&str; 7] =
-    ["context", "namespace", "address", "hold", "podRunningTimeout", "autoPort", "allowUnready"];
+pub(super) const SCOPE_KEYS: [&str; 8] =
+    ["context", "namespace", "address", "hold", "podRunningTimeout", "autoPort", "allowUnready", "retry"];
 
 /// What came of a text.
 #[derive(Debug, Clone, Default)]
@@ -208,6 +209,7 @@ impl SetReader {
         let mut text = |name| fields.take(name).and_then(|node| self.text(node, name));
         let (context, namespace) = (text("context"), text("namespace"));
         let (hold, timeout) = (text("hold"), text("podRunningTimeout"));
+        let retry = text("retry").and_then(|(text, at)| self.checked(at, retry_mode(&text)));
         let namespace = namespace.and_then(|(text, at)| {
             let good = object_name("namespace", &text).map(|()| text.clone());
             self.checked(at, good)
@@ -243,6 +245,7 @@ impl SetReader {
             ),
             auto_port: fields.take("autoPort").and_then(|node| self.switch(&node, "autoPort")),
             allow_unready: fields.take("allowUnready").and_then(|node| self.switch(&node, "allowUnready")),
+            retry,
             context: context.map(|(text, _)| text),
             namespace,
             addresses: addresses.flatten(),

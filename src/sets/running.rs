@@ -43,6 +43,7 @@ impl SetEntry {
             pod_running_timeout: millis(forward.pod_running_timeout_ms, defaults.pod_running_timeout),
             auto_port: forward.auto_port.then_some(true),
             allow_unready: forward.allow_unready.then_some(true),
+            retry: Some(forward.retry).filter(|mode| *mode != defaults.retry),
         };
         let target = Target { namespace: None, subject };
         Some(Self { target, ports: vec![port], label: forward.label.clone(), scope, line: 0 })
@@ -82,7 +83,10 @@ impl ForwardSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sets::{read, write};
+    use crate::{
+        model::forward::RetryMode,
+        sets::{read, write},
+    };
 
     fn forward(kind: &str, name: &str, local: u16, remote: RemotePort) -> PortForward {
         PortForward {
@@ -112,6 +116,7 @@ mod tests {
                 hold_ms: 1500,
                 auto_port: true,
                 allow_unready: true,
+                retry: RetryMode::SafeHttp,
                 ..forward("pod", "y", 8080, RemotePort::Number(80))
             },
             // Of a version to come.
@@ -138,7 +143,8 @@ forwards:
     address: "127.0.0.2,10.0.0.5"
     hold: 1500ms
     autoPort: true
-    allowUnready: true"#;
+    allowUnready: true
+    retry: safe-http"#;
         assert_eq!(bare.join("\n"), expected);
         assert!(read(&text).problems.is_empty());
     }

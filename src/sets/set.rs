@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::model::{
+    forward::RetryMode,
     ports::{Address, PortSpec},
     target::Target,
 };
@@ -54,6 +55,8 @@ pub struct EntryOptions {
     pub auto_port: Option<bool>,
     /// Whether a pod that runs and is not ready will do while none is ready.
     pub allow_unready: Option<bool>,
+    /// Which requests are sent again when the connection to the pod is lost under them.
+    pub retry: Option<RetryMode>,
 }
 
 impl ForwardSet {
@@ -85,6 +88,7 @@ impl EntryOptions {
             pod_running_timeout: self.pod_running_timeout.or(defaults.pod_running_timeout),
             auto_port: self.auto_port.or(defaults.auto_port),
             allow_unready: self.allow_unready.or(defaults.allow_unready),
+            retry: self.retry.or(defaults.retry),
         }
     }
 }

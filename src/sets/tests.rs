@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::model::{
+    forward::RetryMode,
     ports::{Address, PortSpec},
     target::Target,
 };
@@ -123,6 +124,10 @@ fn every_problem_with_its_place() {
         ),
         ("forwards: [{target: a, ports: 80, autoPort: yes}]", "+1:45 autoPort must be true or false"),
         (
+            "forwards: [{target: a, ports: 80, retry: all}]",
+            "+1:42 'all' does not say which requests are sent again; use none, or safe-http",
+        ),
+        (
             "forwards:\n- {target: a, ports: 80}\n- {target: b, ports: [81, 80]}",
             "3:3 local port 80 is used twice, here and in line 2",
         ),
@@ -203,6 +208,7 @@ fn written_and_read() {
         pod_running_timeout: Some(Duration::from_secs(90)),
         auto_port: Some(false),
         allow_unready: Some(true),
+        retry: Some(RetryMode::SafeHttp),
     };
     let full = SetEntry {
         label: Some("db".into()),

@@ -34,6 +34,7 @@ const DEFAULTS: &str = "\
 #   podRunningTimeout    how long the start waits for one (1m)
 #   autoPort             true: use the next free local port where the wanted one is taken (false)
 #   allowUnready         true: forward to a pod that runs while none is ready (false)
+#   retry                safe-http: send a GET, HEAD or OPTIONS request again whose connection to the pod is lost (none)
 ";
 
 const FORWARDS: &str = "\
@@ -100,6 +101,7 @@ fn common(entries: &[SetEntry]) -> EntryOptions {
         pod_running_timeout: same(entries, |scope| scope.pod_running_timeout.as_ref()),
         auto_port: same(entries, |scope| scope.auto_port.as_ref()),
         allow_unready: same(entries, |scope| scope.allow_unready.as_ref()),
+        retry: same(entries, |scope| scope.retry.as_ref()),
     }
 }
 
@@ -113,6 +115,7 @@ fn without(own: &EntryOptions, common: &EntryOptions) -> EntryOptions {
         pod_running_timeout: own.pod_running_timeout.filter(|_| common.pod_running_timeout.is_none()),
         auto_port: own.auto_port.filter(|_| common.auto_port.is_none()),
         allow_unready: own.allow_unready.filter(|_| common.allow_unready.is_none()),
+        retry: own.retry.filter(|_| common.retry.is_none()),
     }
 }
 
@@ -136,6 +139,9 @@ fn scope(out: &mut String, scope: &EntryOptions) {
         if let Some(value) = value {
             let _ = writeln!(out, "{key}: {value}");
         }
+    }
+    if let Some(mode) = scope.retry {
+        field(out, "retry", mode.word());
     }
 }
 

@@ -47,7 +47,7 @@ async fn every_process_is_listed() -> Test {
         "pod": api["pod"], "podPort": 8080, "state": "active", "since": api["since"],
         "connections": { "open": 0, "total": 1, "failed": 0, "held": 0, "retried": 0, "blocked": 0 }, "bytes": api["bytes"],
         "restarts": 0, "pid": api["pid"], "lastError": null, "label": null, "target": "svc/api",
-        "kubeconfig": null, "holdMs": 30000, "podRunningTimeoutMs": 60000, "autoPort": false, "allowUnready": false,
+        "kubeconfig": null, "holdMs": 30000, "podRunningTimeoutMs": 60000, "autoPort": false, "allowUnready": false, "retry": "none",
     });
     assert_eq!(api, &expected);
     assert!(

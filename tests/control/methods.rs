@@ -36,14 +36,14 @@ async fn options() -> Test {
     let (_serve, mut client) = world.served().await?;
     let params = json!({
         "resource_type": "svc", "name": "api", "namespace": "prod", "remote_port": 80, "address": "127.0.0.1",
-        "label": "mine", "context": "sandbox", "allow_unready": true,
+        "label": "mine", "context": "sandbox", "allow_unready": true, "retry": "safe-http",
     });
     client.call("portforward:start", params).await?;
     let all = client.call("portforward:list", json!({})).await?;
     let of = |field: &str| all[0][field].clone();
     assert_eq!(
-        (of("namespace"), of("address"), of("label"), of("allowUnready")),
-        (json!("prod"), json!("127.0.0.1"), json!("mine"), json!(true))
+        (of("namespace"), of("address"), of("label"), of("allowUnready"), of("retry")),
+        (json!("prod"), json!("127.0.0.1"), json!("mine"), json!(true), json!("safe-http"))
     );
     assert_eq!(world.told("stop mine").await?.lines().count(), 1);
     Ok(())
@@ -80,6 +80,7 @@ async fn bad_requests() -> Test {
         ("context", json!("nowhere"), -32000, "nowhere"),
         ("address", json!("example.com"), -32602, "example.com"),
         ("label", json!("a b"), -32602, "a b"),
+        ("retry", json!("all"), -32602, "all"),
         ("bogus", json!(1), -32602, "bogus"),
     ] {
         let mut params = good();

@@ -23,6 +23,7 @@ mod pods;
 mod pool;
 mod ports;
 mod replay;
+mod resent;
 mod rights;
 mod secrets;
 mod sessions;

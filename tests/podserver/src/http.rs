@@ -7,10 +7,12 @@
 //! | `/echo` | the request's body |
 //! | `/drip?n=N&ms=M` | the same N bytes in ten parts, M milliseconds before each |
 //! | `/slow?ms=N` | the pod's name, after N milliseconds |
+//! | `/times?id=X&from=N` | how often X was asked for so far; the requests before the Nth are never answered |
 //! | `/stats` | what this application has seen, as JSON |
 //! | any other | the pod's name |
 
 use std::convert::Infallible;
+use std::future;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +58,7 @@ pub(super) async fn serve(app: App, socket: Socket, life: &Life) {
     if !used.load(Ordering::Relaxed) {
         let first = async {
             // Polls the connection until its service was called once.
-            std::future::poll_fn(|cx| match connection.as_mut().poll(cx) {
+            future::poll_fn(|cx| match connection.as_mut().poll(cx) {
                 Poll::Ready(_) => Poll::Ready(true),
                 Poll::Pending if used.load(Ordering::Relaxed) => Poll::Ready(false),
                 Poll::Pending => Poll::Pending,
@@ -81,6 +83,13 @@ async fn answer(app: App, request: Request<Incoming>) -> Result<Response<AppBody
         }
         "/sink" => sink(request.into_body(), parameter(&query, "sum") != Some("no")).await,
         "/echo" => typed("application/octet-stream", request.into_body().boxed()),
+        "/times" => {
+            let times = app.counts.asked_for(parameter(&query, "id").unwrap_or_default());
+            if times < number("from") {
+                future::pending::<()>().await;
+            }
+            text(format!("{times}\n"))
+        }
         "/stats" => {
             let stats = serde_json::to_vec(&app.counts.snapshot()).unwrap_or_default();
             typed("application/json", full(stats))

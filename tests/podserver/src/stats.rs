@@ -1,7 +1,9 @@
 //! What an application got, for tests that ask.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -28,6 +30,8 @@ pub struct Counts {
     requests: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
+    /// How often each id was asked for.
+    ids: Mutex<HashMap<String, u64>>,
     changed: Notify,
 }
 
@@ -50,6 +54,14 @@ impl Counts {
 
     pub(super) fn sent(&self, bytes: usize) {
         self.add(&self.sent, bytes as u64);
+    }
+
+    /// Counts a request of this id, and says how many there were with it.
+    pub(super) fn asked_for(&self, id: &str) -> u64 {
+        let mut ids = self.ids.lock();
+        let times = ids.entry(id.to_owned()).or_default();
+        *times += 1;
+        *times
     }
 
     fn add(&self, count: &AtomicU64, by: u64) {
