@@ -10,6 +10,8 @@
 //! | `/times?id=X&from=N` | how often X was asked for so far; the requests before the Nth are never answered |
 //! | `/stats` | what this application has seen, as JSON |
 //! | any other | the pod's name |
+//!
+//! With `id=N` in its query a request is noted as arrived, and `Request-Id: N` stands in the answer.
 
 use std::convert::Infallible;
 use std::future;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -37,6 +39,8 @@ use super::socket::Socket;
 /// How long a connection that has not sent its first request yet may still do so when the pod stops: the request may
 /// lie in a socket buffer already.
 const FRESH: Duration = Duration::from_millis(500);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 type AppBody = BoxBody<Bytes, hyper::Error>;
 
@@ -76,7 +80,11 @@ pub(super) async fn serve(app: App, socket: Socket, life: &Life) {
 async fn answer(app: App, request: Request<Incoming>) -> Result<Response<AppBody>, Infallible> {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let number = |name| parameter(&query, name).and_then(|value| value.parse().ok()).unwrap_or(0);
-    Ok(match request.uri().path() {
+    let id = parameter(&query, "id").and_then(|id| id.parse::<u64>().ok());
+    if let Some(id) = id {
+        app.counts.arrived(id);
+    }
+    let mut response = match request.uri().path() {
         "/bytes" => typed("application/octet-stream", Pattern::new(number("n")).map_err(never).boxed()),
         "/drip" => {
             typed("application/octet-stream", Drip::new(number("n"), number("ms")).map_err(never).boxed())
@@ -100,7 +108,11 @@ async fn answer(app: App, request: Request<Incoming>) -> Result<Response<AppBody
             }
             text(format!("{}\n", app.pod))
         }
-    })
+    };
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, HeaderValue::from(id));
+    }
+    Ok(response)
 }
 
 async fn sink(mut body: Incoming, summed: bool) -> Response<AppBody> {

@@ -4,6 +4,7 @@
 //! binary of this package, alone in an image, on its own ports. So a test means the same thing in both.
 
 mod app;
+mod arrivals;
 mod container;
 mod http;
 mod log;
@@ -12,6 +13,7 @@ mod socket;
 mod stats;
 
 pub use app::hex;
+pub use arrivals::Arrivals;
 pub use container::Container;
 pub use log::Log;
 pub use stats::{Counts, Stats};

@@ -1,11 +1,14 @@
 //! What an application got, for tests that ask.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
+
+use super::arrivals::Arrivals;
 
 /// What the application on one port of one pod has seen so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -33,9 +36,19 @@ pub struct Counts {
     /// How often each id was asked for.
     ids: Mutex<HashMap<String, u64>>,
     changed: Notify,
+    arrivals: Arc<Arrivals>,
 }
 
 impl Counts {
+    /// Counts that note the ids of requests beside those of other applications.
+    pub fn noting(arrivals: Arc<Arrivals>) -> Self {
+        Self { arrivals, ..Self::default() }
+    }
+
+    pub(super) fn arrived(&self, id: u64) {
+        self.arrivals.arrived(id);
+    }
+
     pub(super) fn opened(&self) {
         self.add(&self.connections, 1);
     }

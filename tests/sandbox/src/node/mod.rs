@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 
-pub use podserver::Stats;
+pub use podserver::{Arrivals, Stats};
 use tokio::sync::watch;
 
 use crate::faults::{Faults, Runtime};
@@ -72,6 +72,7 @@ pub struct Node {
     faults: Runtime,
     /// Sessions that are open.
     open: Arc<watch::Sender<usize>>,
+    arrivals: Arc<Arrivals>,
 }
 
 #[derive(Default)]
@@ -124,7 +125,7 @@ impl Node {
         ports: &[u16],
         processes: HashMap<u16, SocketAddr>,
     ) {
-        let sandbox = Arc::new(PodSandbox::new(namespace, name, ports, processes));
+        let sandbox = Arc::new(PodSandbox::new(namespace, name, ports, processes, &self.arrivals));
         sandbox.start().await;
         self.lock().sandboxes.insert(uid.to_owned(), sandbox);
     }
@@ -172,6 +173,11 @@ impl Node {
     /// What the application on `port` has seen; `None` without such a pod or port.
     pub fn stats(&self, uid: &str, port: u16) -> Option<Stats> {
         Some(self.sandbox(uid)?.counts(port)?.snapshot())
+    }
+
+    /// The requests with an id that have reached any pod, of those that are gone too.
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     /// What the pod's applications logged; `None` without such a pod.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use parking_lot::Mutex;
-use podserver::{Container, Counts, Log, Stats, hex};
+use podserver::{Arrivals, Container, Counts, Log, Stats, hex};
 use tokio::net::TcpStream;
 use tokio::sync::RwLock;
 
@@ -45,6 +45,7 @@ impl PodSandbox {
         name: &str,
         ports: &[u16],
         processes: HashMap<u16, SocketAddr>,
+        arrivals: &Arc<Arrivals>,
     ) -> Self {
         let id = random_hex::<32>();
         let netns = random_hex::<16>();
@@ -55,7 +56,7 @@ impl PodSandbox {
             netns: format!("/var/run/netns/cni-{}", groups.join("-")),
             namespace: namespace.to_owned(),
             name: name.into(),
-            counts: ports.iter().map(|&port| (port, Arc::default())).collect(),
+            counts: ports.iter().map(|&port| (port, Arc::new(Counts::noting(arrivals.clone())))).collect(),
             processes,
             log: Arc::default(),
             closed: RwLock::new(false),
