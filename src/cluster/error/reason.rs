@@ -114,7 +114,8 @@ pub(in crate::cluster) fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> Ro
         }
         // An io::Error that carries another error hands out that one's source, not the error itself.
         next = match error.downcast_ref::<io::Error>() {
-            Some(io) => match io.get_ref() {
+            // What rustls says of a connection that ended without its farewell is for programmers; the kind says it all.
+            Some(io) => match io.get_ref().filter(|_| io.kind() != io::ErrorKind::UnexpectedEof) {
                 Some(inner) => Some(inner as _),
                 None => {
                     return match stage {
@@ -210,4 +211,16 @@ fn cut(words: &str) -> Cow<'_, str> {
 /// In how many seconds the server wants to be asked again; 0 where it does not say.
 pub(in crate::cluster) fn retry_after(status: &Status) -> u32 {
     status.details.as_ref().map_or(0, |details| details.retry_after_seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_ends_without_a_farewell_is_closed() {
+        let words = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls";
+        assert_eq!(reason(&io::Error::new(io::ErrorKind::UnexpectedEof, words)), "connection closed");
+        assert_eq!(reason(&io::Error::other("something else")), "something else");
+    }
 }
