@@ -1,9 +1,9 @@
 //! The local side: listeners and the connections they accept, TCP or Unix, behind one shape.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::BufMut;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 use tokio::{
@@ -19,6 +19,12 @@ use super::{
 
 /// Connections that may wait to be accepted. The system has a limit of its own below it.
 const BACKLOG: i32 = 4096;
+
+/// When a client of whom nothing is heard is asked whether it is still there, by its system, and how often before it counts
+/// as gone. One that closes while its application reads nothing is not told from one that waits for an answer: only its
+/// system knows, once it has forgotten the connection, which on Linux takes it a minute or a few.
+const CLIENT_KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
 
 /// A bound local address.
 pub(super) enum LocalListener {
@@ -46,6 +52,8 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<Socket> {
     // share the port with another listener.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    // Connections have it from their listener.
+    socket.set_tcp_keepalive(&CLIENT_KEEPALIVE)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)
@@ -151,7 +159,7 @@ impl LocalStream {
     pub(super) fn reset_when_dropped(&self) {
         match self {
             Self::Tcp(stream) => {
-                let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+                let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
             }
             #[cfg(unix)]
             Self::Unix(_, unread) => unread.keep(),
@@ -167,5 +175,23 @@ impl LocalStream {
             #[cfg(unix)]
             Self::Unix(stream, unread) => unread.release(stream),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_is_asked_whether_it_is_still_there() {
+        let listener = LocalListener::tcp((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let client = TcpStream::connect(listener.address().unwrap()).await.unwrap();
+        let LocalStream::Tcp(accepted) = listener.accept().await.unwrap() else { panic!("it is TCP") };
+        assert!(SockRef::from(&accepted).keepalive().unwrap());
+        drop(client);
     }
 }
