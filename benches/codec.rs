@@ -313,7 +313,7 @@ async fn through_a_session(down: usize, up: usize) {
     let mut stream = session.open(80, &Arc::default());
     for _ in 0..up {
         let mut chunk = Chunk::new(stream.send.permit().await);
-        bytes::BufMut::put_bytes(&mut chunk.buffer(), 7, frame::MAX_DATA);
+        chunk.put(&[7; frame::MAX_DATA]);
         stream.send.send(chunk);
     }
     let mut left = down * GO_FRAME;

@@ -16,7 +16,7 @@ use crate::tunnel::stream::Chunk;
 /// replayed.
 const REPLAY_LIMIT: usize = 64 * 1024;
 
-/// Pieces that are written to the client at once, of at most 64 KiB each. A piece is what one read of the session held of
+/// Pieces that are written to the client at once, of at most 32 KiB each. A piece is what one read of the session held of
 /// a frame, and to write each by itself is a system call and a segment for each.
 pub(super) const GATHERED: usize = 8;
 
@@ -70,12 +70,13 @@ impl LocalClient {
 
     /// Reads what the client sent into `chunk`, and keeps it while it may be needed again.
     pub(super) fn read(&mut self, chunk: &mut Chunk) -> io::Result<ClientRead> {
-        match self.socket.try_read(&mut chunk.buffer()) {
+        match self.socket.try_read(&mut chunk.room()) {
             Ok(0) => {
                 self.eof = Some(Instant::now());
                 Ok(ClientRead::Eof)
             }
             Ok(read) => {
+                chunk.filled(read);
                 self.sent += read as u64;
                 self.keep(chunk.payload());
                 Ok(ClientRead::Data(read))

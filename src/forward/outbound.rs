@@ -19,8 +19,8 @@ impl Outbound {
     pub(super) fn resend(&mut self, outgoing: &SendStream) {
         let Some(permit) = self.permit.take() else { return };
         let mut chunk = Chunk::new(permit);
-        let part = self.resend.split_to(self.resend.len().min(bytes::BufMut::remaining_mut(&chunk.buffer())));
-        bytes::BufMut::put(&mut chunk.buffer(), part);
+        let put = chunk.put(&self.resend);
+        self.resend.advance(put);
         outgoing.send(chunk);
     }
 }

@@ -11,10 +11,7 @@ use super::{
     stream_entry::{PendingData, StreamTable},
     write_queue::WriteQueue,
 };
-use crate::spdy::{
-    frame,
-    session::{PairId, SendStatus, SpdySession},
-};
+use crate::spdy::session::{PairId, SendStatus, SpdySession};
 
 /// Which of a session's streams is next, for each of the peer's queues.
 #[derive(Default)]
@@ -115,7 +112,7 @@ impl Backlog {
                 }
                 SendStatus::Ready(head) => {
                     if let Some(mut chunk) = pending.chunks.pop_front() {
-                        chunk.bytes[..frame::HEAD].copy_from_slice(&head);
+                        chunk.head().copy_from_slice(&head);
                         write_queue.data(chunk, Arc::clone(&entry.shared));
                     } else {
                         pending.finish = false;
@@ -138,12 +135,12 @@ impl Backlog {
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use bytes::{BufMut, Bytes};
+    use bytes::Bytes;
     use tokio::sync::mpsc;
 
     use super::*;
     use crate::{
-        spdy::frame::{Frame, FrameDecoder},
+        spdy::frame::{self, Frame, FrameDecoder},
         tunnel::{
             stream::{Stream, StreamCommand, StreamShared},
             stream_entry::StreamEntry,
@@ -187,7 +184,7 @@ mod tests {
 
         async fn send(&mut self, pair: PairId, stream: &Stream, byte: u8) {
             let mut chunk = Chunk::new(stream.send.permit().await);
-            chunk.buffer().put_u8(byte);
+            chunk.put(&[byte]);
             self.backlog.send(pair, chunk, &mut self.streams, &mut self.spdy, &mut self.write_queue);
         }
 

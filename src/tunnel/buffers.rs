@@ -1,118 +1,251 @@
-//! Buffers that go round.
+//! Memory that bytes pass through: blocks that go round.
 //!
-//! Bytes pass through buffers of 64 KiB. To ask the allocator for each, and to give each back, costs page faults; and a
-//! buffer that was just used is still in the processor's cache. So those that are done with are kept, a few: outbound
-//! ones for the whole process, since a buffer is wanted by whichever connection has something to send, inbound ones with
-//! the session that reads into them.
+//! Blocks are mapped from the system one by one. The allocator's heap is a stack of pages: what is free below anything that
+//! lives on stays with the process, and after a load whose clients were slow that was 20 MiB for good. A block with a mapping
+//! of its own is given back whatever lies beside it.
+//!
+//! To map a block costs page faults, and one that was just used is still in the processor's cache. So those that are done
+//! with are kept for whoever wants one next, the last one first; those that nobody wanted from one look to the next are
+//! given back ([`give_back`]).
 
-use std::collections::VecDeque;
+use std::{
+    io, mem,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
-use bytes::BytesMut;
+use bytes::Bytes;
+use memmap2::MmapMut;
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, ReadBuf};
 
-/// Outbound buffers that are kept: what one session at full speed has under way (see `outbox`), and some for the others.
-/// At most 1 MiB in all, however many connections there are.
-const MAX_SPARE: usize = 16;
+use crate::spdy::frame::{HEAD, MAX_DATA};
 
-/// Inbound buffers that are looked at again before they are let go, and so what a session keeps beyond what its streams
-/// hold: 512 KiB, which is what it reads between two turns of the connections' tasks (see `session`).
-const MAX_RETIRED: usize = 8;
+/// What is read at once: a frame of Go's 32 KiB, or two full TLS records.
+pub(super) const READ: usize = 32 * 1024;
 
-static SPARE: Mutex<Vec<BytesMut>> = Mutex::new(Vec::new());
+/// A shorter read is copied, or it would keep more than twice its length for as long as a client does not take it.
+const COPY_BELOW: usize = READ / 2;
 
-/// An empty buffer with room for so many bytes.
-pub(super) fn acquire(room: usize) -> BytesMut {
-    let mut buffer = spare(Vec::pop).unwrap_or_default();
-    buffer.reserve(room);
-    buffer
+/// What sessions read into. Kept are what eight of them at full speed read between two turns of the connections' tasks: at
+/// most 2 MiB, however many connections there are.
+static INBOUND: BlockPool = BlockPool::new(READ, 64);
+
+/// For DATA frames with their heads. Kept are two for each of sixteen connections at full speed, or 2 MiB.
+static OUTBOUND: BlockPool = BlockPool::new(HEAD + MAX_DATA, 32);
+
+/// Gives blocks back to the system that were not wanted since the last time. Every session asks for it with its pings, so of
+/// a load nothing is left a few seconds later.
+pub(super) fn give_back() {
+    for pool in [&INBOUND, &OUTBOUND] {
+        let unwanted = pool.spare.lock().unwanted();
+        drop(unwanted);
+    }
 }
 
-/// Gives a buffer back.
-pub(super) fn release(mut buffer: BytesMut) {
-    buffer.clear();
-    spare(|spare| {
-        if spare.len() < MAX_SPARE {
-            spare.push(buffer);
-        }
-    });
+/// Reads what is there, up to [`READ`] bytes; none at the end. While nothing is there no block is held.
+pub(super) fn poll_read(io: Pin<&mut impl AsyncRead>, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    let mut block = INBOUND.acquire();
+    let mut room = ReadBuf::new(&mut block);
+    ready!(io.poll_read(cx, &mut room))?;
+    let length = room.filled().len();
+    Poll::Ready(Ok(block.freeze(length)))
 }
 
-fn spare<T>(with: impl FnOnce(&mut Vec<BytesMut>) -> T) -> T {
-    // A vector of buffers is whole after any panic.
-    with(&mut SPARE.lock())
+/// A block for a DATA frame and its head.
+pub(super) fn outbound() -> Block {
+    OUTBOUND.acquire()
 }
 
-/// What a session reads into. Slices of it travel on to the streams; a buffer none of which is left is read into again.
-#[derive(Default)]
-pub(super) struct ReadBuffers {
-    /// Its spare capacity is read into.
-    current: Option<BytesMut>,
-    /// Those before it, the oldest first.
-    retired: VecDeque<BytesMut>,
+/// Blocks of one length.
+#[derive(Debug)]
+struct BlockPool {
+    length: usize,
+    spare: Mutex<SpareBlocks>,
 }
 
-impl ReadBuffers {
-    /// A buffer with room for at least `least` bytes, and for `most` where a new one is begun.
-    pub(super) fn reserve(&mut self, least: usize, most: usize) -> &mut BytesMut {
-        let full = self.current.take_if(|current| current.capacity() < least);
-        self.retired.extend(full);
-        if self.current.is_none() && self.retired.front_mut().is_some_and(|oldest| oldest.try_reclaim(most)) {
-            self.current = self.retired.pop_front();
-        } else if self.retired.len() > MAX_RETIRED {
-            self.retired.pop_front();
-        }
-        self.current.get_or_insert_with(|| BytesMut::with_capacity(most))
+impl BlockPool {
+    const fn new(length: usize, limit: usize) -> Self {
+        Self { length, spare: Mutex::new(SpareBlocks::new(limit)) }
     }
 
-    /// Lets go of all that is kept.
-    pub(super) fn release(&mut self) {
-        *self = Self::default();
+    fn acquire(&'static self) -> Block {
+        let spare = self.spare.lock().take();
+        Block { memory: spare.unwrap_or_else(|| Memory::new(self.length)), pool: self }
+    }
+}
+
+/// Where a block's bytes are.
+#[derive(Debug)]
+enum Memory {
+    Mapped(MmapMut),
+    /// The system maps no more, by a limit of its own, and the allocator may still have some.
+    Allocated(Box<[u8]>),
+}
+
+impl Memory {
+    fn new(length: usize) -> Self {
+        MmapMut::map_anon(length).map_or_else(|_| Self::Allocated(vec![0; length].into()), Self::Mapped)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Allocated(Box::default())
+    }
+}
+
+/// The blocks that nobody has.
+#[derive(Debug)]
+struct SpareBlocks {
+    /// The one that was used last is at the end.
+    blocks: Vec<Memory>,
+    /// The fewest there were since the last look: so many from the front were not wanted.
+    fewest: usize,
+    /// How many are kept.
+    limit: usize,
+}
+
+impl SpareBlocks {
+    const fn new(limit: usize) -> Self {
+        Self { blocks: Vec::new(), fewest: 0, limit }
+    }
+
+    fn take(&mut self) -> Option<Memory> {
+        let block = self.blocks.pop();
+        self.fewest = self.fewest.min(self.blocks.len());
+        block
+    }
+
+    /// Keeps a block; gives it back where there are enough.
+    fn put(&mut self, block: Memory) -> Option<Memory> {
+        if self.blocks.len() == self.limit {
+            return Some(block);
+        }
+        self.blocks.push(block);
+        None
+    }
+
+    fn unwanted(&mut self) -> Vec<Memory> {
+        let unwanted = self.blocks.drain(..self.fewest).collect();
+        self.fewest = self.blocks.len();
+        unwanted
+    }
+}
+
+/// A block, until it is dropped. What is in it is of no meaning until it is written.
+#[derive(Debug)]
+pub(super) struct Block {
+    memory: Memory,
+    pool: &'static BlockPool,
+}
+
+impl Block {
+    /// Its first `length` bytes, which were read into it. A few are copied, and the block is free at once; of others the last
+    /// slice gives it back.
+    fn freeze(self, length: usize) -> Bytes {
+        if length < COPY_BELOW {
+            Bytes::copy_from_slice(&self[..length])
+        } else {
+            Bytes::from_owner(FilledBlock { block: self, length })
+        }
+    }
+}
+
+impl Deref for Block {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.memory {
+            Memory::Mapped(bytes) => bytes,
+            Memory::Allocated(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Block {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.memory {
+            Memory::Mapped(bytes) => bytes,
+            Memory::Allocated(bytes) => bytes,
+        }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let too_many = self.pool.spare.lock().put(mem::take(&mut self.memory));
+        drop(too_many);
+    }
+}
+
+/// A block with bytes in front.
+struct FilledBlock {
+    block: Block,
+    length: usize,
+}
+
+impl AsRef<[u8]> for FilledBlock {
+    fn as_ref(&self) -> &[u8] {
+        &self.block[..self.length]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::{BufMut as _, Bytes};
-
     use super::*;
 
-    const LEAST: usize = 1024;
-    const MOST: usize = 4096;
-
-    fn read(inbox: &mut ReadBuffers, length: usize) -> Bytes {
-        let buffer = inbox.reserve(LEAST, MOST);
-        buffer.put_bytes(7, length);
-        buffer.split().freeze()
+    fn block(byte: u8) -> Memory {
+        Memory::Allocated([byte].into())
     }
 
-    #[test]
-    fn a_buffer_is_read_into_again_once_nothing_of_it_is_left() {
-        let mut inbox = ReadBuffers::default();
-        let first = read(&mut inbox, MOST);
-        let at = first.as_ptr();
-        let second = read(&mut inbox, MOST);
-        assert_ne!(second.as_ptr(), at);
-        drop(first);
-        let third = read(&mut inbox, 1);
-        assert_eq!(third.as_ptr(), at);
-        assert_eq!(
-            read(&mut inbox, LEAST).as_ptr(),
-            at.wrapping_add(1),
-            "what is left of it is filled first"
-        );
-    }
-
-    #[test]
-    fn what_is_held_for_long_stands_in_nobodys_way() {
-        let mut inbox = ReadBuffers::default();
-        let held = read(&mut inbox, MOST);
-        let mut seen: Vec<*const u8> = Vec::new();
-        for _ in 0..4 * MAX_RETIRED {
-            seen.push(read(&mut inbox, MOST).as_ptr());
-            assert!(inbox.retired.len() <= MAX_RETIRED + 1);
+    fn first(block: Option<Memory>) -> Option<u8> {
+        match block? {
+            Memory::Mapped(bytes) => bytes.first().copied(),
+            Memory::Allocated(bytes) => bytes.first().copied(),
         }
-        assert_eq!(held, vec![7; MOST]);
-        let last = seen.split_off(3 * MAX_RETIRED);
-        assert!(last.iter().all(|at| seen.contains(at)), "buffers are allocated without end");
+    }
+
+    #[test]
+    fn the_block_that_was_used_last_is_used_next_and_so_many_are_kept() {
+        let mut spare = SpareBlocks::new(4);
+        assert!(spare.take().is_none());
+        (0..4).for_each(|byte| assert!(spare.put(block(byte)).is_none()));
+        assert_eq!(first(spare.put(block(4))), Some(4));
+        assert_eq!(first(spare.take()), Some(3));
+    }
+
+    #[test]
+    fn blocks_that_nobody_wants_are_given_back() {
+        let mut spare = SpareBlocks::new(8);
+        (0..8).for_each(|byte| assert!(spare.put(block(byte)).is_none()));
+        assert!(spare.unwanted().is_empty(), "all of them were in use a moment ago");
+        // Three are in use at a time, over and over.
+        for _ in 0..10 {
+            let used: Vec<_> = (0..3).filter_map(|_| spare.take()).collect();
+            used.into_iter().for_each(|block| assert!(spare.put(block).is_none()));
+        }
+        let unwanted = spare.unwanted().into_iter().map(|block| first(Some(block)));
+        assert_eq!(unwanted.flatten().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert_eq!(spare.blocks.len(), 3);
+        // Then nobody wants any.
+        assert_eq!(spare.unwanted().len(), 3);
+        assert!(spare.blocks.is_empty());
+    }
+
+    #[test]
+    fn a_slice_keeps_its_block_and_few_bytes_keep_none() {
+        let read = |length| {
+            let mut block = INBOUND.acquire();
+            let at = block.as_ptr();
+            block[..length].fill(7);
+            let bytes = block.freeze(length);
+            assert_eq!(bytes, vec![7; length]);
+            bytes.as_ptr() == at
+        };
+        assert!(read(READ));
+        assert!(read(COPY_BELOW));
+        assert!(!read(COPY_BELOW - 1));
     }
 }

@@ -5,11 +5,11 @@
 //! nothing more comes from the client, a while after as the runtime does elsewhere. What a session does for many
 //! streams this does for one, behind the same [`Stream`].
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, split},
+    io::{AsyncWriteExt as _, split},
     sync::{Notify, mpsc},
     time::{sleep, timeout},
 };
@@ -19,7 +19,7 @@ use super::{
     buffers,
     limits::Limits,
     status::SessionStatus,
-    stream::{COPY_BELOW, Gauge, READ, Stream, StreamCommand, StreamEvent, StreamShared},
+    stream::{Gauge, Stream, StreamCommand, StreamEvent, StreamShared},
     upgrade::Upgraded,
     websocket::{self, WebSocketEvent},
 };
@@ -63,15 +63,16 @@ async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<StreamCom
             match command {
                 StreamCommand::Data(stream, mut chunk) => {
                     // The frame's head is one byte here: the channel, in the last of the eight kept free for it.
-                    chunk.bytes.advance(HEAD - 1);
-                    chunk.bytes[0] = CHANNEL_DATA;
+                    chunk.advance(HEAD - 1);
+                    let bytes = chunk.bytes_mut();
+                    bytes[0] = CHANNEL_DATA;
                     let key = fastrand::u32(..).to_ne_bytes();
                     let mut head = BytesMut::with_capacity(websocket::MAX_HEAD);
-                    websocket::put_binary_head(&mut head, chunk.bytes.len(), key);
-                    websocket::mask(&mut chunk.bytes, key, 0);
+                    websocket::put_binary_head(&mut head, bytes.len(), key);
+                    websocket::mask(bytes, key, 0);
                     stream.data_written.store(true, std::sync::atomic::Ordering::Relaxed);
                     writer.write_all(&head).await?;
-                    writer.write_all(&chunk.bytes).await?;
+                    writer.write_all(bytes).await?;
                     writer.flush().await?;
                 }
                 // There is no half-close: an application that is still sending is cut off, as it would be elsewhere.
@@ -91,12 +92,10 @@ async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<StreamCom
     let read = async {
         let mut inbox = MessageReader::new(inbound, stream);
         let mut bytes = upgraded.early;
-        let mut buffers = buffers::ReadBuffers::default();
         while inbox.take(bytes) {
             inbox.wait_for_room(&drained).await;
-            let buffer = buffers.reserve(COPY_BELOW, READ);
-            match reader.read_buf(buffer).await {
-                Ok(n) if n > 0 => bytes = buffer.split().freeze(),
+            match poll_fn(|cx| buffers::poll_read(Pin::new(&mut reader), cx)).await {
+                Ok(read) if !read.is_empty() => bytes = read,
                 _ => return,
             }
         }
@@ -193,7 +192,6 @@ impl MessageReader {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BufMut as _;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -214,7 +212,7 @@ mod tests {
         );
         while let Ok(permit) = timeout(Duration::from_millis(200), stream.send.permit()).await {
             let mut chunk = Chunk::new(permit);
-            chunk.buffer().put_bytes(7, MAX_DATA);
+            chunk.put(&[7; MAX_DATA]);
             stream.send.send(chunk);
         }
         drop(stream);

@@ -15,7 +15,7 @@
 //! # What a client that stops reading costs
 //!
 //! Its session, which no connection comes to until it reads again. In memory, what may wait for a client
-//! ([`super::stream`]: 512 KiB, and one read of 64 KiB), and the kernel's buffers on the way, as with any connection. Those
+//! ([`super::stream`]: 512 KiB, and one read of 32 KiB), and the kernel's buffers on the way, as with any connection. Those
 //! that share its session, if any do, get what comes for them as long as there is memory for what comes before it: 32 MiB for
 //! the process. Then they wait until it reads or goes, and are counted meanwhile.
 //!

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use bytes::BufMut as _;
 use futures_util::{FutureExt as _, future::join_all};
 
 use super::*;
@@ -37,7 +36,7 @@ async fn open(pool: &SessionPool) -> Stream {
 /// Asks the pod for so many bytes.
 pub(super) async fn ask(stream: &Stream, length: usize) {
     let mut chunk = Chunk::new(stream.send.permit().await);
-    chunk.buffer().put_slice(format!("get {length}\n").as_bytes());
+    chunk.put(format!("get {length}\n").as_bytes());
     stream.send.send(chunk);
 }
 

@@ -25,7 +25,7 @@ use tokio::{
     task::yield_now,
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
-use tokio_util::{io::poll_read_buf, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::{
     backlog::Backlog,
@@ -34,7 +34,7 @@ use super::{
     limits::Limits,
     stalled::Stalled,
     status::{SessionStatus, SessionWatch},
-    stream::{COPY_BELOW, Gauge, READ, Stream, StreamCommand, StreamEvent},
+    stream::{Gauge, Stream, StreamCommand, StreamEvent},
     stream_entry::{StreamCounts, StreamEntry, StreamTable},
     websocket,
     write_queue::{Framing, WriteQueue},
@@ -47,10 +47,13 @@ use crate::{
     spdy::session::{self, CreditMode, PairEnd, PairId, SpdyEvent},
 };
 
-/// Turns of the loop before other tasks of the runtime get theirs. With all there is to do, each reads [`READ`] and writes
+/// Turns of the loop before other tasks of the runtime get theirs. With all there is to do, each reads 64 KiB and writes
 /// a burst, so other tasks wait for some 1 MiB to be moved, a millisecond. The connections' tasks are among them: what was
 /// read is still in the processor's cache when they write it.
 const TURNS: usize = 4;
+
+/// Reads of one turn: 64 KiB in all, so that a full pipe costs few turns.
+const READS: usize = 2;
 
 /// Frames after which a turn is the last one: of the smallest there are tens of thousands in a read, and while there are
 /// more of them the sockets' and signals' turn comes first.
@@ -113,6 +116,7 @@ impl Session {
             // they may send again elsewhere. The driver's fields go in order, the transport first.
             drop(driver);
             drop(closed);
+            buffers::give_back();
         });
         Self { commands, status }
     }
@@ -174,7 +178,6 @@ struct Driver<IO> {
     frames: usize,
     /// See [`SessionWatch::proven`].
     proven: bool,
-    read: buffers::ReadBuffers,
     ping: Interval,
     last_received: Instant,
     /// Since when the process runs, as far as the session's clock tells.
@@ -208,7 +211,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             late: 0,
             frames: 0,
             proven: false,
-            read: buffers::ReadBuffers::default(),
             ping,
             last_received: Instant::now(),
             awake: Instant::now(),
@@ -237,7 +239,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
                 Poll::Pending => {}
             }
-            match self.poll_read(cx) {
+            match self.poll_reads(cx) {
                 Ok(read) => progress |= read,
                 Err(why) => return Poll::Ready(why),
             }
@@ -343,19 +345,26 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         Some(entry)
     }
 
+    /// Reads until nothing is there, or it is the others' turn.
+    fn poll_reads(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
+        for read in 0..READS {
+            if !self.poll_read(cx)? {
+                return Ok(read > 0);
+            }
+        }
+        Ok(true)
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
         if self.stalled.stop(cx, &mut self.streams, &self.status) {
             // Not reading is not silence.
             self.last_received = Instant::now();
             return Ok(false);
         }
-        let buffer = self.read.reserve(COPY_BELOW, READ);
-        let polled = poll_read_buf(Pin::new(&mut self.io), cx, buffer);
-        match polled {
-            Poll::Ready(Ok(0)) => Err(SessionEnd::Eof),
-            Poll::Ready(Ok(_)) => {
+        match buffers::poll_read(Pin::new(&mut self.io), cx) {
+            Poll::Ready(Ok(bytes)) if bytes.is_empty() => Err(SessionEnd::Eof),
+            Poll::Ready(Ok(bytes)) => {
                 self.last_received = Instant::now();
-                let bytes = buffer.split().freeze();
                 if self.last_received.duration_since(self.status.since) >= liveness::PROVEN_AFTER {
                     self.mark_proven();
                 }
@@ -452,10 +461,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
         self.abandoned.take_if(|given_up| given_up.elapsed() >= ABANDONED);
         self.counts.decay(&mut self.streams);
-        if !self.counts.has_bulk() {
-            // Of a burst that may be long past.
-            self.read.release();
-        }
+        buffers::give_back();
         if self.write_queue.queued() < QUEUE_LIMIT {
             let spdy = &mut self.spdy;
             self.write_queue.control(|out| spdy.keep_alive(out));

@@ -1,6 +1,6 @@
 use std::io;
 
-use bytes::{Buf as _, BufMut as _, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use futures_util::FutureExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadBuf},
@@ -24,7 +24,7 @@ where
 
 async fn send(stream: &Stream, bytes: &[u8]) {
     let mut chunk = Chunk::new(stream.send.permit().await);
-    chunk.buffer().put_slice(bytes);
+    chunk.put(bytes);
     stream.send.send(chunk);
 }
 

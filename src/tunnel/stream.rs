@@ -12,11 +12,11 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
-    buffers,
+    buffers::{self, Block, READ},
     status::{Counted, SessionStatus},
 };
 use crate::spdy::{
@@ -33,27 +33,27 @@ pub(super) const OUTBOUND_FRAMES: usize = 2;
 /// besides.
 pub(super) const INBOUND_LIMIT: usize = 512 * 1024;
 
-/// What a session reads at once. Two frames of Go's 32 KiB, so that a full pipe costs few turns.
-pub(super) const READ: usize = 64 * 1024;
-
-/// Payload shorter than this is copied out of the buffer it was read into once its stream is behind: the whole buffer
+/// Payload shorter than this is copied out of the block it was read into once its stream is behind: the whole block
 /// would be kept for each of its few bytes otherwise, past every count of them.
-pub(super) const COPY_BELOW: usize = 8 * 1024;
+const COPY_BELOW: usize = 8 * 1024;
 
-/// Pieces that make a stream one that is behind. Up to then it may keep a read buffer of 64 KiB for each, and so at most
-/// 1 MiB besides what is counted.
+/// Pieces that make a stream one that is behind. Up to then it may keep a block of 32 KiB for each, and so at most
+/// 512 KiB besides what is counted.
 const SHARED_PIECES: usize = 16;
 
 /// What each piece that waits costs beside its bytes: its place in the queue and its allocation. Without it an
 /// application that writes byte by byte could fill a hundred times the limit.
 const PIECE: usize = 64;
 
-/// A buffer for bytes on their way to the pod: room for a frame's head in front, the payload behind it, and the permit
+/// Bytes on their way to the pod: a block with room for a frame's head in front and the payload behind it, and the permit
 /// to have it.
 #[derive(Debug)]
 pub struct Chunk {
-    /// Head and payload.
-    pub(super) bytes: BytesMut,
+    block: Block,
+    /// How much of its front has left already.
+    start: usize,
+    /// Where the payload ends.
+    end: usize,
     /// Held for its drop: once the bytes are written, or dropped, the stream may have another buffer.
     _permit: OwnedSemaphorePermit,
 }
@@ -61,26 +61,51 @@ pub struct Chunk {
 impl Chunk {
     /// An empty buffer.
     pub fn new(permit: OwnedSemaphorePermit) -> Self {
-        let mut bytes = buffers::acquire(HEAD + MAX_DATA);
-        bytes.extend_from_slice(&[0; HEAD]);
-        Self { bytes, _permit: permit }
+        Self { block: buffers::outbound(), start: 0, end: HEAD, _permit: permit }
     }
 
     /// The payload so far.
     pub fn payload(&self) -> &[u8] {
-        &self.bytes[HEAD..]
+        &self.block[HEAD..self.end]
     }
 
-    /// Where payload is read into: at most [`MAX_DATA`] bytes.
-    pub fn buffer(&mut self) -> bytes::buf::Limit<&mut BytesMut> {
-        let room = HEAD + MAX_DATA - self.bytes.len();
-        bytes::BufMut::limit(&mut self.bytes, room)
+    /// Where more payload is read into: of an empty one [`MAX_DATA`] bytes.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.block[self.end..HEAD + MAX_DATA]
     }
-}
 
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        buffers::release(std::mem::take(&mut self.bytes));
+    /// Notes that so many bytes were read into its room.
+    pub fn filled(&mut self, length: usize) {
+        self.end += length;
+    }
+
+    /// Appends payload, as much of it as there is room for, and tells how much.
+    pub fn put(&mut self, payload: &[u8]) -> usize {
+        let room = self.room();
+        let length = payload.len().min(room.len());
+        room[..length].copy_from_slice(&payload[..length]);
+        self.filled(length);
+        length
+    }
+
+    /// Where the frame's head belongs.
+    pub(super) fn head(&mut self) -> &mut [u8] {
+        &mut self.block[..HEAD]
+    }
+
+    /// What of head and payload has not left yet.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.block[self.start..self.end]
+    }
+
+    /// The same, to be masked.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.block[self.start..self.end]
+    }
+
+    /// Notes that so many of them have left.
+    pub(super) fn advance(&mut self, length: usize) {
+        self.start += length;
     }
 }
 

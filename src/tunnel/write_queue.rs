@@ -54,15 +54,25 @@ enum QueuedFrame {
 }
 
 impl QueuedFrame {
-    fn bytes(&mut self) -> &mut BytesMut {
+    /// What has not left yet.
+    fn bytes(&self) -> &[u8] {
         match self {
-            Self::Control(bytes) | Self::Data(Chunk { bytes, .. }, _) => bytes,
+            Self::Control(bytes) => bytes,
+            Self::Data(chunk, _) => chunk.bytes(),
         }
     }
 
-    fn remaining(&self) -> &[u8] {
+    fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
-            Self::Control(bytes) | Self::Data(Chunk { bytes, .. }, _) => bytes,
+            Self::Control(bytes) => bytes,
+            Self::Data(chunk, _) => chunk.bytes_mut(),
+        }
+    }
+
+    fn advance(&mut self, length: usize) {
+        match self {
+            Self::Control(bytes) => bytes.advance(length),
+            Self::Data(chunk, _) => chunk.advance(length),
         }
     }
 }
@@ -123,7 +133,7 @@ impl WriteQueue {
 
     /// Queues a DATA frame, head and payload.
     pub(super) fn data(&mut self, chunk: Chunk, stream: Arc<StreamShared>) {
-        self.queued += chunk.bytes.len();
+        self.queued += chunk.bytes().len();
         self.waiting.push_back(QueuedFrame::Data(chunk, stream));
     }
 
@@ -152,10 +162,10 @@ impl WriteQueue {
         let mut length = 0;
         let mut count = 0;
         for item in &self.waiting {
-            if count > 0 && length + item.remaining().len() > BATCH {
+            if count > 0 && length + item.bytes().len() > BATCH {
                 break;
             }
-            length += item.remaining().len();
+            length += item.bytes().len();
             count += 1;
         }
         if count == 0 {
@@ -169,7 +179,7 @@ impl WriteQueue {
             self.burst.push_back(QueuedFrame::Control(head));
             let mut offset = 0;
             for item in self.waiting.iter_mut().take(count) {
-                let bytes = item.bytes();
+                let bytes = item.bytes_mut();
                 websocket::mask(bytes, key, offset);
                 offset += bytes.len();
             }
@@ -195,7 +205,7 @@ impl WriteQueue {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut count = 0;
             for (slice, item) in slices.iter_mut().zip(&self.burst) {
-                *slice = IoSlice::new(item.remaining());
+                *slice = IoSlice::new(item.bytes());
                 count += 1;
             }
             let n = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count]))?;
@@ -226,11 +236,10 @@ impl WriteQueue {
             if let QueuedFrame::Data(_, stream) = item {
                 stream.data_written.store(true, Ordering::Relaxed);
             }
-            let bytes = item.bytes();
-            let take = n.min(bytes.len());
-            bytes.advance(take);
+            let take = n.min(item.bytes().len());
+            item.advance(take);
             n -= take;
-            if bytes.is_empty()
+            if item.bytes().is_empty()
                 && let Some(QueuedFrame::Control(buffer)) = self.burst.pop_front()
             {
                 self.recycle(buffer);
