@@ -7,17 +7,21 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject, ListParams},
+    api::{DynamicObject, ListParams},
     core::Request,
 };
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::{task::spawn_blocking, time::timeout};
 
-use super::{access, client::Cluster, pods::target::no_namespace};
+use super::{
+    access,
+    client::Cluster,
+    objects::{self, resource},
+    pods::target::no_namespace,
+};
 use crate::{
     error::Fatal,
     model::{
@@ -109,8 +113,7 @@ struct PageMeta {
 
 /// Refuses a namespace that is certainly not there.
 pub async fn check_namespace(cluster: &Cluster) -> Result<(), Fatal> {
-    let namespaces: Api<Namespace> = Api::all(cluster.api.clone());
-    match timeout(PAGE_TIME, no_namespace(&namespaces, &cluster.namespace)).await {
+    match timeout(PAGE_TIME, no_namespace(cluster, &cluster.namespace)).await {
         Ok(Some(missing)) => Err(missing),
         _ => Ok(()),
     }
@@ -130,18 +133,6 @@ pub async fn ports_of(cluster: &Cluster, target: &Target) -> Result<Vec<Declared
 
 fn api(cluster: &Cluster, kind: Kind, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(cluster.api.clone(), namespace, &resource(kind))
-}
-
-/// How the API calls a kind.
-pub(super) fn resource(kind: Kind) -> ApiResource {
-    let (group, version) = (kind.group(), "v1");
-    ApiResource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
-        kind: kind.name().to_owned(),
-        plural: kind.plural().to_owned(),
-    }
 }
 
 fn late(doing: &str, cluster: &Cluster) -> Fatal {
@@ -178,8 +169,7 @@ impl CatalogPages<CatalogItem> {
 impl CatalogPages<String> {
     /// The namespaces of the cluster.
     pub fn of_namespaces(cluster: Cluster) -> Self {
-        let resource = ApiResource::erase::<Namespace>(&());
-        let api = Api::all_with(cluster.api.clone(), &resource);
+        let api = Api::all_with(cluster.api.clone(), &objects::namespaces());
         Self::new(cluster, &api, "list the namespaces".to_owned(), Arc::new(object_name))
     }
 }

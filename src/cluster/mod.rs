@@ -8,6 +8,7 @@
 //! - [`http`]: connections, requests and answers.
 //! - `auth`: as whom requests are made.
 //! - [`client`]: the two clients of a [`client::Cluster`]: `api` for objects, `data` for tunnels.
+//! - `objects`: how the API calls its kinds, and what is read of them.
 //! - [`access`]: every error in words, with what to do about it.
 //! - [`pods`]: what a target stands for, and the pods behind it as they change.
 //! - [`names`]: what there is to be named, for completion.
@@ -29,6 +30,7 @@ pub mod error;
 mod fake;
 pub mod http;
 pub mod names;
+mod objects;
 pub mod pods;
 pub mod probe;
 mod tls;

@@ -3,15 +3,14 @@
 //! Completion asks for it while a person waits, so every finding is handed on as it comes, and what was found counts when
 //! the time is over. Objects are read without their types, for only few of their fields matter.
 
-use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, ResourceExt as _,
-    api::{ApiResource, DynamicObject, ListParams},
+    api::{DynamicObject, ListParams},
 };
 use serde_json::Value;
 
 use super::{
-    catalog::{self, resource},
+    catalog,
     client::Cluster,
     config::{
         files,
@@ -19,6 +18,7 @@ use super::{
         kubeconfig,
     },
     error::reason,
+    objects::{self, resource},
 };
 use crate::{
     error::Fatal,
@@ -70,8 +70,7 @@ pub async fn objects(
 
 /// The namespaces of the cluster, a page at a time.
 pub async fn namespaces(cluster: &Cluster, found: &mut impl Extend<NamedItem>) -> Result<(), Fatal> {
-    let namespaces = ApiResource::erase::<Namespace>(&());
-    list(&Api::all_with(cluster.api.clone(), &namespaces), found).await
+    list(&Api::all_with(cluster.api.clone(), &objects::namespaces()), found).await
 }
 
 async fn list(api: &Api<DynamicObject>, found: &mut impl Extend<NamedItem>) -> Result<(), Fatal> {

@@ -1,14 +1,14 @@
 //! From the API's pod to this tool's [`Endpoint`]: pure, and the only place that reads a pod's status.
 
-use k8s_openapi::{
-    api::core::v1::{Container, ContainerStatus, Pod, PodCondition},
-    apimachinery::pkg::apis::meta::v1::Time,
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::list_watch::Watched;
-use crate::model::{
-    endpoint::{Endpoint, Phase, PodId, PodPort},
-    name,
+use crate::{
+    cluster::objects::{ContainerStatus, Pod, PodCondition},
+    model::{
+        endpoint::{Endpoint, Phase, PodId, PodPort},
+        name,
+    },
 };
 
 /// A pod of a collection.
@@ -94,10 +94,8 @@ fn seconds(time: Option<&Time>) -> i64 {
 /// All containers' ports, then all init containers', in their order: the order in which kubectl looks names up.
 fn ports(pod: &Pod) -> Vec<PodPort> {
     let Some(spec) = &pod.spec else { return Vec::new() };
-    let containers: Vec<&Container> =
-        spec.containers.iter().chain(spec.init_containers.iter().flatten()).collect();
+    let containers = spec.containers.iter().flatten().chain(spec.init_containers.iter().flatten());
     let mut ports: Vec<PodPort> = containers
-        .into_iter()
         .flat_map(|container| container.ports.iter().flatten())
         .filter_map(|port| {
             Some(PodPort {

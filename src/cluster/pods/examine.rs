@@ -4,11 +4,10 @@
 //! has just typed the command has none for a name that is wrong or a right that is missing. So when the first look at
 //! the pods shows none of use, the question is asked once more in a way that can fail.
 
-use k8s_openapi::api::{
-    core::v1::{Namespace, Pod},
-    discovery::v1::EndpointSlice,
+use kube::{
+    Api,
+    api::{DynamicObject, ListParams},
 };
-use kube::{Api, api::ListParams};
 
 use super::{
     list_watch::ListWatch,
@@ -16,7 +15,11 @@ use super::{
     target::{ObjectFinder, PodQuery, ResolvedTarget, no_namespace},
 };
 use crate::{
-    cluster::{access, client::Cluster},
+    cluster::{
+        access,
+        client::Cluster,
+        objects::{EndpointSlice, resource},
+    },
     error::Fatal,
     model::target::Kind,
 };
@@ -30,17 +33,17 @@ pub async fn examine(cluster: &Cluster, resolved: &ResolvedTarget) -> Result<(),
     let pod = |name| ObjectFinder { cluster, namespace, kind: Kind::Pod, name };
     match &resolved.pods {
         PodQuery::Name(name) => {
-            let found: Pod = pod(name).get().await?;
-            let phase = found.status.and_then(|status| status.phase).unwrap_or_default();
-            if ENDED.contains(&phase.as_str()) { Err(ended(&pod(name).subject(), &phase)) } else { Ok(()) }
+            let found = pod(name).get().await?;
+            let phase = found.data["status"]["phase"].as_str().unwrap_or_default();
+            if ENDED.contains(&phase) { Err(ended(&pod(name).subject(), phase)) } else { Ok(()) }
         }
         PodQuery::Labels(labels) => {
-            let pods: Api<Pod> = Api::namespaced(cluster.api.clone(), namespace);
+            let pods: Api<DynamicObject> =
+                Api::namespaced_with(cluster.api.clone(), namespace, &resource(Kind::Pod));
             let listed = pods.list_metadata(&ListParams::default().labels(labels).limit(1)).await;
             let doing = format!("list the pods of namespace {namespace}");
             if listed.map_err(|error| access::fatal(&doing, cluster, &error))?.items.is_empty() {
-                let namespaces: Api<Namespace> = Api::all(cluster.api.clone());
-                no_namespace(&namespaces, namespace).await.map_or(Ok(()), Err)
+                no_namespace(cluster, namespace).await.map_or(Ok(()), Err)
             } else {
                 Ok(())
             }
@@ -54,7 +57,7 @@ pub async fn examine(cluster: &Cluster, resolved: &ResolvedTarget) -> Result<(),
                 list_watch.list().await.map_err(|error| access::fatal(&doing, cluster, &error))?;
             let member = listed.iter().find_map(|slice| slices::members(slice, namespace).pop());
             match member {
-                Some(member) => pod(&member.pod.name).get::<Pod>().await.map(drop),
+                Some(member) => pod(&member.pod.name).get().await.map(drop),
                 None => Ok(()),
             }
         }

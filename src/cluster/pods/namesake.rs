@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::target::{NOT_FOUND, names};
 use crate::{
-    cluster::{catalog::resource, client::Cluster},
+    cluster::{client::Cluster, objects::resource},
     error::Fatal,
     model::{
         ports::PortSpec,

@@ -8,13 +8,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
-
 use super::{
     endpoint::{pod_id, port_name},
     list_watch::Watched,
 };
-use crate::model::endpoint::{Endpoint, PodId, PodPort};
+use crate::{
+    cluster::objects::{EndpointPort, EndpointSlice},
+    model::endpoint::{Endpoint, PodId, PodPort},
+};
 
 impl Watched for EndpointSlice {
     type Object = Self;
@@ -49,6 +50,7 @@ pub(super) fn members(slice: &EndpointSlice, namespace: &str) -> Vec<SliceMember
     slice
         .endpoints
         .iter()
+        .flatten()
         .filter_map(|endpoint| {
             let target =
                 endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"))?;

@@ -5,22 +5,21 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
-        batch::v1::Job,
-        core::v1::{Namespace, ReplicationController, Service, ServicePort as ApiPort},
-        discovery::v1::EndpointSlice,
-    },
-    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+use k8s_openapi::apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString};
+use kube::{
+    Api,
+    api::{DynamicObject, ListParams},
+    core::Status,
 };
-use kube::{Api, api::ListParams, core::Status};
 use serde::de::DeserializeOwned;
 
 use super::{endpoint::port_name, list_watch::ListWatch, selector, slices};
 use crate::{
-    cluster::{access, client::Cluster},
+    cluster::{
+        access,
+        client::Cluster,
+        objects::{self, EndpointSlice, ServiceSpec, ServiceSpecPort, resource},
+    },
     error::Fatal,
     model::{
         endpoint::Endpoint,
@@ -104,19 +103,16 @@ pub async fn resolve(cluster: &Cluster, target: &Target) -> Result<ResolvedTarge
     let labels = match kind {
         Kind::Pod => return Ok(plain(PodQuery::Name(name.to_owned()))),
         Kind::Service => return finder.service().await,
-        Kind::Deployment => finder.labels(finder.get::<Deployment>().await?.spec.map(|spec| spec.selector)),
-        Kind::ReplicaSet => finder.labels(finder.get::<ReplicaSet>().await?.spec.map(|spec| spec.selector)),
-        Kind::StatefulSet => finder.labels(finder.get::<StatefulSet>().await?.spec.map(|spec| spec.selector)),
-        Kind::DaemonSet => finder.labels(finder.get::<DaemonSet>().await?.spec.map(|spec| spec.selector)),
-        Kind::Job => finder.labels(finder.get::<Job>().await?.spec.and_then(|spec| spec.selector)),
+        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job => {
+            let selector: Option<LabelSelector> = finder.read("/spec/selector").await?;
+            selector.and_then(|selector| selector::from_selector(&selector))
+        }
         Kind::ReplicationController => {
-            let map = finder.get::<ReplicationController>().await?.spec.and_then(|spec| spec.selector);
-            map.filter(|map| !map.is_empty())
-                .and_then(|map| selector::from_map(&map))
-                .ok_or_else(|| finder.unselective())
+            let selector: Option<BTreeMap<String, String>> = finder.read("/spec/selector").await?;
+            selector.filter(|labels| !labels.is_empty()).and_then(|labels| selector::from_map(&labels))
         }
     };
-    Ok(plain(PodQuery::Labels(labels?)))
+    Ok(plain(PodQuery::Labels(labels.ok_or_else(|| finder.unselective())?)))
 }
 
 /// One object to find.
@@ -132,32 +128,32 @@ impl ObjectFinder<'_> {
         format!("{} {} in namespace {}", self.kind.singular(), self.name, self.namespace)
     }
 
-    pub(in crate::cluster) async fn get<K>(&self) -> Result<K, Fatal>
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned,
-    {
-        let api: Api<K> = Api::namespaced(self.cluster.api.clone(), self.namespace);
+    /// The object, read without its type: of a few of its fields that would be most of the code.
+    pub(in crate::cluster) async fn get(&self) -> Result<DynamicObject, Fatal> {
+        let resource = resource(self.kind);
+        let api = Api::namespaced_with(self.cluster.api.clone(), self.namespace, &resource);
         match api.get(self.name).await {
             Ok(object) => Ok(object),
             Err(kube::Error::Api(status)) if is_missing(&status) => Err(self.missing(&api).await),
-            Err(error) => Err(access::fatal(&format!("read {}", self.subject()), self.cluster, &error)),
+            Err(error) => Err(self.unreadable(&error)),
         }
+    }
+
+    /// What the object has at this place.
+    async fn read<T: DeserializeOwned>(&self, pointer: &str) -> Result<Option<T>, Fatal> {
+        let mut object = self.get().await?;
+        let found = object.data.pointer_mut(pointer).map(serde_json::Value::take).unwrap_or_default();
+        serde_json::from_value(found).map_err(|error| self.unreadable(&kube::Error::SerdeError(error)))
+    }
+
+    fn unreadable(&self, error: &kube::Error) -> Fatal {
+        access::fatal(&format!("read {}", self.subject()), self.cluster, error)
     }
 
     /// Says whether the name or the whole namespace is not there, and what is. Both questions may be forbidden; then
     /// less is said.
-    async fn missing<K>(&self, api: &Api<K>) -> Fatal
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned,
-    {
-        let namespaces: Api<Namespace> = Api::all(self.cluster.api.clone());
-        if let Some(error) = no_namespace(&namespaces, self.namespace).await {
+    async fn missing(&self, api: &Api<DynamicObject>) -> Fatal {
+        if let Some(error) = no_namespace(self.cluster, self.namespace).await {
             return error.because(format!("{} {} was looked for there", self.kind.singular(), self.name));
         }
         let error = Fatal::new(NOT_FOUND, format!("there is no {}", self.subject()));
@@ -174,10 +170,6 @@ impl ObjectFinder<'_> {
         }
     }
 
-    fn labels(&self, found: Option<LabelSelector>) -> Result<String, Fatal> {
-        found.and_then(|found| selector::from_selector(&found)).ok_or_else(|| self.unselective())
-    }
-
     fn unselective(&self) -> Fatal {
         Fatal::new("fwd::target::no_selector", format!("{} selects no pods", self.subject()))
             .because("its selector is empty, or has an invalid operator or label")
@@ -185,8 +177,7 @@ impl ObjectFinder<'_> {
     }
 
     async fn service(&self) -> Result<ResolvedTarget, Fatal> {
-        let service: Service = self.get().await?;
-        let spec = service.spec.unwrap_or_default();
+        let spec: ServiceSpec = self.read("/spec").await?.unwrap_or_default();
         let ports = ServicePorts {
             service: self.name.to_owned(),
             headless: spec.cluster_ip.as_deref() == Some("None"),
@@ -232,8 +223,8 @@ impl ObjectFinder<'_> {
         }
         let addresses: Vec<&str> = list
             .iter()
-            .flat_map(|slice| &slice.endpoints)
-            .flat_map(|endpoint| endpoint.addresses.iter().map(String::as_str))
+            .flat_map(|slice| slice.endpoints.iter().flatten())
+            .flat_map(|endpoint| endpoint.addresses.iter().flatten().map(String::as_str))
             .take(ADDRESSES_SHOWN)
             .collect();
         Err(no_pods(if addresses.is_empty() {
@@ -253,11 +244,12 @@ fn is_missing(status: &Status) -> bool {
 }
 
 /// The error for a namespace that is certainly not there.
-pub(in crate::cluster) async fn no_namespace(namespaces: &Api<Namespace>, wanted: &str) -> Option<Fatal> {
+pub(in crate::cluster) async fn no_namespace(cluster: &Cluster, wanted: &str) -> Option<Fatal> {
+    let namespaces = Api::all_with(cluster.api.clone(), &objects::namespaces());
     match namespaces.get_metadata(wanted).await {
         Err(kube::Error::Api(status)) if is_missing(&status) => {
             let error = Fatal::new("fwd::target::no_namespace", format!("there is no namespace {wanted}"));
-            Some(match names(namespaces).await {
+            Some(match names(&namespaces).await {
                 Some(names) => error.help(listed(wanted, "namespaces", &names)),
                 None => error.help("check -n and the namespace of the kubeconfig's context"),
             })
@@ -267,10 +259,7 @@ pub(in crate::cluster) async fn no_namespace(namespaces: &Api<Namespace>, wanted
 }
 
 /// The names of what is there; `None` where that may not be asked.
-pub(super) async fn names<K>(api: &Api<K>) -> Option<Vec<String>>
-where
-    K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned,
-{
+pub(super) async fn names(api: &Api<DynamicObject>) -> Option<Vec<String>> {
     let list = api.list_metadata(&ListParams::default().limit(NAMES_FETCHED)).await.ok()?;
     let names = list.items.iter().map(kube::ResourceExt::name_any);
     Some(names.filter(|name| name::is_object_name(name)).collect())
@@ -280,7 +269,7 @@ fn listed(wanted: &str, plural: &str, names: &[String]) -> String {
     suggestion(wanted, plural, &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-fn service_port(port: &ApiPort) -> Option<ServicePort> {
+fn service_port(port: &ServiceSpecPort) -> Option<ServicePort> {
     Some(ServicePort {
         name: port_name(port.name.as_ref()),
         number: u16::try_from(port.port).ok()?,

@@ -9,7 +9,6 @@
 use std::{collections::BTreeMap, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::{
     sync::watch::{Receiver, Sender, channel},
@@ -26,7 +25,11 @@ use super::{
     watcher::{CollectionChange, WatchBackoff, WatchVerb, Watcher},
 };
 use crate::{
-    cluster::{client::Cluster, error::reason::reason},
+    cluster::{
+        client::Cluster,
+        error::reason::reason,
+        objects::{EndpointSlice, Pod},
+    },
     model::endpoint::{Endpoint, PodId},
 };
 

@@ -186,12 +186,11 @@ mod tests {
     use http::Response;
     use http_body_util::StreamBody;
     use hyper::body::Frame;
-    use k8s_openapi::api::core::v1::Pod;
     use kube::{Client, client::Body};
     use tower::{BoxError, service_fn};
 
     use super::*;
-    use crate::cluster::error::reason::reason;
+    use crate::cluster::{error::reason::reason, objects::Pod};
 
     /// A watch that sends these pieces; the last again and again where it is a flood.
     async fn watch(pieces: &[&[u8]], flood: bool) -> WatchEvents {
