@@ -11,12 +11,14 @@ use std::{
 
 use sandbox::{Options, Sandbox};
 
-use super::outcome::Outcome;
+use super::{outcome::Outcome, tls_ends::TlsEnds};
 
 /// What the lines of the sandbox's answers begin with, and how each answer ends.
 const KUBECONFIG: &str = "KUBECONFIG=";
 const POD: &str = "POD=";
 const ADDRESS: &str = "ADDRESS=";
+const TLS: &str = "TLS=";
+const CERTIFICATE: &str = "CERTIFICATE=";
 const SESSIONS: &str = "SESSIONS=";
 const DONE: &str = "DONE";
 
@@ -50,6 +52,8 @@ pub(super) struct Cluster {
     pub(super) ports: Ports,
     /// Where the applications really listen, where that is known.
     pub(super) addresses: Vec<SocketAddr>,
+    /// TLS in front of them.
+    pub(super) tls: Option<TlsEnds>,
     /// The pod that they are of.
     pub(super) pod: Option<String>,
     sandbox: Option<RefCell<Process>>,
@@ -58,12 +62,13 @@ pub(super) struct Cluster {
 impl Cluster {
     pub(super) fn real(kubeconfig: &Path, target: &str, ports: Ports) -> Self {
         let (kubeconfig, target) = (kubeconfig.to_owned(), target.to_owned());
-        Self { kubeconfig, target, ports, addresses: Vec::new(), pod: None, sandbox: None }
+        Self { kubeconfig, target, ports, addresses: Vec::new(), tls: None, pod: None, sandbox: None }
     }
 
     pub(super) fn sandbox() -> io::Result<Self> {
         let mut process = Process::start()?;
         let (mut kubeconfig, mut pod, mut addresses) = (PathBuf::new(), None, Vec::new());
+        let mut tls = TlsEnds { addresses: Vec::new(), certificate: String::new() };
         for line in process.answer()? {
             if let Some(path) = line.strip_prefix(KUBECONFIG) {
                 kubeconfig = path.into();
@@ -71,10 +76,22 @@ impl Cluster {
                 pod = Some(name.to_owned());
             } else if let Some(address) = line.strip_prefix(ADDRESS) {
                 addresses.push(address.parse().map_err(io::Error::other)?);
+            } else if let Some(address) = line.strip_prefix(TLS) {
+                tls.addresses.push(address.parse().map_err(io::Error::other)?);
+            } else if let Some(certificate) = line.strip_prefix(CERTIFICATE) {
+                certificate.clone_into(&mut tls.certificate);
             }
         }
         let target = "deployment/api".to_owned();
-        Ok(Self { kubeconfig, target, ports: SANDBOX, addresses, pod, sandbox: Some(process.into()) })
+        Ok(Self {
+            kubeconfig,
+            target,
+            ports: SANDBOX,
+            addresses,
+            tls: Some(tls),
+            pod,
+            sandbox: Some(process.into()),
+        })
     }
 
     /// The sandbox's process.
@@ -163,10 +180,13 @@ pub(super) fn serve() -> Outcome {
     let pod = pods.find(|pod| pod.namespace == NAMESPACE && pod.name.starts_with("api-"));
     let pod = pod.ok_or("the sandbox has no pod of api")?;
     println!("{POD}{}", pod.name);
-    for port in [SANDBOX.http, SANDBOX.stalled] {
-        let address = sandbox.node().address(&pod.uid, port);
-        println!("{ADDRESS}{}", address.ok_or("the pod of api does not listen")?);
-    }
+    let addresses = [SANDBOX.http, SANDBOX.stalled].map(|port| sandbox.node().address(&pod.uid, port));
+    let addresses: Option<Vec<SocketAddr>> = addresses.into_iter().collect();
+    let addresses = addresses.ok_or("the pod of api does not listen")?;
+    let tls = runtime.block_on(TlsEnds::start(&addresses))?;
+    addresses.iter().for_each(|address| println!("{ADDRESS}{address}"));
+    tls.addresses.iter().for_each(|address| println!("{TLS}{address}"));
+    println!("{CERTIFICATE}{}", tls.certificate);
     println!("{DONE}");
     let mut stuck = 0;
     for line in io::stdin().lines() {

@@ -1,4 +1,4 @@
-//! Who is measured: kubectl, `kubectl-fwd`, kube's own way, and a relay that does no more than copy.
+//! Who is measured: kubectl, `kubectl-fwd`, kube's own way, a relay that encrypts, and one that does no more than copy.
 
 use std::{
     ffi::OsString,
@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Before,
     /// kube's own way, a WebSocket for each connection.
     Legacy,
+    /// Encrypts, and copies.
+    TlsRelay,
     Relay,
 }
 
@@ -53,7 +55,7 @@ pub(super) struct Running {
     pub(super) ready: Duration,
 }
 
-/// kubectl, `kubectl-fwd`, an older one if wanted, and where the applications are known kube's way and the relay.
+/// kubectl, `kubectl-fwd`, an older one if wanted, and where the applications are known kube's way and the relays.
 pub(super) fn all(
     cluster: &Cluster,
     kubectl: Option<&Path>,
@@ -87,6 +89,12 @@ pub(super) fn all(
         let port = |port: &u16| [OsString::from("--legacy"), format!("{pod}:{port}").into()];
         let arguments = ports.iter().flat_map(port).collect();
         all.push(forwarder(Kind::Legacy, "kube's legacy way", &this, arguments));
+    }
+    if let Some(tls) = &cluster.tls {
+        let address = |address: &SocketAddr| [OsString::from("--tls-relay"), address.to_string().into()];
+        let mut arguments: Vec<OsString> = tls.addresses.iter().flat_map(address).collect();
+        arguments.extend([OsString::from("--certificate"), OsString::from(&tls.certificate)]);
+        all.push(forwarder(Kind::TlsRelay, "TLS relay", &this, arguments));
     }
     if !cluster.addresses.is_empty() {
         let address = |address: &SocketAddr| [OsString::from("--relay"), address.to_string().into()];

@@ -13,12 +13,21 @@ pub(super) enum Goal {
     AtLeast(f64),
     AtMostOfKubectl(f64),
     AtLeastOfKubectl(f64),
+    AtMostOfTlsRelay(f64),
+}
+
+/// What those reached that a goal may be about.
+#[derive(Clone, Copy)]
+pub(super) struct Reached {
+    pub(super) ours: Option<f64>,
+    pub(super) kubectl: Option<f64>,
+    pub(super) tls_relay: Option<f64>,
 }
 
 impl Goal {
     /// Whether it is reached; `None` where that is not known, or nothing is wanted. Any number is better than none of
     /// kubectl's.
-    pub(super) fn is_met(self, ours: Option<f64>, kubectls: Option<f64>) -> Option<bool> {
+    pub(super) fn is_met(self, Reached { ours, kubectl, tls_relay }: Reached) -> Option<bool> {
         let at_most = |limit: f64| ours.map_or(Some(false), |ours| (!ours.is_nan()).then_some(ours <= limit));
         let at_least =
             |limit: f64| ours.map_or(Some(false), |ours| (!ours.is_nan()).then_some(ours >= limit));
@@ -26,8 +35,9 @@ impl Goal {
             Self::None => None,
             Self::AtMost(limit) => at_most(limit),
             Self::AtLeast(limit) => at_least(limit),
-            Self::AtMostOfKubectl(times) => at_most(kubectls.map_or(f64::INFINITY, |theirs| theirs * times)),
-            Self::AtLeastOfKubectl(times) => at_least(kubectls.map_or(0.0, |theirs| theirs * times)),
+            Self::AtMostOfKubectl(times) => at_most(kubectl.map_or(f64::INFINITY, |theirs| theirs * times)),
+            Self::AtLeastOfKubectl(times) => at_least(kubectl.map_or(0.0, |theirs| theirs * times)),
+            Self::AtMostOfTlsRelay(times) => tls_relay.and_then(|theirs| at_most(theirs * times)),
         }
     }
 }
@@ -40,6 +50,7 @@ impl fmt::Display for Goal {
             Self::AtLeast(limit) => write!(f, "at least {limit}"),
             Self::AtMostOfKubectl(times) => write!(f, "at most {times}x kubectl"),
             Self::AtLeastOfKubectl(times) => write!(f, "at least {times}x kubectl"),
+            Self::AtMostOfTlsRelay(times) => write!(f, "at most {times}x the TLS relay"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `kubectl-fwd` beside kubectl, kube's own way and a plain TCP relay, on one machine, against one cluster, in one run.
+//! `kubectl-fwd` beside kubectl, kube's own way, a relay that encrypts and one that only copies, on one machine, against one cluster, in one run.
 //!
 //! ```text
 //! cargo bench --bench forward                                  all of it, some ten minutes
@@ -8,7 +8,7 @@
 //!
 //! Each measurement is a function over a local port ([`measure`]), so that all of them run the same code. They take
 //! turns, each with a fresh process in every round; a cell is the median over the rounds, with the least and the most.
-//! The cluster, kube's way and the relay are this very program, started once more, so that nothing but the load shares a
+//! The cluster, kube's way and the relays are this very program, started once more, so that nothing but the load shares a
 //! process with the measuring.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table on stdout is what it is for")]
@@ -28,6 +28,8 @@ mod progress;
 mod relay;
 mod setting;
 mod table;
+mod tls_ends;
+mod tls_relay;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -84,6 +86,12 @@ struct Args {
     /// be the relay to this address; may be repeated
     #[argh(option, hidden_help)]
     relay: Vec<std::net::SocketAddr>,
+    /// be the TLS relay to this address; may be repeated
+    #[argh(option, hidden_help)]
+    tls_relay: Vec<std::net::SocketAddr>,
+    /// the certificate that is there, in Base64
+    #[argh(option, hidden_help, default = "String::new()")]
+    certificate: String,
     /// what to forward to in the cluster; default: the sandbox's deployment/api
     #[argh(positional)]
     service: Option<String>,
@@ -95,6 +103,8 @@ fn main() -> ExitCode {
         cluster::serve()
     } else if !args.legacy.is_empty() {
         legacy::serve(&args.legacy)
+    } else if !args.tls_relay.is_empty() {
+        tls_relay::serve(&args.tls_relay, &args.certificate)
     } else if !args.relay.is_empty() {
         relay::serve(&args.relay)
     } else {

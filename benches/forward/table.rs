@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     contender::{Contender, Kind},
-    goal::Row,
+    goal::{Reached, Row},
     measure::Measure,
     number::median,
     outcome::{Failure, Results},
@@ -24,7 +24,12 @@ pub(super) fn print_rows(measure: &Measure, contenders: &[Contender], results: &
             let at = contenders.iter().position(|contender| contender.kind == kind)?;
             columns[at].middle()
         };
-        let met = match goal.is_met(middle(Kind::Ours), middle(Kind::Kubectl)) {
+        let reached = Reached {
+            ours: middle(Kind::Ours),
+            kubectl: middle(Kind::Kubectl),
+            tls_relay: middle(Kind::TlsRelay),
+        };
+        let met = match goal.is_met(reached) {
             None => "",
             Some(true) => "yes",
             Some(false) => "**no**",
