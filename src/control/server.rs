@@ -175,8 +175,8 @@ impl ControlServer {
                 }
                 () = written.notified(), if !going_on || !has_room => Ok(()),
                 () = self.stop.cancelled(), if open => {
-                    (open, client.events) = (false, None);
-                    Ok(())
+                    open = false;
+                    client.say_last_events()
                 }
                 line = input.next(&mut reading), if going_on => match line {
                     Ok(Some(line)) => {
@@ -262,6 +262,13 @@ impl ConnectedClient {
             self.events = outcome.events;
         }
         self.say_all(outcome.answer)
+    }
+
+    /// Says what has happened until now, and no more.
+    fn say_last_events(&mut self) -> Result<(), ClientTooSlow> {
+        let mut events = self.events.take();
+        let last = std::iter::from_fn(|| events.as_mut()?.try_recv().ok());
+        self.say_all(last.flat_map(|event| methods::notifications(&event)))
     }
 
     /// Says lines that belong together: an event is one for each forward that it is about.

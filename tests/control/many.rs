@@ -111,6 +111,11 @@ async fn services_of_one_selector() -> Test {
         assert_eq!([asked.get("list pods"), asked.get("watch pods")], [Some(&1); 2], "{asked:?}");
         assert_eq!(asked.get("get services"), Some(&(at + 1)), "the service is asked once for each start");
     }
+    // The end of each is told before the connection ends.
+    client.call("portforward:subscribe", json!({})).await?;
     assert_eq!(serve.end("TERM").await?.code, Some(0));
+    for _ in 0..4 * names.len() {
+        client.event(|event| event["event"] == "stopped").await?;
+    }
     Ok(())
 }
