@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     cluster::Cluster,
     failure::Failure,
-    fit,
+    fit::{self, number},
     program::{self, Program, Taken},
 };
 
@@ -80,7 +80,7 @@ pub(super) async fn forwards(
         if listed.stdout.lines().count() != count {
             return Err(format!("{count} forwards, and listed are:\n{}", listed.stdout).into());
         }
-        points.push((count as f64, taken.memory));
+        points.push((number(count), taken.memory));
         println!(
             "| {count} | {:.1} | {:.0} | {:.0} | {} | {} | {:.0} | {:.0} |",
             taken.memory / 1024.0,
@@ -120,9 +120,9 @@ pub(super) async fn connections(mut clusters: [Cluster; 2], most: usize) -> Resu
         let counts = [clusters[0].counts()?, clusters[1].counts()?];
         let sessions: usize = counts.iter().map(|counts| counts.sessions).sum();
         let requests: usize = counts.iter().zip(&begun).map(|(counts, begun)| counts.since(begun)).sum();
-        let each = if more == 0 { 0.0 } else { (taken.cpu - before.cpu) / more as f64 };
+        let each = if more == 0 { 0.0 } else { (taken.cpu - before.cpu) / number(more) };
         println!("| {count} | {:.1} | {each:.2} | {sessions} | {requests} |", taken.memory / 1024.0);
-        points.push((count as f64, taken.memory));
+        points.push((number(count), taken.memory));
         before = taken;
     }
     print_fit("Connections", &points);
@@ -170,7 +170,7 @@ pub(super) async fn pods(cluster: &mut Cluster) -> Result<(), Failure> {
             taken.cpu,
             after.cpu - taken.cpu,
         );
-        points.push((count as f64, taken.memory));
+        points.push((number(count), taken.memory));
         program.end().await?;
     }
     print_fit("Pods", &points);
