@@ -7,8 +7,9 @@
 //! The clients are those of the tests, each against the three in turns, with a fresh process in every round. Applications,
 //! clients, forwarders and sandbox share the machine. What is not there is left out.
 
-#![expect(clippy::print_stdout, reason = "a table on stdout is what it is for")]
+#![expect(clippy::print_stderr, reason = "a table is what it is for")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,8 @@ enum Outcome {
     /// The forwarder is gone.
     Ended {
         connections: u64,
+        /// Its last word.
+        said: String,
     },
     Fails(String),
 }
@@ -192,25 +195,25 @@ async fn figures() -> Test {
     let versions = kubectl::all();
     let version = versions.iter().rev().nth(usize::from(versions.len() > 1));
     let kubectl = version.ok_or("no kubectl to compare with")?;
-    println!(
+    let head = format!(
         "| median of {ROUNDS} (least to most) | unit | no forward | {} | kubectl-fwd |",
         name(kubectl).await?
     );
-    println!("|---|---|---|---|---|");
+    let mut table = vec![head, "|---|---|---|---|---|".to_owned()];
     let contenders = [Contender::Nobody, Contender::Kubectl(kubectl.clone()), Contender::Ours];
     if let Some(server) = Postgres::start().await? {
         let address = server.server.address;
         run(&mut server.pgbench(address.port(), "--initialize --quiet --scale 10")).await?;
         let behind = Behind::start(&[(POSTGRES, address)]).await?;
         for measure in postgres(&server) {
-            row(&behind, &contenders, &measure, address.port()).await?;
+            table.push(row(&behind, &contenders, &measure, address.port()).await?);
         }
     }
     if let Some(server) = Redis::start().await? {
         let address = server.server.address;
         let behind = Behind::start(&[(REDIS, address)]).await?;
         for measure in redis(&server) {
-            row(&behind, &contenders, &measure, address.port()).await?;
+            table.push(row(&behind, &contenders, &measure, address.port()).await?);
         }
     }
     if let (Some(server), Some([wrk, curl])) = (Nginx::start().await?, programs::find(["wrk", "curl"])) {
@@ -218,11 +221,11 @@ async fn figures() -> Test {
         let behind = Behind::start(&[(HTTP, http), (HTTP2, http2)]).await?;
         for measure in nginx(&wrk, &curl) {
             let address = if measure.port == HTTP2 { http2 } else { http };
-            row(&behind, &contenders, &measure, address.port()).await?;
+            table.push(row(&behind, &contenders, &measure, address.port()).await?);
         }
     }
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("\nLoad of the machine in the end, over 1, 5 and 15 minutes: {load}");
+    println!("\n{}\n\nLoad of the machine in the end, over 1, 5 and 15 minutes: {load}", table.join("\n"));
     Ok(())
 }
 
@@ -232,8 +235,13 @@ async fn name(kubectl: &Path) -> Result<String, Failure> {
     Ok(format!("kubectl {}", version.unwrap_or("of unknown version")))
 }
 
-/// Measures in turns, and prints what came of it.
-async fn row(behind: &Behind, contenders: &[Contender; 3], measure: &Measure<'_>, direct: u16) -> Test {
+/// Measures in turns, and makes a row of what came of it, which is told as it comes.
+async fn row(
+    behind: &Behind,
+    contenders: &[Contender; 3],
+    measure: &Measure<'_>,
+    direct: u16,
+) -> Result<String, Failure> {
     let mut outcomes = [const { Vec::new() }; 3];
     for round in 0..ROUNDS {
         for turn in 0..contenders.len() {
@@ -245,8 +253,9 @@ async fn row(behind: &Behind, contenders: &[Contender; 3], measure: &Measure<'_>
         }
     }
     let cells = outcomes.map(|outcomes| cell(&outcomes));
-    println!("| {} | {} | {} |", measure.what, measure.unit, cells.join(" | "));
-    Ok(())
+    let row = format!("| {} | {} | {} |", measure.what, measure.unit, cells.join(" | "));
+    eprintln!("{row}");
+    Ok(row)
 }
 
 async fn once(
@@ -270,8 +279,12 @@ async fn once(
     let (ran, deleted) = tokio::join!(run(&mut client), deletion);
     let took = started.elapsed();
     deleted?;
-    if forward.is_some() && within("a connection", connect(port)).await?.is_err() {
-        return Ok(Outcome::Ended { connections: behind.connections(measure.port).saturating_sub(before) });
+    if let Some(forward) = forward
+        && within("a connection", connect(port)).await?.is_err()
+    {
+        let connections = behind.connections(measure.port).saturating_sub(before);
+        let said = forward.said_on_stderr().lines().last().unwrap_or_default().to_owned();
+        return Ok(Outcome::Ended { connections, said });
     }
     Ok(match ran.and_then(|text| (measure.read)(&Report { text, took })) {
         Ok(figure) => Outcome::Figure(figure),
@@ -281,22 +294,37 @@ async fn once(
 
 fn cell(outcomes: &[Outcome]) -> String {
     let mut figures = Vec::new();
-    let mut others = Vec::new();
+    let mut others = BTreeMap::<_, usize>::new();
     for outcome in outcomes {
-        match outcome {
-            Outcome::Figure(figure) => figures.push(*figure),
-            Outcome::Ended { connections } => others.push(format!("ended after {connections} connections")),
-            Outcome::Fails(why) => others.push(format!("fails: {}", why.replace('\n', " "))),
-        }
+        let other = match outcome {
+            Outcome::Figure(figure) => {
+                figures.push(*figure);
+                continue;
+            }
+            Outcome::Ended { connections, said } => {
+                format!("ended after {connections} connections (`{said}`)")
+            }
+            Outcome::Fails(why) => format!("fails: {}", why.replace('\n', " ")),
+        };
+        *others.entry(other).or_default() += 1;
     }
     figures.sort_by(f64::total_cmp);
-    if let [least, .., most] = figures[..] {
-        let middle = figures[figures.len() / 2];
-        others.insert(0, format!("{} ({} to {})", short(middle), short(least), short(most)));
-    } else if let [only] = figures[..] {
-        others.insert(0, short(only));
-    }
-    if others.is_empty() { "-".to_owned() } else { others.join("; ") }
+    let figure = match figures[..] {
+        [] => None,
+        [only] => Some(short(only)),
+        [least, .., most] => {
+            Some(format!("{} ({} to {})", short(figures[figures.len() / 2]), short(least), short(most)))
+        }
+    };
+    let others = others.into_iter().map(|(what, rounds)| {
+        if rounds == outcomes.len() {
+            what
+        } else {
+            format!("{what} in {rounds} of {} rounds", outcomes.len())
+        }
+    });
+    let cell: Vec<_> = figure.into_iter().chain(others).collect();
+    if cell.is_empty() { "-".to_owned() } else { cell.join("; ") }
 }
 
 /// As many digits as mean something.
