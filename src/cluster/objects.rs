@@ -113,8 +113,8 @@ pub(super) struct Container {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct ContainerPort {
     pub name: Option<String>,
-    #[serde(deserialize_with = "or_default")]
-    pub container_port: i32,
+    #[serde(rename = "containerPort", deserialize_with = "or_default")]
+    pub number: i32,
     pub protocol: Option<String>,
 }
 

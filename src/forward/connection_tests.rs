@@ -294,6 +294,6 @@ fn an_idle_connection_takes_little() {
     let sessions = forwarded.pod.dialled();
     let counted = allocation_counter::measure(|| clients = runtime.block_on(answered(MANY)));
     assert_eq!((clients.len(), forwarded.pod.dialled()), (MANY, sessions));
-    let each = counted.bytes_current / MANY as i64;
+    let each = usize::try_from(counted.bytes_current).unwrap() / MANY;
     assert!(each < 6 * 1024, "{each} bytes each");
 }

@@ -224,7 +224,9 @@ mod tests {
         // Three are in use at a time, over and over.
         for _ in 0..10 {
             let used: Vec<_> = (0..3).filter_map(|_| spare.take()).collect();
-            used.into_iter().for_each(|block| assert!(spare.put(block).is_none()));
+            for block in used {
+                assert!(spare.put(block).is_none());
+            }
         }
         let unwanted = spare.unwanted().into_iter().map(|block| first(Some(block)));
         assert_eq!(unwanted.flatten().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);

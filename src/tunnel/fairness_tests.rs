@@ -73,7 +73,7 @@ async fn keep_busy(mut stream: Stream, byte: u8) {
         tokio::select! {
             permit = stream.send.permit() => {
                 let mut chunk = Chunk::new(permit);
-                chunk.put(&[byte; frame::MAX_DATA]);
+                chunk.put(&vec![byte; frame::MAX_DATA]);
                 stream.send.send(chunk);
             }
             inbound = stream.recv.recv() => assert!(matches!(inbound, StreamEvent::Data(_))),

@@ -212,7 +212,7 @@ mod tests {
         );
         while let Ok(permit) = timeout(Duration::from_millis(200), stream.send.permit()).await {
             let mut chunk = Chunk::new(permit);
-            chunk.put(&[7; MAX_DATA]);
+            chunk.put(&vec![7; MAX_DATA]);
             stream.send.send(chunk);
         }
         drop(stream);

@@ -100,7 +100,7 @@ fn ports(pod: &Pod) -> Vec<PodPort> {
         .filter_map(|port| {
             Some(PodPort {
                 name: port_name(port.name.as_ref()),
-                number: u16::try_from(port.container_port).ok()?,
+                number: u16::try_from(port.number).ok()?,
                 tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),
             })
         })
