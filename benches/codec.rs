@@ -31,6 +31,9 @@ use tokio_util::task::TaskTracker;
 use tungstenite::protocol::{Message, Role, WebSocket, WebSocketConfig};
 
 /// What a Go server puts into a frame, and what we read at once.
+/// What a client sends, a frame of it.
+static PAYLOAD: [u8; frame::MAX_DATA] = [7; frame::MAX_DATA];
+
 const GO_FRAME: usize = 32 * 1024;
 const READ: usize = 64 * 1024;
 
@@ -313,7 +316,7 @@ async fn through_a_session(down: usize, up: usize) {
     let mut stream = session.open(80, &Arc::default());
     for _ in 0..up {
         let mut chunk = Chunk::new(stream.send.permit().await);
-        chunk.put(&[7; frame::MAX_DATA]);
+        chunk.put(&PAYLOAD);
         stream.send.send(chunk);
     }
     let mut left = down * GO_FRAME;

@@ -184,8 +184,12 @@ pub(super) fn serve() -> Outcome {
     let addresses: Option<Vec<SocketAddr>> = addresses.into_iter().collect();
     let addresses = addresses.ok_or("the pod of api does not listen")?;
     let tls = runtime.block_on(TlsEnds::start(&addresses))?;
-    addresses.iter().for_each(|address| println!("{ADDRESS}{address}"));
-    tls.addresses.iter().for_each(|address| println!("{TLS}{address}"));
+    for address in &addresses {
+        println!("{ADDRESS}{address}");
+    }
+    for address in &tls.addresses {
+        println!("{TLS}{address}");
+    }
     println!("{CERTIFICATE}{}", tls.certificate);
     println!("{DONE}");
     let mut stuck = 0;
