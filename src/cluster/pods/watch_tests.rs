@@ -322,6 +322,26 @@ async fn a_wish_has_the_set_listed_anew() {
     followed.end().await;
 }
 
+/// Lists fail, with growing pauses. Somebody who was told by the server that a pod is gone need not wait for the next.
+#[tokio::test(start_paused = true)]
+async fn a_wish_cuts_the_pause_after_failures_short() {
+    const FAILED: usize = 8;
+    let fake = FakeApiServer::default();
+    let failures = (0..FAILED).map(|_| no(500, "etcd is away"));
+    fake.on("/pods?", failures.chain([ok(list("5", &[pod("a", "5", true)]))]));
+    let (_quiet, stream) = watch();
+    fake.on("watch=true", [stream]);
+    let mut followed = Followed::new(&fake, labels());
+    while fake.asked.lock().len() < FAILED {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let start = Instant::now();
+    followed.relist.request();
+    followed.until(|s| names(s) == ["a"]).await;
+    assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
+    followed.end().await;
+}
+
 /// A list has an end: in pages, and where each leads to itself.
 #[tokio::test(start_paused = true)]
 async fn endless_lists() {

@@ -113,6 +113,8 @@ pub(super) struct Watcher<T> {
     backoff: WatchBackoff,
     /// Not before this is anything asked.
     resume: Option<Instant>,
+    /// The pause after a failure is not cut short before this.
+    soonest: Instant,
     /// Watches that failed since one told something.
     failures: u32,
     /// When the collection was last known to be as it is told.
@@ -123,7 +125,8 @@ pub(super) struct Watcher<T> {
 impl<T: Watched> Watcher<T> {
     pub(in crate::cluster) fn new(list_watch: ListWatch<T>, relist: Relist) -> Self {
         let (state, pauses) = (WatcherState::Start, WatchBackoff::default());
-        Self { list_watch, state, backoff: pauses, resume: None, failures: 0, known: None, relist }
+        let soonest = Instant::now();
+        Self { list_watch, state, backoff: pauses, resume: None, soonest, failures: 0, known: None, relist }
     }
 
     /// The next change. Never ends.
@@ -132,14 +135,29 @@ impl<T: Watched> Watcher<T> {
         loop {
             tokio::select! {
                 biased;
-                // It may be asked for again and again.
-                () = relist.0.notified(), if !matches!(self.state, WatcherState::Start) => {
-                    self.restart();
-                    self.resume = self.known.map(|at| at + RELIST_PAUSE);
+                // Without a pause before it the list is being read.
+                () = relist.0.notified(), if self.resume.is_some() || !matches!(self.state, WatcherState::Start) => {
+                    self.hurry();
                 }
                 change = self.step() => if let Some(change) = change {
                     return change;
                 }
+            }
+        }
+    }
+
+    /// Has the list read as soon as that may be; it may be asked for again and again. A pause after failures is cut short,
+    /// for whoever asks has had an answer from the server, unless the server itself wants the pause.
+    fn hurry(&mut self) {
+        let listed = self.known.map(|at| at + RELIST_PAUSE);
+        match (&self.state, self.resume) {
+            (WatcherState::Start, Some(paused)) => {
+                let soonest = listed.map_or(self.soonest, |at| at.max(self.soonest));
+                self.resume = Some(paused.min(soonest));
+            }
+            _ => {
+                self.restart();
+                self.resume = listed;
             }
         }
     }
@@ -257,7 +275,9 @@ impl<T: Watched> Watcher<T> {
             }
         };
         let after = Duration::from_secs(after.into()).min(LONGEST_RETRY_AFTER);
-        self.resume = Some(Instant::now() + self.backoff.next().max(after));
+        let now = Instant::now();
+        self.soonest = now + RELIST_PAUSE.max(after);
+        self.resume = Some(now + self.backoff.next().max(after));
         let why = crate::cluster::error::reason::reason(error);
         tracing::debug!(?verb, why, "a collection cannot be read");
         // The server has forgotten the version: nothing is wrong, the list is read again.
