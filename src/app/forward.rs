@@ -119,6 +119,8 @@ pub(super) async fn forward(plan: ForwardPlan, environment: ForwardEnvironment<'
         None => OutputWriter::open(people.clone(), stdout),
     };
     let mut process = Process::new(common.clone(), writer, people.clone(), environment.background.clone())?;
+    #[cfg(unix)]
+    let _reports = if command.is_none() { process.dump_on_signal() } else { None };
     let is_listed = listen(&mut process, environment.sockets);
     let mut set_sync = SetSync::new(&process.registry, environment.configuration);
     if let Some(fatal) = &skipped {

@@ -11,6 +11,8 @@ mod command;
 mod completion;
 mod doctor;
 mod down;
+#[cfg(unix)]
+mod dump;
 mod event_batch;
 mod forward;
 mod held;

@@ -14,6 +14,11 @@ use tokio::{
     time::timeout,
 };
 
+#[cfg(unix)]
+use tokio_util::task::AbortOnDropHandle;
+
+#[cfg(unix)]
+use super::dump::{self, DumpOutput};
 use super::{
     background::DetachedChild,
     lifecycle::{FLUSH_TIMEOUT, no_start},
@@ -138,6 +143,14 @@ impl Process {
                 }
             }
         }
+    }
+
+    /// From now on a signal asks for a report of how things are, for as long as what is returned is held.
+    #[cfg(unix)]
+    pub(super) fn dump_on_signal(&self) -> Option<AbortOnDropHandle<()>> {
+        let (background, people) = (self.background.clone(), self.people.clone());
+        let output = DumpOutput { background, people, times: self.ui.times };
+        dump::on_signal(self.registry.clone(), output)
     }
 
     /// From now on what becomes of the forwards is written down, for those who find this process gone.

@@ -36,6 +36,8 @@ pub(super) async fn serve(
         parent = Some(streams().map_err(|error| no_start("speaking on stdin and stdout", &error))?);
     }
     let mut process = Process::new(common, writer, people, None)?;
+    #[cfg(unix)]
+    let _reports = process.dump_on_signal();
     match process.listen(sockets) {
         Ok(path) if !stdio => {
             // A parent that closed stdout does not want to know, and one that does not read it holds up nobody else.

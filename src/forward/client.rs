@@ -3,13 +3,16 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
-use super::{counters::Counters, local::LocalStream, outbound::advance};
+use super::{
+    counters::Counters, local::LocalStream, open_connections::ConnectionProgress, outbound::advance,
+};
 use crate::tunnel::stream::Chunk;
 
 /// Bytes sent that are kept until the first answer, for a replay (DESIGN §2). More is a bulk upload, which is not
@@ -53,10 +56,12 @@ pub(super) struct LocalClient {
     answered_late: bool,
     /// When the client said it sends no more.
     pub eof: Option<Instant>,
+    /// What others see of the connection.
+    pub progress: Arc<ConnectionProgress>,
 }
 
 impl LocalClient {
-    pub(super) fn new(socket: LocalStream) -> Self {
+    pub(super) fn new(socket: LocalStream, progress: Arc<ConnectionProgress>) -> Self {
         Self {
             socket,
             replay: Some(Vec::new()),
@@ -65,6 +70,7 @@ impl LocalClient {
             answered: false,
             answered_late: false,
             eof: None,
+            progress,
         }
     }
 
@@ -78,6 +84,7 @@ impl LocalClient {
             Ok(read) => {
                 chunk.filled(read);
                 self.sent += read as u64;
+                self.progress.moved(self.sent, self.received);
                 self.keep(chunk.payload());
                 Ok(ClientRead::Data(read))
             }
@@ -114,6 +121,7 @@ impl LocalClient {
                 Ok(n) => {
                     counters.inbound(n);
                     self.received += n as u64;
+                    self.progress.moved(self.sent, self.received);
                     advance(pending, n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),

@@ -119,6 +119,11 @@ impl Clusters {
         let connect = connect.boxed();
         self.handles.get(key, |_| true, || connect).await
     }
+
+    /// Those that somebody uses.
+    pub(super) fn all(&self) -> Vec<Arc<ClusterHandle>> {
+        self.handles.all().into_iter().map(|(_, cluster)| cluster).collect()
+    }
 }
 
 impl ClusterHandle {
@@ -147,6 +152,17 @@ impl ClusterHandle {
         let works = |tunnel: &Tunnel| tunnel.closed().now_or_never().is_none();
         let dial = async move { dialer.dial(&wanted, probe).await }.boxed();
         self.tunnels.get(pod.clone(), works, || dial).await
+    }
+
+    /// The sets of pods that are followed, by their namespace and what they are.
+    pub(super) fn watched(&self) -> Vec<((String, PodQuery), Arc<WatchedPods>)> {
+        let watches = self.watches.lock();
+        watches.iter().filter_map(|(key, watched)| Some((key.clone(), watched.upgrade()?))).collect()
+    }
+
+    /// The tunnels that somebody uses.
+    pub(super) fn tunnels(&self) -> Vec<(PodId, Arc<Tunnel>)> {
+        self.tunnels.all()
     }
 
     /// Lets nobody else use a tunnel that leads nowhere.

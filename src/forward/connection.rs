@@ -26,6 +26,7 @@ use super::{
     connection_log::ConnectionLog,
     linger::LINGERING,
     local::LocalStream,
+    open_connections::WaitsFor,
     pump::{PumpEnd, PumpEnvironment, pump},
     reporter::{ForwardedPort, Reporter},
     resends::{MAX_RESENDS, Resends},
@@ -261,11 +262,12 @@ impl Drop for Connection {
 /// Carries one connection.
 pub(super) async fn run(context: Arc<ConnectionContext>, local: LocalStream) {
     let port = Arc::clone(&context.port);
-    let _open = port.counters.open();
+    let _counted = port.counters.open();
+    let (_open, progress) = port.open.add();
     // However this task ends, cut off or by a panic too: nothing but the application's end looks like one.
     local.reset_when_dropped();
     let log = ConnectionLog::begin(&local, || format!("{}:{}", context.reporter.target(), port.remote));
-    let mut connection = Connection { context, client: LocalClient::new(local), log };
+    let mut connection = Connection { context, client: LocalClient::new(local, progress), log };
     let end = connection.carry().await;
     if let Some(log) = &mut connection.log {
         log.ended = end.to_string();
@@ -278,6 +280,7 @@ impl Connection {
     async fn carry(&mut self) -> ConnectionEnd {
         let mut attempts = Attempts::new(&self.context);
         while attempts.backends < MAX_BACKENDS {
+            self.client.progress.waits_for(WaitsFor::Pod);
             let held = Instant::now();
             let deadline = held + attempts.remaining_hold;
             let backend = match self.wait_for_backend(&mut attempts, deadline).await {
@@ -297,6 +300,7 @@ impl Connection {
                 log.reached = Some((backend.pod.id.name.clone(), port));
                 log.resent = attempts.resent();
             }
+            self.client.progress.waits_for(WaitsFor::Session);
             let opened =
                 timeout_at(deadline, backend.tunnel.open(port, &self.context.port.counters.blocked)).await;
             attempts.remaining_hold = attempts.remaining_hold.saturating_sub(held.elapsed());

@@ -78,6 +78,12 @@ where
         outcome
     }
 
+    /// All that are there.
+    pub(super) fn all(&self) -> Vec<(K, Arc<V>)> {
+        let entries = self.entries.lock();
+        entries.iter().filter_map(|(key, entry)| Some((key.clone(), entry.value.upgrade()?))).collect()
+    }
+
     /// Forgets `thing`: the next one who wants its like gets another.
     pub(super) fn forget(&self, key: &K, thing: &Arc<V>) {
         if let Some(entry) = self.entries.lock().get_mut(key)

@@ -22,6 +22,7 @@ use super::{
     client::{ClientRead, GATHERED, LocalClient},
     counters::Counters,
     linger::Activity,
+    open_connections::WaitsFor,
     outbound::Outbound,
 };
 use crate::{
@@ -149,6 +150,7 @@ impl<'a> Pump<'a> {
         let is_written = self.pending.is_empty();
         let minds_stop = !self.stopping && is_written && self.activity.idle_due().is_some();
         let interest = self.interest();
+        self.client.progress.waits_for(self.waits_for());
         let PumpEnvironment { descriptors, stop, .. } = self.environment;
         let Stream { send: outgoing, recv: incoming, .. } = &mut *self.stream;
         // Where there is no deadline the branch is off, and its instant means nothing.
@@ -160,6 +162,21 @@ impl<'a> Pump<'a> {
             () = sleep_until(at), if deadline.is_some() => Wakeup::Due(due),
             () = descriptors.short(), if fin_due.is_some() => Wakeup::DescriptorsShort,
             () = stop.cancelled(), if minds_stop => Wakeup::Stopped,
+        }
+    }
+
+    /// What a report of a bug says that it waits for.
+    fn waits_for(&self) -> WaitsFor {
+        if !self.pending.is_empty() {
+            WaitsFor::Client
+        } else if self.outbound.permit.is_none() && !self.has_sent_all() {
+            WaitsFor::Room
+        } else if self.activity.idle_due().is_none() {
+            WaitsFor::Answer
+        } else if self.client.eof.is_some() {
+            WaitsFor::End
+        } else {
+            WaitsFor::Anything
         }
     }
 

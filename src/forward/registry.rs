@@ -376,7 +376,7 @@ fn take(forwards: &mut Vec<RunningForward>, which: impl Fn(&RunningForward) -> b
 }
 
 impl RunningForward {
-    fn snapshot(&self) -> PortForward {
+    pub(super) fn snapshot(&self) -> PortForward {
         let Self { port: end, run, .. } = self;
         let status = end.status();
         let (resource_type, name) = match &run.target.subject {

@@ -15,7 +15,10 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
-use super::{counters::Counters, request::SteeringRequest, route::Route, status::ForwardStatus};
+use super::{
+    counters::Counters, open_connections::OpenConnections, request::SteeringRequest, route::Route,
+    status::ForwardStatus,
+};
 use crate::model::{
     endpoint::{Endpoint, PodId},
     event::{Event, EventKind, LocalAddress},
@@ -32,6 +35,8 @@ pub(super) struct ForwardedPort {
     pub remote: RemotePort,
     pub bound: Vec<LocalAddress>,
     pub counters: Counters,
+    /// Its connections, for those who ask.
+    pub open: OpenConnections,
     /// The backend that new connections take.
     pub route: watch::Sender<Route>,
     status: Mutex<ForwardStatus>,
@@ -46,6 +51,7 @@ impl ForwardedPort {
             remote,
             bound,
             counters: Counters::default(),
+            open: OpenConnections::default(),
             route: watch::Sender::new(Route::Held),
             status: Mutex::new(ForwardStatus::new(Timestamp::now())),
             request: Mutex::new(None),

@@ -139,6 +139,11 @@ impl Credit {
         Self { on, ..Self::default() }
     }
 
+    /// Frames that each queue holds, as far as is proven.
+    pub(super) fn held(&self) -> [usize; QUEUES] {
+        std::array::from_fn(|queue| self.queues[queue].held.frames)
+    }
+
     /// Whether a frame that waits for no application may be sent: RST_STREAM.
     pub(super) fn has_room(&self, queue: usize) -> bool {
         !self.on || queue == 0 || self.queues[queue].has_room()

@@ -188,6 +188,11 @@ impl SpdySession {
         Self { credit: Credit::new(credit.is_on()), ..Self::default() }
     }
 
+    /// Frames that each queue of the peer holds, as far as is proven.
+    pub fn held(&self) -> [usize; Self::QUEUES] {
+        self.credit.held()
+    }
+
     /// Opens a pair to `port` of the pod and appends both SYN_STREAMs to `out`: error first, already finished, for
     /// only the server writes there (§2.4, §3.3). While every queue of the peer is full, they wait. `None` once the ids
     /// are used up.

@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    dump::TunnelDump,
     error::DialError,
     legacy,
     limits::Limits,
@@ -171,6 +172,14 @@ impl Tunnel {
                     Err(error) => Err(error.into()),
                 }
             }
+        }
+    }
+
+    /// How it is now.
+    pub fn dump(&self) -> TunnelDump {
+        match self {
+            Self::Sessions(pool) => pool.dump(),
+            Self::Legacy { .. } => TunnelDump::Legacy,
         }
     }
 

@@ -4,11 +4,12 @@
 //! connection inside it; `stream_entry` is what the driver keeps of it; `backlog` gives turns to what the peer has no
 //! room for, [`write_queue`] holds what the transport has not taken yet, `buffers` what may be filled again.
 //! [`pool`] keeps the sessions to a pod. `legacy` does without sessions, one upgrade a connection, where nothing better
-//! passes; [`dial`] picks among the protocols and remembers the choice.
+//! passes; [`dial`] picks among the protocols and remembers the choice. [`dump`] is what a report of a bug tells of it all.
 
 mod backlog;
 mod buffers;
 pub mod dial;
+pub mod dump;
 pub mod end;
 pub mod error;
 #[cfg(test)]

@@ -43,6 +43,7 @@ use tokio_util::{
 };
 
 use super::{
+    dump::{MAX_SESSIONS_TOLD, TunnelDump},
     end::SessionEnd,
     error::DialError,
     limits::Limits,
@@ -215,6 +216,15 @@ impl SessionPool {
                 }
             }
         }
+    }
+
+    /// How it is now.
+    pub(super) fn dump(&self) -> TunnelDump {
+        let state = self.inner.state.lock();
+        let sessions =
+            state.slots.iter().take(MAX_SESSIONS_TOLD).map(|slot| slot.session.status.dump()).collect();
+        let (count, dials, waiting) = (state.slots.len(), state.dials.len(), state.waiting);
+        TunnelDump::Sessions { sessions, count, dials, waiting }
     }
 
     /// Waits until one of its sessions has shown that it works ([`SessionWatch::proven`]).

@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     backlog::Backlog,
     buffers,
+    dump::PingDump,
     end::SessionEnd,
     limits::Limits,
     stalled::Stalled,
@@ -82,7 +83,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Session {
     commands: mpsc::UnboundedSender<StreamCommand>,
-    status: Arc<SessionStatus>,
+    pub(super) status: Arc<SessionStatus>,
 }
 
 impl Session {
@@ -365,6 +366,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             Poll::Ready(Ok(bytes)) if bytes.is_empty() => Err(SessionEnd::Eof),
             Poll::Ready(Ok(bytes)) => {
                 self.last_received = Instant::now();
+                self.status.heard();
                 if self.last_received.duration_since(self.status.since) >= liveness::PROVEN_AFTER {
                     self.mark_proven();
                 }
@@ -462,6 +464,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.abandoned.take_if(|given_up| given_up.elapsed() >= ABANDONED);
         self.counts.decay(&mut self.streams);
         buffers::give_back();
+        self.status.pinged(PingDump { held: self.spdy.held(), queued: self.write_queue.queued() });
         if self.write_queue.queued() < QUEUE_LIMIT {
             let spdy = &mut self.spdy;
             self.write_queue.control(|out| spdy.keep_alive(out));

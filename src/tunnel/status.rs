@@ -8,10 +8,15 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{end::SessionEnd, limits::Limits};
+use super::{
+    dump::{PingDump, SessionDump},
+    end::SessionEnd,
+    limits::Limits,
+};
 use crate::policy::placement::{Load, REST, STALLED};
 
 /// What the handles see of the driver.
@@ -35,6 +40,10 @@ pub(super) struct SessionStatus {
     active: AtomicU64,
     /// When a client's backlog stopped the reading, in milliseconds after `since`, plus one; 0 while none does.
     full: AtomicU64,
+    /// When a byte came last, in milliseconds after `since`.
+    heard: AtomicU64,
+    /// What the driver noted when it pinged last.
+    pinged: Mutex<PingDump>,
 }
 
 impl Default for SessionStatus {
@@ -57,6 +66,8 @@ impl SessionStatus {
             owed: AtomicUsize::new(0),
             active: AtomicU64::new(0),
             full: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
+            pinged: Mutex::default(),
         }
     }
 
@@ -75,6 +86,31 @@ impl SessionStatus {
     /// Notes that something moves.
     pub(super) fn moved(&self) {
         self.active.store(self.milliseconds(), Ordering::Relaxed);
+    }
+
+    /// Notes that bytes came.
+    pub(super) fn heard(&self) {
+        self.heard.store(self.milliseconds(), Ordering::Relaxed);
+    }
+
+    /// Notes how things are at a ping.
+    pub(super) fn pinged(&self, now: PingDump) {
+        *self.pinged.lock() = now;
+    }
+
+    /// All of it, for a report.
+    pub(super) fn dump(&self) -> SessionDump {
+        let now = self.milliseconds();
+        let ago = |at: &AtomicU64| Duration::from_millis(now.saturating_sub(at.load(Ordering::Relaxed)));
+        SessionDump {
+            age: self.since.elapsed(),
+            load: self.load(),
+            streams: self.streams(),
+            owed: self.owed.load(Ordering::Relaxed),
+            silent: ago(&self.heard),
+            rested: ago(&self.active),
+            pinged: *self.pinged.lock(),
+        }
     }
 
     /// Notes how the driver's streams do: whether some move much, on how many something may be due, and whether one is

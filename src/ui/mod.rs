@@ -3,6 +3,7 @@
 pub mod color;
 pub mod columns;
 pub mod doctor;
+pub mod dump;
 pub mod escape;
 pub mod json;
 pub mod known;

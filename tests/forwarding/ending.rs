@@ -162,3 +162,62 @@ async fn nobody_reads_stdout() -> Test {
     assert_eq!(forward.end("INT").await?.code, Some(0));
     Ok(())
 }
+
+/// A script that has closed what it does not want to see, and a disk that is full: the forward goes on, and what can be told
+/// is told.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn nobody_can_be_written_to() -> Test {
+    for (redirected, told) in [
+        (">&-", false),
+        ("2>&-", false),
+        (">&- 2>&-", false),
+        (">/dev/full", false),
+        ("2>/dev/full", false),
+        (">/dev/full 2>&1", false),
+        // What of it is lost is counted on the other.
+        (">/dev/full", true),
+    ] {
+        let sandbox = cluster().await?;
+        let path = sandbox.directory().join("solo.sock");
+        let line = format!("pod/solo unix:{}:8080 svc/api :80", path.display());
+        let script = format!("exec {} {line} {redirected}", program().display());
+        let mut forward = Forward::start(Path::new("sh"), &sandbox.kubeconfig("admin"), &["-c", &script])?;
+        let mut stream = within("the forward", async {
+            loop {
+                if let Ok(stream) = tokio::net::UnixStream::connect(&path).await {
+                    return stream;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await?;
+        assert_eq!(post(&mut stream, "/", b"").await?, b"solo\n", "{redirected}");
+        // Something to say, on stderr.
+        let pod = a_pod(&sandbox, "api")?;
+        sandbox.delete("pod", "default", &pod)?;
+        sandbox.settled().await?;
+        if told {
+            forward.stderr("new connections go to ").await?;
+        }
+        assert_eq!(post(&mut stream, "/", b"").await?, b"solo\n", "{redirected}");
+        assert_eq!(forward.end("INT").await?.code, Some(0), "{redirected}");
+    }
+    Ok(())
+}
+
+/// The reader of stderr is gone, as with `2> >(head -1)`: what is still to be told is told to nobody.
+#[tokio::test]
+async fn nobody_reads_stderr() -> Test {
+    let sandbox = cluster().await?;
+    let (mut forward, port) = working(&sandbox, "svc/api :80").await?;
+    forward.close_stderr().await;
+    for _ in 0..2 {
+        let pod = ask(port).await?;
+        sandbox.delete("pod", "default", &pod)?;
+        within("another pod", async { while ask(port).await.is_ok_and(|now| now == pod) {} }).await?;
+    }
+    ask(port).await?;
+    assert_eq!(forward.end("INT").await?.code, Some(0));
+    Ok(())
+}

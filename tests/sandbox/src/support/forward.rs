@@ -170,8 +170,12 @@ impl Forward {
 
     /// Closes the reading end of its stdout.
     pub async fn close_stdout(&mut self) {
-        self.stdout.reader.abort();
-        let _ = (&mut self.stdout.reader).await;
+        self.stdout.close().await;
+    }
+
+    /// Closes the reading end of its stderr.
+    pub async fn close_stderr(&mut self) {
+        self.stderr.close().await;
     }
 
     /// Resolves when it has ended, by itself or otherwise.
@@ -235,6 +239,12 @@ impl Output {
             }
         });
         Self { lines, seen: 0, reader }
+    }
+
+    /// Reads no more of it, and closes it.
+    async fn close(&mut self) {
+        self.reader.abort();
+        let _ = (&mut self.reader).await;
     }
 
     /// The next line that contains `what`, or how looking for it ended.
