@@ -102,8 +102,9 @@ async fn a_web_socket() -> Test {
             socket.send(message.clone())?;
             assert_eq!(socket.read()?, message);
         }
+        let bytes = large();
         for size in [0, 1, 125, 126, 65_535, 65_536, 2_000_000] {
-            let message = Message::binary(large()[..size].to_vec());
+            let message = Message::binary(bytes[..size].to_vec());
             socket.send(message.clone())?;
             assert!(socket.read()? == message, "another message of {size} bytes came back");
         }

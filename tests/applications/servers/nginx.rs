@@ -46,8 +46,9 @@ impl Nginx {
 
 /// What `/large` holds: bytes that differ all along, so that none can be in another's place.
 pub(crate) fn large() -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(1);
-    std::iter::repeat_with(|| random.u8(..)).take(LARGE).collect()
+    let mut bytes = vec![0; LARGE];
+    fastrand::Rng::with_seed(1).fill(&mut bytes);
+    bytes
 }
 
 fn config(directory: &Directory, port: u16, http2: u16, echo: SocketAddr) -> String {
