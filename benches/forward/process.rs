@@ -23,6 +23,13 @@ pub(super) fn peak_mib(pid: u32) -> Option<f64> {
     mib(pid, "VmHWM:")
 }
 
+/// Its first child, if it has one.
+#[allow(dead_code, reason = "not every benchmark asks")]
+pub(super) fn child(pid: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
 fn mib(pid: u32, field: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     path::Path,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -11,6 +12,7 @@ use sandbox::support::{
     forward::{self, Ended, Forward},
 };
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use super::{cluster::Cluster, failure::Failure, process};
 
@@ -78,6 +80,17 @@ impl Program {
         Ok(Self { forward, ports: ports.collect::<Result<_, _>>()?, ready: begun.elapsed() })
     }
 
+    /// Starts the picker, in a terminal of its own.
+    pub(super) fn picker(cluster: &Cluster) -> Result<Self, Failure> {
+        let own = forward::command(&cluster.program, &cluster.kubeconfig, &[""; 0]);
+        let variables = own.as_std().get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let mut command = Command::new("script");
+        let line = format!("stty rows 40 cols 120; exec '{}'", cluster.program.display());
+        command.args(["-qec", &line, "/dev/null"]).envs(variables).env("TERM", "xterm-256color");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(Self { forward: Forward::spawn(command)?, ports: Vec::new(), ready: Duration::ZERO })
+    }
+
     /// The same once it has done what there is to do: it has taken no processor time for a while.
     pub(super) async fn at_rest(&self) -> Result<Taken, Failure> {
         let mut taken = self.taken().await?;
@@ -93,7 +106,11 @@ impl Program {
     /// What it takes once what was begun had its effect.
     pub(super) async fn taken(&self) -> Result<Taken, Failure> {
         tokio::time::sleep(SETTLE).await;
-        let pid = self.forward.pid().ok_or("the program has ended")?;
+        let mut pid = self.forward.pid().ok_or("the program has ended")?;
+        // Of the picker, the process that has the terminal.
+        while let Some(child) = process::child(pid) {
+            pid = child;
+        }
         let known =
             || Some((process::resident_mib(pid)?, process::peak_mib(pid)?, process::cpu_seconds(pid)?));
         let (memory, peak, cpu) = known().ok_or("/proc does not tell what a process takes")?;

@@ -186,6 +186,8 @@ pub(super) async fn names(cluster: &mut Cluster) -> Result<(), Failure> {
         "completion of `svc/`, ms",
         "names",
         "an unknown name, ms",
+        "the picker: resident, MiB",
+        "… processor time, ms",
     ]);
     let mut there = 0;
     for count in [0, 500, 5000] {
@@ -196,14 +198,19 @@ pub(super) async fn names(cluster: &mut Cluster) -> Result<(), Failure> {
         program.end().await?;
         let (completing, completed) = program::run(cluster, &["__complete", "svc/"]).await?;
         let (unknown, _) = program::run(cluster, &["svc/unknown", "80"]).await?;
+        let picker = Program::picker(cluster)?;
+        let picking = picker.at_rest().await?;
+        drop(picker);
         println!(
-            "| {} | {:.0} | {:.1} | {:.0} | {} | {:.0} |",
+            "| {} | {:.0} | {:.1} | {:.0} | {} | {:.0} | {:.1} | {:.0} |",
             count + super::cluster::SAME + 1,
             milliseconds(ready),
             taken.memory / 1024.0,
             milliseconds(completing),
             completed.stdout.lines().filter(|line| line.starts_with("svc/")).count(),
             milliseconds(unknown),
+            picking.memory / 1024.0,
+            picking.cpu,
         );
     }
     Ok(())
