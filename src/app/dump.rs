@@ -51,13 +51,12 @@ pub(super) fn on_signal(registry: Registry, output: DumpOutput) -> Option<AbortO
 impl DumpOutput {
     fn print(&self, line: &str) {
         let text = format!("{}{line}", self.times.prefix());
-        match &self.background {
-            Some(background) => background.say(&text),
-            None => {
-                // It makes a line of each write, and waits for nobody.
-                let stderr = StderrLog::open(self.people.clone());
-                let _ = stderr.and_then(|mut stderr| stderr.write_all(text.as_bytes()));
-            }
+        if let Some(background) = &self.background {
+            background.say(&text);
+        } else {
+            // It makes a line of each write, and waits for nobody.
+            let stderr = StderrLog::open(self.people.clone());
+            let _ = stderr.and_then(|mut stderr| stderr.write_all(text.as_bytes()));
         }
     }
 }

@@ -53,25 +53,18 @@ pub fn lines(dump: &RegistryDump, process: &ProcessFacts) -> Vec<String> {
 
 fn head(dump: &RegistryDump, process: &ProcessFacts) -> String {
     let ProcessFacts { pid, uptime, memory, open_files, file_limit, tasks } = process;
-    let mut line = format!(
-        "kubectl fwd {} ({} {}), process {pid}, up {}: {}, {}",
+    let memory = memory.map(|size| format!(", {size} KiB of memory")).unwrap_or_default();
+    let open = open_files.map(|open| format!(", {open} open files")).unwrap_or_default();
+    let limit = file_limit.map(|limit| format!(" (limit {limit})")).unwrap_or_default();
+    format!(
+        "kubectl fwd {} ({} {}), process {pid}, up {}: {}, {}{memory}{open}{limit}",
         env!("CARGO_PKG_VERSION"),
         std::env::consts::OS,
         std::env::consts::ARCH,
         duration_text(*uptime),
         many(dump.count, "forward"),
         many(*tasks, "task")
-    );
-    if let Some(memory) = memory {
-        line += &format!(", {memory} KiB of memory");
-    }
-    if let Some(open) = open_files {
-        line += &format!(", {open} open files");
-    }
-    if let Some(limit) = file_limit {
-        line += &format!(" (limit {limit})");
-    }
-    line
+    )
 }
 
 fn forward(ForwardDump { forward, connections }: &ForwardDump) -> Vec<String> {
