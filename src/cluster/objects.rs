@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     NamespaceResourceScope,
     apimachinery::pkg::{
-        apis::meta::v1::{ObjectMeta, Time},
+        apis::meta::v1::{LabelSelector, ObjectMeta, Time},
         util::intstr::IntOrString,
     },
 };
@@ -86,6 +86,46 @@ namespaced_object!(
     "discovery.k8s.io",
     "discovery.k8s.io/v1"
 );
+
+namespaced_object!(Service, "Service", "services", "", "v1");
+namespaced_object!(Job, "Job", "jobs", "batch", "batch/v1");
+namespaced_object!(ReplicationController, "ReplicationController", "replicationcontrollers", "", "v1");
+
+/// A service.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Service {
+    pub metadata: ObjectMeta,
+    pub spec: Option<ServiceSpec>,
+}
+
+/// A job.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Job {
+    pub metadata: ObjectMeta,
+    pub spec: Option<JobSpec>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct JobSpec {
+    pub selector: Option<LabelSelector>,
+}
+
+/// A replication controller.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ReplicationController {
+    pub metadata: ObjectMeta,
+    pub spec: Option<ReplicationControllerSpec>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ReplicationControllerSpec {
+    pub selector: Option<BTreeMap<String, String>>,
+}
 
 /// A pod.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -172,7 +212,7 @@ pub(super) struct StateReason {
 }
 
 /// The spec of a service.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct ServiceSpec {
     #[serde(rename = "type")]
@@ -185,7 +225,7 @@ pub(super) struct ServiceSpec {
     pub ports: Option<Vec<ServiceSpecPort>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct ServiceSpecPort {
     pub name: Option<String>,

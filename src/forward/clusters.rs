@@ -21,13 +21,14 @@ use crate::{
         client::{Cluster, ClusterConfig},
         config::flags::{ClusterEnvironment, Flags},
         pods::{
+            object::{TargetObject, follow_object},
             target::{PodQuery, ResolvedTarget},
             watch::{Relist, Snapshot, follow},
         },
         wait_notifier::WaitNotifier,
     },
     error::Fatal,
-    model::endpoint::PodId,
+    model::{endpoint::PodId, target::Kind},
     spdy::session::CreditMode,
     tunnel::{
         dial::{PodDialer, Tunnel},
@@ -59,6 +60,8 @@ pub(super) struct ClusterHandle {
     pub limits: Arc<Limits>,
     tracker: TaskTracker,
     watches: Mutex<HashMap<(String, PodQuery), Weak<WatchedPods>>>,
+    /// By namespace, kind and name.
+    objects: Mutex<HashMap<(String, Kind, String), Weak<WatchedObject>>>,
     tunnels: OnceMap<PodId, Tunnel, DialError>,
 }
 
@@ -69,6 +72,12 @@ pub(super) struct WatchedPods {
     pub relist: Relist,
     /// What is worth telling once: how the set is followed, where that is not by a watch.
     pub notice: watch::Receiver<Option<String>>,
+    _stop: DropGuard,
+}
+
+/// The object of a target, followed for as long as this is there.
+pub(super) struct WatchedObject {
+    pub state: watch::Receiver<TargetObject>,
     _stop: DropGuard,
 }
 
@@ -104,7 +113,7 @@ impl Clusters {
             // A user of a cluster needs a tunnel, once its pod is known.
             cluster.preconnect();
             let dialer = PodDialer::new(Arc::clone(&cluster), tracker.clone(), credit, Arc::clone(&limits));
-            let (watches, tunnels) = (Mutex::default(), OnceMap::default());
+            let (watches, objects, tunnels) = (Mutex::default(), Mutex::default(), OnceMap::default());
             Ok(ClusterHandle {
                 client: cluster,
                 kubeconfig,
@@ -113,6 +122,7 @@ impl Clusters {
                 limits,
                 tracker,
                 watches,
+                objects,
                 tunnels,
             })
         };
@@ -143,6 +153,21 @@ impl ClusterHandle {
         });
         let watched = Arc::new(WatchedPods { pods, relist, notice, _stop: stop.drop_guard() });
         watches.insert(key, Arc::downgrade(&watched));
+        watched
+    }
+
+    /// Follows the object of a target, of a kind that `is_followed`.
+    pub(super) fn watch_object(&self, namespace: &str, kind: Kind, name: &str) -> Arc<WatchedObject> {
+        let mut objects = self.objects.lock();
+        let key = (namespace.to_owned(), kind, name.to_owned());
+        if let Some(watched) = objects.get(&key).and_then(Weak::upgrade) {
+            return watched;
+        }
+        objects.retain(|_, watched| watched.strong_count() > 0);
+        let stop = CancellationToken::new();
+        let state = follow_object(&self.client, (namespace, kind, name), &self.tracker, stop.clone());
+        let watched = Arc::new(WatchedObject { state, _stop: stop.drop_guard() });
+        objects.insert(key, Arc::downgrade(&watched));
         watched
     }
 

@@ -25,6 +25,7 @@ use super::{
     client::LocalClient,
     connection_log::ConnectionLog,
     linger::LINGERING,
+    live_target::LiveTarget,
     local::LocalStream,
     open_connections::WaitsFor,
     pump::{PumpEnd, PumpEnvironment, pump},
@@ -33,7 +34,6 @@ use super::{
     route::{Backend, RouteError, RouteFilter, RouteReceiver, WhenLost},
 };
 use crate::{
-    cluster::pods::target::ResolvedTarget,
     descriptors::{Descriptors, descriptors},
     error::Transient,
     model::{event::EventKind, forward::RetryMode},
@@ -56,7 +56,7 @@ const MAX_BACKENDS: u32 = 8;
 /// What the connections of one port share.
 pub(super) struct ConnectionContext {
     pub route: RouteReceiver,
-    pub resolved: Arc<ResolvedTarget>,
+    pub resolved: Arc<LiveTarget>,
     pub port: Arc<ForwardedPort>,
     pub hold: Duration,
     pub retry: RetryMode,
@@ -74,7 +74,7 @@ pub(super) struct ConnectionContext {
 impl ConnectionContext {
     pub(super) fn new(
         route: RouteReceiver,
-        resolved: Arc<ResolvedTarget>,
+        resolved: Arc<LiveTarget>,
         port: Arc<ForwardedPort>,
         hold: Duration,
         retry: RetryMode,
@@ -292,7 +292,7 @@ impl Connection {
                 return ConnectionEnd::Reset;
             }
             attempts.begin(&backend);
-            let port = match self.context.resolved.pod_port(&self.context.port.remote, &backend.pod) {
+            let port = match self.context.resolved.get().pod_port(&self.context.port.remote, &backend.pod) {
                 Ok(port) => port,
                 Err(why) => return failed(Some(backend), None, why),
             };

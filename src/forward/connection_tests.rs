@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::{
+    cluster::pods::target::ResolvedTarget,
     forward::{
         linger::{LINGER, SLOW_ANSWER},
         listener::{self, BoundListener},
@@ -51,7 +52,7 @@ impl Forwarded {
             Arc::new(ForwardedPort::new(ForwardId::from_bits(1), remote, vec![LocalAddress::Tcp(address)]));
         let mut context = ConnectionContext::new(
             RouteReceiver::new(&end.route),
-            Arc::new(ResolvedTarget::pod("default", "db-0")),
+            Arc::new(LiveTarget::new(Arc::new(ResolvedTarget::pod("default", "db-0")))),
             Arc::clone(&end),
             Duration::from_secs(30),
             RetryMode::None,

@@ -12,6 +12,8 @@ mod counters;
 pub mod dump;
 mod linger;
 mod listener;
+mod live_pods;
+mod live_target;
 mod local;
 mod no_pod;
 mod once_map;
@@ -34,6 +36,7 @@ mod status;
 mod steering;
 mod supervisor;
 pub mod takeover;
+mod target_follower;
 #[cfg(unix)]
 mod unread;
 

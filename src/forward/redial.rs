@@ -4,20 +4,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use super::{
     chooser::PodChooser,
     clusters::ClusterHandle,
+    live_pods::LivePods,
     reporter::Reporter,
     route::{Backend, Route},
-    supervisor::{DialOutcome, Supervisor, SupervisorEnd, SupervisorState, changed},
+    supervisor::{DialOutcome, Supervisor, SupervisorEnd, SupervisorState},
 };
 use crate::{
-    cluster::{access, client::Cluster, error::denied::Denied, pods::watch::Snapshot},
+    cluster::{access, client::Cluster, error::denied::Denied},
     error::{Fatal, Transient},
     model::{
         endpoint::{Endpoint, PodId},
@@ -63,7 +61,7 @@ impl Supervisor {
             };
             if is_missing(&error) {
                 // What is known of the pods is not true any more, whatever the watch says.
-                self.relist.request();
+                self.pods.relist();
             }
             let too_late = |left: Duration| left.is_zero() || left < retry_after(&error);
             if self.left_to_start(memory).is_some_and(too_late) {
@@ -143,7 +141,7 @@ impl Supervisor {
         tokio::select! {
             () = tokio::time::sleep(next) => {}
             // The watch speaks again, or the set changed: a sign of life.
-            () = changed(&mut self.pods) => {}
+            () = self.pods.changed() => {}
             request = self.reporter.next_request() => self.steer_dial(memory, request),
         }
         self.close(memory);
@@ -201,13 +199,13 @@ async fn dial(
 
 /// Waits until `pod` is not the chosen one any more.
 pub(super) async fn another_is_chosen(
-    pods: &mut watch::Receiver<Snapshot>,
+    pods: &mut LivePods,
     chooser: &PodChooser,
     reporter: &Reporter,
     pod: &PodId,
 ) {
     loop {
-        changed(pods).await;
+        pods.changed().await;
         let snapshot = pods.borrow_and_update();
         let wanted: Vec<RemotePort> = reporter.ports().iter().map(|end| end.remote.clone()).collect();
         if chooser.choose(&snapshot.pods, Some(pod), &wanted).is_none_or(|chosen| chosen.id != *pod) {

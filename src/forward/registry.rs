@@ -24,14 +24,15 @@ use tokio_util::{
 
 use super::{
     ForwardOptions, GRACE,
-    clusters::{ClusterHandle, Clusters, WatchedPods},
+    clusters::{ClusterHandle, Clusters},
+    live_pods::PodsSource,
+    live_target::LiveTarget,
     reporter::{EventSender, ForwardedPort, Reporter},
     takeover::UserForwards,
 };
 use crate::{
     cluster::{
         config::flags::{ClusterEnvironment, Flags},
-        pods::target::ResolvedTarget,
         wait_notifier::{WaitNotifier, WaitReceiver},
     },
     error::Fatal,
@@ -118,12 +119,11 @@ pub(super) struct RunningForward {
 /// A target at work. It ends when the last of its forwards is gone.
 pub(super) struct TargetRun {
     pub target: Target,
-    pub resolved: Arc<ResolvedTarget>,
+    pub live: Arc<LiveTarget>,
     pub reporter: Reporter,
     pub cluster: Arc<ClusterHandle>,
     pub options: ForwardOptions,
-    /// Followed for as long as this is there.
-    pub watched: Arc<WatchedPods>,
+    pub pods: watch::Receiver<PodsSource>,
     /// Ends the supervisor with it.
     pub _stop: DropGuard,
 }
@@ -193,7 +193,7 @@ impl Registry {
     pub fn service_port(&self, id: ForwardId) -> Option<ServicePort> {
         let forwards = self.shared.forwards.lock();
         let forward = forwards.iter().find(|one| one.port.id == id)?;
-        forward.run.resolved.service_port(&forward.port.remote).cloned()
+        forward.run.live.get().service_port(&forward.port.remote).cloned()
     }
 
     /// Stops forwards: they no longer accept when this returns, and the connections that they have may go on for `grace`
@@ -395,7 +395,7 @@ impl RunningForward {
             id: end.id,
             resource_type: resource_type.to_owned(),
             name: name.clone(),
-            namespace: run.resolved.namespace.clone(),
+            namespace: run.live.get().namespace.clone(),
             local_port: port,
             remote_port: end.remote.clone(),
             active: status.state == ForwardState::Active,
@@ -403,7 +403,7 @@ impl RunningForward {
             address: self.address.clone(),
             local,
             pod: status.pod.as_ref().map(|pod| pod.id.name.clone()),
-            pod_port: status.pod.as_ref().and_then(|pod| run.resolved.pod_port(&end.remote, pod).ok()),
+            pod_port: status.pod.as_ref().and_then(|pod| run.live.get().pod_port(&end.remote, pod).ok()),
             state: status.state,
             since: status.since,
             connections: end.counters.connections(),

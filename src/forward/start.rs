@@ -17,9 +17,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     ForwardSpec,
     chooser::PodChooser,
-    clusters::{ClusterHandle, WatchedPods},
+    clusters::ClusterHandle,
     connection::ConnectionContext,
     listener::{self, PortReplacement},
+    live_pods::LivePods,
+    live_target::LiveTarget,
     prepared::{BoundPort, PreparedTarget},
     registry::{Registry, RegistryInner, RunningForward, TargetRun},
     reporter::{ForwardedPort, Reporter},
@@ -27,6 +29,7 @@ use super::{
     start_progress::StartProgress,
     supervisor::{self, Supervisor},
     takeover::{self, Holding},
+    target_follower,
 };
 use crate::{
     cluster::pods::target,
@@ -178,7 +181,8 @@ impl Registry {
             );
             let watched = cluster.watch(&resolved);
             let ports = wanted.request.ports.iter().map(|port| port.remote.clone()).collect();
-            let chooser = PodChooser::new(Arc::clone(&resolved), &wanted.options, ports);
+            let live = Arc::new(LiveTarget::new(Arc::clone(&resolved)));
+            let chooser = PodChooser::new(live, &wanted.options, ports);
             let chooser = Arc::new(chooser);
             prepared.push(PreparedTarget {
                 wanted,
@@ -200,15 +204,16 @@ impl Registry {
         permits: &mut OwnedSemaphorePermit,
         ids: &mut Vec<ForwardId>,
     ) -> PendingStart {
-        let PreparedTarget { wanted, cluster, resolved, chooser, watched, reporter, ports: ends } = target;
+        let (pods, follower) = target_follower::follow(&target);
+        let PreparedTarget { wanted, cluster, chooser, watched, reporter, ports: ends, .. } = target;
         let stop = CancellationToken::new();
         let run = Arc::new(TargetRun {
             target: wanted.request.target,
-            resolved: Arc::clone(&resolved),
+            live: Arc::clone(&chooser.resolved),
             reporter: reporter.clone(),
             cluster: Arc::clone(&cluster),
             options: wanted.options.clone(),
-            watched: Arc::clone(&watched),
+            pods: pods.clone(),
             _stop: stop.clone().drop_guard(),
         });
         for BoundPort { remote, listening, replacement: instead, address } in ends.into_iter().flatten() {
@@ -229,7 +234,7 @@ impl Registry {
             };
             let context = ConnectionContext::new(
                 RouteReceiver::new(&end.route),
-                Arc::clone(&resolved),
+                Arc::clone(&chooser.resolved),
                 Arc::clone(&end),
                 wanted.options.hold,
                 wanted.options.retry,
@@ -248,12 +253,15 @@ impl Registry {
             }
         }
         self.shared.tracker.spawn(
-            stop.clone().run_until_cancelled_owned(forward_notices(Arc::clone(&watched), reporter.clone())),
+            stop.clone().run_until_cancelled_owned(forward_notices(watched.notice.clone(), reporter.clone())),
         );
         let (works, opened) = watch::channel(false);
+        if let Some(follower) = follower {
+            let following = follower.run(opened.clone());
+            self.shared.tracker.spawn(stop.clone().run_until_cancelled_owned(following));
+        }
         let supervisor = Supervisor {
-            pods: watched.pods.clone(),
-            relist: watched.relist.clone(),
+            pods: LivePods::new(pods),
             cluster,
             chooser,
             reporter: reporter.for_first_subset(),
@@ -284,8 +292,7 @@ impl Registry {
 }
 
 /// Tells how the pods are followed, once there is something to tell.
-async fn forward_notices(watched: Arc<WatchedPods>, reporter: Reporter) {
-    let mut notice = watched.notice.clone();
+async fn forward_notices(mut notice: watch::Receiver<Option<String>>, reporter: Reporter) {
     loop {
         let text = notice.borrow_and_update().clone();
         if let Some(text) = text {

@@ -58,9 +58,10 @@ impl Registry {
         let forward = forwards.iter().find(|one| one.port.id == id).ok_or_else(|| unknown_id(id))?;
         let (run, port) = (&forward.run, &forward.port);
         let wanted = std::slice::from_ref(&port.remote);
-        let chooser = PodChooser::new(Arc::clone(&run.resolved), &run.options, wanted.to_vec());
+        let chooser = PodChooser::new(Arc::clone(&run.live), &run.options, wanted.to_vec());
         let current = port.status().pod.map(|pod| pod.id);
-        let snapshot = run.watched.pods.borrow();
+        let watched = Arc::clone(&run.pods.borrow().watched);
+        let snapshot = watched.pods.borrow();
         let shown = |pod: &Endpoint| TargetPod {
             name: pod.id.name.clone(),
             ready: pod.ready,
@@ -168,7 +169,7 @@ impl Supervisor {
         let SteeringRequest { what, answer } = request;
         let _ = answer.send(match what {
             Steering::Reconnect => {
-                self.relist.request();
+                self.pods.relist();
                 Ok(String::new())
             }
             Steering::Retarget(name) => Err(no_other(self.reporter.target(), name.as_deref())),

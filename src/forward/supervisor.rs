@@ -19,23 +19,21 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     ForwardOptions,
     chooser::PodChooser,
     clusters::ClusterHandle,
+    live_pods::LivePods,
     no_pod::{no_port, none_ready, pods_unread},
     reporter::{ForwardedPort, Reporter},
     route::{Backend, Route},
     start_progress::StartProgress,
 };
 use crate::{
-    cluster::pods::watch::{Relist, Snapshot},
+    cluster::pods::watch::Snapshot,
     error::Fatal,
     model::{
         endpoint::{Endpoint, Phase, PodId},
@@ -60,9 +58,7 @@ const MIN_BACKEND_AGE: Duration = Duration::from_millis(500);
 /// What a supervisor needs.
 #[derive(Clone)]
 pub(super) struct Supervisor {
-    pub pods: watch::Receiver<Snapshot>,
-    /// Has the pods listed anew.
-    pub relist: Relist,
+    pub pods: LivePods,
     pub cluster: Arc<ClusterHandle>,
     pub chooser: Arc<PodChooser>,
     /// Speaks of the ports that this supervises.
@@ -228,7 +224,7 @@ impl Supervisor {
     /// Waits until every port has a pod that could serve it, and tells once why one has none yet. What no pod has or
     /// will have is an error: waiting would not mend it.
     async fn first_pods(&mut self, memory: &mut SupervisorState) -> Result<(), Fatal> {
-        let _ = self.pods.wait_for(|snapshot| snapshot.synced || snapshot.problem.is_some()).await;
+        self.pods.wait_for(|snapshot| snapshot.synced || snapshot.problem.is_some()).await;
         let target = self.reporter.target().to_owned();
         let enough = |this: &Self, pods: &[Endpoint]| {
             let wanted = this.wanted();
@@ -255,7 +251,7 @@ impl Supervisor {
             return pods_unread(target, cluster, waited, why);
         }
         let why = self.chooser.why_none(&snapshot.pods, &self.wanted());
-        none_ready(target, cluster, &self.chooser.resolved.namespace, &snapshot.pods, waited, why)
+        none_ready(target, cluster, &self.chooser.resolved.get().namespace, &snapshot.pods, waited, why)
     }
 
     /// Waits until some port has a pod.
@@ -291,7 +287,7 @@ impl Supervisor {
                 self.emit_waiting(memory, &mut told, &why);
             }
             tokio::select! {
-                () = changed(&mut self.pods) => {}
+                () = self.pods.changed() => {}
                 request = self.reporter.next_request() => self.steer_waiting(request),
                 () = sleep_until(changed_at + REPEAT_AFTER), if told.as_ref() != Some(&why) => {
                     self.emit_waiting(memory, &mut told, &why);
@@ -415,7 +411,7 @@ impl Supervisor {
 
     /// What is forwarded, and the pod's port behind it.
     pub(super) fn ports_in(&self, pod: &Endpoint) -> Result<Vec<(Arc<ForwardedPort>, u16)>, Fatal> {
-        let in_pod = |end: Arc<ForwardedPort>| match self.chooser.resolved.pod_port(&end.remote, pod) {
+        let in_pod = |end: Arc<ForwardedPort>| match self.chooser.resolved.get().pod_port(&end.remote, pod) {
             Ok(port) => Ok((end, port)),
             Err(why) => Err(no_port(self.reporter.target(), &self.cluster.client, &pod.id, &end.remote, why)),
         };
@@ -426,7 +422,7 @@ impl Supervisor {
     async fn keep(&mut self, memory: &mut SupervisorState) -> Option<SupervisorEnd> {
         let backend = memory.backend.clone()?;
         tokio::select! {
-            () = changed(&mut self.pods) => None,
+            () = self.pods.changed() => None,
             () = backend.tunnel.proven(), if memory.unproven => {
                 self.proven(memory, &backend.pod.id);
                 None
@@ -441,7 +437,7 @@ impl Supervisor {
                 self.close(memory);
                 tokio::select! {
                     () = sleep_until(backend.since + MIN_BACKEND_AGE) => {}
-                    () = changed(&mut self.pods) => {}
+                    () = self.pods.changed() => {}
                 }
                 None
             }
@@ -450,6 +446,7 @@ impl Supervisor {
 
     fn retarget_reason(&self, snapshot: &Snapshot, pod: &PodId) -> RetargetReason {
         match snapshot.pods.iter().find(|endpoint| endpoint.id == *pod) {
+            None if self.pods.is_unselected(snapshot, pod) => RetargetReason::Unselected,
             None => RetargetReason::Deleted,
             Some(pod) if pod.terminating => RetargetReason::Terminating,
             Some(pod) if matches!(pod.phase, Phase::Succeeded | Phase::Failed) => RetargetReason::Ended,
@@ -471,27 +468,5 @@ async fn tell_blocked(limits: &Limits, reporter: &Reporter) -> Infallible {
             reporter.emit(EventKind::Blocked { connections });
         }
         news.await;
-    }
-}
-
-/// Waits until the set has changed. One that is no longer followed never does: its error comes at once each time, and a
-/// loop that took it for a change would spin.
-pub(super) async fn changed(pods: &mut watch::Receiver<Snapshot>) {
-    if pods.changed().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_set_that_is_no_longer_followed_does_not_change() {
-        let (publish, mut pods) = watch::channel(Snapshot::default());
-        publish.send_replace(Snapshot::default());
-        assert!(changed(&mut pods).now_or_never().is_some());
-        drop(publish);
-        assert!(changed(&mut pods).now_or_never().is_none());
     }
 }

@@ -146,6 +146,8 @@ pub enum RetargetReason {
     NoPort,
     /// It ended, well or badly.
     Ended,
+    /// It is there, and the target does not select it any more: the labels of one of them are others now.
+    Unselected,
     /// It could not be reached.
     Unreachable,
     /// Nothing: somebody asked for another pod.

@@ -77,6 +77,7 @@ fn what(what: &EventKind) -> EventPayload<'_> {
                 RetargetReason::NotReady => "not ready",
                 RetargetReason::NoPort => "no port",
                 RetargetReason::Ended => "ended",
+                RetargetReason::Unselected => "not selected",
                 RetargetReason::Unreachable => "unreachable",
                 RetargetReason::Requested => "requested",
             };

@@ -109,6 +109,10 @@ pub fn explain(failure: &AttemptFailure, port: u16) -> String {
             _ if text.contains("connection reset by peer") => {
                 "connection reset by the application".to_owned()
             }
+            // Go's words for it name sockets of the node, which nobody knows.
+            _ if text.contains("broken pipe") => {
+                "the application closed the connection while more was sent to it".to_owned()
+            }
             _ => {
                 let text = text.split_once("uid : ").map_or(text.as_str(), |(_, rest)| rest);
                 let inner =
@@ -204,7 +208,7 @@ mod tests {
         let netns = "failed to execute portforward in network namespace \"/var/run/netns/x\": ";
         assert_eq!(
             explain(&text(&format!("{netns}write tcp4 a->b: broken pipe")), 80),
-            "write tcp4 a->b: broken pipe"
+            "the application closed the connection while more was sent to it"
         );
         assert_eq!(
             explain(&text(&format!("{netns}failed to connect to localhost:80 inside namespace \"x\"")), 80),

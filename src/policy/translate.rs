@@ -54,6 +54,17 @@ pub enum TargetPort {
     Name(String),
 }
 
+impl ServicePort {
+    /// The port of the pods that it leads to: its name, or its number.
+    pub fn in_pods(&self) -> String {
+        match &self.target {
+            TargetPort::Same | TargetPort::Number(0) => self.number.to_string(),
+            TargetPort::Number(number) => number.to_string(),
+            TargetPort::Name(name) => format!("'{name}'"),
+        }
+    }
+}
+
 impl ServicePorts {
     /// The service port that `remote` means.
     pub fn find(&self, remote: &RemotePort) -> Result<&ServicePort, String> {

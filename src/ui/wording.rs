@@ -236,6 +236,7 @@ fn retargeted(from: &PodId, why: RetargetReason, to: &PodId, context: EventConte
         RetargetReason::NotReady => "is not ready",
         RetargetReason::NoPort => "lacks the port",
         RetargetReason::Ended => "has ended",
+        RetargetReason::Unselected => "is not selected any more",
         RetargetReason::Unreachable | RetargetReason::Requested => "cannot be reached",
     };
     // A stateful set's pod comes back under its own name.

@@ -111,6 +111,11 @@ impl Clients {
         Ok(Self { seen, stop, tasks, long })
     }
 
+    /// What they have seen so far.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.borrow().clone()
+    }
+
     /// Resolves once they have seen this.
     pub(crate) async fn until<T>(&self, enough: impl Fn(&Seen) -> Option<T>) -> T {
         let mut seen = self.seen.clone();

@@ -120,6 +120,7 @@ fn kubectl(kubectl: &KubectlOutcome) -> String {
             let lost = if lost == 0 { "none lost".to_owned() } else { format!("{lost} lost") };
             format!("answers after {:.2} s, {lost}", took.as_secs_f64())
         }
+        (None, None) if kubectl.answers => "stays with the old pod".to_owned(),
         (None, None) => format!("runs on and answers nothing{said}"),
     }
 }

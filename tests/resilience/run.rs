@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncBufReadExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::clients::{CLIENTS, Seen};
 use crate::row::{Long, Lost, Row};
@@ -17,6 +17,9 @@ use crate::words::{PodNames, fit};
 
 /// How long a row may take in all: the longest waits for a silence of 15 s, some for two.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// An answer so old is one to the last request of all.
+const RECENT: Duration = Duration::from_secs(1);
 
 /// What a row came to.
 pub(crate) struct Outcome {
@@ -33,6 +36,8 @@ pub(crate) struct KubectlOutcome {
     /// From when it was possible to the first right answer, if there was one.
     pub(crate) recovery: Option<Duration>,
     pub(crate) seen: Seen,
+    /// Whether some pod answered to the last.
+    pub(crate) answers: bool,
     /// Its exit status, if it ended by itself.
     pub(crate) exit: Option<i32>,
     /// Its last line on stderr.
@@ -72,10 +77,12 @@ pub(crate) async fn run_kubectl(row: &Row, kubectl: &Path) -> Result<KubectlOutc
         // What the row waits for may never come with kubectl; what it came to so far is the answer then.
         let _ = (row.play)(&mut scene).await;
         let (recovery, over) = (scene.recovery, scene.forward.has_exited());
+        let recent = Instant::now() - RECENT;
+        let answers = scene.clients.seen().answers.last().is_some_and(|last| last.at >= recent);
         let (seen, _) = scene.clients.stop().await?;
         let ended = if over { scene.forward.wait().await } else { scene.forward.end("KILL").await }?;
         let last = lines(&ended.stderr).pop();
-        Ok::<_, Failure>(KubectlOutcome { recovery, seen, exit: ended.code, last })
+        Ok::<_, Failure>(KubectlOutcome { recovery, seen, answers, exit: ended.code, last })
     };
     timeout(LIMIT, running).await.map_err(|_| format!("kubectl takes longer than {} s", LIMIT.as_secs()))?
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sandbox::Sandbox;
 use sandbox::support::forward::{self, Forward};
+use sandbox::support::pods::uid;
 use sandbox::support::{Failure, Test, World, within};
 use tokio::time::{Instant, timeout};
 
@@ -103,12 +104,35 @@ impl Scene {
         Ok(())
     }
 
-    /// The same for any pod.
+    /// Waits until the application on a port of a pod has had a request, which is the recovery where the pod stays the same.
+    pub(crate) async fn reaches(&mut self, pod: &str, port: u16) -> Test {
+        let uid = uid(self.sandbox(), pod)?;
+        let node = self.world.sandbox.node();
+        let asked = async {
+            let stats = node.wait_for(&uid, port, |stats| stats.requests > 0).await;
+            stats.map(|_| Instant::now())
+        };
+        let at = if self.is_kubectl {
+            timeout(KUBECTL_PATIENCE, asked).await.ok().flatten()
+        } else {
+            Some(within("a request on the port", asked).await?.ok_or("the pod has no such port")?)
+        };
+        self.recovery = at.map(|at| at - self.clock);
+        Ok(())
+    }
+
+    /// The pod that answered last.
+    pub(crate) async fn last(&self) -> Result<String, Failure> {
+        let last = self.clients.until(|seen| seen.answers.last().map(|answer| answer.pod.clone()));
+        within("an answer", last).await
+    }
+
+    /// Waits for any answer.
     pub(crate) async fn answered_again(&mut self) -> Test {
         self.answered("an answer", |_| true).await
     }
 
-    /// The same for another pod than at the beginning.
+    /// Waits for an answer of another pod than at the beginning.
     pub(crate) async fn answered_elsewhere(&mut self) -> Test {
         let first = self.first();
         self.answered("an answer of another pod", move |pod| pod != first).await

@@ -100,19 +100,18 @@ pub async fn resolve(cluster: &Cluster, target: &Target) -> Result<ResolvedTarge
         TargetRef::Object(kind, name) => (*kind, name.as_str()),
     };
     let finder = ObjectFinder { cluster, namespace: &namespace, kind, name };
-    let labels = match kind {
-        Kind::Pod => return Ok(plain(PodQuery::Name(name.to_owned()))),
-        Kind::Service => return finder.service().await,
+    match kind {
+        Kind::Pod => Ok(plain(PodQuery::Name(name.to_owned()))),
+        Kind::Service => finder.service().await,
         Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job => {
             let selector: Option<LabelSelector> = finder.read("/spec/selector").await?;
-            selector.and_then(|selector| selector::from_selector(&selector))
+            finder.of_selector(selector.as_ref())
         }
         Kind::ReplicationController => {
             let selector: Option<BTreeMap<String, String>> = finder.read("/spec/selector").await?;
-            selector.filter(|labels| !labels.is_empty()).and_then(|labels| selector::from_map(&labels))
+            finder.of_labels(selector.as_ref())
         }
-    };
-    Ok(plain(PodQuery::Labels(labels.ok_or_else(|| finder.unselective())?)))
+    }
 }
 
 /// One object to find.
@@ -170,6 +169,24 @@ impl ObjectFinder<'_> {
         }
     }
 
+    /// What a workload stands for.
+    pub(super) fn of_selector(&self, selector: Option<&LabelSelector>) -> Result<ResolvedTarget, Fatal> {
+        self.of_query(selector.and_then(selector::from_selector))
+    }
+
+    /// What a replication controller stands for.
+    pub(super) fn of_labels(
+        &self,
+        labels: Option<&BTreeMap<String, String>>,
+    ) -> Result<ResolvedTarget, Fatal> {
+        self.of_query(labels.filter(|labels| !labels.is_empty()).and_then(selector::from_map))
+    }
+
+    fn of_query(&self, labels: Option<String>) -> Result<ResolvedTarget, Fatal> {
+        let labels = labels.ok_or_else(|| self.unselective())?;
+        Ok(ResolvedTarget::of_pods(self.namespace, PodQuery::Labels(labels)))
+    }
+
     fn unselective(&self) -> Fatal {
         Fatal::new("fwd::target::no_selector", format!("{} selects no pods", self.subject()))
             .because("its selector is empty, or has an invalid operator or label")
@@ -177,7 +194,15 @@ impl ObjectFinder<'_> {
     }
 
     async fn service(&self) -> Result<ResolvedTarget, Fatal> {
-        let spec: ServiceSpec = self.read("/spec").await?.unwrap_or_default();
+        let resolved = self.of_service(self.read("/spec").await?.unwrap_or_default())?;
+        if resolved.pods.are_sliced() {
+            self.slices().await?;
+        }
+        Ok(resolved)
+    }
+
+    /// What a service stands for.
+    pub(super) fn of_service(&self, spec: ServiceSpec) -> Result<ResolvedTarget, Fatal> {
         let ports = ServicePorts {
             service: self.name.to_owned(),
             headless: spec.cluster_ip.as_deref() == Some("None"),
@@ -189,10 +214,7 @@ impl ObjectFinder<'_> {
             None if spec.type_.as_deref() == Some("ExternalName") => {
                 return Err(self.external(spec.external_name.as_deref().unwrap_or("?")));
             }
-            None => {
-                self.slices().await?;
-                PodQuery::Slices { service: self.name.to_owned() }
-            }
+            None => PodQuery::Slices { service: self.name.to_owned() },
         };
         // Where slices name the pods, they say which of them count, too.
         let published = spec.publish_not_ready_addresses == Some(true) && !pods.are_sliced();
@@ -334,6 +356,27 @@ impl ResolvedTarget {
     /// The service's port that `remote` means; none where ports are the pods' own.
     pub fn service_port(&self, remote: &RemotePort) -> Option<&ServicePort> {
         self.service.as_ref()?.find(remote).ok()
+    }
+
+    /// Whether another target has the same pods.
+    pub fn has_pods_of(&self, other: &Self) -> bool {
+        (&self.namespace, &self.pods) == (&other.namespace, &other.pods)
+    }
+
+    /// How the ports of a service lead elsewhere now than in `before`, for people; one text for each of `ports` that does.
+    pub fn moved_ports(&self, before: &Self, ports: &[RemotePort]) -> Vec<String> {
+        let moved = |remote: &RemotePort| {
+            let (service, now, was) =
+                (self.service.as_ref()?, self.service_port(remote)?, before.service_port(remote)?);
+            let text = format!(
+                "port {remote} of service {} leads to port {} of the pods now, no longer to {}",
+                service.service,
+                now.in_pods(),
+                was.in_pods()
+            );
+            (now.in_pods() != was.in_pods()).then_some(text)
+        };
+        ports.iter().filter_map(moved).collect()
     }
 
     /// What is asked of the pods' readiness.

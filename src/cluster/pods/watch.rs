@@ -46,6 +46,9 @@ const MEMBERS_REREAD: Duration = Duration::from_secs(10);
 /// Pods read for one service without a selector. Further ones with the same ports are as good as these.
 const MEMBERS_READ: usize = 50;
 
+/// How many pods that are not of a set any more are remembered: what became of the one in use is asked at once.
+const UNSELECTED: usize = 16;
+
 /// The pods of a target at one moment.
 ///
 /// Those who read it copy it, which costs nothing while they have the copy only for a moment. A copy that is kept has the whole
@@ -56,6 +59,9 @@ pub struct Snapshot {
     pub synced: bool,
     /// The pods, in the order of their names.
     pub pods: Arc<Vec<Endpoint>>,
+    /// Pods that were of the set and are not any more, although they are there: their labels are others now. The latest
+    /// [`UNSELECTED`] of them, since the set was read whole.
+    pub unselected: Vec<PodId>,
     /// Why the set cannot be read at the moment, if so. `pods` is the last good set then.
     pub problem: Option<String>,
 }
@@ -64,6 +70,8 @@ pub struct Snapshot {
 enum PodChange {
     Apply(Endpoint),
     Delete(PodId),
+    /// It is there, and of the set no more.
+    Unselect(PodId),
 }
 
 impl PodChange {
@@ -71,8 +79,9 @@ impl PodChange {
         pod.endpoint.map(Self::Apply)
     }
 
+    /// A watch tells of a pod whose labels are others now as of one that is deleted, but without the time of its deletion.
     fn delete(pod: WatchedPod) -> Option<Self> {
-        pod.endpoint.map(|pod| Self::Delete(pod.id))
+        pod.endpoint.map(|pod| if pod.terminating { Self::Delete(pod.id) } else { Self::Unselect(pod.id) })
     }
 }
 
@@ -84,8 +93,20 @@ impl Snapshot {
             PodChange::Apply(pod) => match at(&pod.id.name) {
                 Ok(at) if self.pods[at] == pod => return false,
                 Ok(at) => Arc::make_mut(&mut self.pods)[at] = pod,
-                Err(at) => Arc::make_mut(&mut self.pods).insert(at, pod),
+                Err(at) => {
+                    self.unselected.retain(|id| *id != pod.id);
+                    Arc::make_mut(&mut self.pods).insert(at, pod);
+                }
             },
+            PodChange::Unselect(id) => {
+                if !self.change(PodChange::Delete(id.clone())) {
+                    return false;
+                }
+                if self.unselected.len() == UNSELECTED {
+                    self.unselected.remove(0);
+                }
+                self.unselected.push(id);
+            }
             PodChange::Delete(id) => match at(&id.name) {
                 // A StatefulSet's pod may be back under its name before the old one's end is told.
                 Ok(at) if self.pods[at].id.uid == id.uid => _ = Arc::make_mut(&mut self.pods).remove(at),
@@ -149,7 +170,7 @@ impl SnapshotSender {
             same
         });
         pods.shrink_to_fit();
-        let next = Snapshot { synced: true, pods: Arc::new(pods), problem: None };
+        let next = Snapshot { synced: true, pods: Arc::new(pods), unselected: Vec::new(), problem: None };
         self.sender.send_if_modified(|now| {
             let changed = *now != next;
             if changed {

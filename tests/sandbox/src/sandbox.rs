@@ -15,7 +15,7 @@ use crate::api::selector::Selector;
 use crate::cluster::manifest;
 use crate::cluster::store::Key;
 use crate::cluster::{Cluster, Deletion};
-use crate::controllers::{self, kubelet};
+use crate::controllers::{self, ContainerEnd, kubelet};
 use crate::error::Error;
 use crate::faults::Faults;
 use crate::identity::kubeconfig::Kubeconfigs;
@@ -203,7 +203,27 @@ impl Sandbox {
 
     /// Ends a pod's containers with an error and starts them again in the same sandbox. Returns when they are ready.
     pub async fn kill_container(&self, namespace: &str, pod: &str) -> Result<(), Error> {
-        Ok(kubelet::restart_container(&self.cluster, namespace, pod).await?)
+        Ok(kubelet::restart_container(&self.cluster, namespace, pod, ContainerEnd::CRASH).await?)
+    }
+
+    /// The same, for a container that took more memory than it may.
+    pub async fn kill_for_memory(&self, namespace: &str, pod: &str) -> Result<(), Error> {
+        Ok(kubelet::restart_container(&self.cluster, namespace, pod, ContainerEnd::OUT_OF_MEMORY).await?)
+    }
+
+    /// Takes a pod's sandbox away, and gives it another. Returns when it is ready there.
+    pub async fn recreate_sandbox(&self, namespace: &str, pod: &str) -> Result<(), Error> {
+        Ok(kubelet::recreate_sandbox(&self.cluster, namespace, pod).await?)
+    }
+
+    /// Has the node evict a pod. Returns when it has failed.
+    pub async fn evict(&self, namespace: &str, pod: &str) -> Result<(), Error> {
+        Ok(kubelet::evict(&self.cluster, namespace, pod).await?)
+    }
+
+    /// Has a pod's containers end well, as those of a job do. Returns when it has completed.
+    pub async fn complete(&self, namespace: &str, pod: &str) -> Result<(), Error> {
+        Ok(kubelet::complete(&self.cluster, namespace, pod).await?)
     }
 
     /// Forgets the history: any watch that is behind, or resumes, gets 410 Gone.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use podserver::PORTS;
 use serde_json::{Value, json};
 
-use super::pod_status;
-use crate::api::meta::{self, items, number};
+use super::pod_status::{self, ContainerEnd};
+use crate::api::meta::{self, items, number, text};
 use crate::api::resources::POD;
 use crate::api::status::Status;
 use crate::cluster::store::Key;
@@ -34,7 +34,7 @@ impl Kubelet {
     pub(super) fn reconcile(&mut self, cluster: &Arc<Cluster>) {
         let pods = cluster.store.list(&POD, None).items;
         let mut present = HashSet::new();
-        let is_ours = |pod: &Value| matches!(meta::text(pod, "/spec/nodeName"), "" | NODE_NAME);
+        let is_ours = |pod: &Value| matches!(text(pod, "/spec/nodeName"), "" | NODE_NAME);
         // Those that were made for another node are as they were made: nobody runs them.
         for (key, pod) in pods.into_iter().filter(|(_, pod)| is_ours(pod)) {
             let uid = meta::uid(&pod).to_owned();
@@ -121,6 +121,10 @@ impl Pod {
     async fn end(&self) {
         let Cluster { deletion, node, .. } = &*self.cluster;
         let Some(pod) = self.write(pod_status::observed) else { return };
+        if pod_status::is_finished(&pod) {
+            self.cluster.store.remove(&self.key, &self.uid);
+            return;
+        }
         self.cluster.record(&pod, "kubelet", "Killing", "Stopping container");
         let probe_fails = async {
             tokio::time::sleep(*deletion / 4).await;
@@ -144,7 +148,10 @@ pub(super) fn has_arrived(pod: &Value) -> bool {
     let stuck = |status: &Value| status["state"]["waiting"]["reason"] == json!("ImagePullBackOff");
     let unready =
         !pod["metadata"]["annotations"][NEVER_READY].is_null() && pod["status"]["phase"] == json!("Running");
-    pod_status::is_ready(pod) || unready || items(pod, "/status/containerStatuses").iter().any(stuck)
+    pod_status::is_ready(pod)
+        || pod_status::is_finished(pod)
+        || unready
+        || items(pod, "/status/containerStatuses").iter().any(stuck)
 }
 
 fn write(
@@ -202,13 +209,18 @@ fn find(cluster: &Cluster, namespace: &str, name: &str) -> Result<(Key, String),
 }
 
 /// Writes what happens to a running pod, unless it is on its way out by now.
-fn happen(cluster: &Cluster, key: &Key, uid: &str, change: impl FnOnce(&mut Value)) -> Result<(), Status> {
+fn happen(
+    cluster: &Cluster,
+    key: &Key,
+    uid: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<Arc<Value>, Status> {
     let change = |pod: &mut Value| {
         if !meta::is_deleting(pod) {
             change(pod);
         }
     };
-    write(cluster, key, uid, change).map(drop)
+    write(cluster, key, uid, change)
 }
 
 /// Turns a running pod's readiness off or on.
@@ -219,17 +231,60 @@ pub(crate) fn set_ready(
     is_ready: bool,
 ) -> Result<(), Status> {
     let (key, uid) = find(cluster, namespace, name)?;
-    happen(cluster, &key, &uid, |pod| pod_status::ready(pod, is_ready))
+    happen(cluster, &key, &uid, |pod| pod_status::ready(pod, is_ready)).map(drop)
 }
 
-/// The containers of a running pod end with an error, and are started again in the same sandbox.
-pub(crate) async fn restart_container(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Status> {
+/// The containers of a running pod end like this, and are started again in the same sandbox.
+pub(crate) async fn restart_container(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    end: ContainerEnd,
+) -> Result<(), Status> {
     let (key, uid) = find(cluster, namespace, name)?;
     cluster.node.kill_container(&uid).await;
-    happen(cluster, &key, &uid, pod_status::crashed)?;
+    let pod = happen(cluster, &key, &uid, |pod| pod_status::ended(pod, end, true))?;
     tokio::time::sleep(cluster.pod_start / 2).await;
     cluster.node.start_container(&uid).await;
-    happen(cluster, &key, &uid, pod_status::restarted)?;
+    let address = text(&pod, "/status/podIP");
+    happen(cluster, &key, &uid, |pod| pod_status::restarted(pod, address))?;
     tokio::time::sleep(cluster.pod_start / 2).await;
-    happen(cluster, &key, &uid, |pod| pod_status::ready(pod, true))
+    happen(cluster, &key, &uid, |pod| pod_status::ready(pod, true)).map(drop)
+}
+
+/// The sandbox of a running pod is lost, and the kubelet makes another one for the same pod, at another address.
+pub(crate) async fn recreate_sandbox(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Status> {
+    let (key, uid) = find(cluster, namespace, name)?;
+    cluster.node.kill_container(&uid).await;
+    cluster.node.stop_pod(&uid, Duration::ZERO).await;
+    let pod = happen(cluster, &key, &uid, |pod| pod_status::ended(pod, ContainerEnd::KILLED, false))?;
+    cluster.record(
+        &pod,
+        "kubelet",
+        "SandboxChanged",
+        "Pod sandbox changed, it will be killed and re-created.",
+    );
+    tokio::time::sleep(cluster.pod_start / 2).await;
+    cluster.node.start_pod(&uid, namespace, name, &ports(&pod)).await;
+    let address = cluster.pod_address();
+    happen(cluster, &key, &uid, |pod| pod_status::restarted(pod, &address))?;
+    tokio::time::sleep(cluster.pod_start / 2).await;
+    happen(cluster, &key, &uid, |pod| pod_status::ready(pod, true)).map(drop)
+}
+
+/// The kubelet evicts a running pod because its node is short of memory. Its object stays, failed.
+pub(crate) async fn evict(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Status> {
+    let (key, uid) = find(cluster, namespace, name)?;
+    // The phase follows only once no container runs any more.
+    let pod = happen(cluster, &key, &uid, pod_status::disrupted)?;
+    cluster.record(&pod, "kubelet", "Evicted", "The node was low on resource: memory.");
+    cluster.node.stop_pod(&uid, cluster.deletion).await;
+    happen(cluster, &key, &uid, pod_status::evicted).map(drop)
+}
+
+/// The containers of a running pod have done what they were for, and end well. Its object stays.
+pub(crate) async fn complete(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Status> {
+    let (key, uid) = find(cluster, namespace, name)?;
+    cluster.node.stop_pod(&uid, cluster.deletion).await;
+    happen(cluster, &key, &uid, pod_status::succeeded).map(drop)
 }

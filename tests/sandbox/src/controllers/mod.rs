@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub(crate) use self::pod_status::is_ready;
+pub(crate) use self::pod_status::{ContainerEnd, is_ready};
 use crate::api::meta::{self, number};
 use crate::api::resources::{
     CONTROLLER, DAEMON_SET, DEPLOYMENT, JOB, POD, REPLICA_SET, Resource, STATEFUL_SET,
@@ -49,7 +49,7 @@ pub(crate) fn settled(cluster: &Cluster) -> bool {
     let is_settled = |resource: &Resource, object: &Value| {
         let wanted = match resource.kind {
             "DaemonSet" => 1,
-            "Job" => number(object, "/spec/parallelism"),
+            "Job" => workload::wanted(object, &workload::pods_of(cluster, object)),
             _ => number(object, "/spec/replicas"),
         };
         if resource.kind != "Deployment" {

@@ -162,23 +162,73 @@ pub(super) fn succeeded(pod: &mut Value) {
     set_conditions(pod, false, &completed(true), &completed(false));
 }
 
-/// The containers ended on their own and will be started again.
-pub(super) fn crashed(pod: &mut Value) {
+/// How a container ended that is started again in its pod.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ContainerEnd {
+    exit_code: i64,
+    reason: &'static str,
+}
+
+impl ContainerEnd {
+    /// By itself, with an error.
+    pub(crate) const CRASH: Self = Self { exit_code: 3, reason: "Error" };
+    /// By the kernel, for the memory it took.
+    pub(crate) const OUT_OF_MEMORY: Self = Self { exit_code: 137, reason: "OOMKilled" };
+    /// By the runtime, with the sandbox around it.
+    pub(crate) const KILLED: Self = Self { exit_code: 137, reason: "Error" };
+}
+
+/// The containers ended and will be started again, in the same sandbox or in a new one.
+pub(super) fn ended(pod: &mut Value, end: ContainerEnd, sandbox: bool) {
     each_container(pod, |status| {
-        status["state"] = terminated(status, 3, "Error");
+        status["state"] = terminated(status, end.exit_code, end.reason);
         status["ready"] = json!(false);
         status["started"] = json!(false);
     });
     let unready = unready(pod);
-    set_conditions(pod, true, &Condition::plain(true), &unready);
+    set_conditions(pod, sandbox, &Condition::plain(true), &unready);
 }
 
-/// They run again.
-pub(super) fn restarted(pod: &mut Value) {
+/// They run again, at this address.
+pub(super) fn restarted(pod: &mut Value, address: &str) {
     each_container(pod, |status| {
         status["lastState"] = status["state"].take();
         status["restartCount"] = json!(number(status, "/restartCount") + 1);
     });
-    let address = text(pod, "/status/podIP").to_owned();
-    running(pod, &address);
+    running(pod, address);
+}
+
+/// The kubelet is about to evict the pod, for what the node has too little of.
+pub(super) fn disrupted(pod: &mut Value) {
+    let observed = pod["metadata"]["generation"].clone();
+    let condition = json!({
+        "type": "DisruptionTarget", "status": "True", "observedGeneration": observed, "lastProbeTime": null,
+        "lastTransitionTime": meta::now(), "reason": "TerminationByKubelet", "message": EVICTED,
+    });
+    if let Some(conditions) = pod.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
+        conditions.push(condition);
+    }
+}
+
+/// What the kubelet says of a pod that it evicted.
+const EVICTED: &str = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 61284Ki. ";
+
+/// The containers ended for the eviction. The object stays.
+pub(super) fn evicted(pod: &mut Value) {
+    pod["status"]["phase"] = json!("Failed");
+    pod["status"]["reason"] = json!("Evicted");
+    pod["status"]["message"] = json!(EVICTED);
+    each_container(pod, |status| {
+        status["state"] = terminated(status, 137, "Error");
+        status["ready"] = json!(false);
+        status["started"] = json!(false);
+    });
+    let failed = Condition { holds: false, reason: "PodFailed", message: String::new() };
+    set_conditions(pod, false, &Condition::plain(true), &failed);
+    disrupted(pod);
+}
+
+/// Whether the pod is over.
+pub(crate) fn is_finished(pod: &Value) -> bool {
+    matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
 }

@@ -17,10 +17,7 @@ pub(super) fn reconcile(cluster: &Cluster) {
             if !meta::is_deleting(&owner) {
                 match resource.kind {
                     "DaemonSet" => daemon_pods(cluster, &owner, &pods),
-                    kind => {
-                        let wanted = if kind == "Job" { "/spec/parallelism" } else { "/spec/replicas" };
-                        scale(cluster, resource, &owner, &pods, number(&owner, wanted), &json!({}));
-                    }
+                    _ => scale(cluster, resource, &owner, &pods, wanted(&owner, &pods), &json!({})),
                 }
             }
             let pods = pods_of(cluster, &owner);
@@ -28,6 +25,20 @@ pub(super) fn reconcile(cluster: &Cluster) {
             set_status(cluster, &key, status);
         }
     }
+}
+
+/// How many pods are to run. A job wants no more of them than it still has to complete.
+pub(super) fn wanted(owner: &Value, pods: &[Arc<Value>]) -> i64 {
+    if owner["kind"] != json!("Job") {
+        return number(owner, "/spec/replicas");
+    }
+    let left = number(owner, "/spec/completions") - succeeded(pods);
+    number(owner, "/spec/parallelism").min(left).max(0)
+}
+
+fn succeeded(pods: &[Arc<Value>]) -> i64 {
+    let succeeded = pods.iter().filter(|pod| text(pod, "/status/phase") == "Succeeded").count();
+    i64::try_from(succeeded).unwrap_or(i64::MAX)
 }
 
 /// The pods that `owner` controls.
@@ -136,7 +147,27 @@ fn status(resource: &Resource, owner: &Value, pods: &[Arc<Value>]) -> Value {
         "Job" => {
             let start = &owner["status"]["startTime"];
             let start = if start.is_null() { json!(meta::now()) } else { start.clone() };
-            json!({ "active": active.len(), "ready": ready, "startTime": start, "uncountedTerminatedPods": {} })
+            let mut status = json!({
+                "active": active.len(), "ready": ready, "startTime": start, "uncountedTerminatedPods": {},
+            });
+            let succeeded = succeeded(pods);
+            if succeeded > 0 {
+                status["succeeded"] = json!(succeeded);
+            }
+            if succeeded >= number(owner, "/spec/completions") {
+                let before = &owner["status"]["completionTime"];
+                let ended = if before.is_null() { json!(meta::now()) } else { before.clone() };
+                let condition = |kind: &str| {
+                    json!({
+                        "type": kind, "status": "True", "reason": "CompletionsReached",
+                        "message": "Reached expected number of succeeded pods",
+                        "lastProbeTime": ended, "lastTransitionTime": ended,
+                    })
+                };
+                status["completionTime"] = ended.clone();
+                status["conditions"] = json!([condition("SuccessCriteriaMet"), condition("Complete")]);
+            }
+            status
         }
         _ => json!({
             "observedGeneration": observed, "replicas": active.len(), "fullyLabeledReplicas": active.len(),

@@ -3,6 +3,10 @@
 //! ```text
 //! POST /admin/faults...                               see `faults`
 //! POST /admin/kill-container?namespace=NS&pod=NAME
+//! POST /admin/kill-for-memory?namespace=NS&pod=NAME
+//! POST /admin/recreate-sandbox?namespace=NS&pod=NAME
+//! POST /admin/evict?namespace=NS&pod=NAME
+//! POST /admin/complete?namespace=NS&pod=NAME
 //! POST /admin/ready?namespace=NS&pod=NAME&ready=false
 //! POST /admin/compact
 //! POST /admin/restart-api
@@ -17,7 +21,7 @@ use serde_json::json;
 use super::request::{self, Query};
 use crate::api::status::Status;
 use crate::cluster::Cluster;
-use crate::controllers::kubelet;
+use crate::controllers::{ContainerEnd, kubelet};
 use crate::identity::rbac::Action;
 use crate::identity::users::Identity;
 use crate::serve::{self, Body};
@@ -44,7 +48,15 @@ pub(super) async fn answer(
     let (namespace, pod) = (query.get("namespace"), query.get("pod"));
     let namespace = if namespace.is_empty() { "default" } else { namespace };
     match path.as_str() {
-        "/admin/kill-container" => kubelet::restart_container(cluster, namespace, pod).await?,
+        "/admin/kill-container" => {
+            kubelet::restart_container(cluster, namespace, pod, ContainerEnd::CRASH).await?;
+        }
+        "/admin/kill-for-memory" => {
+            kubelet::restart_container(cluster, namespace, pod, ContainerEnd::OUT_OF_MEMORY).await?;
+        }
+        "/admin/recreate-sandbox" => kubelet::recreate_sandbox(cluster, namespace, pod).await?,
+        "/admin/evict" => kubelet::evict(cluster, namespace, pod).await?,
+        "/admin/complete" => kubelet::complete(cluster, namespace, pod).await?,
         "/admin/ready" => kubelet::set_ready(cluster, namespace, pod, query.get("ready") != "false")?,
         "/admin/compact" => cluster.store.compact(),
         "/admin/restart-api" => cluster.restart_api.notify_one(),
