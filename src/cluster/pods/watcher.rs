@@ -150,15 +150,12 @@ impl<T: Watched> Watcher<T> {
     /// for whoever asks has had an answer from the server, unless the server itself wants the pause.
     fn hurry(&mut self) {
         let listed = self.known.map(|at| at + RELIST_PAUSE);
-        match (&self.state, self.resume) {
-            (WatcherState::Start, Some(paused)) => {
-                let soonest = listed.map_or(self.soonest, |at| at.max(self.soonest));
-                self.resume = Some(paused.min(soonest));
-            }
-            _ => {
-                self.restart();
-                self.resume = listed;
-            }
+        if let (WatcherState::Start, Some(paused)) = (&self.state, self.resume) {
+            let soonest = listed.map_or(self.soonest, |at| at.max(self.soonest));
+            self.resume = Some(paused.min(soonest));
+        } else {
+            self.restart();
+            self.resume = listed;
         }
     }
 
