@@ -41,7 +41,7 @@ use super::{
     tls::{self, Validity, certificate_authority, set_identity},
     wait_notifier::WaitNotifier,
 };
-use crate::error::Fatal;
+use crate::{error::Fatal, policy::disturbance::NetworkRoute};
 
 /// How long a whole list may take where the user set no `--request-timeout`: a few pages of the longest.
 pub(super) const LIST_TIME: Duration = Duration::from_secs(300);
@@ -192,6 +192,16 @@ impl Cluster {
     /// Begins to dial the first tunnel's connection: TCP and TLS take their round trips while the API is asked.
     pub fn preconnect(&self) {
         self.transport.preconnect();
+    }
+
+    /// Has later requests go over new connections: those that stand may be dead.
+    pub fn renew_connections(&self) {
+        self.transport.renew();
+    }
+
+    /// The way by which the server, or the proxy before it, would be reached now.
+    pub fn route(&self) -> NetworkRoute {
+        self.transport.route()
     }
 
     /// A command line for a person, of `kubectl` about what is in this namespace.

@@ -15,7 +15,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::once_map::OnceMap;
+use super::{disturbances, once_map::OnceMap};
 use crate::{
     cluster::{
         client::{Cluster, ClusterConfig},
@@ -59,10 +59,25 @@ pub(super) struct ClusterHandle {
     /// Of all tunnels of the process.
     pub limits: Arc<Limits>,
     tracker: TaskTracker,
-    watches: Mutex<HashMap<(String, PodQuery), Weak<WatchedPods>>>,
+    watches: Arc<Watches>,
     /// By namespace, kind and name.
     objects: Mutex<HashMap<(String, Kind, String), Weak<WatchedObject>>>,
     tunnels: OnceMap<PodId, Tunnel, DialError>,
+    /// Ends what watches for disturbances.
+    _disturbances: DropGuard,
+}
+
+/// The sets of pods that are followed on a cluster.
+#[derive(Default)]
+pub(super) struct Watches(Mutex<HashMap<(String, PodQuery), Weak<WatchedPods>>>);
+
+impl Watches {
+    /// Has each go on over another connection.
+    pub(super) fn reconnect(&self) {
+        for watched in self.0.lock().values().filter_map(Weak::upgrade) {
+            watched.relist.reconnect();
+        }
+    }
 }
 
 /// A set of pods, followed for as long as this is there.
@@ -113,7 +128,14 @@ impl Clusters {
             // A user of a cluster needs a tunnel, once its pod is known.
             cluster.preconnect();
             let dialer = PodDialer::new(Arc::clone(&cluster), tracker.clone(), credit, Arc::clone(&limits));
-            let (watches, objects, tunnels) = (Mutex::default(), Mutex::default(), OnceMap::default());
+            let (watches, objects, tunnels) =
+                (Arc::<Watches>::default(), Mutex::default(), OnceMap::default());
+            let end = CancellationToken::new();
+            let watched = Arc::clone(&watches);
+            let disturbances = disturbances::follow(Arc::clone(&cluster), Arc::clone(&limits), move || {
+                watched.reconnect();
+            });
+            tracker.spawn(end.clone().run_until_cancelled_owned(disturbances));
             Ok(ClusterHandle {
                 client: cluster,
                 kubeconfig,
@@ -124,6 +146,7 @@ impl Clusters {
                 watches,
                 objects,
                 tunnels,
+                _disturbances: end.drop_guard(),
             })
         };
         let connect = connect.boxed();
@@ -139,7 +162,7 @@ impl Clusters {
 impl ClusterHandle {
     /// Follows the pods of a target.
     pub(super) fn watch(&self, resolved: &ResolvedTarget) -> Arc<WatchedPods> {
-        let mut watches = self.watches.lock();
+        let mut watches = self.watches.0.lock();
         let key = (resolved.namespace.clone(), resolved.pods.clone());
         if let Some(watched) = watches.get(&key).and_then(Weak::upgrade) {
             return watched;
@@ -181,7 +204,7 @@ impl ClusterHandle {
 
     /// The sets of pods that are followed, by their namespace and what they are.
     pub(super) fn watched(&self) -> Vec<((String, PodQuery), Arc<WatchedPods>)> {
-        let watches = self.watches.lock();
+        let watches = self.watches.0.lock();
         watches.iter().filter_map(|(key, watched)| Some((key.clone(), watched.upgrade()?))).collect()
     }
 

@@ -66,6 +66,11 @@ impl LivePods {
         self.source.borrow().watched.relist.request();
     }
 
+    /// Has the set followed over another connection, from where it is.
+    pub(super) fn reconnect(&self) {
+        self.source.borrow().watched.relist.reconnect();
+    }
+
     /// Whether a pod is there that was of the set, and is not any more.
     pub(super) fn is_unselected(&self, snapshot: &Snapshot, pod: &PodId) -> bool {
         snapshot.unselected.contains(pod) || self.source.borrow().left_behind.contains(pod)

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     chooser::PodChooser,
     clusters::ClusterHandle,
+    elsewhere::{OtherPod, OtherPods},
     live_pods::LivePods,
     reporter::Reporter,
     route::{Backend, Route},
@@ -23,7 +24,7 @@ use crate::{
         ports::RemotePort,
     },
     policy::backoff,
-    tunnel::{dial::Tunnel, error::DialError},
+    tunnel::{dial::Tunnel, error::DialError, limits::Limits},
 };
 
 /// How long the first dial of a start may take at least, however little is left of `--pod-running-timeout`: that is meant
@@ -53,6 +54,9 @@ impl Supervisor {
                     }
                     Err(error) => error,
                 },
+                (other, tunnel) = self.others(&pod.id).beside_dial(), if memory.last_pod.is_some() => {
+                    return DialOutcome::Connected(self.new_backend(&other, tunnel));
+                }
                 () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return DialOutcome::Changed,
                 request = self.reporter.next_request() => {
                     self.steer_dial(memory, request);
@@ -77,7 +81,7 @@ impl Supervisor {
             };
             said = Some(error).filter(|error| error.refusal.is_some()).or(said);
             tokio::select! {
-                () = tokio::time::sleep(delay) => {}
+                () = self.pause(delay) => {}
                 () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, &pod.id) => return DialOutcome::Changed,
                 request = self.reporter.next_request() => {
                     self.steer_dial(memory, request);
@@ -110,6 +114,34 @@ impl Supervisor {
         Some(delay)
     }
 
+    /// What looks for another pod than `current`.
+    pub(super) fn others(&self, current: &PodId) -> OtherPods {
+        OtherPods {
+            pods: self.pods.clone(),
+            chooser: Arc::clone(&self.chooser),
+            cluster: Arc::clone(&self.cluster),
+            wanted: self.wanted(),
+            current: current.clone(),
+        }
+    }
+
+    /// Takes another pod than the backend's, which does not answer.
+    pub(super) fn leave(
+        &self,
+        memory: &mut SupervisorState,
+        backend: &Backend,
+        (pod, tunnel): OtherPod,
+    ) -> Option<SupervisorEnd> {
+        backend.tunnel.desert();
+        self.cluster.forget(&backend.pod.id, &backend.tunnel);
+        let before = self.pods.borrow().clone();
+        self.open(memory, &before, self.new_backend(&pod, tunnel))
+    }
+
+    async fn pause(&self, length: Duration) {
+        pause(&self.cluster.limits, length).await;
+    }
+
     /// What is left of the time that a start may take; `None` once it has worked.
     fn left_to_start(&self, memory: &SupervisorState) -> Option<Duration> {
         let left = self.started.deadline.saturating_duration_since(Instant::now());
@@ -138,8 +170,9 @@ impl Supervisor {
         let why = error.why.to_string();
         self.reporter.publish(&Route::Refused(why.as_str().into()));
         self.reporter.emit(EventKind::Lost { pod: pod.clone(), unreachable: what, why, next });
+        let limits = Arc::clone(&self.cluster.limits);
         tokio::select! {
-            () = tokio::time::sleep(next) => {}
+            () = pause(&limits, next) => {}
             // The watch speaks again, or the set changed: a sign of life.
             () = self.pods.changed() => {}
             request = self.reporter.next_request() => self.steer_dial(memory, request),
@@ -174,12 +207,17 @@ impl Supervisor {
         };
         let mut pods = self.pods.clone();
         tokio::select! {
-            () = tokio::time::sleep(delay) => {}
+            () = self.pause(delay) => {}
             () = another_is_chosen(&mut pods, &self.chooser, &self.reporter, pod) => {}
             request = self.reporter.next_request() => self.steer_dial(memory, request),
         }
         None
     }
+}
+
+/// Waits before the next attempt. After a disturbance what failed before means nothing, so it is made at once.
+async fn pause(limits: &Limits, length: Duration) {
+    let _ = timeout(length, limits.disturbed()).await;
 }
 
 /// Dials a pod; at the start for no longer than is left, and with a word once it takes long.

@@ -421,6 +421,7 @@ impl Supervisor {
     /// Waits until the backend is of no more use, or has shown that it is, or the set changed.
     async fn keep(&mut self, memory: &mut SupervisorState) -> Option<SupervisorEnd> {
         let backend = memory.backend.clone()?;
+        let others = self.others(&backend.pod.id);
         tokio::select! {
             () = self.pods.changed() => None,
             () = backend.tunnel.proven(), if memory.unproven => {
@@ -428,6 +429,7 @@ impl Supervisor {
                 None
             }
             request = self.reporter.next_request() => self.steer(memory, &backend, request).await,
+            other = others.beside(Arc::clone(&backend)) => self.leave(memory, &backend, other),
             why = backend.tunnel.closed() => self.lost(memory, &backend, why).await,
             () = backend.unusable.cancelled() => {
                 self.cluster.forget(&backend.pod.id, &backend.tunnel);

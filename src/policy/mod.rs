@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod command_values;
+pub mod disturbance;
 pub mod liveness;
 pub mod nearest;
 pub mod placement;

@@ -39,6 +39,8 @@ pub enum Load {
     Bulk,
     /// By a client that does not read: nothing comes through.
     Stalled,
+    /// By nobody more: its peer does not answer. It speaks again or ends soon.
+    Silent,
 }
 
 /// One session, as a newcomer sees it.
@@ -110,7 +112,8 @@ pub fn place(sessions: &[Occupancy], context: PlacementContext) -> Placement {
     }
     let wait = |dial: bool, until: Duration| Placement::Wait { dial, at_most: until.saturating_sub(waited) };
     if dialing == DialState::BackingOff {
-        return least(Load::Bulk).unwrap_or(if dials == 0 {
+        let may_speak = sessions.iter().any(|session| session.load == Load::Silent);
+        return least(Load::Bulk).unwrap_or(if dials == 0 && !may_speak {
             Placement::Nowhere
         } else {
             wait(false, waited + AGAIN)
@@ -143,7 +146,7 @@ pub fn place(sessions: &[Occupancy], context: PlacementContext) -> Placement {
 mod tests {
     use super::*;
     use DialState::{Allowed, BackingOff, LimitReached};
-    use Load::{Active, Bulk, Idle, Resting, Stalled};
+    use Load::{Active, Bulk, Idle, Resting, Silent, Stalled};
     use Placement::{Nowhere, Take, Wait};
 
     const LATE: Duration = DIAL_PATIENCE;
@@ -213,6 +216,17 @@ mod tests {
         assert_eq!(at(&many(Stalled), LimitReached, LATE), Wait { dial: false, at_most: AGAIN });
         assert_eq!(at(&many(Stalled), Allowed, LATE), Wait { dial: true, at_most: AGAIN });
         assert_eq!(at(&[(Stalled, 1)], BackingOff, Duration::ZERO), Nowhere);
+    }
+
+    #[test]
+    fn a_silent_peer_is_waited_for() {
+        assert_eq!(
+            at(&[(Silent, 1), (Silent, 0)], Allowed, Duration::ZERO),
+            Wait { dial: true, at_most: DIAL_PATIENCE }
+        );
+        assert_eq!(at(&[(Silent, 1), (Idle, 0)], Allowed, Duration::ZERO), Take(1));
+        assert_eq!(at(&[(Silent, 1)], BackingOff, LATE), Wait { dial: false, at_most: AGAIN });
+        assert_eq!(at(&[(Silent, 1), (Bulk, 1)], BackingOff, LATE), Take(1));
     }
 
     #[test]

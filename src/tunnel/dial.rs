@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use futures_util::FutureExt as _;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -197,6 +198,30 @@ impl Tunnel {
         match self {
             Self::Sessions(pool) => pool.is_proven(),
             Self::Legacy { .. } => true,
+        }
+    }
+
+    /// Waits until the pod does not answer on any of its sessions, and tells since when. Of a legacy tunnel that cannot be
+    /// told.
+    pub async fn silent(&self) -> Instant {
+        match self {
+            Self::Sessions(pool) => pool.silent().await,
+            Self::Legacy { .. } => std::future::pending().await,
+        }
+    }
+
+    /// Waits until the pod answers again.
+    pub async fn speaks(&self) {
+        match self {
+            Self::Sessions(pool) => pool.speaks().await,
+            Self::Legacy { .. } => {}
+        }
+    }
+
+    /// Has connections that wait for a pod which does not answer go elsewhere.
+    pub fn desert(&self) {
+        if let Self::Sessions(pool) = self {
+            pool.desert();
         }
     }
 

@@ -83,7 +83,7 @@ async fn run(upgraded: Upgraded, mut commands: mpsc::UnboundedReceiver<StreamCom
                     break;
                 }
                 StreamCommand::Reset(_) => break,
-                StreamCommand::HalfClose(_) | StreamCommand::Open { .. } => {}
+                StreamCommand::HalfClose(_) | StreamCommand::Open { .. } | StreamCommand::Probe => {}
             }
         }
         writer.write_all(&websocket::close(fastrand::u32(..).to_ne_bytes())).await?;

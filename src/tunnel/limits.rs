@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, Semaphore, futures::Notified};
+use tokio::sync::{Notify, Semaphore, futures::Notified, watch};
 
 use super::unread::UnreadBudget;
 
@@ -28,6 +28,10 @@ pub struct Limits {
     pub(super) unread: UnreadBudget,
     /// Something that a connection may wait for has come: a session is free or has ended, or a dial has.
     pub(super) freed: Notify,
+    /// A session's peer has fallen silent, or speaks again.
+    pub(super) silence: Notify,
+    /// Counts what may have broken connections unseen ([`crate::policy::disturbance`]).
+    disturbances: watch::Sender<u64>,
 }
 
 impl Default for Limits {
@@ -37,6 +41,8 @@ impl Default for Limits {
             dials: Arc::new(Semaphore::new(MAX_DIALS)),
             unread: UnreadBudget::default(),
             freed: Notify::new(),
+            silence: Notify::new(),
+            disturbances: watch::Sender::new(0),
         }
     }
 }
@@ -45,6 +51,22 @@ impl Limits {
     /// Whether half of the sessions are there: none are dialled ahead of need any more.
     pub(super) fn are_half_taken(&self) -> bool {
         self.sessions.available_permits() <= MAX_SESSIONS / 2
+    }
+
+    /// Tells that connections may be dead that look alive: every session asks its peer, and no pause goes on.
+    pub fn disturb(&self) {
+        self.disturbances.send_modify(|count| *count += 1);
+    }
+
+    /// Follows that.
+    pub fn disturbances(&self) -> watch::Receiver<u64> {
+        self.disturbances.subscribe()
+    }
+
+    /// Waits until that, from now on.
+    pub async fn disturbed(&self) {
+        // The sender lives as long as this does.
+        let _ = self.disturbances().changed().await;
     }
 
     /// Waits until more or fewer connections wait for somebody else's client than before.

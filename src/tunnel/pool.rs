@@ -80,14 +80,14 @@ pub(super) type DialFn = Box<dyn Fn() -> BoxFuture<'static, Result<Session, Dial
 /// The sessions to one pod. Clones share them.
 #[derive(Clone)]
 pub struct SessionPool {
-    inner: Arc<PoolInner>,
+    pub(super) inner: Arc<PoolInner>,
 }
 
-struct PoolInner {
+pub(super) struct PoolInner {
     dial: DialFn,
-    limits: Arc<Limits>,
+    pub(super) limits: Arc<Limits>,
     tracker: TaskTracker,
-    state: Mutex<PoolState>,
+    pub(super) state: Mutex<PoolState>,
     /// A session has ended, or a dial has.
     ended: Notify,
     /// See [`SessionPool::proven`].
@@ -97,8 +97,8 @@ struct PoolInner {
 }
 
 #[derive(Default)]
-struct PoolState {
-    slots: Vec<PooledSession>,
+pub(super) struct PoolState {
+    pub(super) slots: Vec<PooledSession>,
     /// When the dials that are under way were begun. [`PendingDial`] takes its own back.
     dials: Vec<Instant>,
     /// Connections that wait, and those of them that wait for a dial. [`Waiting`] takes its own back.
@@ -108,14 +108,16 @@ struct PoolState {
     peak: usize,
     /// It was told to be over while a dial was under way, and stays so.
     over: bool,
+    /// Another pod is used instead: while its sessions are silent, nobody waits for them and none is dialled.
+    pub(super) deserted: bool,
     /// No further session is dialled until then.
     no_dial_until: Option<Instant>,
     /// Why there is no session, should there be none.
     why: String,
 }
 
-struct PooledSession {
-    session: Session,
+pub(super) struct PooledSession {
+    pub(super) session: Session,
     /// Looks in a row that found it idle.
     idle: u32,
 }
@@ -188,7 +190,8 @@ impl SessionPool {
         let inner = Arc::new(PoolInner { dial, limits, tracker, state, ended, proven, gone });
         inner.add(first, None);
         let (weak, gone) = (Arc::downgrade(&inner), inner.gone());
-        inner.tracker.spawn(async move { gone.run_until_cancelled(maintain(weak)).await });
+        let limits = Arc::clone(&inner.limits);
+        inner.tracker.spawn(async move { gone.run_until_cancelled(maintain(weak, &limits)).await });
         inner.dial_missing();
         Self { inner }
     }
@@ -262,7 +265,7 @@ impl SessionPool {
 
 impl PoolInner {
     /// Wakes those who wait for the pool's end, and those who wait for a session.
-    fn changed(&self) {
+    pub(super) fn changed(&self) {
         self.ended.notify_waiters();
         self.limits.freed.notify_waiters();
     }
@@ -270,10 +273,10 @@ impl PoolInner {
     /// Picks a session for a new connection.
     fn choose(&self, port: u16, blocked: &Gauge, waited: Duration, waits: bool) -> OpenDecision {
         let mut state = self.state.lock();
-        if state.over {
+        state.sweep();
+        if state.over || state.deserted && state.silent_since().is_some() {
             return OpenDecision::Over;
         }
-        state.sweep();
         if waited >= DIAL_PATIENCE && state.dials() == 0 && !state.dials.is_empty() {
             // All of them hang. Others need not find that out by waiting as well.
             state.pause();
@@ -297,7 +300,7 @@ impl PoolInner {
     /// Counts one more dial where one is missing and the limits allow it, and gives its permit, which is for the dial alone.
     fn begin_dial(self: &Arc<Self>) -> Option<(PendingDial, OwnedSemaphorePermit)> {
         let (mut state, limits) = (self.state.lock(), &self.limits);
-        if state.dial_state(limits) != DialState::Allowed || state.missing(limits) == 0 {
+        if state.deserted || state.dial_state(limits) != DialState::Allowed || state.missing(limits) == 0 {
             return None;
         }
         let permit = Arc::clone(&limits.dials).try_acquire_owned().ok()?;
@@ -308,7 +311,7 @@ impl PoolInner {
     }
 
     /// Dials in the background what is missing, as far as the limits allow.
-    fn dial_missing(self: &Arc<Self>) {
+    pub(super) fn dial_missing(self: &Arc<Self>) {
         while let Some((dialling, permit)) = self.begin_dial() {
             let gone = self.gone();
             let mut dialled = (self.dial)();
@@ -427,10 +430,7 @@ impl PendingDial {
                 self.failed = false;
             }
             // Those who wait share what there is.
-            Err(error) => {
-                tracing::debug!(why = %error.why, "no further session");
-                inner.state.lock().why = error.why.to_string();
-            }
+            Err(error) => tracing::debug!(why = %error.why, "no further session"),
         }
     }
 }
@@ -452,12 +452,18 @@ impl Drop for PendingDial {
 }
 
 /// Looks after a pool for as long as it is there.
-async fn maintain(pool: Weak<PoolInner>) {
+async fn maintain(pool: Weak<PoolInner>, limits: &Limits) {
     let mut look = interval(IDLE_CHECK_INTERVAL);
+    let mut disturbances = limits.disturbances();
     loop {
-        look.tick().await;
+        let silence = limits.silence.notified();
+        let what: fn(&Arc<PoolInner>) = tokio::select! {
+            _ = look.tick() => |pool| pool.close_idle(),
+            Ok(()) = disturbances.changed() => |pool| pool.probe(),
+            () = silence => |pool| pool.replace_silent(),
+        };
         match pool.upgrade() {
-            Some(pool) => pool.close_idle(),
+            Some(pool) => what(&pool),
             None => return,
         }
     }

@@ -23,7 +23,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
     task::yield_now,
-    time::{Instant, Interval, MissedTickBehavior, interval_at},
+    time::Instant,
 };
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +33,7 @@ use super::{
     dump::PingDump,
     end::SessionEnd,
     limits::Limits,
+    pulse::Pulse,
     stalled::Stalled,
     status::{SessionStatus, SessionWatch},
     stream::{Gauge, Stream, StreamCommand, StreamEvent},
@@ -138,6 +139,16 @@ impl Session {
         SessionWatch(Arc::clone(&self.status))
     }
 
+    /// Asks the peer at once whether it still lives, see [`crate::policy::liveness`].
+    pub fn probe(&self) {
+        let _ = self.commands.send(StreamCommand::Probe);
+    }
+
+    /// Since when its peer has been silent for longer than one that lives is, while it is.
+    pub fn silent_since(&self) -> Option<Instant> {
+        self.status.silent_since()
+    }
+
     /// What a newcomer would share it with.
     pub fn occupancy(&self) -> Occupancy {
         Occupancy { load: self.status.load(), streams: self.streams() }
@@ -179,10 +190,7 @@ struct Driver<IO> {
     frames: usize,
     /// See [`SessionWatch::proven`].
     proven: bool,
-    ping: Interval,
-    last_received: Instant,
-    /// Since when the process runs, as far as the session's clock tells.
-    awake: Instant,
+    pulse: Pulse,
     status: Arc<SessionStatus>,
 }
 
@@ -194,8 +202,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         commands: mpsc::UnboundedReceiver<StreamCommand>,
         status: Arc<SessionStatus>,
     ) -> Self {
-        let mut ping = interval_at(Instant::now() + liveness::PING_EVERY, liveness::PING_EVERY);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             io,
             spdy: session::SpdySession::new(credit),
@@ -212,9 +218,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             late: 0,
             frames: 0,
             proven: false,
-            ping,
-            last_received: Instant::now(),
-            awake: Instant::now(),
+            pulse: Pulse::new(),
             status,
         }
     }
@@ -330,6 +334,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     self.write_queue.control(|out| spdy.reset(*pair, out));
                 }
             }
+            StreamCommand::Probe => {
+                self.pulse.probe(&self.status);
+                self.ping();
+            }
         }
         Ok(())
     }
@@ -358,16 +366,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
         if self.stalled.stop(cx, &mut self.streams, &self.status) {
-            // Not reading is not silence.
-            self.last_received = Instant::now();
+            self.pulse.heard(&self.status);
             return Ok(false);
         }
         match buffers::poll_read(Pin::new(&mut self.io), cx) {
             Poll::Ready(Ok(bytes)) if bytes.is_empty() => Err(SessionEnd::Eof),
             Poll::Ready(Ok(bytes)) => {
-                self.last_received = Instant::now();
+                self.pulse.heard(&self.status);
                 self.status.heard();
-                if self.last_received.duration_since(self.status.since) >= liveness::PROVEN_AFTER {
+                if self.pulse.last_received().duration_since(self.status.since) >= liveness::PROVEN_AFTER {
                     self.mark_proven();
                 }
                 self.receive(bytes)?;
@@ -434,7 +441,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     fn deliver(&mut self, pair: PairId, payload: Bytes) {
         let Some(entry) = self.streams.get_mut(&pair) else { return };
-        self.counts.received(entry, payload.len(), self.last_received);
+        self.counts.received(entry, payload.len(), self.pulse.last_received());
         self.moved = true;
         let length = payload.len();
         let (payload, fills) = entry.shared.add_buffered(payload);
@@ -451,25 +458,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     fn poll_ping(&mut self, cx: &mut Context<'_>) -> Result<bool, SessionEnd> {
-        let Poll::Ready(due) = self.ping.poll_tick(cx) else { return Ok(false) };
-        if due.elapsed() >= liveness::ASLEEP {
-            tracing::debug!(late = ?due.elapsed(), "the process did not run for a while");
-            self.awake = Instant::now();
-        }
-        let silence = self.last_received.elapsed();
         let writes = if self.write_queue.is_busy() { Writes::Stuck } else { Writes::Flowing };
-        if liveness::is_dead(silence, self.awake.elapsed(), writes) {
-            return Err(SessionEnd::Silence(silence.as_secs()));
-        }
+        let Poll::Ready(due) = self.pulse.poll(cx, writes, &self.status) else { return Ok(false) };
+        due?;
         self.abandoned.take_if(|given_up| given_up.elapsed() >= ABANDONED);
         self.counts.decay(&mut self.streams);
         buffers::give_back();
         self.status.pinged(PingDump { held: self.spdy.held(), queued: self.write_queue.queued() });
+        self.ping();
+        Ok(true)
+    }
+
+    fn ping(&mut self) {
         if self.write_queue.queued() < QUEUE_LIMIT {
             let spdy = &mut self.spdy;
             self.write_queue.control(|out| spdy.keep_alive(out));
         }
-        Ok(true)
     }
 
     /// Closes in order: what is queued first, it may be a stream's last FIN.

@@ -44,6 +44,8 @@ pub(super) struct SessionStatus {
     heard: AtomicU64,
     /// What the driver noted when it pinged last.
     pinged: Mutex<PingDump>,
+    /// Since when its peer is silent, in milliseconds after `since`, plus one; 0 while it is not.
+    silent: AtomicU64,
 }
 
 impl Default for SessionStatus {
@@ -68,7 +70,24 @@ impl SessionStatus {
             full: AtomicU64::new(0),
             heard: AtomicU64::new(0),
             pinged: Mutex::default(),
+            silent: AtomicU64::new(0),
         }
+    }
+
+    /// Notes that the peer has fallen silent, or speaks again.
+    pub(super) fn set_silent(&self, silent: bool) {
+        tracing::debug!(silent, "a session's peer");
+        self.silent.store(if silent { self.milliseconds() + 1 } else { 0 }, Ordering::Relaxed);
+        self.limits.silence.notify_waiters();
+        if !silent {
+            self.limits.freed.notify_waiters();
+        }
+    }
+
+    /// Since when its peer is silent, while it is.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        let after = self.silent.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.since + Duration::from_millis(after))
     }
 
     /// How many streams are open whose clients have more to say.
@@ -130,6 +149,9 @@ impl SessionStatus {
         let past = |since: u64, limit: Duration| {
             u128::from(self.milliseconds().saturating_sub(since)) >= limit.as_millis()
         };
+        if self.silent.load(Ordering::Relaxed) > 0 {
+            return Load::Silent;
+        }
         match self.full.load(Ordering::Relaxed) {
             0 => {}
             full if past(full - 1, STALLED) => return Load::Stalled,

@@ -134,6 +134,8 @@ pub(super) enum StreamCommand {
     HalfClose(Arc<StreamShared>),
     /// End it now; nobody listens any more.
     Reset(Arc<StreamShared>),
+    /// Of no stream: ask the peer whether it still lives.
+    Probe,
 }
 
 /// What the task and the driver both know of a stream.

@@ -169,6 +169,7 @@ fn session(session: &SessionDump) -> String {
         Load::Active => "at work",
         Load::Bulk => "in a transfer",
         Load::Stalled => "stopped by a client that does not read",
+        Load::Silent => "without an answer to pings",
     };
     let held: Vec<_> = held.iter().map(ToString::to_string).collect();
     format!(

@@ -4,7 +4,13 @@
 //! connection resumes the first one's session. Dialling is timed as a whole, because a server that accepts and then
 //! says nothing is as gone as one that does not accept.
 
-use std::{future::ready, io, sync::Arc, time::Duration};
+use std::{
+    future::ready,
+    io::{self, ErrorKind},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderValue, Uri, uri::Authority};
 use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
@@ -20,6 +26,7 @@ use crate::cluster::{
     error::connect::{ConnectError, ConnectStage, DIAL_TIMEOUT, UnknownHost},
 };
 use crate::descriptors::{descriptors, is_shortage};
+use crate::policy::disturbance::NetworkRoute;
 
 /// Silence after which TCP asks whether the peer lives, and how often it asks again.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -38,6 +45,8 @@ pub(in crate::cluster) struct Connector {
     server_name: ServerName<'static>,
     proxy: Option<ProxyServer>,
     tls: RwLock<Arc<ClientConfig>>,
+    /// Where the last connection went: to the server, or to the proxy.
+    peer: RwLock<Option<SocketAddr>>,
 }
 
 /// The stages that a dial has come to, each with its beginning.
@@ -94,12 +103,35 @@ impl Connector {
                 .map(|uri| ProxyServer::new(uri).ok_or("the proxy's URL is not usable"))
                 .transpose()?,
             tls: RwLock::new(Arc::new(tls)),
+            peer: RwLock::new(None),
         })
     }
 
     /// From now on, dial with another client certificate.
     pub(in crate::cluster) fn set_tls(&self, tls: ClientConfig) {
         *self.tls.write() = Arc::new(tls);
+    }
+
+    /// The way by which the last connection's peer would be reached now. A socket of UDP that is connected sends nothing;
+    /// the system looks up its route, and with that the local address.
+    pub(in crate::cluster) fn route(&self) -> NetworkRoute {
+        let Some(peer) = *self.peer.read() else { return NetworkRoute::Unknown };
+        let any: IpAddr =
+            if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let local = UdpSocket::bind((any, 0)).and_then(|socket| {
+            socket.connect(peer)?;
+            socket.local_addr()
+        });
+        match local {
+            Ok(local) => NetworkRoute::From(local.ip()),
+            Err(error) => match error.kind() {
+                ErrorKind::NetworkUnreachable
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkDown
+                | ErrorKind::AddrNotAvailable => NetworkRoute::Missing,
+                _ => NetworkRoute::Unknown,
+            },
+        }
     }
 
     /// One new connection.
@@ -125,6 +157,7 @@ impl Connector {
             None => tcp(&self.server, trace, [ConnectStage::Find, ConnectStage::Connect]).await?,
             Some(proxy) => proxy.tunnel_to(&self.server, Arc::clone(&tls), trace).await?,
         };
+        *self.peer.write() = plain.socket().peer_addr().ok();
         if self.server.scheme_str() == Some("http") {
             return Ok(plain);
         }

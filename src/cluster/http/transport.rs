@@ -30,7 +30,10 @@ use super::{
     connect::{Connector, DialTrace},
     io::Io,
 };
-use crate::cluster::error::{connect::ConnectError, response::ResponseTimeout};
+use crate::{
+    cluster::error::{connect::ConnectError, response::ResponseTimeout},
+    policy::disturbance::NetworkRoute,
+};
 
 /// Idle API connections are closed after this: most servers and proxies close theirs soon after.
 const IDLE: Duration = Duration::from_secs(60);
@@ -132,11 +135,21 @@ impl Transport {
         dialled.ok()?.ok()
     }
 
+    /// Leaves the connections behind that requests would go over: they may be dead.
+    pub(in crate::cluster) fn renew(&self) {
+        self.set_preconnect(None);
+        *self.pool.write() = pool(&self.dialer, &self.dialling);
+    }
+
+    /// The way by which the server, or the proxy before it, would be reached now.
+    pub(in crate::cluster) fn route(&self) -> NetworkRoute {
+        self.dialer.route()
+    }
+
     /// Takes another client certificate into use. Pooled connections have shown the old one, so they are left behind.
     pub(in crate::cluster) fn set_tls(&self, tls: ClientConfig) {
         self.dialer.set_tls(tls);
-        self.set_preconnect(None);
-        *self.pool.write() = pool(&self.dialer, &self.dialling);
+        self.renew();
     }
 }
 

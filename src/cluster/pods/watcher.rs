@@ -96,12 +96,23 @@ enum WatcherState {
 /// Has the collection listed anew, once something shows that what is known of it is not true any more. Clones wish of the
 /// same watcher.
 #[derive(Clone, Default)]
-pub struct Relist(Arc<Notify>);
+pub struct Relist(Arc<Wishes>);
+
+#[derive(Default)]
+struct Wishes {
+    list: Notify,
+    connect: Notify,
+}
 
 impl Relist {
     /// List it, as soon as that may be. Wishes that come before it is begun are one.
     pub fn request(&self) {
-        self.0.notify_one();
+        self.0.list.notify_one();
+    }
+
+    /// Go on where it was, over another connection and at once: the present one may be dead.
+    pub fn reconnect(&self) {
+        self.0.connect.notify_one();
     }
 }
 
@@ -136,9 +147,10 @@ impl<T: Watched> Watcher<T> {
             tokio::select! {
                 biased;
                 // Without a pause before it the list is being read.
-                () = relist.0.notified(), if self.resume.is_some() || !matches!(self.state, WatcherState::Start) => {
+                () = relist.0.list.notified(), if self.resume.is_some() || !matches!(self.state, WatcherState::Start) => {
                     self.hurry();
                 }
+                () = relist.0.connect.notified() => self.reconnect(),
                 change = self.step() => if let Some(change) = change {
                     return change;
                 }
@@ -173,7 +185,7 @@ impl<T: Watched> Watcher<T> {
         match &mut self.state {
             WatcherState::Start => {
                 // What was wished before it begins is granted by it.
-                let _ = self.relist.0.notified().now_or_never();
+                let _ = self.relist.0.list.notified().now_or_never();
                 match self.list_watch.list().await {
                     Ok((items, version)) => {
                         self.state = WatcherState::Listed(version);
@@ -298,6 +310,15 @@ impl<T: Watched> Watcher<T> {
             Some(CollectionChange::Unwatched(why))
         } else {
             Some(CollectionChange::Problem(why))
+        }
+    }
+
+    /// Begins a new request, whatever it waits for.
+    fn reconnect(&mut self) {
+        self.resume = self.resume.map(|_| self.soonest);
+        self.backoff.reset();
+        if let WatcherState::Watching { version, .. } = &mut self.state {
+            self.state = WatcherState::Listed(std::mem::take(version));
         }
     }
 
