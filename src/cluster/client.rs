@@ -38,7 +38,7 @@ use super::{
         retry::Retry,
         transport::{Deadline, OneShot, Pooled, Transport},
     },
-    tls::{self, Validity, certificate_authority, set_identity},
+    tls::{self, CertificateFiles, Validity, certificate_authority, set_identity},
     wait_notifier::WaitNotifier,
 };
 use crate::{error::Fatal, policy::disturbance::NetworkRoute};
@@ -350,11 +350,12 @@ async fn build(
         readable(&user)?;
         from.root_cert = certificate_authority(&cluster)?;
         from.auth_info = user;
+        let rotating = CertificateFiles::of(&from);
         let tls = tls::tls(&from)?;
         let certificate = tls::client_validity(&from.auth_info);
-        Ok((from, tls, certificate))
+        Ok((from, tls, certificate, rotating))
     });
-    let (config, tls, certificate) =
+    let (config, tls, certificate, rotating) =
         notifier.watch(|| "reading the certificates of the kubeconfig".to_owned(), reading).await?;
     let dialer = Connector::new(
         &config.cluster_url,
@@ -365,7 +366,7 @@ async fn build(
     .map_err(|why| {
         Fatal::new("fwd::kubeconfig::bad_server", format!("cannot reach {}", config.cluster_url)).because(why)
     })?;
-    let transport = Transport::new(dialer);
+    let transport = Transport::new(dialer, rotating);
     let token = credentials.as_ref().and_then(|(source, first)| first.expires(source));
     let expiry = CredentialExpiry { token, certificate };
     let credentials = credentials.map(|(source, first)| {

@@ -106,7 +106,7 @@ pub(super) fn nowhere() -> Arc<Transport> {
     let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     let tls = tls.with_safe_default_protocol_versions().unwrap();
     let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    Transport::new(Connector::new(&"https://fake".parse().unwrap(), None, None, tls).unwrap())
+    Transport::new(Connector::new(&"https://fake".parse().unwrap(), None, None, tls).unwrap(), None)
 }
 
 pub(super) fn ok(value: Value) -> FakeReply {

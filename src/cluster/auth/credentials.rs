@@ -247,7 +247,10 @@ impl Credentials {
         if held.generation == refused.generation {
             // An issuer gives no other token while the last one lasts.
             let same = matches!(self.source, CredentialSource::Fixed(_) | CredentialSource::Oidc(_));
-            if same || held.fetched.elapsed() < FRESH {
+            // A file costs nothing to read, and may have been replaced just now.
+            let is_fresh =
+                held.fetched.elapsed() < FRESH && !matches!(self.source, CredentialSource::File { .. });
+            if same || is_fresh {
                 return Ok(None);
             }
             self.renew(held.generation).await?;

@@ -31,7 +31,10 @@ use super::{
     io::Io,
 };
 use crate::{
-    cluster::error::{connect::ConnectError, response::ResponseTimeout},
+    cluster::{
+        error::{connect::ConnectError, response::ResponseTimeout},
+        tls::CertificateFiles,
+    },
     policy::disturbance::NetworkRoute,
 };
 
@@ -67,6 +70,8 @@ pub(in crate::cluster) struct Transport {
     note: Mutex<Option<String>>,
     /// What [`OneShot`] takes before it dials, where it is there.
     preconnect: Mutex<Option<Preconnect>>,
+    /// Where the client's certificate may be replaced.
+    certificate: Option<CertificateFiles>,
 }
 
 /// A connection that is being dialled, or was.
@@ -75,7 +80,7 @@ type Preconnect = JoinHandle<Result<Io, ConnectError>>;
 type HttpPool = legacy::Client<PoolConnector, Body>;
 
 impl Transport {
-    pub(in crate::cluster) fn new(dialer: Connector) -> Arc<Self> {
+    pub(in crate::cluster) fn new(dialer: Connector, certificate: Option<CertificateFiles>) -> Arc<Self> {
         let (dialer, dialling) = (Arc::new(dialer), Arc::default());
         Arc::new(Self {
             pool: RwLock::new(pool(&dialer, &dialling)),
@@ -83,6 +88,7 @@ impl Transport {
             dialer,
             note: Mutex::default(),
             preconnect: Mutex::default(),
+            certificate,
         })
     }
 
@@ -144,6 +150,16 @@ impl Transport {
     /// The way by which the server, or the proxy before it, would be reached now.
     pub(in crate::cluster) fn route(&self) -> NetworkRoute {
         self.dialer.route()
+    }
+
+    /// Takes the client certificate into use that is in its files now, if it is another one.
+    async fn reread_certificate(&self) {
+        if let Some(files) = &self.certificate
+            && let Some(tls) = files.changed().await
+        {
+            tracing::debug!("the client certificate has been replaced");
+            self.set_tls(tls);
+        }
     }
 
     /// Takes another client certificate into use. Pooled connections have shown the old one, so they are left behind.
@@ -224,8 +240,10 @@ impl Service<Request<Body>> for Pooled {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let pool = self.0.pool.read().clone();
+        let transport = Arc::clone(&self.0);
         Box::pin(async move {
+            transport.reread_certificate().await;
+            let pool = transport.pool.read().clone();
             let too_many = limit_informational(&mut request);
             tokio::select! {
                 biased;
@@ -254,6 +272,7 @@ impl Service<Request<Body>> for OneShot {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let transport = Arc::clone(&self.0);
         Box::pin(async move {
+            transport.reread_certificate().await;
             address(&mut request)?;
             match tokio::time::timeout(UPGRADE_TIMEOUT, transport.ask(request)).await {
                 Ok(answer) => answer,

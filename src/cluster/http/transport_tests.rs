@@ -45,7 +45,7 @@ async fn after_dialling_ahead(deeds: &[Deed]) -> (Option<u16>, usize) {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    let transport = Transport::new(Connector::new(&server, None, None, tls).unwrap());
+    let transport = Transport::new(Connector::new(&server, None, None, tls).unwrap(), None);
 
     transport.preconnect();
     let ahead = transport.take_preconnected().await.unwrap();
@@ -100,7 +100,7 @@ async fn an_upgrade_that_is_not_answered_is_given_up() {
         .unwrap()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    let transport = Transport::new(Connector::new(&server, None, None, tls).unwrap());
+    let transport = Transport::new(Connector::new(&server, None, None, tls).unwrap(), None);
     let ahead = transport.dialer.dial().await.unwrap();
     transport.set_preconnect(Some(tokio::spawn(async { Ok(ahead) })));
     let _silent = listener.accept().await.unwrap();

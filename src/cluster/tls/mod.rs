@@ -11,6 +11,7 @@ mod fake;
 mod identity;
 mod names;
 mod pem;
+mod rotation;
 mod system;
 mod verifier;
 
@@ -31,6 +32,7 @@ use rustls::{
 use secrecy::ExposeSecret;
 
 pub use self::certificate::Validity;
+pub(in crate::cluster) use self::rotation::CertificateFiles;
 use self::{
     certificate::{Certificate, authorities},
     chain::TrustAnchors,
