@@ -42,6 +42,14 @@ pub(in crate::cluster) const OBJECT: SizeLimit =
 /// What is read of one page of a list, decompressed: 500 objects of 64 KiB each, where pods have some 10.
 const PAGE: SizeLimit = SizeLimit { bytes: 32 << 20, objects: 500_000, of: "one page of a list" };
 
+/// What is read of a list that is asked for at once, decompressed: some 13,000 pods of the usual 10 KiB, each of which is a
+/// hundred JSON objects.
+const WHOLE_LIST: SizeLimit = SizeLimit { bytes: 128 << 20, objects: 2_000_000, of: "one list" };
+
+/// Marks the request for a list without pages.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cluster) struct WithoutPages;
+
 /// What is read of a refusal. The API server's are one sentence.
 const REFUSAL: usize = 1 << 20;
 
@@ -114,7 +122,11 @@ where
         let watch = is_watch(&request);
         let time = self.wanted.filter(|_| !watch).unwrap_or(WHOLE);
         let due = Instant::now() + time;
-        let limit = if is_page(&request) { PAGE } else { OBJECT };
+        let limit = match request.extensions().get::<WithoutPages>() {
+            Some(_) => WHOLE_LIST,
+            None if is_page(&request) => PAGE,
+            None => OBJECT,
+        };
         request.extensions_mut().insert(RequestDeadline(due));
         let answer = self.inner.call(request);
         Box::pin(async move {

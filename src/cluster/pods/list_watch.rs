@@ -22,7 +22,10 @@ use tower::BoxError;
 use crate::{
     cluster::{
         error::response::ResponseTimeout,
-        http::{response::SizeLimit, retry::NoRetry},
+        http::{
+            response::{SizeLimit, WithoutPages},
+            retry::NoRetry,
+        },
     },
     error::Fatal,
     model::name,
@@ -112,14 +115,26 @@ impl<T: Watched> ListWatch<T> {
         }
     }
 
+    /// Page by page. Where the server has forgotten the version that the pages are of, all at once: of a large and busy
+    /// collection no page after the first may ever come in time. client-go's pager does the same.
     async fn pages(&self) -> kube::Result<(Vec<T>, String)> {
+        match self.pages_of(Some(PAGE)).await {
+            Err(kube::Error::Api(status)) if status.code == 410 => self.pages_of(None).await,
+            listed => listed,
+        }
+    }
+
+    async fn pages_of(&self, limit: Option<u32>) -> kube::Result<(Vec<T>, String)> {
         let mut items = Vec::new();
         let mut left = LIST.bytes;
-        let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
+        let mut params = ListParams { limit, ..ListParams::default() };
         params.label_selector.clone_from(&self.labels);
         params.field_selector.clone_from(&self.fields);
         for _ in 0..PAGES {
             let mut request = self.request.list(&params).map_err(kube::Error::BuildRequest)?;
+            if limit.is_none() {
+                request.extensions_mut().insert(WithoutPages);
+            }
             if !self.patient {
                 request.extensions_mut().insert(NoRetry);
             }
