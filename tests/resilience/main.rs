@@ -11,11 +11,14 @@
 #![cfg(unix)]
 
 mod clients;
+mod credentials;
 mod document;
+mod network;
 mod pods;
 mod row;
 mod run;
 mod scene;
+mod server;
 mod words;
 
 use std::collections::VecDeque;
@@ -46,7 +49,12 @@ const ONLY: &str = "FWD_ROW";
 const DOCUMENT: &str = "docs/RESILIENCE.md";
 
 /// All rows, by what fails.
-static GROUPS: &[Group] = &[Group { title: "Pods, workloads and services", rows: pods::ROWS }];
+static GROUPS: &[Group] = &[
+    Group { title: "Pods, workloads and services", rows: pods::ROWS },
+    Group { title: "The API server", rows: server::ROWS },
+    Group { title: "Node, network and machine", rows: network::ROWS },
+    Group { title: "Credentials", rows: credentials::ROWS },
+];
 
 fn rows() -> impl Iterator<Item = &'static Row> {
     GROUPS.iter().flat_map(|group| group.rows)

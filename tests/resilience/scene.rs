@@ -7,19 +7,31 @@ use sandbox::Sandbox;
 use sandbox::support::forward::{self, Forward};
 use sandbox::support::pods::uid;
 use sandbox::support::{Failure, Test, World, within};
-use tokio::time::{Instant, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::clients::Clients;
+use crate::clients::{Clients, ask};
 use crate::row::Row;
 
 /// How long kubectl gets to answer again, from the moment when that is possible: some five times as long as the slowest recovery
 /// of ours but those that wait for a silence.
 const KUBECTL_PATIENCE: Duration = Duration::from_secs(20);
 
+/// How often a request is made where those before it are not answered.
+const ANEW: Duration = Duration::from_millis(250);
+
+/// How long a dial may go on that is under way when new ones begin to fail.
+const DIALS_END: Duration = Duration::from_millis(300);
+
+/// By when a failure of all sessions is told, where it was one of all: a plugin that hangs is told after three seconds.
+const SAID_BY: Duration = Duration::from_secs(10);
+
 /// A failure while it happens.
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) forward: Forward,
+    /// The local port.
+    port: u16,
     pub(crate) clients: Clients,
     /// The pod that answered before anything happened.
     first: String,
@@ -52,7 +64,7 @@ impl Scene {
         let first = clients.until(|seen| seen.answers.first().map(|answer| answer.pod.clone()));
         let first = within("a first answer", first).await?;
         let (clock, is_kubectl) = (Instant::now(), kubectl.is_some());
-        Ok(Self { world, forward, clients, first, clock, recovery: None, is_kubectl })
+        Ok(Self { world, forward, port, clients, first, clock, recovery: None, is_kubectl })
     }
 
     /// The cluster.
@@ -76,6 +88,18 @@ impl Scene {
             self.forward.stderr(text).await?;
         }
         Ok(())
+    }
+
+    /// Ends all sessions, and waits for the line with this text that follows. A session that was being dialled just then goes
+    /// on, and has the rest wait for it: such a one is ended as well.
+    pub(crate) async fn ends_sessions_until(&mut self, text: &str) -> Test {
+        sleep(DIALS_END).await;
+        loop {
+            self.world.sandbox.faults().end_sessions();
+            if let Ok(said) = timeout(SAID_BY, self.says(text)).await {
+                return said;
+            }
+        }
     }
 
     /// Waits until a request has failed since the clock was set.
@@ -125,6 +149,31 @@ impl Scene {
     pub(crate) async fn last(&self) -> Result<String, Failure> {
         let last = self.clients.until(|seen| seen.answers.last().map(|answer| answer.pod.clone()));
         within("an answer", last).await
+    }
+
+    /// The same for a request that nobody made before: those that were under way may wait for a session that is silent.
+    pub(crate) async fn answered_anew(&mut self, what: &str, is_right: impl Fn(&str) -> bool) -> Test {
+        let mut requests = JoinSet::new();
+        let asking = async {
+            loop {
+                let port = self.port;
+                requests.spawn(async move { ask(port).await });
+                while let Ok(Some(asked)) = timeout(ANEW, requests.join_next()).await {
+                    if matches!(asked, Ok(Ok(pod)) if is_right(&pod)) {
+                        return;
+                    }
+                }
+            }
+        };
+        if self.is_kubectl {
+            let asked = timeout(KUBECTL_PATIENCE, asking).await;
+            self.recovery = asked.ok().map(|()| self.clock.elapsed());
+            return Ok(());
+        }
+        let said = self.forward.said_on_stderr();
+        within(what, asking).await.map_err(|why| format!("{why}; it said:\n{said}"))?;
+        self.recovery = Some(self.clock.elapsed());
+        Ok(())
     }
 
     /// Waits for any answer.

@@ -26,6 +26,7 @@ pub mod websocket;
 
 pub use error::Error;
 pub use identity::rbac::Rule;
+pub use identity::tls::ClientCertificate;
 pub use identity::users::{Credential, User};
 pub use options::{Options, ServerCertificate};
 pub use sandbox::Sandbox;

@@ -1,6 +1,6 @@
 //! The cluster as a test holds it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::controllers::{self, ContainerEnd, kubelet};
 use crate::error::Error;
 use crate::faults::Faults;
 use crate::identity::kubeconfig::Kubeconfigs;
-use crate::identity::tls::Tls;
+use crate::identity::tls::{ClientCertificate, Tls};
 use crate::identity::users::{Credential, User, Users};
 use crate::node::Node;
 use crate::options::Options;
@@ -34,6 +34,8 @@ pub struct Sandbox {
     server: Arc<Server>,
     kubeconfigs: Kubeconfigs,
     ca_pem: String,
+    clients: HashMap<String, ClientCertificate>,
+    spares: HashMap<String, ClientCertificate>,
 }
 
 impl Sandbox {
@@ -45,7 +47,8 @@ impl Sandbox {
         let cluster = Arc::new(Cluster::new(&options, Users::new(users.clone(), owners)));
         let server = Server::start(cluster.clone(), tls.server.clone(), options.port).await?;
         let kubeconfigs = Kubeconfigs::write(&url(server.address()), &tls, &users)?;
-        let sandbox = Self { cluster, server, kubeconfigs, ca_pem: tls.ca_pem };
+        let Tls { ca_pem, clients, spares, .. } = tls;
+        let sandbox = Self { cluster, server, kubeconfigs, ca_pem, clients, spares };
         sandbox.cluster.tasks.spawn(controllers::run(sandbox.cluster.clone()));
         sandbox.cluster.tasks.spawn(restart_on_request(sandbox.cluster.clone(), sandbox.server.clone()));
         sandbox.populate(options).await?;
@@ -100,6 +103,23 @@ impl Sandbox {
     pub fn token(&self, user: &str) -> Option<String> {
         let user = self.cluster.users.get(user)?;
         (user.credential != Credential::Certificate).then(|| user.token.clone())
+    }
+
+    /// Another token for a user, whose old one is no longer good.
+    pub fn rotate_token(&self, user: &str) -> String {
+        self.cluster.users.rotate_token(user)
+    }
+
+    /// A user's client certificate; `None` for those without one.
+    pub fn certificate(&self, user: &str) -> Option<&ClientCertificate> {
+        self.clients.get(user)
+    }
+
+    /// The next client certificate of a user, whose old one is no longer good.
+    pub fn rotate_certificate(&self, user: &str) -> Option<&ClientCertificate> {
+        let next = self.spares.get(user)?;
+        self.cluster.users.rotate_certificate(user, next.der.clone());
+        Some(next)
     }
 
     /// What goes wrong on request.

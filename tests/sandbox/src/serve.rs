@@ -182,7 +182,7 @@ impl Server {
 }
 
 /// A connection that ends when the server does, in whoever's hands it is by then.
-struct StoppableIo<T> {
+pub(crate) struct StoppableIo<T> {
     io: Option<T>,
     /// For whoever reads, and for whoever writes: each wakes the task that polled it last, and those may be two.
     stopped: [Pin<Box<WaitForCancellationFutureOwned>>; 2],
@@ -193,7 +193,7 @@ const READING: usize = 0;
 const WRITING: usize = 1;
 
 impl<T: Unpin> StoppableIo<T> {
-    fn new(io: T, stop: &CancellationToken) -> Self {
+    pub(crate) fn new(io: T, stop: &CancellationToken) -> Self {
         let stopped = || Box::pin(stop.clone().cancelled_owned());
         Self { io: Some(io), stopped: [stopped(), stopped()] }
     }

@@ -34,7 +34,6 @@ impl Kubelet {
     pub(super) fn reconcile(&mut self, cluster: &Arc<Cluster>) {
         let pods = cluster.store.list(&POD, None).items;
         let mut present = HashSet::new();
-        let is_ours = |pod: &Value| matches!(text(pod, "/spec/nodeName"), "" | NODE_NAME);
         // Those that were made for another node are as they were made: nobody runs them.
         for (key, pod) in pods.into_iter().filter(|(_, pod)| is_ours(pod)) {
             let uid = meta::uid(&pod).to_owned();
@@ -143,12 +142,17 @@ impl Pod {
     }
 }
 
+fn is_ours(pod: &Value) -> bool {
+    matches!(text(pod, "/spec/nodeName"), "" | NODE_NAME)
+}
+
 /// As far as the pod will come on its own.
 pub(super) fn has_arrived(pod: &Value) -> bool {
     let stuck = |status: &Value| status["state"]["waiting"]["reason"] == json!("ImagePullBackOff");
     let unready =
         !pod["metadata"]["annotations"][NEVER_READY].is_null() && pod["status"]["phase"] == json!("Running");
-    pod_status::is_ready(pod)
+    !is_ours(pod)
+        || pod_status::is_ready(pod)
         || pod_status::is_finished(pod)
         || unready
         || items(pod, "/status/containerStatuses").iter().any(stuck)

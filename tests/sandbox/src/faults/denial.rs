@@ -19,6 +19,8 @@ pub struct Denial {
     /// A part of path and query.
     path: Option<String>,
     user: Option<String>,
+    /// The message of the JSON Status.
+    message: Option<String>,
     /// A plain text instead of a JSON Status, as from a kubelet or a proxy.
     text: Option<String>,
     /// Seconds.
@@ -37,6 +39,7 @@ impl Denial {
             method: None,
             path: None,
             user: None,
+            message: None,
             text: None,
             retry_after: None,
             times: None,
@@ -69,6 +72,13 @@ impl Denial {
     #[must_use]
     pub fn bad_answer(mut self, bad_answer: BadAnswer) -> Self {
         self.bad_answer = Some(bad_answer);
+        self
+    }
+
+    /// With this message in its JSON Status.
+    #[must_use]
+    pub fn message(mut self, message: &str) -> Self {
+        self.message = Some(message.to_owned());
         self
     }
 
@@ -110,7 +120,7 @@ impl Denial {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (kind, body) = match &self.text {
             Some(text) => ("text/plain; charset=utf-8", text.clone()),
-            None => ("application/json", status_json(status, self.retry_after)),
+            None => ("application/json", status_json(status, self.message.as_deref(), self.retry_after)),
         };
         let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
         *response.status_mut() = status;
@@ -131,11 +141,12 @@ impl Denial {
 }
 
 /// A `metav1.Status` as the API server words it.
-fn status_json(status: StatusCode, retry_after: Option<u64>) -> String {
-    let (reason, message) = match status.as_u16() {
+fn status_json(status: StatusCode, message: Option<&str>, retry_after: Option<u64>) -> String {
+    let (reason, usual) = match status.as_u16() {
         401 => ("Unauthorized", "Unauthorized"),
         403 => ("Forbidden", "forbidden: denied by the sandbox's faults"),
         404 => ("NotFound", "the server could not find the requested resource"),
+        410 => ("Expired", "The resourceVersion for the provided watch is too old."),
         429 => ("TooManyRequests", "too many requests, please try again later"),
         503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
         504 => ("Timeout", "the server was unable to return a response in the time allotted"),
@@ -143,7 +154,7 @@ fn status_json(status: StatusCode, retry_after: Option<u64>) -> String {
     };
     let mut body = serde_json::json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": message, "reason": reason, "code": status.as_u16(),
+        "message": message.unwrap_or(usual), "reason": reason, "code": status.as_u16(),
     });
     if let Some(seconds) = retry_after {
         body["details"] = serde_json::json!({ "retryAfterSeconds": seconds });

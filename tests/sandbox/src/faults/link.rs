@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,12 +27,18 @@ pub(super) struct Link {
     stream: Mutex<Option<TcpStream>>,
     reader: AtomicWaker,
     writer: AtomicWaker,
+    orphaned: AtomicBool,
 }
 
 impl Link {
     pub(super) fn new(stream: TcpStream) -> Self {
         let _ = stream.set_nodelay(true);
-        Self { stream: Mutex::new(Some(stream)), reader: AtomicWaker::new(), writer: AtomicWaker::new() }
+        Self {
+            stream: Mutex::new(Some(stream)),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+            orphaned: AtomicBool::new(false),
+        }
     }
 
     /// Ends the connection now.
@@ -42,6 +48,12 @@ impl Link {
         {
             let _ = stream.set_zero_linger();
         }
+        self.wake();
+    }
+
+    /// Bytes vanish on it from now on.
+    pub(super) fn orphan(&self) {
+        self.orphaned.store(true, Ordering::Relaxed);
         self.wake();
     }
 
@@ -90,10 +102,18 @@ impl Io {
 }
 
 impl Direct {
+    /// Whether bytes vanish.
+    fn is_hole(&self) -> bool {
+        self.shared.black_hole.load(Ordering::Relaxed) || self.link.orphaned.load(Ordering::Relaxed)
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.link.reader.register(cx.waker());
-        if self.shared.black_hole.load(Ordering::Relaxed) {
+        if self.is_hole() {
             return self.swallow(cx);
+        }
+        if self.shared.frozen.load(Ordering::Relaxed) {
+            return self.link.poll(|_| Poll::Pending);
         }
         match self.shared.read_rate.load(Ordering::Relaxed) {
             UNLIMITED => self.link.poll(|stream| stream.poll_read(cx, buf)),
@@ -144,8 +164,11 @@ impl Direct {
         write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         self.link.writer.register(cx.waker());
-        if self.shared.black_hole.load(Ordering::Relaxed) {
+        if self.is_hole() {
             return self.link.poll(|_| Poll::Ready(Ok(length)));
+        }
+        if self.shared.frozen.load(Ordering::Relaxed) {
+            return self.link.poll(|_| Poll::Pending);
         }
         self.link.poll(|stream| write(stream, cx))
     }
@@ -200,7 +223,7 @@ impl AsyncWrite for Io {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
-            Kind::Direct(direct) if direct.shared.black_hole.load(Ordering::Relaxed) => Poll::Ready(Ok(())),
+            Kind::Direct(direct) if direct.is_hole() => Poll::Ready(Ok(())),
             Kind::Direct(direct) => direct.link.poll(|stream| stream.poll_shutdown(cx)),
             Kind::Delayed(near) => Pin::new(near).poll_shutdown(cx),
         }

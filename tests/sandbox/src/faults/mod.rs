@@ -7,8 +7,14 @@
 //! |---|---|
 //! | `latency` | `{"ms": 25}`: each way, on connections accepted from now on |
 //! | `black-hole` | `{"on": true}`: bytes vanish, connections stay |
+//! | `frozen` | `{"on": true}`: no byte passes either way; all of them do later |
+//! | `orphan` | none: bytes vanish on every live connection, for ever; new ones work |
 //! | `read-rate` | `{"bytes_per_second": 1000}`; 0 freezes, `null` lifts it |
 //! | `reset`, `close` | none: every live connection ends with a RST, with a FIN |
+//! | `end-sessions` | none: every port-forward session ends, as when the kubelet restarts |
+//! | `cut-off` | `"api-5d4f7c-x2b7k"`: this pod's node is gone, and nobody says so |
+//! | `end-watches` | none: every live watch ends in order |
+//! | `silence-watches` | `{"on": true}`: watches stay and tell nothing |
 //! | `deny` | a [`Denial`], which may be a [`BadAnswer`] |
 //! | `pair-fault` | a [`PairFault`]: the next pair of streams fails so |
 //! | `upgrade-fault` | `{"what": "unanswered", "times": 3}`: what becomes of the next upgrades, see [`UpgradeFault`]; without `times` of all |
@@ -18,11 +24,13 @@
 //! | `clear` | none: no faults from now on |
 
 mod bad_answer;
+mod cut_off;
 mod delay;
 mod denial;
 mod link;
 mod runtime;
 pub(crate) mod upgrade_fault;
+mod watches;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -40,11 +48,14 @@ use tokio::net::TcpStream;
 use crate::serve::Body;
 pub use bad_answer::BadAnswer;
 pub(crate) use bad_answer::NeverAnswered;
+pub(crate) use cut_off::CutOffIo;
 pub use denial::Denial;
 pub use link::Io;
 use link::Link;
 pub use runtime::{PairFault, Pings, Runtime};
 pub use upgrade_fault::UpgradeFault;
+pub(crate) use watches::WatchOrders;
+use watches::Watches;
 
 /// No limit on reading.
 const UNLIMITED: u64 = u64::MAX;
@@ -60,12 +71,14 @@ pub struct Faults {
 struct Shared {
     latency_us: AtomicU64,
     black_hole: AtomicBool,
+    frozen: AtomicBool,
     /// Bytes a second.
     read_rate: AtomicU64,
     /// Seconds.
     clock_skew: AtomicI64,
     denials: Mutex<Vec<Denial>>,
     links: Mutex<Vec<Weak<Link>>>,
+    watches: Watches,
 }
 
 impl Default for Shared {
@@ -73,10 +86,12 @@ impl Default for Shared {
         Self {
             latency_us: AtomicU64::new(0),
             black_hole: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
             read_rate: AtomicU64::new(UNLIMITED),
             clock_skew: AtomicI64::new(0),
             denials: Mutex::default(),
             links: Mutex::default(),
+            watches: Watches::default(),
         }
     }
 }
@@ -92,6 +107,58 @@ impl Faults {
     pub fn black_hole(&self, on: bool) {
         self.shared.black_hole.store(on, Ordering::Relaxed);
         self.wake();
+    }
+
+    /// No byte passes either way, and none is lost: the network is gone for a while, and TCP sends again what was not
+    /// acknowledged.
+    pub fn freeze(&self, on: bool) {
+        self.shared.frozen.store(on, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// On every live connection bytes vanish both ways from now on, as when the client has another address; new ones work.
+    pub fn orphan_all(&self) {
+        for link in self.links() {
+            link.orphan();
+        }
+    }
+
+    /// Every port-forward session ends, as when the kubelet or the container runtime restarts. Watches go on.
+    pub fn end_sessions(&self) {
+        self.runtime.end_sessions();
+    }
+
+    /// The node of a pod is gone, and nobody says so: its sessions fall silent, and a new one is refused after half a minute.
+    pub fn cut_off(&self, pod: &str) {
+        self.runtime.cut_off(pod);
+    }
+
+    /// Every live watch ends in order.
+    pub fn end_watches(&self) {
+        self.shared.watches.order(|orders| orders.ends += 1);
+    }
+
+    /// Every live watch tells how far it is, where something has happened that is none of its business. Resolves once one
+    /// has.
+    pub async fn bookmark_watches(&self) {
+        let mut sent = self.shared.watches.bookmarks();
+        self.shared.watches.order(|orders| orders.bookmarks += 1);
+        let _ = sent.changed().await;
+    }
+
+    /// A watch has sent a bookmark.
+    pub(crate) fn bookmarked(&self) {
+        self.shared.watches.bookmarked();
+    }
+
+    /// Watches stay and tell nothing, those that begin now too.
+    pub fn silence_watches(&self, on: bool) {
+        self.shared.watches.order(|orders| orders.silent = on);
+    }
+
+    /// For a watch.
+    pub(crate) fn watch_orders(&self) -> tokio::sync::watch::Receiver<WatchOrders> {
+        self.shared.watches.follow()
     }
 
     /// Reads no more than so many bytes a second from each connection; 0 freezes reading, `None` lifts the limit.
@@ -192,6 +259,8 @@ impl Faults {
     pub fn clear(&self) {
         self.shared.latency_us.store(0, Ordering::Relaxed);
         self.shared.black_hole.store(false, Ordering::Relaxed);
+        self.shared.frozen.store(false, Ordering::Relaxed);
+        self.silence_watches(false);
         self.shared.read_rate.store(UNLIMITED, Ordering::Relaxed);
         self.shared.clock_skew.store(0, Ordering::Relaxed);
         self.denials().clear();
@@ -241,6 +310,9 @@ impl Faults {
         let outcome = match name {
             "latency" => read(body).map(|Time { ms }| self.latency(Duration::from_millis(ms))),
             "black-hole" => read(body).map(|Switch { on }| self.black_hole(on)),
+            "frozen" => read(body).map(|Switch { on }| self.freeze(on)),
+            "silence-watches" => read(body).map(|Switch { on }| self.silence_watches(on)),
+            "cut-off" => read(body).map(|pod: String| self.cut_off(&pod)),
             "read-rate" => read(body).map(|Rate { bytes_per_second }| self.read_rate(bytes_per_second)),
             "reset" => {
                 self.reset_all();
@@ -256,6 +328,18 @@ impl Faults {
             "dial-time" => read(body).map(|Time { ms }| self.dial_time(Duration::from_millis(ms))),
             "clock-skew" => read(body).map(|Skew { seconds }| self.clock_skew(seconds)),
             "pings" => read(body).map(|pings| self.pings(pings)),
+            "orphan" => {
+                self.orphan_all();
+                Ok(())
+            }
+            "end-sessions" => {
+                self.end_sessions();
+                Ok(())
+            }
+            "end-watches" => {
+                self.end_watches();
+                Ok(())
+            }
             "clear" => {
                 self.clear();
                 Ok(())
@@ -366,6 +450,25 @@ mod tests {
         faults.black_hole(false);
         server.write_all(b"!").await.unwrap();
         assert_eq!(client.read_u8().await.unwrap(), b'!');
+    }
+
+    #[tokio::test]
+    async fn what_is_frozen_comes_later_and_an_orphan_hears_nothing() {
+        let faults = Faults::default();
+        let (mut client, mut server) = connection(&faults).await;
+        faults.freeze(true);
+        client.write_all(b"x").await.unwrap();
+        let mut reading = tokio::spawn(async move { (server.read_u8().await.unwrap(), server) });
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut reading).await.is_err());
+        faults.freeze(false);
+        let (byte, mut server) = reading.await.unwrap();
+        assert_eq!(byte, b'x');
+        faults.orphan_all();
+        let (mut other_client, mut other) = connection(&faults).await;
+        server.write_all(b"lost").await.unwrap();
+        other.write_all(b"!").await.unwrap();
+        assert_eq!(other_client.read_u8().await.unwrap(), b'!');
+        assert!(tokio::time::timeout(Duration::from_millis(20), client.read_u8()).await.is_err());
     }
 
     #[tokio::test]

@@ -1,12 +1,13 @@
 //! A container runtime that fails pairs on purpose, and one that answers pings in a way of its own.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::upgrade_fault::{Asked, UpgradeFault};
 
@@ -76,6 +77,10 @@ pub struct Runtime {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Ends the sessions that there are now.
+    sessions: CancellationToken,
+    /// Of pods, by name: cancelled for those that are cut off.
+    cut_off: HashMap<String, CancellationToken>,
     pair_faults: VecDeque<PairFault>,
     pings: Pings,
     upgrade_fault: Option<Asked>,
@@ -133,6 +138,24 @@ impl Runtime {
         Some(asked.what)
     }
 
+    pub(super) fn end_sessions(&self) {
+        std::mem::take(&mut self.state().sessions).cancel();
+    }
+
+    /// Cancelled when the sessions that there are now are to end.
+    pub(crate) fn sessions_end(&self) -> CancellationToken {
+        self.state().sessions.clone()
+    }
+
+    pub(super) fn cut_off(&self, pod: &str) {
+        self.cut_off_of(pod).cancel();
+    }
+
+    /// Cancelled when this pod is cut off.
+    pub(crate) fn cut_off_of(&self, pod: &str) -> CancellationToken {
+        self.state().cut_off.entry(pod.to_owned()).or_default().clone()
+    }
+
     pub(super) fn set_dial_time(&self, time: Duration) {
         self.state().dial_time = time;
     }
@@ -157,7 +180,8 @@ impl Runtime {
     }
 
     pub(super) fn clear(&self) {
-        *self.state() = State::default();
+        let mut state = self.state();
+        *state = State { sessions: state.sessions.clone(), ..State::default() };
     }
 
     /// Pair faults that no pair has met yet.

@@ -19,9 +19,12 @@ use crate::options::ServerCertificate;
 
 /// A client certificate and its key, as PEM.
 #[derive(Debug, Clone)]
-pub(crate) struct ClientCertificate {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+pub struct ClientCertificate {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+    pub(crate) der: Vec<u8>,
 }
 
 /// All that TLS needs, made afresh for each cluster.
@@ -30,6 +33,8 @@ pub(crate) struct Tls {
     pub(crate) server: Arc<ServerConfig>,
     /// By user.
     pub(crate) clients: HashMap<String, ClientCertificate>,
+    /// By user, for when the first one is replaced.
+    pub(crate) spares: HashMap<String, ClientCertificate>,
     /// DER of a client certificate, to its user.
     pub(crate) owners: HashMap<Vec<u8>, String>,
 }
@@ -44,7 +49,7 @@ impl Tls {
         let root = params.self_signed(&key)?;
         let issuer = Issuer::new(params, key);
 
-        let mut clients = HashMap::new();
+        let (mut clients, mut spares) = (HashMap::new(), HashMap::new());
         let mut owners = HashMap::new();
         for user in users.iter().filter(|user| user.credential == Credential::Certificate) {
             let mut params = CertificateParams::default();
@@ -53,11 +58,14 @@ impl Tls {
                 params.distinguished_name.push(DnType::OrganizationName, group.as_str());
             }
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-            let key = KeyPair::generate()?;
-            let certificate = params.signed_by(&key, &issuer)?;
-            owners.insert(certificate.der().to_vec(), user.name.clone());
-            let pem = ClientCertificate { certificate: certificate.pem(), key: key.serialize_pem() };
-            clients.insert(user.name.clone(), pem);
+            for certificates in [&mut clients, &mut spares] {
+                let key = KeyPair::generate()?;
+                let certificate = params.signed_by(&key, &issuer)?;
+                let der = certificate.der().to_vec();
+                let pem = ClientCertificate { certificate: certificate.pem(), key: key.serialize_pem(), der };
+                certificates.insert(user.name.clone(), pem);
+            }
+            owners.insert(clients[&user.name].der.clone(), user.name.clone());
         }
         let (certificate, key) = server_certificate(shown, &issuer)?;
         let ca_pem = match shown {
@@ -65,7 +73,7 @@ impl Tls {
             _ => root.pem(),
         };
         let server = Arc::new(server_config(root.der().clone(), &certificate, &key)?);
-        Ok(Self { ca_pem, server, clients, owners })
+        Ok(Self { ca_pem, server, clients, spares, owners })
     }
 }
 

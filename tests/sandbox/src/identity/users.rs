@@ -135,7 +135,9 @@ fn groups_of(name: &str) -> Vec<String> {
 pub(crate) struct Users {
     by_name: HashMap<String, User>,
     /// The certificates made for users; nobody else can have one signed by this CA.
-    by_certificate: HashMap<Vec<u8>, String>,
+    by_certificate: Mutex<HashMap<Vec<u8>, String>>,
+    /// The tokens that users have now, where those are not the first ones.
+    rotated: Mutex<HashMap<String, String>>,
     /// The tokens that service accounts were given.
     issued: Mutex<HashMap<String, Issued>>,
 }
@@ -151,11 +153,32 @@ struct Issued {
 impl Users {
     pub(crate) fn new(users: Vec<User>, certificates: HashMap<Vec<u8>, String>) -> Self {
         let by_name = users.into_iter().map(|user| (user.name.clone(), user)).collect();
-        Self { by_name, by_certificate: certificates, issued: Mutex::default() }
+        let by_certificate = Mutex::new(certificates);
+        Self { by_name, by_certificate, rotated: Mutex::default(), issued: Mutex::default() }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&User> {
         self.by_name.get(name)
+    }
+
+    /// Gives a user another token; the old one is no longer good.
+    pub(crate) fn rotate_token(&self, name: &str) -> String {
+        let token = format!("token-of-{name}-{}", meta::new_uid());
+        self.rotated.lock().insert(name.to_owned(), token.clone());
+        token
+    }
+
+    /// Takes a user's certificate, and no other one of that user any more.
+    pub(crate) fn rotate_certificate(&self, name: &str, certificate: Vec<u8>) {
+        let mut certificates = self.by_certificate.lock();
+        certificates.retain(|_, owner| owner != name);
+        certificates.insert(certificate, name.to_owned());
+    }
+
+    /// Whether this is a user's token now.
+    fn is_token_of(&self, user: &User, token: &str) -> bool {
+        let rotated = self.rotated.lock();
+        user.credential == Credential::Token && rotated.get(&user.name).unwrap_or(&user.token) == token
     }
 
     /// A new token for a service account.
@@ -195,12 +218,10 @@ impl Users {
             return self.impersonate(account, headers, store);
         }
         let user = match token {
-            Some(token) => {
-                self.by_name.values().find(|user| user.credential == Credential::Token && user.token == token)
-            }
+            Some(token) => self.by_name.values().find(|user| self.is_token_of(user, token)),
             None => certificate
-                .and_then(|certificate| self.by_certificate.get(certificate))
-                .and_then(|name| self.by_name.get(name)),
+                .and_then(|certificate| self.by_certificate.lock().get(certificate).cloned())
+                .and_then(|name| self.by_name.get(&name)),
         };
         let user = user.ok_or_else(Status::unauthorized)?;
         let identity = Identity {

@@ -22,9 +22,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 
-use crate::faults::{UpgradeFault, upgrade_fault};
+use crate::faults::{CutOffIo, UpgradeFault, upgrade_fault};
 use crate::node::{Node, PodSandbox};
-use crate::serve::Body;
+use crate::serve::{Body, StoppableIo};
 use negotiate::Protocol;
 use transport::Connection;
 
@@ -43,15 +43,23 @@ pub async fn handle(node: &Node, uid: Option<&str>, mut request: Request<Incomin
         Some(UpgradeFault::HalfRefused) => return upgrade_fault::half_refused().await,
         _ => {}
     }
-    if let Some(sandbox) = sandbox {
+    let cut_off = sandbox.as_ref().map(|sandbox| node.faults().cut_off_of(&sandbox.name));
+    if let Some(cut_off) = &cut_off
+        && cut_off.is_cancelled()
+    {
+        return negotiate::node_out_of_reach().await;
+    }
+    if let Some((sandbox, cut_off)) = sandbox.zip(cut_off) {
         let session = node.count_session();
+        let ends = node.faults().sessions_end();
         let upgrade = hyper::upgrade::on(&mut request);
         let node = node.clone();
         tokio::spawn(async move {
             let _session = session;
             match upgrade.await {
                 Ok(upgraded) => {
-                    let io = TokioIo::new(upgraded);
+                    let io = CutOffIo::new(TokioIo::new(upgraded), cut_off);
+                    let io = StoppableIo::new(io, &ends);
                     match upgrade_fault {
                         Some(upgrade_fault) => {
                             upgrade_fault.run(io, protocol == Protocol::Tunnel, node.faults()).await;

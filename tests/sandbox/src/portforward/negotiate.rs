@@ -1,6 +1,8 @@
 //! The HTTP half: which protocol, or which refusal (PROTOCOL §1). Each hop refuses in its own words: the API server with
 //! a JSON Status, kubelet and runtime with plain text, a proxy with a page.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
@@ -27,6 +29,9 @@ pub(super) enum Protocol {
         base64: bool,
     },
 }
+
+/// How long the API server tries to reach a node.
+const NODE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const PORTFORWARD: &str = "portforward.k8s.io";
 const BINARY_CHANNELS: &str = "v4.channel.k8s.io";
@@ -135,6 +140,17 @@ fn ports(query: &str) -> Result<Vec<u16>, String> {
         return Err("query parameter \"port\" is required".to_owned());
     }
     Ok(ports)
+}
+
+/// What the API server says of a node that does not answer, and when.
+pub(super) async fn node_out_of_reach() -> Response<Body> {
+    tokio::time::sleep(NODE_TIMEOUT).await;
+    let message = "error dialing backend: dial tcp 192.0.2.1:10250: i/o timeout";
+    let status = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "code": 500,
+    });
+    *answer(StatusCode::INTERNAL_SERVER_ERROR, "application/json", status.to_string()).0
 }
 
 /// Kubelet's words for a pod it runs nothing of.

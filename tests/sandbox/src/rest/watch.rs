@@ -102,8 +102,16 @@ impl Watch {
     async fn follow(&mut self, cluster: &Cluster, deadline: Instant) -> Result<(), Gone> {
         let mut versions = cluster.store.subscribe();
         let mut bookmark = tokio::time::interval(BOOKMARK_EVERY);
+        let mut orders = cluster.faults.watch_orders();
+        let ends = orders.borrow_and_update().ends;
+        // A bookmark was ordered.
+        let mut is_due = false;
         loop {
             versions.borrow_and_update();
+            if orders.borrow().silent {
+                self.client.closed().await;
+                return Err(Gone);
+            }
             match cluster.store.changes_since(self.resource, self.position) {
                 Ok((changes, position)) => {
                     for change in &changes {
@@ -113,21 +121,33 @@ impl Watch {
                 }
                 Err(expired) => return self.send("ERROR", &expired.object()).await,
             }
+            if std::mem::take(&mut is_due) && self.bookmark().await? {
+                cluster.faults.bookmarked();
+            }
             tokio::select! {
                 changed = versions.changed() => changed.map_err(|_| Gone)?,
                 () = self.client.closed() => return Err(Gone),
-                _ = bookmark.tick() => self.bookmark().await?,
-                () = tokio::time::sleep_until(deadline) => return self.bookmark().await,
+                _ = bookmark.tick() => is_due = true,
+                ordered = orders.changed() => {
+                    ordered.map_err(|_| Gone)?;
+                    if orders.borrow_and_update().ends != ends {
+                        return Ok(());
+                    }
+                    is_due = true;
+                }
+                () = tokio::time::sleep_until(deadline) => return self.bookmark().await.map(drop),
             }
         }
     }
 
-    async fn bookmark(&mut self) -> Result<(), Gone> {
-        if self.bookmarks && self.position > self.told {
-            self.told = self.position;
-            self.send("BOOKMARK", &self.view.bookmark(self.resource, self.position, false)).await?;
+    /// Tells how far it is; false where its client knows.
+    async fn bookmark(&mut self) -> Result<bool, Gone> {
+        if !self.bookmarks || self.position <= self.told {
+            return Ok(false);
         }
-        Ok(())
+        self.told = self.position;
+        self.send("BOOKMARK", &self.view.bookmark(self.resource, self.position, false)).await?;
+        Ok(true)
     }
 
     /// An object that enters what is selected is ADDED to this client, one that leaves it is DELETED.
