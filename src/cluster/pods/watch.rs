@@ -396,5 +396,9 @@ impl PodFollower {
 mod tests;
 
 #[cfg(test)]
+#[path = "watch_selection_tests.rs"]
+mod selection_tests;
+
+#[cfg(test)]
 #[path = "watch_cost_tests.rs"]
 mod cost_tests;
