@@ -139,7 +139,7 @@ impl Faults {
     }
 
     /// Every live watch tells how far it is, where something has happened that is none of its business. Resolves once one
-    /// has.
+    /// of pods has.
     pub async fn bookmark_watches(&self) {
         let mut sent = self.shared.watches.bookmarks();
         self.shared.watches.order(|orders| orders.bookmarks += 1);

@@ -121,7 +121,7 @@ impl Watch {
                 }
                 Err(expired) => return self.send("ERROR", &expired.object()).await,
             }
-            if std::mem::take(&mut is_due) && self.bookmark().await? {
+            if std::mem::take(&mut is_due) && self.bookmark().await? && self.resource.kind == "Pod" {
                 cluster.faults.bookmarked();
             }
             tokio::select! {
