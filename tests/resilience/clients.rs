@@ -152,10 +152,10 @@ pub(crate) async fn ask(port: u16) -> io::Result<String> {
 /// Sends and receives until the connection ends, or it is told to stop: how it ended, and bytes that were wrong.
 async fn stay(mut stream: TcpStream, stop: CancellationToken) -> (Long, Option<String>) {
     for number in 1.. {
-        if stop.is_cancelled() {
-            break;
-        }
+        // With one more turn at the end: what was cut a moment ago is not whole.
+        let is_last = stop.is_cancelled();
         match timeout(LIMIT, turn(&mut stream, number)).await {
+            Ok(Ok(())) if is_last => break,
             Ok(Ok(())) => sleep(PACE).await,
             Ok(Err((_, error))) if error.kind() == io::ErrorKind::InvalidData => {
                 return (Long::Cut, Some(error.to_string()));

@@ -138,7 +138,7 @@ async fn with_certificate_files(sandbox: &Sandbox) -> Test {
 async fn over_new_sessions(scene: &mut Scene) -> Test {
     scene.sandbox().faults().end_sessions();
     scene.from_now();
-    scene.answered_again().await
+    scene.answered_anew("an answer", |_| true).await
 }
 
 async fn token_expired(scene: &mut Scene) -> Test {
