@@ -100,9 +100,11 @@ mod tests {
         install();
         let content: screen::SharedContent = std::sync::Arc::new(Mutex::new(PanickingContent));
         let screen = screen::Screen::open(content).unwrap();
+        // The terminal draws no more once its thread is gone; a second look finds the same.
         while screen.changed() {
             tokio::task::yield_now().await;
         }
+        assert!(!screen.changed());
     }
 
     /// Under a real terminal, which script(1) makes: the screen is left before the panic is told, and the mode is the one

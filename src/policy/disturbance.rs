@@ -99,8 +99,8 @@ mod tests {
         samples.iter().map(|one| detector.tick(sample(one))).collect()
     }
 
-    fn slept(milliseconds: u64) -> Option<Disturbance> {
-        Some(Disturbance::Slept(Duration::from_millis(milliseconds)))
+    fn slept(milliseconds: u64) -> Disturbance {
+        Disturbance::Slept(Duration::from_millis(milliseconds))
     }
 
     #[test]
@@ -118,17 +118,17 @@ mod tests {
         let night = 8 * 3600 * 1000;
         let samples =
             [(0, 0, HOME), (1000, 1000, HOME), (2000, 2000 + night, HOME), (3000, 3000 + night, HOME)];
-        assert_eq!(told(&samples), [None, None, slept(night), None]);
+        assert_eq!(told(&samples), [None, None, Some(slept(night)), None]);
         assert_eq!(told(&[(0, 0, HOME), (1000, 6000, HOME)]), [None, None], "5 s are the limit");
-        assert_eq!(told(&[(0, 0, HOME), (1000, 6001, HOME)]), [None, slept(5001)]);
+        assert_eq!(told(&[(0, 0, HOME), (1000, 6001, HOME)]), [None, Some(slept(5001))]);
     }
 
     /// As on Windows, where it goes on, and of a process that was stopped.
     #[test]
     fn a_tick_that_is_late_is_a_sleep() {
-        assert_eq!(told(&[(0, 0, HOME), (61_000, 61_000, HOME)]), [None, slept(60_000)]);
+        assert_eq!(told(&[(0, 0, HOME), (61_000, 61_000, HOME)]), [None, Some(slept(60_000))]);
         // Both at once: stopped, and then the machine slept.
-        assert_eq!(told(&[(0, 0, HOME), (11_000, 41_000, HOME)]), [None, slept(40_000)]);
+        assert_eq!(told(&[(0, 0, HOME), (11_000, 41_000, HOME)]), [None, Some(slept(40_000))]);
     }
 
     #[test]

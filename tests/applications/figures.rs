@@ -283,7 +283,9 @@ async fn once(
         && within("a connection", connect(port)).await?.is_err()
     {
         let connections = behind.connections(measure.port).saturating_sub(before);
-        let said = forward.said_on_stderr().lines().last().unwrap_or_default().to_owned();
+        let ended = forward.wait().await?;
+        let said = ended.stderr.lines().rev().find(|line| line.starts_with("error:"));
+        let said = said.unwrap_or("without a word").to_owned();
         return Ok(Outcome::Ended { connections, said });
     }
     Ok(match ran.and_then(|text| (measure.read)(&Report { text, took })) {

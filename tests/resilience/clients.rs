@@ -1,5 +1,6 @@
 //! The clients of a row: requests without pause, each on a connection of its own, and one connection that stays open.
 
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -191,8 +192,8 @@ async fn turn(stream: &mut TcpStream, number: usize) -> Result<(), (usize, io::E
     if back == bytes { Ok(()) } else { Err((back.len(), wrong("not the bytes that were sent"))) }
 }
 
-fn wrong(why: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why.to_string())
+fn wrong(why: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// The body of an answer. An error is with how many bytes had come.

@@ -137,7 +137,7 @@ async fn with_certificate_files(sandbox: &Sandbox) -> Test {
 /// Requests go on to be answered over new sessions.
 async fn over_new_sessions(scene: &mut Scene) -> Test {
     scene.sandbox().faults().end_sessions();
-    scene.from_now();
+    scene.begin_now();
     scene.answered_anew("an answer", |_| true).await
 }
 
@@ -157,7 +157,7 @@ async fn file_late(scene: &mut Scene) -> Test {
     let token = scene.sandbox().rotate_token("admin");
     scene.ends_sessions_until("Unauthorized (401)").await?;
     fs::write(file(scene.sandbox(), "token"), token)?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
@@ -166,7 +166,7 @@ async fn certificate_rotated(scene: &mut Scene) -> Test {
     scene.ends_sessions_until("Unauthorized (401)").await?;
     fs::write(file(scene.sandbox(), "client.key"), next.key)?;
     fs::write(file(scene.sandbox(), "client.crt"), next.certificate)?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
@@ -195,7 +195,7 @@ async fn rights_revoked(scene: &mut Scene) -> Test {
     scene.sandbox().delete("rolebinding", "default", "bound")?;
     scene.ends_sessions_until("(403: ").await?;
     scene.sandbox().create(binding())?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
@@ -205,7 +205,7 @@ async fn plugin_in_trouble(scene: &mut Scene, how: &str, text: &str, told: &str)
     fs::write(&trouble, text)?;
     scene.ends_sessions_until(told).await?;
     fs::remove_file(trouble)?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 

@@ -81,13 +81,13 @@ async fn node_restarts(scene: &mut Scene, denial: Denial) -> Test {
     scene.sandbox().faults().deny(denial.path("/portforward"));
     scene.ends_sessions_until(", attempt 1 of 3 in ").await?;
     scene.sandbox().faults().clear();
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
 async fn node_gone(scene: &mut Scene) -> Test {
     let first = scene.first();
-    scene.from_now();
+    scene.begin_now();
     scene.sandbox().faults().cut_off(&first);
     scene.answered_anew("an answer of another pod", move |pod| pod != first).await?;
     match scene.recovery {
@@ -102,7 +102,7 @@ async fn network_gone(scene: &mut Scene) -> Test {
     scene.sandbox().faults().freeze(true);
     sleep(SHORT).await;
     scene.sandbox().faults().freeze(false);
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
@@ -110,13 +110,13 @@ async fn network_gone_for_long(scene: &mut Scene) -> Test {
     scene.sandbox().faults().freeze(true);
     scene.says(" lost (").await?;
     scene.sandbox().faults().freeze(false);
-    scene.from_now();
+    scene.begin_now();
     scene.answered_anew("an answer", |_| true).await
 }
 
 async fn address_changed(scene: &mut Scene) -> Test {
     scene.sandbox().faults().orphan_all();
-    scene.from_now();
+    scene.begin_now();
     scene.answered_anew("an answer", |_| true).await
 }
 
@@ -125,7 +125,7 @@ async fn slept(scene: &mut Scene) -> Test {
     scene.sandbox().faults().orphan_all();
     sleep(NAP).await;
     scene.forward.signal("CONT").await?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_anew("an answer", |_| true).await
 }
 
@@ -133,6 +133,6 @@ async fn napped(scene: &mut Scene) -> Test {
     scene.forward.signal("STOP").await?;
     sleep(NAP).await;
     scene.forward.signal("CONT").await?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }

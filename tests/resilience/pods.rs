@@ -188,39 +188,39 @@ async fn only_one(sandbox: &Sandbox) -> Test {
 }
 
 async fn deleted(scene: &mut Scene) -> Test {
-    scene.from_now();
+    scene.begin_now();
     scene.sandbox().delete("pod", "default", &scene.first())?;
     scene.answered_elsewhere().await
 }
 
 async fn deleted_by_force(scene: &mut Scene) -> Test {
-    scene.from_now();
+    scene.begin_now();
     scene.sandbox().force_delete("pod", "default", &scene.first())?;
     scene.answered_elsewhere().await
 }
 
 async fn evicted(scene: &mut Scene) -> Test {
-    scene.from_now();
+    scene.begin_now();
     scene.sandbox().evict("default", &scene.first()).await?;
     scene.answered_elsewhere().await
 }
 
 async fn crashed(scene: &mut Scene) -> Test {
     scene.sandbox().kill_container("default", &scene.first()).await?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
 async fn out_of_memory(scene: &mut Scene) -> Test {
     scene.sandbox().kill_for_memory("default", &scene.first()).await?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
 async fn another_sandbox(scene: &mut Scene) -> Test {
     let before = uid(scene.sandbox(), &scene.first())?;
     scene.sandbox().recreate_sandbox("default", &scene.first()).await?;
-    scene.from_now();
+    scene.begin_now();
     assert_eq!(uid(scene.sandbox(), &scene.first())?, before);
     scene.answered_again().await
 }
@@ -228,13 +228,13 @@ async fn another_sandbox(scene: &mut Scene) -> Test {
 /// The container is seen to run by all, and its application starts again inside it.
 async fn not_listening(scene: &mut Scene) -> Test {
     let uid = uid(scene.sandbox(), &scene.first())?;
-    scene.from_now();
+    scene.begin_now();
     scene.sandbox().node().kill_container(&uid).await;
     scene.fails().await?;
     // Those that were under way fail at once. New ones are tried for a second.
     scene.says("connection refused").await?;
     scene.sandbox().node().start_container(&uid).await;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
@@ -243,7 +243,7 @@ async fn not_ready(scene: &mut Scene) -> Test {
     scene.sandbox().mark_ready("default", &first, false)?;
     scene.says("waiting for a ready pod").await?;
     scene.sandbox().mark_ready("default", &first, true)?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
@@ -252,7 +252,7 @@ async fn stateful(scene: &mut Scene) -> Test {
     scene.sandbox().delete("pod", "default", "db-0")?;
     scene.says("waiting for a ready pod").await?;
     scene.sandbox().settled().await?;
-    scene.from_now();
+    scene.begin_now();
     assert_ne!(uid(scene.sandbox(), "db-0")?, before);
     scene.answered_again().await
 }
@@ -267,7 +267,7 @@ async fn job(scene: &mut Scene) -> Test {
         "spec": { "template": { "spec": pod_spec(&json!([{ "name": "http", "containerPort": 8080 }])) } },
     }))?;
     scene.sandbox().settled().await?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_elsewhere().await
 }
 
@@ -277,13 +277,13 @@ async fn scaled(scene: &mut Scene) -> Test {
     scene.sandbox().settled().await?;
     scene.sandbox().scale("deploy", "default", "api", 2)?;
     scene.sandbox().settled().await?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_elsewhere().await
 }
 
 async fn rolled(scene: &mut Scene) -> Test {
     let old = ready(scene, "app=api")?;
-    scene.from_now();
+    scene.begin_now();
     scene.sandbox().restart("deploy", "default", "api")?;
     scene.answered("an answer of a new pod", move |pod| !old.contains(pod)).await?;
     settled(scene).await
@@ -293,7 +293,7 @@ async fn rolled_back(scene: &mut Scene) -> Test {
     scene.sandbox().restart("deploy", "default", "api")?;
     scene.sandbox().settled().await?;
     let rolled = ready(scene, "app=api")?;
-    scene.from_now();
+    scene.begin_now();
     // As `kubectl rollout undo` does: the template is what it was.
     let annotations = json!({ "kubectl.kubernetes.io/restartedAt": null });
     let template = json!({ "metadata": { "annotations": annotations } });
@@ -305,7 +305,7 @@ async fn rolled_back(scene: &mut Scene) -> Test {
 
 async fn selector_changed(scene: &mut Scene) -> Test {
     let web = ready(scene, "app=web")?;
-    scene.from_now();
+    scene.begin_now();
     scene.sandbox().patch("svc", "default", "api", &json!({ "spec": { "selector": { "app": "web" } } }))?;
     scene.answered("an answer of a pod that is selected now", move |pod| web.contains(pod)).await
 }
@@ -315,12 +315,12 @@ async fn made_again(scene: &mut Scene) -> Test {
     scene.sandbox().delete("svc", "default", "api")?;
     scene.says("service api is gone").await?;
     scene.sandbox().create(service("api", "web", &json!("http")))?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered("an answer of a pod that is selected now", move |pod| web.contains(pod)).await
 }
 
 async fn target_port(scene: &mut Scene) -> Test {
-    scene.from_now();
+    scene.begin_now();
     let ports = json!([{ "name": "http", "port": 80, "targetPort": 8081 }]);
     scene.sandbox().patch("svc", "default", "shop", &json!({ "spec": { "ports": ports } }))?;
     let first = scene.first();
@@ -329,7 +329,7 @@ async fn target_port(scene: &mut Scene) -> Test {
 
 async fn named_port(scene: &mut Scene) -> Test {
     let old = ready(scene, "app=shop")?;
-    scene.from_now();
+    scene.begin_now();
     let ports = json!([{ "name": "http", "containerPort": 8082 }]);
     let template = json!({ "spec": pod_spec(&ports) });
     scene.sandbox().patch("deploy", "default", "shop", &json!({ "spec": { "template": template } }))?;

@@ -9,7 +9,7 @@
 //! ];
 //!
 //! async fn deleted(scene: &mut Scene) -> Test {
-//!     scene.from_now();
+//!     scene.begin_now();
 //!     scene.sandbox().delete("pod", "default", scene.first())?;
 //!     let first = scene.first().to_owned();
 //!     scene.answered("another pod", |pod| pod != first).await
@@ -18,7 +18,7 @@
 //!
 //! The function does what the failure is and waits until the forward answers again; before it begins a forward works, requests
 //! are made without pause, each on a connection of its own, and one connection stays open and sends bytes to and fro.
-//! [`Scene::from_now`] sets the clock to the moment from which recovery is possible, and [`Scene::answered`] stops it. The
+//! [`Scene::begin_now`] sets the clock to the moment from which recovery is possible, and [`Scene::answered`] stops it. The
 //! function also runs with kubectl in the forward's place, for the document: [`Scene::says`] then waits for nothing, and an
 //! answer is waited for only for a while.
 //!

@@ -78,7 +78,7 @@ impl Scene {
     }
 
     /// The time to recovery counts from now: of the failure, or of what makes recovery possible.
-    pub(crate) fn from_now(&mut self) {
+    pub(crate) fn begin_now(&mut self) {
         self.clock = Instant::now();
     }
 

@@ -109,7 +109,7 @@ async fn restarted(scene: &mut Scene) -> Test {
     scene.sandbox().stop_api().await;
     scene.says(", attempt 1 of 3 in ").await?;
     scene.sandbox().resume_api().await?;
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
@@ -125,7 +125,7 @@ async fn failed_over(scene: &mut Scene) -> Test {
 
 /// The first pod does, and nobody is told but by the watch.
 async fn becomes_unready(scene: &mut Scene) -> Test {
-    scene.from_now();
+    scene.begin_now();
     scene.sandbox().mark_ready("default", &scene.first(), false)?;
     scene.answered_elsewhere().await
 }
@@ -134,7 +134,7 @@ async fn refused(scene: &mut Scene, denial: Denial) -> Test {
     scene.sandbox().faults().deny(denial.path("/portforward"));
     scene.ends_sessions_until(", attempt 1 of 3 in ").await?;
     scene.sandbox().faults().clear();
-    scene.from_now();
+    scene.begin_now();
     scene.answered_again().await
 }
 
@@ -152,7 +152,7 @@ async fn watch_closed(scene: &mut Scene) -> Test {
 
 async fn watch_silent(scene: &mut Scene) -> Test {
     scene.sandbox().faults().silence_watches(true);
-    scene.from_now();
+    scene.begin_now();
     scene.sandbox().force_delete("pod", "default", &scene.first())?;
     scene.answered_elsewhere().await
 }
@@ -163,7 +163,7 @@ async fn watch_gone(scene: &mut Scene) -> Test {
 }
 
 async fn history_forgotten(scene: &mut Scene) -> Test {
-    scene.from_now();
+    scene.begin_now();
     scene.sandbox().mark_ready("default", &scene.first(), false)?;
     // The watch has had no turn yet in which to tell.
     scene.sandbox().compact();

@@ -148,7 +148,10 @@ impl Screen {
                 self.drawn.is_due.store(false, Ordering::SeqCst);
                 true
             }
-            Err(threads::TrySendError::Disconnected(_)) => false,
+            Err(threads::TrySendError::Disconnected(_)) => {
+                self.drawn.is_due.store(false, Ordering::SeqCst);
+                false
+            }
         }
     }
 
@@ -234,11 +237,26 @@ fn end(out: &mut impl io::Write) -> io::Result<()> {
     execute!(out, LeaveAlternateScreen, Show)
 }
 
+/// The commands of the thread that draws. However it ends, by a panic as well, the next command finds that: none is taken
+/// for one that waits.
+struct DrawCommands<'a> {
+    received: Option<threads::Receiver<DrawCommand>>,
+    screen: &'a ScreenWork,
+}
+
+impl Drop for DrawCommands<'_> {
+    fn drop(&mut self) {
+        self.received = None;
+        self.screen.is_due.store(false, Ordering::SeqCst);
+    }
+}
+
 /// The thread that draws: at most one screen a [`FRAME_TIME`], of what there is by then.
 fn draw(mut terminal: ScreenTerminal, commands: threads::Receiver<DrawCommand>, screen: &ScreenWork) {
     let mut last: Option<Instant> = None;
     let mut is_up = false;
-    while let Ok(command) = commands.recv() {
+    let commands = DrawCommands { received: Some(commands), screen };
+    while let Some(Ok(command)) = commands.received.as_ref().map(threads::Receiver::recv) {
         let drawn = match command {
             DrawCommand::Draw => {
                 let wait = last.map_or(Duration::ZERO, |last| FRAME_TIME.saturating_sub(last.elapsed()));
@@ -260,10 +278,8 @@ fn draw(mut terminal: ScreenTerminal, commands: threads::Receiver<DrawCommand>, 
                 ended
             }
         };
+        // An error is a terminal that is gone.
         if drawn.is_err() {
-            // The terminal is gone, which the next command finds: none is taken for one that waits.
-            drop(commands);
-            screen.is_due.store(false, Ordering::SeqCst);
             return;
         }
     }
@@ -402,7 +418,7 @@ mod tests {
         assert!(matches!(all.as_slice(), [DrawCommand::Draw, DrawCommand::Leave(_)]));
         drop(received);
         screen.drawn.is_due.store(false, Ordering::SeqCst);
-        assert!(!screen.changed(), "the thread that draws is gone");
+        assert!(!screen.changed() && !screen.changed(), "the thread that draws is gone");
     }
 
     #[test]
