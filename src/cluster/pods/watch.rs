@@ -60,7 +60,7 @@ pub struct Snapshot {
     /// The pods, in the order of their names.
     pub pods: Arc<Vec<Endpoint>>,
     /// Pods that were of the set and are not any more, although they are there: their labels are others now. The latest
-    /// [`UNSELECTED`] of them, since the set was read whole.
+    /// `UNSELECTED` of them, since the set was read whole.
     pub unselected: Vec<PodId>,
     /// Why the set cannot be read at the moment, if so. `pods` is the last good set then.
     pub problem: Option<String>,
