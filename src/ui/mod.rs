@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod dump;
 pub mod escape;
 pub mod json;
+pub mod key_bindings;
 pub mod known;
 pub mod list;
 pub mod log;
@@ -15,6 +16,8 @@ pub mod panel;
 pub mod people;
 pub mod picker;
 pub mod report;
+#[cfg(test)]
+mod screen_lines;
 pub mod status;
 mod status_area;
 pub mod status_line;

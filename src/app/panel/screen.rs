@@ -43,9 +43,9 @@ use crate::{
         stdio,
     },
     error::Fatal,
-    ui::panel::{
-        effect::{PanelInput, WheelTurn},
-        keys::KeyPress,
+    ui::{
+        key_bindings::KeyPress,
+        panel::effect::{PanelInput, WheelTurn},
     },
 };
 

@@ -2,11 +2,11 @@
 
 use ratatui::crossterm::event::KeyCode;
 
-use super::{
-    effect::{ForwardRef, PanelEffect},
-    keys::KeyPress,
+use super::effect::{ForwardRef, PanelEffect};
+use crate::{
+    model::forward::{PortForward, TargetPod},
+    ui::key_bindings::KeyPress,
 };
-use crate::model::forward::{PortForward, TargetPod};
 
 /// Letters of a name or a filter. No name that can be saved is longer.
 const MAX_TYPED: usize = 63;

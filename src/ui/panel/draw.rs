@@ -23,6 +23,7 @@ use super::{
 use crate::{
     model::forward::ForwardState,
     ui::{
+        key_bindings,
         list::{self, RowState},
         wording::Severity,
     },
@@ -282,18 +283,7 @@ fn footer(buffer: &mut Buffer, area: Rect, state: &PanelState, look: PanelLook) 
         put(buffer, area, &Line::styled(message.text.clone(), color(message.severity, look)));
         return None;
     }
-    let mut spans = Vec::new();
-    let mut left = usize::from(area.width);
-    for binding in BINDINGS.iter().filter(|binding| !binding.word.is_empty()) {
-        let width = binding.shown.len() + 1 + binding.word.len() + 2;
-        if width > left + 2 {
-            break;
-        }
-        left = left.saturating_sub(width);
-        spans.push(Span::styled(binding.shown, Modifier::BOLD));
-        spans.push(Span::raw(format!(" {}  ", binding.word)));
-    }
-    put(buffer, area, &Line::from(spans));
+    put(buffer, area, &key_bindings::foot(BINDINGS, area.width, |_| true));
     None
 }
 

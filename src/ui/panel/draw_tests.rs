@@ -7,7 +7,7 @@ use crate::{
         forward::{ByteCounts, ConnectionCounts, ForwardId, PortForward},
         ports::RemotePort,
     },
-    ui::panel::effect::PanelInput,
+    ui::{key_bindings::KeyPress, panel::effect::PanelInput, screen_lines::screen_lines},
 };
 
 const LOOK: PanelLook = PanelLook { color: true, unicode: true };
@@ -50,25 +50,8 @@ fn state() -> PanelState {
     state
 }
 
-/// The lines of a screen. A cell behind a wide character is its second half.
 fn screen(state: &mut PanelState, width: u16, height: u16, look: PanelLook) -> Vec<String> {
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, state, look, at(65))).unwrap();
-    let buffer = terminal.backend().buffer();
-    let line = |y| {
-        let (mut line, mut skip) = (String::new(), 0);
-        for x in 0..width {
-            if skip > 0 {
-                skip -= 1;
-                continue;
-            }
-            let symbol = buffer[(x, y)].symbol();
-            skip = symbol.width().saturating_sub(1);
-            line.push_str(symbol);
-        }
-        line.trim_end().to_owned()
-    };
-    (0..height).map(line).collect()
+    screen_lines(width, height, |frame| draw(frame, state, look, at(65)))
 }
 
 #[test]
@@ -144,10 +127,7 @@ fn on_a_narrow_terminal() {
         }
         for key in ["?", "d", "p"] {
             let mut state = state();
-            state.apply(
-                PanelInput::Key(crate::ui::panel::keys::KeyPress::char(key.chars().next().unwrap())),
-                at(2),
-            );
+            state.apply(PanelInput::Key(KeyPress::char(key.chars().next().unwrap())), at(2));
             screen(&mut state, width, height, LOOK);
         }
     }
@@ -156,8 +136,6 @@ fn on_a_narrow_terminal() {
 #[test]
 fn dialogs() {
     use ratatui::crossterm::event::KeyCode;
-
-    use crate::ui::panel::keys::KeyPress;
 
     let mut state = state();
     let press = |state: &mut PanelState, code| {

@@ -1,9 +1,9 @@
 //! What comes into the panel, and what it wants done. It does nothing by itself.
 
-use super::{keys::KeyPress, row::PanelLine, told::ToldEvent};
+use super::{row::PanelLine, told::ToldEvent};
 use crate::{
     model::forward::{ForwardId, PortForward, TargetPod},
-    ui::wording::Severity,
+    ui::{key_bindings::KeyPress, wording::Severity},
 };
 
 /// A forward, and the process to ask about it.

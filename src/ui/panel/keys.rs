@@ -2,31 +2,7 @@
 
 use ratatui::crossterm::event::KeyCode;
 
-/// A key that was pressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyPress {
-    /// Which.
-    pub code: KeyCode,
-    /// With Ctrl.
-    pub ctrl: bool,
-}
-
-impl KeyPress {
-    /// A key by itself.
-    pub const fn plain(code: KeyCode) -> Self {
-        Self { code, ctrl: false }
-    }
-
-    /// A letter, a digit or a sign by itself.
-    pub const fn char(c: char) -> Self {
-        Self::plain(KeyCode::Char(c))
-    }
-
-    /// With Ctrl.
-    pub const fn ctrl(c: char) -> Self {
-        Self { code: KeyCode::Char(c), ctrl: true }
-    }
-}
+use crate::ui::key_bindings::{self, KeyBinding, KeyPress, binding};
 
 /// What a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,31 +57,6 @@ pub enum KeyAction {
     Quit,
 }
 
-/// A row of the table.
-#[derive(Debug)]
-pub struct KeyBinding {
-    /// The keys.
-    pub keys: &'static [KeyPress],
-    /// How they are written.
-    pub shown: &'static str,
-    /// What they do.
-    pub action: KeyAction,
-    /// The word for it in the footer; empty for those that are not there.
-    pub word: &'static str,
-    /// What the help screen says.
-    pub help: &'static str,
-}
-
-const fn binding(
-    keys: &'static [KeyPress],
-    shown: &'static str,
-    action: KeyAction,
-    word: &'static str,
-    help: &'static str,
-) -> KeyBinding {
-    KeyBinding { keys, shown, action, word, help }
-}
-
 const fn key(c: char) -> KeyPress {
     KeyPress::char(c)
 }
@@ -115,7 +66,7 @@ const fn code(code: KeyCode) -> KeyPress {
 }
 
 /// Every key, the most wanted first: a narrow footer shows as many of their words as fit.
-pub const BINDINGS: &[KeyBinding] = &[
+pub const BINDINGS: &[KeyBinding<KeyAction>] = &[
     binding(&[key('?'), code(KeyCode::F(1))], "?", KeyAction::Help, "help", "this help"),
     binding(&[key('q'), KeyPress::ctrl('c')], "q", KeyAction::Quit, "quit", "leave"),
     binding(
@@ -204,7 +155,7 @@ pub const BINDINGS: &[KeyBinding] = &[
 
 /// What a key does.
 pub fn action(pressed: KeyPress) -> Option<KeyAction> {
-    BINDINGS.iter().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
+    key_bindings::find(BINDINGS, pressed)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     model::forward::TargetPod,
     ui::{
-        escape,
+        escape, key_bindings,
         list::{self, size},
     },
 };
@@ -121,7 +121,7 @@ fn text(
 }
 
 fn help() -> Vec<String> {
-    BINDINGS.iter().map(|binding| format!("{:KEYS$} {}", binding.shown, binding.help)).collect()
+    key_bindings::help(BINDINGS, KEYS).collect()
 }
 
 fn details(row: &PanelRow) -> Vec<String> {

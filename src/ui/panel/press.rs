@@ -6,13 +6,13 @@ use ratatui::crossterm::event::KeyCode;
 use super::{
     dialog::{DialogStep, PanelDialog, PanelQuestion, PodChoice, ShownText, type_key},
     effect::{ForwardRef, PanelEffect},
-    keys::{KeyAction, KeyPress, action},
+    keys::{KeyAction, action},
     row::PanelRow,
     state::{EventsSize, PanelPane, PanelScope, PanelState},
 };
 use crate::{
     model::forward::{PortForward, TargetPod},
-    ui::{list, wording::Severity},
+    ui::{key_bindings::KeyPress, list, wording::Severity},
 };
 
 impl PanelState {

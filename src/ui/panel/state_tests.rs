@@ -7,9 +7,9 @@ use crate::{
         forward::{ByteCounts, ForwardState, TargetPod},
         ports::RemotePort,
     },
-    ui::panel::{
-        keys::KeyPress,
-        row::{FAILED_SHOWN, STOPPED_SHOWN},
+    ui::{
+        key_bindings::KeyPress,
+        panel::row::{FAILED_SHOWN, STOPPED_SHOWN},
     },
 };
 

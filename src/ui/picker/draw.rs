@@ -18,7 +18,7 @@ use super::{
     table,
 };
 use crate::ui::{
-    escape,
+    escape, key_bindings,
     panel::columns::{PanelLook, cut},
     wording::Severity,
 };
@@ -235,25 +235,14 @@ fn help(state: &PickerState) -> Vec<String> {
         "What was forwarded to most, and last, comes first.".to_owned(),
         String::new(),
     ];
-    lines.extend(PICKER_BINDINGS.iter().map(|one| format!("{:<KEYS$} {}", one.shown, one.help)));
+    lines.extend(key_bindings::help(PICKER_BINDINGS, KEYS));
     lines.extend(state.listing.details());
     lines
 }
 
 /// Which keys there are.
 fn footer(buffer: &mut Buffer, area: Rect, state: &PickerState) {
-    let mut spans = Vec::new();
-    let mut left = usize::from(area.width);
-    for binding in PICKER_BINDINGS.iter().filter(|one| !one.word.is_empty() && state.has(one.action)) {
-        let width = binding.shown.len() + 1 + binding.word.len() + 2;
-        if width > left + 2 {
-            break;
-        }
-        left = left.saturating_sub(width);
-        spans.push(Span::styled(binding.shown, Modifier::BOLD));
-        spans.push(Span::raw(format!(" {}  ", binding.word)));
-    }
-    put(buffer, area, &Line::from(spans));
+    put(buffer, area, &key_bindings::foot(PICKER_BINDINGS, area.width, |action| state.has(action)));
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
-use ratatui::{Terminal, backend::TestBackend, crossterm::event::KeyCode};
+use ratatui::crossterm::event::KeyCode;
 
 use super::*;
 use crate::{
     cluster::catalog::{CatalogItem, DeclaredPort, KINDS, ListEnd, ReadyPods},
     error::Fatal,
     model::target::Kind,
-    ui::{panel::keys::KeyPress, picker::effect::PickerInput},
+    ui::{key_bindings::KeyPress, picker::effect::PickerInput, screen_lines::screen_lines},
 };
 
 const LOOK: PanelLook = PanelLook { color: true, unicode: true };
@@ -50,25 +50,8 @@ fn state() -> PickerState {
     state
 }
 
-/// The lines of a screen. A cell behind a wide character is its second half.
 fn screen(state: &mut PickerState, width: u16, height: u16, look: PanelLook) -> Vec<String> {
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw_picker(frame, state, look, now())).unwrap();
-    let buffer = terminal.backend().buffer();
-    let line = |y| {
-        let (mut line, mut skip) = (String::new(), 0);
-        for x in 0..width {
-            if skip > 0 {
-                skip -= 1;
-                continue;
-            }
-            let symbol = buffer[(x, y)].symbol();
-            skip = symbol.width().saturating_sub(1);
-            line.push_str(symbol);
-        }
-        line.trim_end().to_owned()
-    };
-    (0..height).map(line).collect()
+    screen_lines(width, height, |frame| draw_picker(frame, state, look, now()))
 }
 
 #[test]

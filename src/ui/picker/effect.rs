@@ -6,7 +6,7 @@ use crate::{
     error::Fatal,
     forward::ForwardRequest,
     model::target::{Kind, Target},
-    ui::panel::{effect::WheelTurn, keys::KeyPress},
+    ui::{key_bindings::KeyPress, panel::effect::WheelTurn},
 };
 
 /// Something happened.

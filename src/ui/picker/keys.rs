@@ -3,7 +3,7 @@
 
 use ratatui::crossterm::event::KeyCode;
 
-use crate::ui::panel::keys::KeyPress;
+use crate::ui::key_bindings::{self, KeyBinding, KeyPress, binding};
 
 /// What a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,37 +46,12 @@ pub enum PickerAction {
     Leave,
 }
 
-/// A row of the table.
-#[derive(Debug)]
-pub struct PickerBinding {
-    /// The keys.
-    pub keys: &'static [KeyPress],
-    /// How they are written.
-    pub shown: &'static str,
-    /// What they do.
-    pub action: PickerAction,
-    /// The word for it at the foot; empty for those that are not there.
-    pub word: &'static str,
-    /// What the help says.
-    pub help: &'static str,
-}
-
-const fn binding(
-    keys: &'static [KeyPress],
-    shown: &'static str,
-    action: PickerAction,
-    word: &'static str,
-    help: &'static str,
-) -> PickerBinding {
-    PickerBinding { keys, shown, action, word, help }
-}
-
 const fn code(code: KeyCode) -> KeyPress {
     KeyPress::plain(code)
 }
 
 /// Every key, the most wanted first: a narrow foot shows as many of their words as fit.
-pub const PICKER_BINDINGS: &[PickerBinding] = &[
+pub const PICKER_BINDINGS: &[KeyBinding<PickerAction>] = &[
     binding(
         &[code(KeyCode::Enter)],
         "Enter",
@@ -129,7 +104,7 @@ pub const PICKER_BINDINGS: &[PickerBinding] = &[
 
 /// What a key does, if it is not typed.
 pub fn picker_action(pressed: KeyPress) -> Option<PickerAction> {
-    PICKER_BINDINGS.iter().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
+    key_bindings::find(PICKER_BINDINGS, pressed)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{
     state::PickerState,
     step::{LocalWait, PickerStep, PlaceKind, PlaceStep},
 };
-use crate::ui::panel::keys::KeyPress;
+use crate::ui::key_bindings::KeyPress;
 
 /// Digits of a port.
 const PORT_DIGITS: usize = 5;

@@ -8,7 +8,7 @@ use crate::{
     cluster::catalog::{DeclaredPort, KINDS, ListEnd, ReadyPods},
     error::Fatal,
     ui::{
-        panel::keys::KeyPress,
+        key_bindings::KeyPress,
         picker::effect::{PickedForwards, PortWish},
     },
 };
